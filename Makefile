@@ -1,0 +1,51 @@
+# Every target works on a fresh machine with Python 3.11 or newer; README.md has the plain commands too.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo stop test lint constraints
+
+help:
+	@echo "make demo         a database from nothing: upgrade, current, history, tables"
+	@echo "make stop         stop the demo's PostgreSQL; its data stay in .postgres/"
+	@echo "make test         unit, integration and runtime tests, on a real PostgreSQL"
+	@echo "make lint         ruff, mypy, import-linter"
+	@echo "make constraints  pin every dependency anew in constraints.txt"
+
+# What is installed depends on these two files alone, so nothing is done again until they change.
+$(VENV)/installed: constraints.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(VENV)/installed
+	$(BIN)/migrate --local upgrade
+	@echo && echo '$$ migrate --local current'
+	@$(BIN)/migrate --local current
+	@echo && echo '$$ migrate --local history'
+	@$(BIN)/migrate --local history
+	@echo && echo '$$ python -m runner.embedded psql -c "\dt"'
+	@$(BIN)/python -m runner.embedded psql -P pager=off -c '\dt'
+	@echo 'Three commands to try next:'
+	@echo '  $(BIN)/migrate --local downgrade -1         revert the newest revision'
+	@echo '  $(BIN)/migrate new "add score"              write the next revision, 018_add_score'
+	@echo '  $(BIN)/python -m runner.embedded psql       look around in the database'
+	@echo 'The PostgreSQL goes on running; `make stop` ends it.'
+
+stop: $(VENV)/installed
+	$(BIN)/python -m runner.embedded stop
+
+test: $(VENV)/installed
+	$(BIN)/pytest
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+constraints: $(VENV)/installed
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --upgrade \
+		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file constraints.txt pyproject.toml

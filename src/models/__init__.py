@@ -1,0 +1,19 @@
+"""The schema at head, as SQLAlchemy models. `alembic check` holds them against the revisions."""
+
+from models.agenda import Agendamento, Disparo
+from models.base import Base
+from models.dry_run import DryRunLog
+from models.leads import Blocklist, Lead, LeadEmail, LeadTelefone
+from models.tenants import Tenant
+
+__all__ = [
+    "Agendamento",
+    "Base",
+    "Blocklist",
+    "Disparo",
+    "DryRunLog",
+    "Lead",
+    "LeadEmail",
+    "LeadTelefone",
+    "Tenant",
+]

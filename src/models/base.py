@@ -1,0 +1,21 @@
+from sqlalchemy import MetaData
+from sqlalchemy.orm import DeclarativeBase
+
+
+class Base(DeclarativeBase):
+    """Hold the metadata of schema `public`.
+
+    The naming convention is the one PostgreSQL itself uses for unnamed constraints, so that a table
+    made by hand before there were revisions carries the same names:
+    https://www.postgresql.org/docs/current/ddl-constraints.html
+    """
+
+    metadata = MetaData(
+        naming_convention={
+            "pk": "%(table_name)s_pkey",
+            "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+            "uq": "%(table_name)s_%(column_0_N_name)s_key",
+            "ck": "%(table_name)s_%(constraint_name)s_check",
+            "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+        }
+    )

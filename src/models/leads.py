@@ -1,0 +1,102 @@
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    SmallInteger,
+    String,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base
+from models.columns import CreatedAt, UpdatedAt, UuidKey, one_of
+
+
+class Lead(Base):
+    """A person or company that a tenant may contact."""
+
+    __tablename__ = "leads"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "lead_id_externo"),
+        one_of(
+            "status",
+            "novo",
+            "em_disparo",
+            "agendado",
+            "contato_efetuado",
+            "sem_sucesso",
+            "descartado",
+            "concluido",
+        ),
+        CheckConstraint("interesse BETWEEN 0 AND 100", name="interesse"),
+    )
+
+    lead_id: Mapped[UuidKey]
+    tenant_id: Mapped[UUID] = mapped_column(ForeignKey("tenants.tenant_id"))
+    lead_id_externo: Mapped[str | None] = mapped_column(String(255), comment="Origem no formato arquivo:linha")
+    nome: Mapped[str | None] = mapped_column(String(500))
+    contato_nome: Mapped[str | None] = mapped_column(String(500))
+    documento: Mapped[str | None] = mapped_column(String(20))
+    email_raw: Mapped[str | None] = mapped_column(Text, comment="E-mails como recebidos, separados por |")
+    telefone_raw: Mapped[str | None] = mapped_column(Text, comment="Telefones como recebidos, separados por |")
+    status: Mapped[str] = mapped_column(String(20), server_default="novo")
+    interesse: Mapped[int | None] = mapped_column(SmallInteger, comment="Interesse de 0 a 100")
+    tags: Mapped[Any | None] = mapped_column(JSONB)
+    data_ingestao: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
+    created_at: Mapped[CreatedAt]
+    updated_at: Mapped[UpdatedAt]
+
+
+class LeadTelefone(Base):
+    """A structured phone of a lead; wins over `leads.telefone_raw`."""
+
+    __tablename__ = "lead_telefones"
+    __table_args__ = (one_of("tipo_origem", "movel", "fixo", "internacional", "desconhecido", "nao_classificado"),)
+
+    telefone_id: Mapped[UuidKey]
+    lead_id: Mapped[UUID] = mapped_column(ForeignKey("leads.lead_id", ondelete="CASCADE"))
+    telefone: Mapped[str] = mapped_column(String(50))
+    telefone_principal: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    tipo_origem: Mapped[str | None] = mapped_column(String(20))
+    valido_para_disparo: Mapped[bool] = mapped_column(Boolean, server_default=text("true"))
+    created_at: Mapped[CreatedAt]
+
+
+class LeadEmail(Base):
+    """A structured e-mail address of a lead; wins over `leads.email_raw`."""
+
+    __tablename__ = "lead_emails"
+
+    email_id: Mapped[UuidKey]
+    lead_id: Mapped[UUID] = mapped_column(ForeignKey("leads.lead_id", ondelete="CASCADE"))
+    email: Mapped[str] = mapped_column(String(255))
+    email_principal: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    valido_para_disparo: Mapped[bool] = mapped_column(Boolean, server_default=text("true"))
+    created_at: Mapped[CreatedAt]
+
+
+class Blocklist(Base):
+    """A person who asked not to be contacted (LGPD)."""
+
+    __tablename__ = "blocklist"
+    __table_args__ = (
+        CheckConstraint("telefone IS NOT NULL OR email IS NOT NULL", name="contato"),
+        {"comment": "LGPD: pessoas que pediram para não ser contatadas"},
+    )
+
+    id: Mapped[UuidKey]
+    tenant_id: Mapped[UUID]
+    lead_id: Mapped[UUID | None] = mapped_column(ForeignKey("leads.lead_id", ondelete="SET NULL"))
+    telefone: Mapped[str | None] = mapped_column(String(50))
+    email: Mapped[str | None] = mapped_column(String(255))
+    reason: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[CreatedAt]

@@ -1,0 +1,139 @@
+"""What a developer does with revisions before anyone runs them: begin one, write the snapshots."""
+
+import contextlib
+import io
+import os
+import re
+import subprocess
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from alembic import command
+from alembic.script import Script, ScriptDirectory
+
+from runner import catalog, database, engine, revisions
+from runner.catalog import Catalog
+from runner.engine import Invocation, Run
+from runner.errors import InvalidPayload, MultipleHeads, StaleBranch
+from runner.payloads import Answer
+from runner.revisions import Revisions
+from runner.settings import Settings
+
+REVISION_LENGTH = 32
+"""What fits into `alembic_version.version_num`."""
+
+
+def new(settings: Settings, message: str) -> Path:
+    """Write the next-numbered revision after the head and return its path.
+
+    Raises `MultipleHeads` where there are two, and `StaleBranch` where the branch that this one will be
+    merged into has a revision that is not here, so that there would be two.
+    """
+    known = revisions.load(settings)
+    heads = known.script.get_heads()
+    if len(heads) > 1:
+        raise MultipleHeads(tuple(sorted(heads)))
+    _refuse_stale_branch(known.folder, heads[0] if heads else "base")
+    # Alembic reports the file it writes on stdout, which is for data
+    with contextlib.redirect_stdout(io.StringIO()):
+        made = command.revision(known.config, message=message, rev_id=_next_id(known.script, message))
+    assert isinstance(made, Script)  # noqa: S101 - a list only answers for several heads
+    return Path(made.path)
+
+
+def snapshot(invocation: Invocation) -> list[Path]:
+    """Write `alembic/schema/`: the catalog after each revision, run in a throw-away database.
+
+    The database is made beside the configured one, which needs CREATEDB, and dropped again.
+    Returns the files that changed.
+    """
+    known = revisions.load(invocation.settings)
+    folder = Path(known.script.dir) / "schema"
+    folder.mkdir(exist_ok=True)
+    wanted = {folder / f"{revision}.json": text for revision, text in _render(invocation, known)}
+    stale = [path for path in folder.glob("*.json") if path not in wanted]
+    for path in stale:
+        path.unlink()
+    changed = [path for path, text in wanted.items() if not path.exists() or path.read_text("utf-8") != text]
+    for path in changed:
+        path.write_text(wanted[path], encoding="utf-8")
+    return sorted(changed + stale)
+
+
+def _next_id(script: ScriptDirectory, message: str) -> str:
+    """Return `018_add_score` for "add score" after `017_…`, cut at a word to what the version table holds."""
+    ascii_only = unicodedata.normalize("NFKD", message).encode("ascii", "ignore").decode().lower()
+    words = re.findall(r"[a-z0-9]+", ascii_only)
+    if not words:
+        raise InvalidPayload("The message has no letter or digit to name a revision by.", "Say what it does.")
+    numbers = [int(one.revision[:3]) for one in script.walk_revisions() if one.revision[:3].isdigit()]
+    name = f"{max(numbers, default=0) + 1:03d}"
+    for word in words:
+        if len(name) + 1 + len(word) > REVISION_LENGTH:
+            break
+        name += f"_{word}"
+    return name
+
+
+def _refuse_stale_branch(versions: Path, head: str) -> None:
+    """Look at the last fetched default branch; without git or a remote there is nothing to compare with."""
+    upstream = _git(versions, "rev-parse", "--abbrev-ref", "origin/HEAD")
+    if not upstream:
+        return
+    listed = _git(versions, "ls-tree", "--name-only", f"{upstream[0]}:./")
+    missing = sorted(Path(name).stem for name in listed if name.endswith(".py") and not (versions / name).exists())
+    if missing:
+        raise StaleBranch(upstream[0], missing[-1], head)
+
+
+def _git(folder: Path, *arguments: str) -> list[str]:
+    try:
+        done = subprocess.run(  # noqa: S603 - fixed arguments, no shell
+            ["git", "-C", str(folder), *arguments],  # noqa: S607 - the user's own git
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    except FileNotFoundError:
+        return []
+    return done.stdout.split() if done.returncode == 0 else []
+
+
+def _render(invocation: Invocation, known: Revisions) -> Iterator[tuple[str, str]]:
+    """Yield each revision with its snapshot, made in a database that has had its ancestors and no other."""
+    with contextlib.ExitStack() as scratch:
+        at: set[str] | None = None
+        for one in reversed(list(known.script.walk_revisions())):
+            if at is None or set(one._versioned_down_revisions) != at:
+                scratch.close()
+                inside = scratch.enter_context(_throw_away(invocation))
+            yield one.revision, catalog.render(_upgraded(inside, one.revision))
+            at = {one.revision}
+
+
+def _upgraded(invocation: Invocation, revision: str) -> Catalog:
+    answer = Answer("snapshot", invocation.request_id)
+    engine.change(
+        Run(invocation, answer, None, Answer.succeed),
+        revisions.load(invocation.settings),
+        "upgrade",
+        revision,
+    )
+    with engine.reading(invocation) as connection:
+        return catalog.read(connection)
+
+
+@contextlib.contextmanager
+def _throw_away(invocation: Invocation) -> Iterator[Invocation]:
+    """Make an empty database beside the configured one, and drop it in the end."""
+    settings = invocation.settings
+    name = f"snapshot_{os.getpid()}"
+    server = database.open_engine(settings, invocation.request_id, invocation.deadline)
+    with server.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql(f"create database {name} template template0")
+        try:
+            url = database.source(settings).read(False).set(database=name)
+            there = replace(settings, database_url=url.render_as_string(hide_password=False))
+            yield replace(invocation, settings=there, tell=lambda *_, **__: None)
+        finally:
+            connection.exec_driver_sql(f"drop database {name} with (force)")

@@ -1,0 +1,115 @@
+"""What `alembic/env.py` asks for, whichever door Alembic was entered by.
+
+A run that came through `commands` left itself in `config.attributes`; without one it is plain Alembic that
+asks: the same lock, ledger and checks hold, and errors come in the form that Alembic's command line prints.
+"""
+
+import logging
+import os
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from alembic.runtime.migration import MigrationContext
+from alembic.util import CommandError
+from sqlalchemy import MetaData
+
+from runner import engine, settings
+from runner.deadline import Deadline
+from runner.engine import DEFAULT_TIMEOUT_S, RUN, Invocation, Run
+from runner.errors import MigrationError
+from runner.payloads import Answer
+from runner.revisions import Step
+
+logger = logging.getLogger(__name__)
+
+
+def run(context: Any, load_metadata: Callable[[], MetaData]) -> None:
+    """Serve `alembic/env.py`; `context` is `alembic.context`.
+
+    The models are only loaded to be compared: a run that changes the database does without them.
+    """
+    if context.is_offline_mode():
+        _write_sql(context)
+        return
+    context.configure(dialect_name="postgresql")
+    asked = context.get_context().opts
+    if asked.get("destination_rev") is None:
+        _inspect(context, load_metadata())
+    elif (ours := context.config.attributes.get(RUN)) is not None:
+        engine.migrate(context, ours, asked["fn"])
+    else:
+        _migrate_plainly(context, asked)
+
+
+def _write_sql(context: Any) -> None:
+    """Serve `alembic upgrade --sql`: print the statements and connect to nothing."""
+    context.configure(
+        dialect_name="postgresql",
+        literal_binds=True,
+        # the other styles write every `%` twice
+        dialect_opts={"paramstyle": "named"},
+        transaction_per_migration=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def _inspect(context: Any, metadata: MetaData) -> None:
+    """Serve the commands that only look: `alembic current`, `check`, `revision --autogenerate`."""
+    invocation = _plain_invocation()
+    try:
+        with engine.reading(invocation) as connection:
+            context.configure(
+                connection=connection,
+                target_metadata=metadata,
+                compare_server_default=True,
+                autogenerate_plugins=["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"],
+            )
+            with context.begin_transaction():
+                context.run_migrations()
+    except MigrationError as error:
+        problem = _in_alembics_words(error)
+    else:
+        return
+    raise problem
+
+
+def _migrate_plainly(context: Any, asked: dict[str, Any]) -> None:
+    """Serve plain `alembic upgrade`, `downgrade` and `stamp` under the same lock and ledger."""
+    invocation = _plain_invocation()
+    command = getattr(context.config.cmd_opts, "cmd", None)
+    action = command[0].__name__ if command else "alembic"
+    answer = Answer(action, invocation.request_id)
+
+    def find(heads: tuple[str, ...], migration: MigrationContext) -> list[Step]:
+        found = list(asked["fn"](heads, migration))
+        ends = found[-1].info.destination_revision_ids if found else heads
+        answer.target = ",".join(ends) or "base"
+        return found
+
+    try:
+        engine.migrate(context, Run(invocation, answer, None, Answer.succeed), find)
+    except MigrationError as error:
+        problem = _in_alembics_words(error, answer)
+    else:
+        return
+    raise problem
+
+
+def _plain_invocation() -> Invocation:
+    def tell(sentence: str, **_: object) -> None:
+        logger.info(sentence)
+
+    try:
+        known = settings.read(os.environ)
+    except MigrationError as error:
+        raise _in_alembics_words(error) from None
+    return Invocation(known, str(uuid.uuid4()), Deadline.after(DEFAULT_TIMEOUT_S), tell)
+
+
+def _in_alembics_words(error: MigrationError, answer: Answer | None = None) -> CommandError:
+    """Make the error that Alembic's own command line prints without a traceback."""
+    answer = answer or Answer("alembic", "")
+    answer.fail(error)
+    return CommandError(answer.message)

@@ -1,0 +1,113 @@
+"""Turn an exception of a revision into data that may leave the house.
+
+PostgreSQL's message and DETAIL can hold rows, and so can an exception's text or a literal in a
+statement. What is told is the SQLSTATE, the names of the objects, the line, and the statement with
+its literals masked.
+"""
+
+import re
+import traceback
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.exc import DBAPIError
+
+from runner.errors import InvalidSettings, MigrationError, RevisionFailed, UnknownRevision
+
+READ_ONLY = "25006"
+INSUFFICIENT_PRIVILEGE = "42501"
+STATEMENT_LENGTH = 300
+
+# Tokens in which a quote or a digit means something else come first, so that none hides a literal.
+TOKENS = re.compile(
+    r"""(?P<comment>--[^\n]*|/\*.*?(?:\*/|\Z))
+      | (?P<identifier>"(?:[^"]|"")*")
+      | (?P<literal>[eE]'(?:[^'\\]|\\.|'')*(?:'|\Z) | '(?:[^']|'')*(?:'|\Z) | \$(?P<tag>\w*)\$.*?(?:\$(?P=tag)\$|\Z))
+      | (?P<number>\b\d{5,}\b)""",
+    re.VERBOSE | re.DOTALL,
+)
+
+
+def of_revision(error: Exception, revision: str, path: str | None) -> MigrationError:
+    """Describe what a revision's `upgrade()` or `downgrade()` raised, or what its commit did."""
+    if isinstance(error, DBAPIError):
+        return _of_sql(error, revision, path)
+    return RevisionFailed(revision, _name(path), _line(error, path), type(error).__name__)
+
+
+def of_import(error: Exception, project: Path) -> MigrationError:
+    """Describe why the revisions could not be read; the last frame in the project is where it happened."""
+    frames = traceback.extract_tb(error.__traceback__)
+    inside = [frame for frame in frames if Path(frame.filename).is_relative_to(project / "alembic")]
+    file, line = (inside[-1].filename, inside[-1].lineno) if inside else (None, None)
+    if isinstance(error, SyntaxError) and error.filename:
+        file, line = error.filename, error.lineno
+    if file is None:
+        return UnknownRevision(
+            f"The revisions do not fit together: {error}.",
+            "Correct their `down_revision`, then run the command again.",
+        )
+    name = Path(file).name
+    return RevisionFailed(Path(file).stem, name, line, f"it does not import, {type(error).__name__}")
+
+
+def template(statement: str) -> str:
+    """Return a statement on one line, its literals masked, cut to 300 characters."""
+
+    def mask(token: re.Match[str]) -> str:
+        match token.lastgroup:
+            case "comment":
+                return " "
+            case "identifier":
+                return token[0]
+        return "…" if token["number"] else "'…'"
+
+    flat = " ".join(TOKENS.sub(mask, statement).split())
+    return flat if len(flat) <= STATEMENT_LENGTH else flat[:STATEMENT_LENGTH] + " …"
+
+
+def _of_sql(error: DBAPIError, revision: str, path: str | None) -> MigrationError:
+    diagnosis: Any = getattr(error.orig, "diag", None)
+    sqlstate = getattr(error.orig, "pgcode", None)
+    names = [
+        f"{kind} `{name}`"
+        for kind in ("constraint", "column", "datatype", "table")
+        if (name := getattr(diagnosis, f"{kind}_name", None))
+    ]
+    reason = type(error.orig).__name__ + (f" ({sqlstate})" if sqlstate else "")
+    if names:
+        reason += " on " + " of ".join(names)
+    statement = template(error.statement) if error.statement else None
+    return RevisionFailed(revision, _name(path), _line(error, path), reason, sqlstate, statement)
+
+
+def is_read_only(error: Exception) -> bool:
+    """Tell whether the server refused to write at all."""
+    return isinstance(error, DBAPIError) and getattr(error.orig, "pgcode", None) == READ_ONLY
+
+
+def of_privilege(error: Exception) -> MigrationError | None:
+    """Describe what the role may not do outside a revision, such as making the version table."""
+    if not isinstance(error, DBAPIError) or getattr(error.orig, "pgcode", None) != INSUFFICIENT_PRIVILEGE:
+        return None
+    return InvalidSettings(
+        f"The role may not do what every run needs: `{template(error.statement or '')}` ({INSUFFICIENT_PRIVILEGE}).",
+        "Grant it (`GRANT CREATE, USAGE ON SCHEMA public`), or set `DB_ROLE` to the owner.",
+    )
+
+
+def frames(error: BaseException) -> list[str]:
+    """Return where an exception came from, innermost last, without the text of any exception."""
+    return [
+        f"{Path(frame.filename).name}:{frame.lineno} {frame.name}"
+        for frame in traceback.extract_tb(error.__traceback__)
+    ]
+
+
+def _line(error: Exception, path: str | None) -> int | None:
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
+    return lines[-1] if lines else None
+
+
+def _name(path: str | None) -> str:
+    return Path(path).name if path else "the revision"

@@ -1,0 +1,99 @@
+"""The Lambda's door: a payload in, an answer out.
+
+Nothing happens on import. boto3 is loaded only where a secret or a token is needed, the Tracer only where
+X-Ray samples the invocation: it costs 0.2 s even when it is disabled.
+"""
+
+import logging
+import os
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools import Logger, Metrics
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+SERVICE = "aurora-migrations-runner"
+NAMESPACE = "AlquimistaAI/Migrations"
+ANSWERING_S = 1.0
+"""Kept back from the function's time-out, to roll back, write the ledger and answer."""
+
+
+def handler(event: object, context: "LambdaContext") -> dict[str, Any]:
+    """Do what `event` asks for and return the answer; see `commands.execute`."""
+    if "Sampled=1" not in os.environ.get("_X_AMZN_TRACE_ID", ""):
+        return _serve(event, context)
+    from aws_lambda_powertools import Tracer
+
+    tracer = Tracer(service=SERVICE, auto_patch=False)
+    answer: dict[str, Any] = tracer.capture_lambda_handler(_serve, capture_response=False, capture_error=False)(
+        event, context
+    )
+    return answer
+
+
+def _serve(event: object, context: "LambdaContext") -> dict[str, Any]:
+    from runner import commands
+    from runner.deadline import Deadline
+
+    logger = _logger()
+    logger.append_keys(request_id=context.aws_request_id)
+
+    def tell(sentence: str, **fields: object) -> None:
+        logger.info(sentence, extra=fields)
+
+    deadline = Deadline.after(context.get_remaining_time_in_millis() / 1000 - ANSWERING_S)
+    answer: dict[str, Any] | None = None
+    try:
+        answer = commands.execute(event, os.environ, context.aws_request_id, deadline, tell)
+        log = logger.info if answer["status"] == "success" else logger.error
+        log(answer["message"], extra=_shown(answer))
+    finally:
+        _measure(event, answer, context.aws_request_id)
+    return answer
+
+
+def _shown(answer: dict[str, Any]) -> dict[str, Any]:
+    return {key: answer[key] for key in ("status", "action", "code", "from", "to") if key in answer}
+
+
+def _measure(event: object, answer: dict[str, Any] | None, request_id: str) -> None:
+    """Emit the metrics of a run that may change the database; no answer means that it was raised."""
+    from aws_lambda_powertools.metrics import MetricUnit
+
+    from runner import commands
+
+    if not isinstance(event, dict) or event.get("action") not in commands.CHANGING:
+        return
+    applied = answer.get("applied", []) if answer else []
+    metrics = _metrics()
+    metrics.add_metadata("request_id", request_id)
+    metrics.add_metric("RevisionsApplied", MetricUnit.Count, len(applied))
+    metrics.add_metric("MigrationDuration", MetricUnit.Milliseconds, sum(one["duration_ms"] for one in applied))
+    metrics.add_metric("MigrationFailed", MetricUnit.Count, int(answer is None or answer["status"] == "error"))
+    metrics.flush_metrics()
+
+
+@cache
+def _logger() -> "Logger":
+    """Make one JSON logger and give its handler to the root, so that Alembic's lines carry the request too."""
+    from aws_lambda_powertools import Logger
+
+    logger = Logger(service=SERVICE)
+    root = logging.getLogger()
+    root.handlers = [logger.registered_handler]
+    root.setLevel(logging.INFO)
+    logging.getLogger(SERVICE).propagate = False
+    # the engine tells of each revision itself
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.captureWarnings(True)
+    return logger
+
+
+@cache
+def _metrics() -> "Metrics":
+    from aws_lambda_powertools import Metrics
+
+    metrics = Metrics(namespace=NAMESPACE, service=SERVICE)
+    metrics.set_default_dimensions(environment=os.environ.get("ENVIRONMENT", "dev"))
+    return metrics

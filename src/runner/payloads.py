@@ -1,0 +1,188 @@
+"""What comes in over the wire, and what goes out."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from runner.errors import InternalError, InvalidPayload, MigrationError, count
+
+Target = Annotated[str, Field(pattern=r"^([+-][0-9]+|[A-Za-z0-9_]+)$", max_length=64)]
+Limit = Annotated[int, Field(ge=1, le=10_000)]
+Actor = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class Payload(BaseModel):
+    """Refuse what is not known; `on_error` says whether a failure is answered or raised."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    on_error: Literal["answer", "raise"] = "answer"
+
+
+class Changing(Payload):
+    """Name who asks; it is what the caller claims, and the ledger labels it so."""
+
+    actor: Actor | None = None
+
+
+class Upgrade(Changing):
+    action: Literal["upgrade"]
+    target: Target = "head"
+
+
+class Downgrade(Changing):
+    action: Literal["downgrade"]
+    target: Target
+
+
+class Stamp(Changing):
+    action: Literal["stamp"]
+    target: Target
+
+
+class RunMigration(Changing):
+    action: Literal["run-migration"]
+    target: Target
+
+
+class Current(Payload):
+    action: Literal["current"]
+
+
+class Heads(Payload):
+    action: Literal["heads"]
+
+
+class History(Payload):
+    action: Literal["history"]
+    limit: Limit | None = None
+
+
+class Show(Payload):
+    action: Literal["show"]
+    target: Target = "head"
+
+
+class ListMigrations(Payload):
+    action: Literal["list-migrations"]
+
+
+AnyPayload = Annotated[
+    Upgrade | Downgrade | Stamp | RunMigration | Current | Heads | History | Show | ListMigrations,
+    Field(discriminator="action"),
+]
+ADAPTER: TypeAdapter[AnyPayload] = TypeAdapter(AnyPayload)
+KINDS: dict[str, type[Payload]] = {
+    kind.model_fields["action"].annotation.__args__[0]: kind  # type: ignore[union-attr]
+    for kind in (Upgrade, Downgrade, Stamp, RunMigration, Current, Heads, History, Show, ListMigrations)
+}
+
+
+def parse(event: object) -> AnyPayload:
+    """Return the payload that `event` is. Raises `InvalidPayload` naming the field that is wrong."""
+    try:
+        return ADAPTER.validate_python(event)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=True)
+    raise InvalidPayload(*_explain(event, problems[0]))
+
+
+def _explain(event: object, problem: Any) -> tuple[str, str]:
+    """Say what is wrong with the first field that is; a value is never repeated, it may be a secret."""
+    known = "Known actions: " + ", ".join(f"`{action}`" for action in KINDS) + "."
+    match problem["type"]:
+        case "union_tag_not_found":
+            return "The payload has no field `action`.", known
+        case "union_tag_invalid":
+            return "The payload's `action` is not a known one.", known
+    if not isinstance(event, Mapping):
+        return "The payload is not a JSON object.", 'Send an object such as `{"action": "current"}`.'
+    action = problem["loc"][0]
+    fields = ", ".join(f"`{name}`" for name in KINDS[action].model_fields)
+    name = f"`{problem['loc'][-1]}`" if len(problem["loc"]) > 1 else "the payload"
+    reason = {
+        "missing": f"`{action}` needs the field {name}.",
+        "extra_forbidden": f"`{action}` does not know the field {name}.",
+        "string_pattern_mismatch": f"The field {name} of `{action}` is neither a revision nor a step such as `+1`.",
+    }.get(problem["type"], f"The field {name} of `{action}` is wrong: {_lower(problem['msg'])}.")
+    return reason, f"Fields of `{action}`: {fields}."
+
+
+def _lower(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:]
+
+
+@dataclass(frozen=True)
+class Applied:
+    """Tell of one revision that was committed."""
+
+    revision: str
+    description: str
+    direction: str
+    duration_ms: float
+    adopted: list[str]
+
+
+@dataclass
+class Answer:
+    """Gather what is known of one call while it goes on; `as_json` is what leaves the house."""
+
+    action: str | None
+    request_id: str
+    status: str = "success"
+    message: str = ""
+    begun: bool = False
+    before: tuple[str, ...] | None = None
+    after: tuple[str, ...] | None = None
+    target: str | None = None
+    applied: list[Applied] = field(default_factory=list)
+    pending: list[str] = field(default_factory=list)
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def fail(self, error: MigrationError) -> None:
+        """Make this the answer of a failure: what happened, which state is left, one next step."""
+        self.status = "error"
+        self.message = f"{error.code}: {error.sentence} {self._state_left(error)} {error.advice}"
+        self.extra |= error.details()
+        self.extra |= {"code": error.code, "error": error.sentence, "hint": error.advice}
+
+    def succeed(self) -> None:
+        """Write the message of a run that went well, also when it found nothing to do."""
+        start, end = (revisions(heads or ()) or "base" for heads in (self.before, self.after))
+        if not self.applied:
+            self.message = f"Nothing to do: the database is at `{end}`."
+            return
+        took = sum(one.duration_ms for one in self.applied)
+        verb = {"upgrade": "applied", "downgrade": "reverted", "stamp": "stamped"}[self.applied[0].direction]
+        done = f"{count(len(self.applied), 'revision')} {verb} in {took:.0f} ms"
+        self.message = f"From `{start}` to `{end}`: {done}."
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the answer as plain data, without what does not apply to its action."""
+        fields: dict[str, Any] = {"status": self.status, "action": self.action, "message": self.message}
+        if self.before is not None:
+            after = self.before if self.after is None else self.after
+            fields |= {"from": revisions(self.before), "to": revisions(after)}
+            fields |= {"target": self.target}
+            fields |= {"applied": [asdict(one) for one in self.applied], "pending": self.pending}
+        return {**fields, **self.extra, "request_id": self.request_id}
+
+    def _state_left(self, error: MigrationError) -> str:
+        if isinstance(error, InternalError):
+            return "What was committed before it stays."
+        if not self.begun:
+            return "Nothing was changed."
+        at = revisions(self.after or ()) or "base"
+        total = len(self.applied) + len(self.pending)
+        done = (
+            f"Of {count(total, 'revision')}, {len(self.applied)} went through"
+            if self.applied
+            else "Nothing was applied"
+        )
+        return f"{done}; the database is at `{at}`, this one was rolled back."
+
+
+def revisions(heads: tuple[str, ...]) -> str | None:
+    """Return heads as an answer shows them: None at base, joined with a comma where there are several."""
+    return ",".join(heads) or None

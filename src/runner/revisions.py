@@ -1,0 +1,154 @@
+"""The revisions on disk: what there is, and which of them lie between a database and a target."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from alembic.config import Config
+from alembic.runtime.migration import RevisionStep, StampStep
+from alembic.script import Script, ScriptDirectory
+from alembic.script import revision as graph
+from alembic.util import CommandError
+
+from runner import failure
+from runner.errors import InvalidSettings, MultipleHeads, UnknownRevision
+from runner.settings import Settings
+
+Step = RevisionStep | StampStep
+
+
+@dataclass(frozen=True)
+class Revisions:
+    """Hold Alembic's configuration and the graph of revisions that it points to."""
+
+    config: Config
+    script: ScriptDirectory
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.script.versions)
+
+
+def load(settings: Settings) -> Revisions:
+    """Read `alembic.ini` and import every revision.
+
+    Raises `InvalidSettings` where there is no `alembic.ini`, `RevisionFailed` for a revision that does
+    not import, `UnknownRevision` where one names a parent that is not there.
+    """
+    path = settings.alembic_config
+    if not path.is_file():
+        raise InvalidSettings(
+            f"There is no `{path}`.",
+            "Run from the project's folder, or set `ALEMBIC_CONFIG` to its `alembic.ini`.",
+        )
+    config = Config(str(path))
+    try:
+        script = ScriptDirectory.from_config(config)
+        script.get_heads()
+    except Exception as error:  # noqa: BLE001 - a revision's import may raise anything
+        problem = failure.of_import(error, path.resolve().parent)
+    else:
+        return Revisions(config, script)
+    raise problem
+
+
+def steps(script: ScriptDirectory, direction: str, target: str, heads: tuple[str, ...]) -> list[Step]:
+    """Return what leads from `heads` to `target`, in order. Raises `UnknownRevision` or `MultipleHeads`."""
+    find: Any = {
+        "upgrade": script._upgrade_revs,
+        "downgrade": script._downgrade_revs,
+        "stamp": script._stamp_revs,
+    }
+    try:
+        return list(find[direction](target, heads))
+    except CommandError as error:
+        problem = _explain(script, error, direction, target, heads)
+    raise problem
+
+
+def absolute(script: ScriptDirectory, target: str, found: Sequence[Step], heads: tuple[str, ...]) -> str:
+    """Return `target` as a full revision id or `base`, fixed at the moment when its steps were found."""
+    if target[0] not in "+-":
+        named = script.get_revision(target)
+        return named.revision if named else "base"
+    ends = found[-1].info.destination_revision_ids if found else heads
+    return ",".join(ends) or "base"
+
+
+def get(script: ScriptDirectory, target: str) -> Script:
+    """Return the one revision that `target` names. Raises `UnknownRevision` or `MultipleHeads`."""
+    try:
+        found = script.get_revision(target)
+    except CommandError as error:
+        problem = _explain(script, error, "show", target, ())
+    else:
+        if found is not None:
+            return found
+        problem = UnknownRevision(f"`{target}` is not a revision.", "List them with `migrate history`.")
+    raise problem
+
+
+def pending(script: ScriptDirectory, heads: tuple[str, ...]) -> list[str]:
+    """Return the ids of the revisions that `heads` lacks, in the order in which they would run."""
+    return [str(step.info.up_revision_id) for step in steps(script, "upgrade", "heads", heads)]
+
+
+def applied(script: ScriptDirectory, heads: tuple[str, ...]) -> set[str]:
+    """Return the ids of the revisions that a database at `heads` has had."""
+    try:
+        return {one.revision for one in script.iterate_revisions(heads, "base")} if heads else set()
+    except CommandError as error:
+        problem = _explain(script, error, "upgrade", "head", heads)
+    raise problem
+
+
+def describe(revision: Script) -> dict[str, Any]:
+    """Return what a person wants to know of a revision without reading it."""
+    return {
+        "revision": revision.revision,
+        "description": revision.doc,
+        "down_revision": ",".join(revision._versioned_down_revisions) or None,
+        "is_head": revision.is_head,
+    }
+
+
+def checksum(path: str | Path) -> str:
+    """Return the SHA-256 of a revision's text in hex; line endings do not count, a comment does."""
+    return hashlib.sha256(Path(path).read_bytes().replace(b"\r\n", b"\n")).hexdigest()
+
+
+def _explain(
+    script: ScriptDirectory, error: CommandError, direction: str, target: str, heads: tuple[str, ...]
+) -> UnknownRevision | MultipleHeads:
+    cause = error.__cause__
+    known = [revision.revision for revision in script.walk_revisions()]
+    strangers = [head for head in heads if head not in known]
+    like = sorted(one for one in known if one.startswith(target))
+    if strangers:
+        return UnknownRevision(
+            f"The database is at `{', '.join(strangers)}`, which is not among the revisions here.",
+            "Use the image, or the branch, that has it.",
+        )
+    if isinstance(cause, graph.MultipleHeads):
+        return MultipleHeads(tuple(sorted(cause.heads)))
+    if len(like) > 1:
+        names = " and ".join(f"`{one}`" for one in like)
+        return UnknownRevision(f"`{target}` is ambiguous: {names} begin with it.", "Name one of them in full.")
+    if target[0] in "+-":
+        end = "newest" if target[0] == "+" else "oldest"
+        return UnknownRevision(
+            f"`{target}` goes beyond the {end} revision: the database is at {_at(heads)}.",
+            "List them with `migrate history`.",
+        )
+    if isinstance(cause, graph.RangeNotAncestorError):
+        return UnknownRevision(
+            f"`{target}` is not a {direction} from {_at(heads)}.",
+            "List the revisions with `migrate history`.",
+        )
+    return UnknownRevision(f"No revision is called `{target}`.", "List them with `migrate history`.")
+
+
+def _at(heads: tuple[str, ...]) -> str:
+    return f"`{', '.join(heads)}`" if heads else "`base`"

@@ -1,0 +1,71 @@
+"""The environment, typed once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from runner.errors import InvalidSettings
+
+SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Hold what the environment says; nothing here opens or reads anything else."""
+
+    alembic_config: Path
+    environment: str
+    database_url: str | None = field(repr=False)
+    db_secret_arn: str | None
+    db_iam_auth: bool
+    db_host: str | None
+    db_port: int
+    db_name: str | None
+    db_user: str | None
+    db_role: str | None
+    db_sslmode: str | None
+    function_version: str | None
+    image_digest: str | None
+
+
+def read(environ: Mapping[str, str]) -> Settings:
+    """Read the settings from `environ`, usually `os.environ`; an empty value counts as not set.
+
+    Raises `InvalidSettings` for a value that cannot be what it is meant to be.
+    """
+    get = {name: value for name, value in environ.items() if value}.get
+    return Settings(
+        alembic_config=Path(get("ALEMBIC_CONFIG") or Path(get("LAMBDA_TASK_ROOT", ".")) / "alembic.ini"),
+        environment=get("ENVIRONMENT", "dev"),
+        database_url=get("DATABASE_URL"),
+        db_secret_arn=get("DB_SECRET_ARN"),
+        db_iam_auth=_flag("DB_IAM_AUTH", get("DB_IAM_AUTH", "false")),
+        db_host=get("DB_HOST"),
+        db_port=port("`DB_PORT`", get("DB_PORT", "5432")),
+        db_name=get("DB_NAME"),
+        db_user=get("DB_USER"),
+        db_role=get("DB_ROLE"),
+        db_sslmode=_ssl_mode(get("DB_SSLMODE")),
+        function_version=get("AWS_LAMBDA_FUNCTION_VERSION"),
+        image_digest=get("IMAGE_DIGEST"),
+    )
+
+
+def port(name: str, value: object) -> int:
+    """Return `value` as a TCP port; `name` says in words where it came from."""
+    text = str(value)
+    if text.isascii() and text.isdigit() and 0 < int(text) < 65536:
+        return int(text)
+    raise InvalidSettings(f"{name} is not a port number.", "Set it to a number from 1 to 65535.")
+
+
+def _flag(name: str, value: str) -> bool:
+    if value.lower() not in ("true", "false"):
+        raise InvalidSettings(f"`{name}` is neither `true` nor `false`.", f"Set `{name}` to one of the two.")
+    return value.lower() == "true"
+
+
+def _ssl_mode(value: str | None) -> str | None:
+    if value is not None and value not in SSL_MODES:
+        raise InvalidSettings("`DB_SSLMODE` is not a mode of libpq.", f"Set it to one of {', '.join(SSL_MODES)}.")
+    return value
