@@ -1,7 +1,6 @@
-"""A database from before: its tables are there, its version is not.
+"""A database from before: tables that the pending revisions would make are there already.
 
-Each table that the pending revisions would make is compared with the snapshot of the revision that makes
-it. There with every column of the right type, it is kept with its rows and completed in the revision's own
+Each is compared with the snapshot of the revision that makes it. There with every column of the right type, it is kept with its rows and completed in the revision's own
 transaction; there but different, nothing is touched at all.
 """
 
@@ -41,17 +40,18 @@ def find(
 
     `steps` are pairs of a revision and those before it, in the order in which they would run.
     """
-    actual = catalog.read(connection)["tables"]
-    if not actual:
+    present = catalog.table_names(connection)
+    made = [(revision, _made(schema, revision, parents)) for revision, parents in steps] if present else []
+    overlapping = [(revision, tables) for revision, tables in made if present & tables.keys()]
+    if not overlapping:
         return [], []
+    actual = catalog.read(connection)["tables"]
     found: list[Adopted] = []
     wrong: list[Difference] = []
-    for revision, parents in steps:
-        tables = {name: table for name, table in _made(schema, revision, parents).items() if name in actual}
-        for name, table in tables.items():
-            wrong += _unfit(name, table, actual[name])
-        if tables:
-            found.append(Adopted(revision, tables))
+    for revision, tables in overlapping:
+        kept = {name: table for name, table in tables.items() if name in present}
+        found.append(Adopted(revision, kept))
+        wrong += [difference for name, table in kept.items() for difference in _unfit(name, table, actual[name])]
     return found, wrong
 
 

@@ -11,6 +11,7 @@ an extension, and the NOT NULL constraints that PostgreSQL 18 began to name.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +95,10 @@ OTHERS = {
         where c.relkind in ('v', 'm') and {OURS.format(oid="c.oid")}""",
 }
 
+# `status IN ('a', 'b')` on a varchar is shown with one cast around the list, and after pg_dump and restore
+# with a cast around each element; both say the same, so both are read as the second.
+IN_LIST = re.compile(r"""\(ARRAY\[((?:'(?:[^']|'')*'::character\ varying(?:,\ )?)+)\]\)::text\[\]""", re.VERBOSE)
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -111,6 +116,12 @@ class Difference:
         return f"`{where}` ({kind.replace('_', ' ')}): expected {_shown(self.expected)}, found {_shown(self.actual)}"
 
 
+def table_names(connection: Connection, version_table: str = "alembic_version") -> set[str]:
+    """Return the tables of a database, named as in its catalog."""
+    found = connection.execute(text(f"select {RELATION} {TABLES.format(join='')}"), {"version_table": version_table})
+    return set(found.scalars())
+
+
 def read(connection: Connection, version_table: str = "alembic_version") -> Catalog:
     """Read the catalog of the database that `connection` is on, inside its transaction.
 
@@ -121,16 +132,20 @@ def read(connection: Connection, version_table: str = "alembic_version") -> Cata
     tables: dict[str, Any] = {}
     for section, query in SECTIONS.items():
         for table, name, definition in connection.execute(text(query), {"version_table": version_table}):
-            tables.setdefault(table, {}).setdefault(section, {})[name] = definition
+            tables.setdefault(table, {}).setdefault(section, {})[name] = IN_LIST.sub(_spread_cast, definition)
     catalog: Catalog = {"tables": tables}
     for kind, query in OTHERS.items():
-        catalog[kind] = dict(connection.execute(text(query)).tuples())
+        catalog[kind] = dict(connection.execute(text(query)).all())
     _set_search_path(connection, path)
     return catalog
 
 
+def _spread_cast(found: re.Match[str]) -> str:
+    return "ARRAY[" + re.sub(r"('(?:[^']|'')*'::character varying)", r"(\1)::text", found[1]) + "]"
+
+
 def _set_search_path(connection: Connection, path: str) -> None:
-    connection.exec_driver_sql("select set_config('search_path', %s, true)", (path,))
+    connection.exec_driver_sql("select set_config('search_path', %s, false)", (path,))
 
 
 def compare(expected: Any, actual: Any, path: tuple[str, ...] = ()) -> Iterator[Difference]:

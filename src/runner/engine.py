@@ -133,7 +133,8 @@ def _refuse_reader(guard: Connection) -> None:
 def _configure(context: Any, run: Run, find: Steps, connection: Connection, guard: Connection) -> None:
     def steps(heads: tuple[str, ...], migration: MigrationContext) -> Iterator[Step]:
         run.answer.before = run.answer.after = tuple(heads)
-        run.schema = Path(context.script.dir) / "schema"
+        assert migration.script is not None  # noqa: S101 - an EnvironmentContext always has one
+        run.schema = Path(migration.script.dir) / "schema"
         found = find(heads, migration)
         if found:
             _prepare(run, found, connection, guard)
@@ -159,7 +160,7 @@ def _prepare(run: Run, found: list[Step], connection: Connection, guard: Connect
     run.answer.pending = [_name(info) for info in infos]
     if infos[0].is_stamp:
         _compare_stamped(run, infos[-1], connection)
-    elif not run.answer.before:
+    elif infos[0].is_upgrade:
         _find_adopted(run, infos, connection)
     ledger.prepare(guard)
     asked = run.invocation

@@ -39,7 +39,7 @@ def run(context: Any, load_metadata: Callable[[], MetaData]) -> None:
     elif (ours := context.config.attributes.get(RUN)) is not None:
         engine.migrate(context, ours, asked["fn"])
     else:
-        _migrate_plainly(context, asked)
+        _migrate_plainly(context, asked["fn"])
 
 
 def _write_sql(context: Any) -> None:
@@ -75,7 +75,7 @@ def _inspect(context: Any, metadata: MetaData) -> None:
     raise problem
 
 
-def _migrate_plainly(context: Any, asked: dict[str, Any]) -> None:
+def _migrate_plainly(context: Any, alembics: engine.Steps) -> None:
     """Serve plain `alembic upgrade`, `downgrade` and `stamp` under the same lock and ledger."""
     invocation = _plain_invocation()
     command = getattr(context.config.cmd_opts, "cmd", None)
@@ -83,7 +83,7 @@ def _migrate_plainly(context: Any, asked: dict[str, Any]) -> None:
     answer = Answer(action, invocation.request_id)
 
     def find(heads: tuple[str, ...], migration: MigrationContext) -> list[Step]:
-        found = list(asked["fn"](heads, migration))
+        found = list(alembics(heads, migration))
         ends = found[-1].info.destination_revision_ids if found else heads
         answer.target = ",".join(ends) or "base"
         return found

