@@ -88,7 +88,7 @@ def embedded_binaries() -> Path:
 def cluster(binaries: Path) -> Iterator[URL]:
     """Run a throw-away cluster on TCP that wants passwords, and yield its superuser's URL."""
     with tempfile.TemporaryDirectory(prefix="pg", ignore_cleanup_errors=True) as folder:
-        data, password, port = Path(folder) / "data", Path(folder) / "password", _free_port()
+        data, password, port = Path(folder) / "data", Path(folder) / "password", free_port()
         password.write_text(PASSWORD)
         as_owner = _own(Path(folder))
         options = ["--username=postgres", "--auth-local=trust", "--auth-host=scram-sha-256", "--no-sync"]
@@ -124,7 +124,7 @@ def _run(command: list[object]) -> None:
         assert done.returncode == 0, output.read().decode()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return free.getsockname()[1]
