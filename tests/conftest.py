@@ -2,8 +2,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-import postgres
 import pytest
+
+import postgres
 from postgres import Database, Server
 from project import Project
 

@@ -28,7 +28,9 @@ class Project:
         shutil.copytree(ROOT / "alembic", folder / "alembic", ignore=shutil.ignore_patterns("__pycache__"))
         return cls(folder)
 
-    def add(self, revision: str, upgrade: str, *, after: str | None = "017_dry_run_log", downgrade: str = "pass") -> Path:
+    def add(
+        self, revision: str, upgrade: str, *, after: str | None = "017_dry_run_log", downgrade: str = "pass"
+    ) -> Path:
         """Write a revision with the given bodies and return its path."""
         path = self.folder / "alembic" / "versions" / f"{revision}.py"
         path.write_text(

@@ -1,7 +1,8 @@
 """A database from before: tables that the pending revisions would make are there already.
 
-Each is compared with the snapshot of the revision that makes it. There with every column of the right type, it is kept with its rows and completed in the revision's own
-transaction; there but different, nothing is touched at all.
+Each is compared with the snapshot of the revision that makes it. There with every column of the right
+type, it is kept with its rows and completed in the revision's own transaction; there but different,
+nothing is touched at all.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,8 +16,6 @@ from runner.catalog import Catalog, Difference
 from runner.errors import InvalidSettings
 
 Table = dict[str, dict[str, str]]
-# What a table may lack and be given; a foreign key comes last, since it needs the other table's key.
-COMPLETED = ("defaults", "not_null", "constraints", "indexes", "comments", "triggers")
 
 
 @dataclass(frozen=True)
@@ -64,6 +63,7 @@ def complete(connection: Connection, adopted: Adopted) -> list[Difference]:
     todo = [
         statement for name, table in adopted.tables.items() for statement in _completion(name, table, present[name])
     ]
+    # a foreign key comes last, since it needs the other table's key
     for statement, *parameters in sorted(todo, key=lambda parts: "FOREIGN KEY" in parts[0]):
         connection.exec_driver_sql(statement, tuple(parameters))
     present = catalog.read(connection)["tables"]

@@ -71,10 +71,10 @@ def _next_id(script: ScriptDirectory, message: str) -> str:
     numbers = [int(one.revision[:3]) for one in script.walk_revisions() if one.revision[:3].isdigit()]
     name = f"{max(numbers, default=0) + 1:03d}"
     for word in words:
-        if len(name) + 1 + len(word) > REVISION_LENGTH:
+        if len(name) + 1 + len(word) > REVISION_LENGTH and "_" in name:
             break
         name += f"_{word}"
-    return name
+    return name[:REVISION_LENGTH]
 
 
 def _refuse_stale_branch(versions: Path, head: str) -> None:
@@ -82,7 +82,7 @@ def _refuse_stale_branch(versions: Path, head: str) -> None:
     upstream = _git(versions, "rev-parse", "--abbrev-ref", "origin/HEAD")
     if not upstream:
         return
-    listed = _git(versions, "ls-tree", "--name-only", f"{upstream[0]}:./")
+    listed = _git(versions, "ls-tree", "--name-only", upstream[0], "./")
     missing = sorted(Path(name).stem for name in listed if name.endswith(".py") and not (versions / name).exists())
     if missing:
         raise StaleBranch(upstream[0], missing[-1], head)

@@ -225,6 +225,7 @@ def _translate(error: Exception, run: Run, guard: Connection) -> MigrationError 
     if failure.is_read_only(error):
         return ReadOnlyDatabase(_database(guard), "it refuses to write")
     if run.step is not None:
+        logger.debug("%s at %s", type(error).__name__, " < ".join(reversed(failure.frames(error))))
         return failure.of_revision(error, _name(run.step), _path(run.step))
     return failure.of_privilege(error)
 

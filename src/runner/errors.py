@@ -133,7 +133,9 @@ class UnversionedDatabase(MigrationError):
     database: str
     differences: list[str]
     code = "unversioned-database"
-    what = "`{database}` has tables already that the pending revisions would make, and they differ in {count}: {listed}."
+    what = (
+        "`{database}` has tables already that the pending revisions would make, and they differ in {count}: {listed}."
+    )
     hint = (
         "Alter the tables to what the revisions expect, or move them out of the way, then run the same command again."
     )

@@ -69,7 +69,9 @@ def _measure(event: object, answer: dict[str, Any] | None, request_id: str) -> N
     metrics = _metrics()
     metrics.add_metadata("request_id", request_id)
     metrics.add_metric("RevisionsApplied", MetricUnit.Count, len(applied))
-    metrics.add_metric("MigrationDuration", MetricUnit.Milliseconds, sum(one["duration_ms"] for one in applied))
+    metrics.add_metric(
+        "MigrationDuration", MetricUnit.Milliseconds, round(sum(one["duration_ms"] for one in applied), 1)
+    )
     metrics.add_metric("MigrationFailed", MetricUnit.Count, int(answer is None or answer["status"] == "error"))
     metrics.flush_metrics()
 

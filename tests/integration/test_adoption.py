@@ -4,10 +4,10 @@ from itertools import chain, combinations
 from pathlib import Path
 
 import pytest
-from postgres import Database
-from project import Project
 from sqlalchemy import create_engine, make_url
 
+from postgres import Database
+from project import Project
 from runner import catalog
 
 # as the old runner's loose SQL file had it
@@ -115,9 +115,9 @@ def test_more_columns_than_ours_are_kept(project: Project, database: Database, f
     answer = project.ask(database.url, {"action": "upgrade"})
     assert answer["status"] == "success", answer["message"]
     assert answer["applied"][0]["adopted"] == ["public.leads", "public.tenants"]
-    assert database.query("select nome, origem, score, company_name, plano from leads join tenants using (tenant_id)") == [
-        ("Ana", "feira", 5, "Alquimista", "ouro")
-    ]
+    assert database.query(
+        "select nome, origem, score, company_name, plano from leads join tenants using (tenant_id)"
+    ) == [("Ana", "feira", 5, "Alquimista", "ouro")]
     tables = read_catalog(database)["tables"]
     assert tables["public.leads"]["comments"].pop("origem") == "de onde veio"
     assert tables["public.leads"]["indexes"] == {
@@ -165,8 +165,8 @@ def test_a_different_table_is_refused_and_nothing_touched(
     assert answer["code"] == "unversioned-database"
     assert answer["differences"] == [difference]
     assert answer["message"] == (
-        f"unversioned-database: `{database.name}` has tables already that the pending revisions would make, "
-        f"and they differ in 1 place: {difference}. Nothing was changed. Alter the tables to what the revisions expect, or "
+        f"unversioned-database: `{database.name}` has tables already that the pending revisions would make, and they "
+        f"differ in 1 place: {difference}. Nothing was changed. Alter the tables to what the revisions expect, or "
         "move them out of the way, then run the same command again."
     )
     assert read_catalog(database) == before
@@ -190,7 +190,9 @@ def test_all_differences_are_listed_at_once(project: Project, database: Database
 def test_rows_that_do_not_fit_roll_the_revision_back(project: Project, database: Database) -> None:
     """Completing NOT NULL over a row without a value fails as a whole, and says on which column."""
     database.execute(DRY_RUN_LOG)
-    database.execute("alter table dry_run_log alter motivo_decisao drop not null; update dry_run_log set motivo_decisao = null")
+    database.execute(
+        "alter table dry_run_log alter motivo_decisao drop not null; update dry_run_log set motivo_decisao = null"
+    )
     before = read_catalog(database)
     answer = project.ask(database.url, {"action": "upgrade", "target": "017"})
     assert (answer["code"], answer["revision"], answer["to"]) == (

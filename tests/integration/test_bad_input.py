@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from sqlalchemy import make_url
+
 from postgres import PASSWORD, Database
 from project import Project
-from sqlalchemy import make_url
 
 ACTIONS = (
     "Known actions: `upgrade`, `downgrade`, `stamp`, `run-migration`, `current`, `heads`, `history`, `show`, "
@@ -331,7 +332,9 @@ def test_revision_that_fails_in_its_sql(project: Project, database: Database) ->
         "`UPDATE leads SET nope = '…' WHERE nome = '…'`. Of 3 revisions, 1 went through; the database is at "
         "`018_note`, this one was rolled back. Correct `019_bad.py`, then run the same command again."
     )
-    assert {key: answer[key] for key in ("code", "revision", "line", "sqlstate", "from", "to", "target", "pending")} == {
+    assert {
+        key: answer[key] for key in ("code", "revision", "line", "sqlstate", "from", "to", "target", "pending")
+    } == {
         "code": "revision-failed",
         "revision": "019_bad",
         "line": line,
@@ -347,9 +350,9 @@ def test_revision_that_fails_in_its_sql(project: Project, database: Database) ->
     assert database.query(
         "select revision, status, error_code from runner.migration_log where revision > '018' order by log_id"
     ) == [("018_note", "success", None), ("019_bad", "failed", "revision-failed")]
-    assert database.query("select status, answer ->> 'code' from runner.migration_run order by run_id desc limit 1") == [
-        ("error", "revision-failed")
-    ]
+    assert database.query(
+        "select status, answer ->> 'code' from runner.migration_run order by run_id desc limit 1"
+    ) == [("error", "revision-failed")]
     plain = project.run("alembic", "upgrade", "head", url=database.url)
     assert "FAILED: revision-failed: `019_bad` failed in line" in plain.stdout + plain.stderr
     assert "Traceback" not in plain.stderr

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from postgres import Database
-from project import ROOT, Project
 from sqlalchemy import create_engine, make_url
 
+from postgres import Database
+from project import ROOT, Project
 from runner import catalog
 
 

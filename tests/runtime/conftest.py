@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
-import emulator
 import pytest
 from moto.server import ThreadedMotoServer
+
+import emulator
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1"}
 

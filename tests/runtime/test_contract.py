@@ -5,9 +5,10 @@ import re
 from pathlib import Path
 
 import boto3
-import emulator
 import pytest
 from botocore.config import Config
+
+import emulator
 from postgres import Database
 
 REVISIONS = ["016_platform_baseline", "017_dry_run_log"]

@@ -10,8 +10,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
-import emulator
 import pytest
+
+import emulator
 from postgres import Database
 
 EMOJI = re.compile("[\U0001f000-\U0001faff\u2600-\u27bf]")

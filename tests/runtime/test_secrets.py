@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-import emulator
 import pytest
+from sqlalchemy import make_url
+
+import emulator
 from postgres import PASSWORD, Database
 from project import Project
-from sqlalchemy import make_url
 
 AWKWARD = ["p%40%s%%", "at@sign/slash:colon", "quo'te\"double`", "with spaces  two", "çãé-日本-ß", "back\\slash$1"]
 
@@ -146,8 +147,9 @@ def test_a_secret_that_is_not_there(task: Path, aws: dict[str, str]) -> None:
     with emulator.start(task, {**aws, "DB_SECRET_ARN": "no/such"}) as function:
         answer = function.invoke({"action": "current"})
     assert answer["message"] == (
-        "settings: Secrets Manager did not give the secret `no/such` (ResourceNotFoundException). Nothing was "
-        "changed. Check `DB_SECRET_ARN`, the function's permission `secretsmanager:GetSecretValue` and the VPC endpoint."
+        "settings: Secrets Manager did not give the secret `no/such` (ResourceNotFoundException). "
+        "Nothing was changed. Check `DB_SECRET_ARN`, the function's permission `secretsmanager:GetSecretValue` "
+        "and the VPC endpoint."
     )
 
 

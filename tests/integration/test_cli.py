@@ -1,0 +1,222 @@
+"""The command line as a person and as a script meet it."""
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from postgres import Database
+from project import Project
+
+MIGRATE = Path(sys.executable).parent / "migrate"
+
+
+def test_data_go_to_stdout_and_words_to_stderr(project: Project, database: Database) -> None:
+    done = project.run("migrate", "upgrade", url=database.url)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert re.sub(r"\d+ ms", "N ms", done.stderr).splitlines() == [
+        "Begun: upgrade `016_platform_baseline` (1 of 2).",
+        "Done: upgrade `016_platform_baseline` in N ms (1 of 2).",
+        "Begun: upgrade `017_dry_run_log` (2 of 2).",
+        "Done: upgrade `017_dry_run_log` in N ms (2 of 2).",
+        "From `base` to `017_dry_run_log`: 2 revisions applied in N ms.",
+    ]
+    done = project.run("migrate", "current", url=database.url)
+    assert done.stdout == "017_dry_run_log\n"
+    assert done.stderr == "The database is at `017_dry_run_log`; nothing is pending.\n"
+    again = project.run("migrate", "upgrade", url=database.url)
+    assert (again.returncode, again.stderr) == (0, "Nothing to do: the database is at `017_dry_run_log`.\n")
+
+
+def test_history_says_who_when_and_how_long(project: Project, database: Database) -> None:
+    project.run("migrate", "upgrade", "016", "--actor", "ana", url=database.url, IMAGE_DIGEST="sha256:" + "a" * 64)
+    lines = [line.split("\t") for line in project.run("migrate", "history", url=database.url).stdout.splitlines()]
+    assert lines[0] == ["revision", "follows", "description", "state", "when", "took", "who", "image"]
+    assert lines[1][:4] == [
+        "017_dry_run_log",
+        "016_platform_baseline",
+        "Dry-run log: what the dispatch agent would have done.",
+        "pending",
+    ]
+    assert lines[2][0:2] == ["016_platform_baseline", "base"]
+    assert lines[2][3] == "applied"
+    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", lines[2][4])
+    assert re.match(r"\d+ ms", lines[2][5])
+    assert lines[2][6:] == ["ana", "sha256:aaaaaaaaaaaa"]
+    limited = project.run("migrate", "history", "--limit", "1", url=database.url)
+    assert len(limited.stdout.splitlines()) == 2
+
+
+def test_json_is_the_raw_answer_on_either_side_of_the_verb(project: Project, database: Database) -> None:
+    for command in (["migrate", "--json", "upgrade"], ["migrate", "upgrade", "--json"]):
+        done = project.run(*command, url=database.url)
+        assert json.loads(done.stdout)["to"] == "017_dry_run_log"
+    failed = project.run("migrate", "upgrade", "099", "--json", url=database.url)
+    assert (failed.returncode, json.loads(failed.stdout)["code"]) == (1, "unknown-revision")
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        (["current"], 0),
+        (["downgrade", "-1"], 0),
+        (["upgrade", "+1"], 1),
+        (["upgrade", "099"], 1),
+        (["upgrade", "a b"], 2),
+        (["downgrade"], 2),
+        (["downgrade", "--no-such-option"], 2),
+        (["nonsense"], 2),
+        (["history", "--limit", "0"], 2),
+        (["--timeout", "0", "current"], 2),
+    ],
+)
+def test_exit_codes(project: Project, database: Database, command: list[str], code: int) -> None:
+    project.ask(database.url, {"action": "upgrade"})
+    done = project.run("migrate", *command, url=database.url)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_traceback_only_with_debug(project: Project, database: Database) -> None:
+    """Where it happened is told with --debug, without the text of the exception."""
+    project.add("018_bad", "raise ValueError('planted')")
+    plain = project.run("migrate", "upgrade", url=database.url)
+    assert "018_bad.py:8 upgrade" not in plain.stderr
+    debug = project.run("migrate", "--debug", "upgrade", url=database.url)
+    assert "018_bad.py:8 upgrade" in debug.stderr
+    assert "planted" not in debug.stderr
+
+
+def test_a_table_and_a_bar_on_a_terminal(project: Project, database: Database) -> None:
+    """A person sees a table with lines and a bar; a pipe sees neither."""
+    _, seen = _on_a_terminal(project, database, "upgrade")
+    assert "━" in seen
+    assert "2/2" in seen
+    code, seen = _on_a_terminal(project, database, "history")
+    assert code == 0
+    assert "┃" in seen
+    assert "017_dry_run_log" in seen
+    assert "\x1b[" in seen
+    piped = project.run("migrate", "history", url=database.url)
+    assert "┃" not in piped.stdout
+    assert "\x1b[" not in piped.stdout + piped.stderr
+
+
+def _on_a_terminal(project: Project, database: Database, *command: str) -> tuple[int, str]:
+    master, slave = pty.openpty()
+    environ = {"DATABASE_URL": database.url, "PATH": os.environ["PATH"], "TERM": "xterm-256color", "COLUMNS": "160"}
+    process = subprocess.Popen(
+        [MIGRATE, *command], cwd=project.folder, env=environ, stdin=slave, stdout=slave, stderr=slave
+    )
+    os.close(slave)
+    seen = b""
+    while True:
+        try:
+            part = os.read(master, 65536)
+        except OSError:
+            break
+        if not part:
+            break
+        seen += part
+    os.close(master)
+    return process.wait(), seen.decode()
+
+
+def test_interrupted_in_a_statement(project: Project, database: Database) -> None:
+    """Ctrl-C cancels the statement at once: rolled back, said, lock free, and the next run goes through."""
+    path = project.add("018_slow", "op.execute('select pg_sleep(60)')")
+    process = subprocess.Popen(
+        [MIGRATE, "upgrade"],
+        cwd=project.folder,
+        env={"DATABASE_URL": database.url, "PATH": os.environ["PATH"]},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    _wait_for(
+        database, "select count(*) from pg_stat_activity where query like 'select pg_sleep%' and state = 'active'"
+    )
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=10)
+    assert process.returncode == 1
+    assert "revision-failed: `018_slow` failed in line 8 of `018_slow.py`: QueryCanceled (57014)" in errors
+    assert "the database is at `017_dry_run_log`, this one was rolled back" in errors
+    path.write_text(path.read_text().replace("pg_sleep(60)", "pg_sleep(0)"))
+    assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
+
+
+def test_two_terminals(project: Project, database: Database) -> None:
+    """The second one says whom it waits for, waits, finds nothing left to do, and is a success."""
+    project.add("018_slow", "op.execute('select pg_sleep(1.5)')")
+    project.ask(database.url, {"action": "upgrade", "target": "017"})
+    environ = {"DATABASE_URL": database.url, "PATH": os.environ["PATH"]}
+    first = subprocess.Popen([MIGRATE, "upgrade"], cwd=project.folder, env=environ, stderr=subprocess.PIPE, text=True)
+    _wait_for(
+        database, "select count(*) from pg_stat_activity where query like 'select pg_sleep%' and state = 'active'"
+    )
+    reading = project.run("migrate", "current", url=database.url)
+    second = project.run("migrate", "upgrade", url=database.url)
+    assert reading.stdout == "017_dry_run_log\n"
+    assert first.wait() == 0
+    assert second.returncode == 0
+    assert re.match(
+        r"Waiting for the migration lock, held by migrate [0-9a-f-]{36} \S+, pid \d+, connected since "
+        r"\d\d:\d\d:\d\d UTC\.\nNothing to do: the database is at `018_slow`\.\n$",
+        second.stderr,
+    ), second.stderr
+    first.communicate()
+
+
+def test_lock_held_past_the_deadline(project: Project, database: Database) -> None:
+    """Who holds it is named, and nothing was changed."""
+    project.add("018_slow", "op.execute('select pg_sleep(60)')")
+    project.ask(database.url, {"action": "upgrade", "target": "017"})
+    environ = {"DATABASE_URL": database.url, "PATH": os.environ["PATH"]}
+    first = subprocess.Popen([MIGRATE, "upgrade"], cwd=project.folder, env=environ, stderr=subprocess.PIPE, text=True)
+    _wait_for(
+        database, "select count(*) from pg_stat_activity where query like 'select pg_sleep%' and state = 'active'"
+    )
+    answer = project.ask(database.url, {"action": "upgrade"}, timeout_s=1)
+    first.kill()
+    first.communicate()
+    assert re.fullmatch(
+        rf"lock-held: Another run holds the migration lock of `{database.name}` \(migrate [0-9a-f-]{{36}} \S+, "
+        r"pid \d+, connected since \d\d:\d\d:\d\d UTC\); waited [01] s for it\. Nothing was changed\. "
+        r"Watch it with `migrate current`, and repeat when it has ended\.",
+        answer["message"],
+    ), answer["message"]
+
+
+def _wait_for(database: Database, question: str) -> None:
+    ends = time.monotonic() + 20
+    while database.query(question) == [(0,)]:
+        assert time.monotonic() < ends, question
+        select.select([], [], [], 0.05)
+
+
+def test_embedded_is_asked_for_by_name(project: Project) -> None:
+    """`--local` and `DATABASE_URL=embedded:` are the same server, whose data outlive the process."""
+    try:
+        upgraded = project.run("migrate", "--local", "upgrade")
+        assert upgraded.returncode == 0, upgraded.stderr
+        named = project.run("migrate", "current", url="embedded:")
+        assert named.stdout == "017_dry_run_log\n"
+        tables = project.run("python", "-m", "runner.embedded", "psql", "-Atc", "select count(*) from dry_run_log")
+        assert tables.stdout == "0\n"
+        assert (project.folder / ".postgres" / "PG_VERSION").exists()
+        plain = project.run("alembic", "current", url="embedded:")
+        assert plain.stdout == "017_dry_run_log (head)\n"
+    finally:
+        project.run("python", "-m", "runner.embedded", "stop")
+    assert not (project.folder / ".postgres" / "postmaster.pid").exists()
+    again = project.run("migrate", "current", "--local")
+    project.run("python", "-m", "runner.embedded", "stop")
+    assert again.stdout == "017_dry_run_log\n"
