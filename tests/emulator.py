@@ -72,7 +72,7 @@ def start(task: Path, environ: dict[str, str], *, timeout_s: int = 30) -> Iterat
         process.wait()
 
 
-def lay_out(folder: Path, revisions: Path = ROOT) -> Path:
+def lay_out(folder: Path, revisions: Path) -> Path:
     """Lay out the task root as the image does: the packages flat, `alembic.ini` and `alembic/` beside them."""
     task = folder / "task"
     ignored = shutil.ignore_patterns("__pycache__")

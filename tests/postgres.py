@@ -84,6 +84,22 @@ def embedded_binaries() -> Path:
     return POSTGRES_VERSIONS[18]
 
 
+def binaries() -> Path | None:
+    """Return the folder of a server's programs on this machine, if there is one that can be started by hand."""
+    return _system_binaries() or embedded_binaries()
+
+
+@contextmanager
+def standby(binaries: Path, primary: URL) -> Iterator[URL]:
+    """Run a streaming standby of a cluster that `cluster` runs, and yield its superuser's URL."""
+    with tempfile.TemporaryDirectory(prefix="pg", ignore_cleanup_errors=True) as folder:
+        data, port = Path(folder) / "data", free_port()
+        as_owner = _own(Path(folder))
+        source = primary.render_as_string(hide_password=False)
+        _run([*as_owner, binaries / "pg_basebackup", "-d", source, "-D", data, "-R", "-X", "stream"])
+        yield from _serve(as_owner, binaries, Path(folder), port)
+
+
 @contextmanager
 def cluster(binaries: Path) -> Iterator[URL]:
     """Run a throw-away cluster on TCP that wants passwords, and yield its superuser's URL."""
@@ -94,13 +110,17 @@ def cluster(binaries: Path) -> Iterator[URL]:
         options = ["--username=postgres", "--auth-local=trust", "--auth-host=scram-sha-256", "--no-sync"]
         locale = ["--locale=C.UTF-8", "--encoding=UTF8", f"--pwfile={password}"]
         _run([*as_owner, binaries / "initdb", *options, *locale, "-D", data])
-        settings = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=200"
-        control = [*as_owner, binaries / "pg_ctl", "-D", data, "-w"]
-        _run([*control, "-o", settings, "-l", Path(folder) / "log", "start"])
-        try:
-            yield URL.create("postgresql", "postgres", PASSWORD, "127.0.0.1", port, "postgres")
-        finally:
-            _run([*control, "-m", "immediate", "stop"])
+        yield from _serve(as_owner, binaries, Path(folder), port)
+
+
+def _serve(as_owner: list[str], binaries: Path, folder: Path, port: int) -> Iterator[URL]:
+    settings = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=200"
+    control = [*as_owner, binaries / "pg_ctl", "-D", folder / "data", "-w"]
+    _run([*control, "-o", settings, "-l", folder / "log", "start"])
+    try:
+        yield URL.create("postgresql", "postgres", PASSWORD, "127.0.0.1", port, "postgres")
+    finally:
+        _run([*control, "-m", "immediate", "stop"])
 
 
 def _own(folder: Path) -> list[str]:

@@ -15,6 +15,14 @@ from runner.deadline import Deadline
 
 ROOT = Path(__file__).parent.parent
 
+FIRST = ("016_platform_baseline", "017_dry_run_log")
+
+
+def _ignored(folder: str, names: list[str]) -> list[str]:
+    if Path(folder).name in ("versions", "schema"):
+        return [name for name in names if Path(name).stem not in FIRST]
+    return [name for name in names if name == "__pycache__"]
+
 
 @dataclass(frozen=True)
 class Project:
@@ -24,6 +32,14 @@ class Project:
 
     @classmethod
     def copy(cls, folder: Path) -> "Project":
+        """Copy the first two revisions, which the tests know; later ones make no difference to them."""
+        shutil.copy(ROOT / "alembic.ini", folder)
+        shutil.copytree(ROOT / "alembic", folder / "alembic", ignore=_ignored)
+        return cls(folder)
+
+    @classmethod
+    def copy_whole(cls, folder: Path) -> "Project":
+        """Copy all revisions, for what must hold of every one that is written."""
         shutil.copy(ROOT / "alembic.ini", folder)
         shutil.copytree(ROOT / "alembic", folder / "alembic", ignore=shutil.ignore_patterns("__pycache__"))
         return cls(folder)
@@ -45,12 +61,35 @@ class Project:
         )
         return path
 
+    def add_many(self, number: int, body: str) -> list[str]:
+        """Add a chain of revisions after 017; `{name}` and `{number}` in the body are each one's own."""
+        names = [f"{place:03d}_step" for place in range(18, 18 + number)]
+        for after, name in zip(["017_dry_run_log", *names], names, strict=False):
+            self.add(name, body.replace("{name}", f"t{name[:3]}").replace("{number}", name[:3]), after=after)
+        return names
+
+    def start(self, *command: str, url: str, **environ: str) -> "subprocess.Popen[str]":
+        """Start one of the installed programs in a process group of its own, and do not wait."""
+        return subprocess.Popen(
+            [Path(sys.executable).parent / command[0], *command[1:]],
+            cwd=self.folder,
+            env={"PATH": os.environ["PATH"], "HOME": str(self.folder), "DATABASE_URL": url, **environ},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
     def ask(self, url: str | None, event: Any, *, timeout_s: float = 60, **environ: str) -> dict[str, Any]:
         """Call the facade as the doors do, with an environment of its own."""
         known = {"ALEMBIC_CONFIG": str(self.folder / "alembic.ini"), **environ}
         if url is not None:
             known["DATABASE_URL"] = url
-        return commands.execute(event, known, str(uuid.uuid4()), Deadline.after(timeout_s), lambda *_, **__: None)
+        deadline = Deadline.after(timeout_s)
+        outcome = commands.execute(event, known, str(uuid.uuid4()), deadline, lambda *_, **__: None)
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome.answer
 
     def run(self, *command: str, url: str | None = None, **environ: str) -> "subprocess.CompletedProcess[str]":
         """Run one of the installed programs in the project's folder, with nothing else in its environment."""

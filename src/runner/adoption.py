@@ -33,20 +33,32 @@ def snapshot(schema: Path, revision: str) -> Catalog | None:
 
 
 def find(
-    connection: Connection, schema: Path, steps: Iterable[tuple[str, tuple[str, ...]]]
+    connection: Connection, schema: Path, heads: tuple[str, ...], steps: Iterable[tuple[str, tuple[str, ...]]]
 ) -> tuple[list[Adopted], list[Difference]]:
     """Find what the pending revisions would make and is there, and in what it differs.
 
-    `steps` are pairs of a revision and those before it, in the order in which they would run.
+    `steps` are pairs of a revision and those before it, in the order in which they would run. What the
+    revisions that the database is at have made is no stranger, whatever a pending one does to it first.
     """
+    relations = catalog.owners(connection)
+    here = [snapshot(schema, head) for head in heads]
+    if not relations or None in here:
+        return [], []
+    ours = {name for one in here if one for name in one["tables"]}
+    made = [(revision, _made(schema, revision, parents, ours)) for revision, parents in steps]
+    taken = [
+        difference
+        for _, tables in made
+        for name, table in tables.items()
+        for difference in _taken(name, table, relations, ours)
+    ]
     present = catalog.table_names(connection)
-    made = [(revision, _made(schema, revision, parents)) for revision, parents in steps] if present else []
     overlapping = [(revision, tables) for revision, tables in made if present & tables.keys()]
     if not overlapping:
-        return [], []
+        return [], taken
     actual = catalog.read(connection)["tables"]
     found: list[Adopted] = []
-    wrong: list[Difference] = []
+    wrong: list[Difference] = list(taken)
     for revision, tables in overlapping:
         kept = {name: table for name, table in tables.items() if name in present}
         found.append(Adopted(revision, kept))
@@ -64,8 +76,9 @@ def complete(connection: Connection, adopted: Adopted) -> list[Difference]:
         statement for name, table in adopted.tables.items() for statement in _completion(name, table, present[name])
     ]
     # a foreign key comes last, since it needs the other table's key
-    for statement, *parameters in sorted(todo, key=lambda parts: "FOREIGN KEY" in parts[0]):
-        connection.exec_driver_sql(statement, tuple(parameters))
+    for statement in sorted(todo, key=lambda one: "FOREIGN KEY" in one):
+        # psycopg2 would read a `%` of the catalog as a placeholder
+        connection.exec_driver_sql(statement.replace("%", "%%"))
     present = catalog.read(connection)["tables"]
     return [difference for name, table in adopted.tables.items() for difference in _lacking(name, table, present[name])]
 
@@ -83,14 +96,8 @@ def stray(connection: Connection, schema: Path, target: str) -> list[Difference]
             "Write it with `migrate snapshot`.",
         )
     actual = catalog.read(connection)
-    later = {name for path in schema.glob("*.json") for name in catalog.load(path)["tables"]}
-    tables = expected["tables"]
-    found = [
-        Difference(("tables", name), None, actual["tables"][name])
-        for name in sorted(later - tables.keys())
-        if name in actual["tables"]
-    ]
-    for name, table in tables.items():
+    found = _premature(schema, expected["tables"], actual["tables"])
+    for name, table in expected["tables"].items():
         found += _lacking(name, table, actual["tables"].get(name, {}))
     for kind in catalog.OTHERS:
         parts = catalog.compare(expected.get(kind, {}), actual[kind], (kind,))
@@ -98,22 +105,55 @@ def stray(connection: Connection, schema: Path, target: str) -> list[Difference]
     return found
 
 
-def _made(schema: Path, revision: str, parents: tuple[str, ...]) -> dict[str, Table]:
+def _premature(schema: Path, expected: dict[str, Table], actual: dict[str, Table]) -> list[Difference]:
+    """Return what is there although only other revisions than the target make it."""
+    found: dict[tuple[str, ...], Difference] = {}
+    for path in sorted(schema.glob("*.json")):
+        for name, table in catalog.load(path)["tables"].items():
+            if name in actual and name not in expected:
+                found[("tables", name)] = Difference(("tables", name), None, actual[name])
+                continue
+            for section in ("columns", "constraints", "indexes", "triggers"):
+                there, wanted = actual.get(name, {}).get(section, {}), expected.get(name, {}).get(section, {})
+                for key in table.get(section, {}).keys() & there.keys() - wanted.keys():
+                    where = ("tables", name, section, key)
+                    found[where] = Difference(where, None, there[key])
+    return [found[where] for where in sorted(found)]
+
+
+def _made(schema: Path, revision: str, parents: tuple[str, ...], ours: set[str]) -> dict[str, Table]:
+    """Return the tables that a revision makes; none where a snapshot is missing to tell by."""
     after = snapshot(schema, revision)
-    if after is None:
-        return {}
     before = [snapshot(schema, parent) for parent in parents]
-    known = {name for parent in before if parent for name in parent["tables"]}
+    if after is None or None in before:
+        return {}
+    known = {name for parent in before if parent for name in parent["tables"]} | ours
     return {name: table for name, table in after["tables"].items() if name not in known}
 
 
+def _taken(name: str, table: Table, relations: dict[str, tuple[str, str]], ours: set[str]) -> Iterator[Difference]:
+    """Yield the names of a table and its indexes that something else has; IF NOT EXISTS would accept it."""
+    kind, _ = relations.get(name, ("table", ""))
+    if kind != "table":
+        yield Difference(("tables", name), "a table", f"a {kind}")
+    keys = [key for key, text in table.get("constraints", {}).items() if not text.startswith(("CHECK", "FOREIGN"))]
+    namespace = name.rpartition(".")[0]
+    for key in [*keys, *table.get("indexes", {})]:
+        kind, owner = relations.get(f"{namespace}.{key}", ("", name))
+        if owner != name and owner not in ours:
+            yield Difference(("tables", name, "indexes", key), "an index of it", f"{kind} of {owner or 'its own'}")
+
+
 def _unfit(name: str, expected: Table, actual: Table) -> Iterator[Difference]:
-    """Yield what completing cannot mend: a column absent or of another type, a name taken by another thing."""
+    """Yield what completing cannot mend: a column absent or of another type, a name that another thing has."""
+    indexes = actual.get("indexes", {})
     for difference in _lacking(name, expected, actual):
-        section = difference.path[2]
+        section, key = difference.path[2:4]
         replaced = section in ("constraints", "indexes", "triggers") and difference.actual is not None
         if section == "columns" or replaced:
             yield difference
+        elif section == "constraints" and key in indexes:
+            yield Difference(difference.path, difference.expected, indexes[key])
 
 
 def _lacking(name: str, expected: Table, actual: Table) -> Iterator[Difference]:
@@ -130,24 +170,24 @@ def _ours(difference: Difference, expected: Table) -> bool:
     return section in ("defaults", "not_null", "comments") and (not column or column in expected["columns"])
 
 
-def _completion(name: str, expected: Table, actual: Table) -> Iterator[tuple[str, ...]]:
-    """Yield the statements, with their parameters, that give a table what `_lacking` names."""
+def _completion(name: str, expected: Table, actual: Table) -> Iterator[str]:
+    """Yield the statements that give a table what `_lacking` names."""
     for difference in _lacking(name, expected, actual):
         _, _, section, thing = difference.path
         wanted = difference.expected
         match section:
             case "defaults":
                 change = f"SET DEFAULT {wanted}" if wanted else "DROP DEFAULT"
-                yield (f"ALTER TABLE {name} ALTER COLUMN {thing} {_literal(change)}",)
+                yield f"ALTER TABLE {name} ALTER COLUMN {thing} {change}"
             case "not_null":
-                yield (f"ALTER TABLE {name} ALTER COLUMN {thing} {'SET' if wanted else 'DROP'} NOT NULL",)
+                yield f"ALTER TABLE {name} ALTER COLUMN {thing} {'SET' if wanted else 'DROP'} NOT NULL"
             case "constraints":
-                yield (_literal(_constrain(name, thing, wanted, expected, actual)),)
+                yield _constrain(name, thing, wanted, expected, actual)
             case "indexes" | "triggers":
-                yield (_literal(wanted),)
+                yield wanted
             case "comments":
                 what = f"COLUMN {name}.{thing}" if thing else f"TABLE {name}"
-                yield (f"COMMENT ON {what} IS %s", wanted)
+                yield f"COMMENT ON {what} IS {_quoted(wanted) if wanted else 'NULL'}"
 
 
 def _constrain(name: str, thing: str, wanted: str, expected: Table, actual: Table) -> str:
@@ -158,6 +198,5 @@ def _constrain(name: str, thing: str, wanted: str, expected: Table, actual: Tabl
     return f"ALTER TABLE {name} ADD CONSTRAINT {thing} {wanted}"
 
 
-def _literal(statement: str) -> str:
-    """Keep psycopg2 from reading a `%` of the catalog as a placeholder."""
-    return statement.replace("%", "%%")
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -15,12 +15,13 @@ from alembic.script import Script, ScriptDirectory
 
 from runner import catalog, database, engine, revisions
 from runner.catalog import Catalog
-from runner.engine import Invocation, Run
 from runner.errors import InvalidPayload, MultipleHeads, StaleBranch
 from runner.payloads import Answer
 from runner.revisions import Revisions
+from runner.run import Invocation, Run, Terms
 from runner.settings import Settings
 
+NUMBERED = re.compile(r"[0-9]{3}_")
 REVISION_LENGTH = 32
 """What fits into `alembic_version.version_num`."""
 
@@ -31,7 +32,7 @@ def new(settings: Settings, message: str) -> Path:
     Raises `MultipleHeads` where there are two, and `StaleBranch` where the branch that this one will be
     merged into has a revision that is not here, so that there would be two.
     """
-    known = revisions.load(settings)
+    known = revisions.load(settings, may_be_empty=True)
     heads = known.script.get_heads()
     if len(heads) > 1:
         raise MultipleHeads(tuple(sorted(heads)))
@@ -68,7 +69,7 @@ def _next_id(script: ScriptDirectory, message: str) -> str:
     words = re.findall(r"[a-z0-9]+", ascii_only)
     if not words:
         raise InvalidPayload("The message has no letter or digit to name a revision by.", "Say what it does.")
-    numbers = [int(one.revision[:3]) for one in script.walk_revisions() if one.revision[:3].isdigit()]
+    numbers = [int(one.revision[:3]) for one in script.walk_revisions() if NUMBERED.match(one.revision)]
     name = f"{max(numbers, default=0) + 1:03d}"
     for word in words:
         if len(name) + 1 + len(word) > REVISION_LENGTH and "_" in name:
@@ -79,13 +80,13 @@ def _next_id(script: ScriptDirectory, message: str) -> str:
 
 def _refuse_stale_branch(versions: Path, head: str) -> None:
     """Look at the last fetched default branch; without git or a remote there is nothing to compare with."""
-    upstream = _git(versions, "rev-parse", "--abbrev-ref", "origin/HEAD")
-    if not upstream:
-        return
-    listed = _git(versions, "ls-tree", "--name-only", upstream[0], "./")
-    missing = sorted(Path(name).stem for name in listed if name.endswith(".py") and not (versions / name).exists())
-    if missing:
-        raise StaleBranch(upstream[0], missing[-1], head)
+    known = _git(versions, "rev-parse", "--abbrev-ref", "origin/HEAD")
+    for upstream in [*known, "origin/main", "origin/master"]:
+        if _git(versions, "rev-parse", "--verify", "--quiet", upstream):
+            added = _git(versions, "diff", "--diff-filter=A", "--name-only", f"HEAD...{upstream}", "--", "*.py")
+            if added:
+                raise StaleBranch(upstream, Path(added[-1]).stem, head)
+            return
 
 
 def _git(folder: Path, *arguments: str) -> list[str]:
@@ -114,7 +115,7 @@ def _render(invocation: Invocation, known: Revisions) -> Iterator[tuple[str, str
 def _upgraded(invocation: Invocation, revision: str) -> Catalog:
     answer = Answer("snapshot", invocation.request_id)
     engine.change(
-        Run(invocation, answer, None, Answer.succeed),
+        Run(invocation, answer, Terms(), Answer.succeed),
         revisions.load(invocation.settings),
         "upgrade",
         revision,

@@ -6,8 +6,10 @@ so that two catalogs compare without any knowledge of SQL:
     {"tables": {"public.leads": {"columns": {"lead_id": "uuid"}, "not_null": {"lead_id": "not null"}, …}},
      "functions": {…}, "sequences": {…}, "types": {…}, "views": {…}}
 
-Names are quoted as SQL wants them. Left out: schema `runner`, Alembic's version table, what belongs to
-an extension, and the NOT NULL constraints that PostgreSQL 18 began to name.
+Names are quoted as SQL wants them. Left out on purpose: schema `runner`, Alembic's version table, what
+belongs to an extension, and the NOT NULL constraints that PostgreSQL 18 began to name. Not seen so far:
+comments on anything but tables and columns, domains and composite types, partition keys and bounds,
+inheritance, policies, grants and storage options.
 """
 
 import json
@@ -20,6 +22,8 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 Catalog = dict[str, dict[str, Any]]
+
+VERSION_TABLE = "alembic_version"
 
 OURS = """
     n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'runner')
@@ -70,9 +74,20 @@ SECTIONS = {
         )
     }""",
     "triggers": f"""
-        select {RELATION}, quote_ident(g.tgname), pg_get_triggerdef(g.oid)
+        select {RELATION}, quote_ident(g.tgname),
+               pg_get_triggerdef(g.oid)
+               || case g.tgenabled when 'O' then '' else ' -- enabled: ' || g.tgenabled::text end
         {TABLES.format(join="join pg_trigger g on g.tgrelid = c.oid and not g.tgisinternal")}""",
 }
+OWNERS = f"""
+    select {RELATION} as name,
+           case c.relkind when 'v' then 'view' when 'm' then 'materialized view' when 'i' then 'index'
+                          when 'S' then 'sequence' when 'f' then 'foreign table' when 'p' then 'partitioned table'
+                          when 'c' then 'type' when 'I' then 'partitioned index' else 'table' end as kind,
+           coalesce((select format('%I.%I', m.nspname, t.relname) from pg_index x join pg_class t on t.oid = x.indrelid
+                     join pg_namespace m on m.oid = t.relnamespace where x.indexrelid = c.oid), '') as owner
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace where {OURS.format(oid="c.oid")}
+"""
 # Each query gives rows of (name, text).
 OTHERS = {
     "functions": f"""
@@ -90,7 +105,7 @@ OTHERS = {
         from pg_type t join pg_namespace n on n.oid = t.typnamespace join pg_enum e on e.enumtypid = t.oid
         where {OURS.format(oid="t.oid")} group by 1""",
     "views": f"""
-        select {RELATION}, pg_get_viewdef(c.oid)
+        select {RELATION}, case c.relkind when 'm' then 'materialized ' else '' end || pg_get_viewdef(c.oid)
         from pg_class c join pg_namespace n on n.oid = c.relnamespace
         where c.relkind in ('v', 'm') and {OURS.format(oid="c.oid")}""",
 }
@@ -116,22 +131,27 @@ class Difference:
         return f"`{where}` ({kind.replace('_', ' ')}): expected {_shown(self.expected)}, found {_shown(self.actual)}"
 
 
-def table_names(connection: Connection, version_table: str = "alembic_version") -> set[str]:
+def table_names(connection: Connection) -> set[str]:
     """Return the tables of a database, named as in its catalog."""
-    found = connection.execute(text(f"select {RELATION} {TABLES.format(join='')}"), {"version_table": version_table})
+    found = connection.execute(text(f"select {RELATION} {TABLES.format(join='')}"), {"version_table": VERSION_TABLE})
     return set(found.scalars())
 
 
-def read(connection: Connection, version_table: str = "alembic_version") -> Catalog:
+def owners(connection: Connection) -> dict[str, tuple[str, str]]:
+    """Return each relation's kind, and the table that it belongs to if it is an index, by its name."""
+    return {row.name: (row.kind, row.owner) for row in connection.execute(text(OWNERS))}
+
+
+def read(connection: Connection) -> Catalog:
     """Read the catalog of the database that `connection` is on, inside its transaction.
 
     Names come out qualified whatever the session's `search_path`, which is left as it was.
     """
     path = connection.exec_driver_sql("select current_setting('search_path')").scalar_one()
     _set_search_path(connection, "")
-    tables: dict[str, Any] = {}
+    tables: dict[str, Any] = {name: {} for name in table_names(connection)}
     for section, query in SECTIONS.items():
-        for table, name, definition in connection.execute(text(query), {"version_table": version_table}):
+        for table, name, definition in connection.execute(text(query), {"version_table": VERSION_TABLE}):
             tables.setdefault(table, {}).setdefault(section, {})[name] = IN_LIST.sub(_spread_cast, definition)
     catalog: Catalog = {"tables": tables}
     for kind, query in OTHERS.items():

@@ -4,6 +4,7 @@ import getpass
 import itertools
 import logging
 import os
+import re
 import sys
 import uuid
 from collections.abc import Callable
@@ -11,19 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import psycopg2.extensions
-import psycopg2.extras
 import typer
 from typer.core import TyperGroup
 
 from runner import __version__, authoring, commands, console, settings
 from runner.deadline import Deadline
-from runner.engine import DEFAULT_TIMEOUT_S, Invocation
-from runner.errors import MigrationError, count
+from runner.errors import count
 from runner.payloads import Answer
+from runner.run import DEFAULT_TIMEOUT_S, Invocation
 
-INTERRUPTED = 130
-"""128 and the number of SIGINT, as shells report it."""
+MINUS = "\N{MINUS SIGN}"
+STEPS_DOWN = re.compile(r"-[0-9]+")
+COMMON = "Every command also takes --local, --json, --timeout SECONDS and --debug."
 
 
 class OptionsAnywhere(TyperGroup):
@@ -41,7 +41,8 @@ class OptionsAnywhere(TyperGroup):
         words = iter(args)
         for word in words:
             option = known.get(word.partition("=")[0])
-            (mine if option else rest).append(word)
+            # `-1` is a target and not an option
+            (mine if option else rest).append(word.replace("-", MINUS) if STEPS_DOWN.fullmatch(word) else word)
             if option and not getattr(option, "is_flag", False) and "=" not in word:
                 mine.extend(itertools.islice(words, 1))
         return super().parse_args(ctx, [*mine, *rest])
@@ -64,13 +65,17 @@ app = typer.Typer(
     cls=OptionsAnywhere,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
     help="Change a PostgreSQL schema with Alembic revisions, safely, while the application is serving.",
-    epilog="Exit codes: 0 done, 1 error, 2 usage, 3 partly done, 4 the answer is no.",
+    epilog="Exit codes: 0 done, 1 error, 2 usage, 3 partly done, 130 interrupted.",
 )
-RELATIVE = {"ignore_unknown_options": True}  # so that `-1` is a target and not an option
-Target = Annotated[str, typer.Argument(help="A revision or the beginning of one, head, base, +1, -1.")]
+Up = Annotated[str, typer.Argument(metavar="TARGET", help="A revision or the beginning of one, head, or +1.")]
+Down = Annotated[str, typer.Argument(metavar="TARGET", help="A revision or the beginning of one, base, or -1.")]
+Named = Annotated[str, typer.Argument(metavar="TARGET", help="A revision or the beginning of one.")]
 ActorOption = Annotated[str | None, typer.Option("--actor", help="Who asks, for the ledger; else your login name.")]
+ConfirmOption = Annotated[str | None, typer.Option("--confirm", help="The current revision: I know what is there.")]
+KeyOption = Annotated[str | None, typer.Option("--idempotency-key", help="The same key answers the same again.")]
 
 
 def _version(asked: bool) -> None:
@@ -84,7 +89,7 @@ def options(
     ctx: typer.Context,
     local: Annotated[bool, typer.Option("--local", help="Use the embedded PostgreSQL under .postgres/.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the raw answer.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Print what Alembic logs, and tracebacks.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Print Alembic's log and a failure's frames.")] = False,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds after which to give up.")] = DEFAULT_TIMEOUT_S,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
 ) -> None:
@@ -95,31 +100,38 @@ def options(
     ctx.obj = Options(local, as_json, timeout)
 
 
-@app.command(context_settings=RELATIVE)
-def upgrade(ctx: typer.Context, target: Target = "head", actor: ActorOption = None) -> None:
+@app.command(epilog=COMMON)
+def upgrade(ctx: typer.Context, target: Up = "head", actor: ActorOption = None, key: KeyOption = None) -> None:
     """Apply the revisions up to TARGET."""
-    _ask(ctx, {"action": "upgrade", "target": target, "actor": _actor(actor)})
+    _ask(ctx, {"action": "upgrade", "target": target, "actor": _actor(actor), "idempotency_key": key})
 
 
-@app.command(context_settings=RELATIVE)
-def downgrade(ctx: typer.Context, target: Target, actor: ActorOption = None) -> None:
+@app.command(epilog=COMMON)
+def downgrade(
+    ctx: typer.Context,
+    target: Down,
+    confirm: ConfirmOption = None,
+    actor: ActorOption = None,
+    key: KeyOption = None,
+) -> None:
     """Revert the revisions down to TARGET."""
-    _ask(ctx, {"action": "downgrade", "target": target, "actor": _actor(actor)})
+    asked = {"action": "downgrade", "target": target, "confirm": confirm}
+    _ask(ctx, {**asked, "actor": _actor(actor), "idempotency_key": key})
 
 
-@app.command()
+@app.command(epilog=COMMON)
 def current(ctx: typer.Context) -> None:
     """Print the revision that the database is at."""
     _ask(ctx, {"action": "current"})
 
 
-@app.command()
+@app.command(epilog=COMMON)
 def heads(ctx: typer.Context) -> None:
     """List the revisions that no other follows; needs no database."""
     _ask(ctx, {"action": "heads"})
 
 
-@app.command()
+@app.command(epilog=COMMON)
 def history(
     ctx: typer.Context, limit: Annotated[int | None, typer.Option(help="Only the newest ones.")] = None
 ) -> None:
@@ -127,37 +139,43 @@ def history(
     _ask(ctx, {"action": "history"} | ({} if limit is None else {"limit": limit}))
 
 
-@app.command()
-def show(ctx: typer.Context, target: Target = "head") -> None:
+@app.command(epilog=COMMON)
+def show(ctx: typer.Context, target: Named = "head") -> None:
     """Describe one revision; needs no database."""
     _ask(ctx, {"action": "show", "target": target})
 
 
-@app.command()
-def stamp(ctx: typer.Context, target: Target, actor: ActorOption = None) -> None:
+@app.command(epilog=COMMON)
+def stamp(ctx: typer.Context, target: Named, confirm: ConfirmOption = None, actor: ActorOption = None) -> None:
     """Say that the database is at TARGET, after comparing it with that revision's snapshot."""
-    _ask(ctx, {"action": "stamp", "target": target, "actor": _actor(actor)})
+    _ask(ctx, {"action": "stamp", "target": target, "confirm": confirm, "actor": _actor(actor)})
 
 
-@app.command("list-migrations")
+@app.command(epilog=COMMON)
+def repair(ctx: typer.Context, target: Named, confirm: ConfirmOption = None, actor: ActorOption = None) -> None:
+    """Accept the text that TARGET has now although it ran with another, and clear what a failure left."""
+    _ask(ctx, {"action": "repair", "target": target, "confirm": confirm, "actor": _actor(actor)})
+
+
+@app.command("list-migrations", epilog=COMMON)
 def list_migrations(ctx: typer.Context) -> None:
     """List the revisions, oldest first, as the older contract has it."""
     _ask(ctx, {"action": "list-migrations"})
 
 
-@app.command("run-migration")
-def run_migration(ctx: typer.Context, target: Target, actor: ActorOption = None) -> None:
+@app.command("run-migration", epilog=COMMON)
+def run_migration(ctx: typer.Context, target: Named, actor: ActorOption = None) -> None:
     """Upgrade to TARGET, or to `all`, as the older contract has it."""
     _ask(ctx, {"action": "run-migration", "target": target, "actor": _actor(actor)})
 
 
-@app.command()
+@app.command(epilog=COMMON)
 def new(ctx: typer.Context, message: Annotated[str, typer.Argument(help="What it does, in a few words.")]) -> None:
     """Write the next-numbered revision after the head."""
     _author(ctx, "new", lambda asked: [authoring.new(asked.settings, message)])
 
 
-@app.command()
+@app.command(epilog=COMMON)
 def snapshot(ctx: typer.Context) -> None:
     """Write alembic/schema/: what the database looks like after each revision."""
     _author(ctx, "snapshot", authoring.snapshot)
@@ -172,29 +190,30 @@ def _author(ctx: typer.Context, action: str, work: Callable[[Invocation], list[P
             files = work(Invocation(known, answer.request_id, Deadline.after(given.timeout_s), tell))
         answer.extra["files"] = [os.path.relpath(path) for path in files]
         answer.message = f"{count(len(files), 'file')} written." if files else "Nothing to write: all is up to date."
-    except MigrationError as error:
-        answer.fail(error)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - told as the facade tells it
+        answer.fail(commands.explain(error))
     raise typer.Exit(console.show(answer.as_json(), given.json))
 
 
 def _ask(ctx: typer.Context, event: dict[str, object]) -> None:
     given: Options = ctx.obj
-    # libpq waits in C, where Ctrl-C is not heard; this cancels the statement instead
-    psycopg2.extensions.set_wait_callback(psycopg2.extras.wait_select)
+    asked = {key: value.replace(MINUS, "-") if isinstance(value, str) else value for key, value in event.items()}
     with console.progress() as tell:
         deadline = Deadline.after(given.timeout_s)
-        answer = commands.execute(event, given.environ, str(uuid.uuid4()), deadline, tell)
+        answer = commands.execute(asked, given.environ, str(uuid.uuid4()), deadline, tell).answer
     raise typer.Exit(console.show(answer, given.json))
 
 
 def _actor(given: str | None) -> str:
-    return given or getpass.getuser()
+    if given:
+        return given
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        # a container may run as a number that no account has
+        return f"uid {os.getuid()}"
 
 
 def main() -> None:
-    """Run the command line; Ctrl-C outside a statement ends it with one line and no traceback."""
-    try:
-        app()
-    except KeyboardInterrupt:
-        typer.echo("Interrupted. What was committed stays; `migrate current` says where the database is.", err=True)
-        sys.exit(INTERRUPTED)
+    """Run the command line."""
+    app()

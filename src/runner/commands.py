@@ -1,45 +1,75 @@
 """The facade: one function a verb, and the single registry of verbs."""
 
+import hashlib
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from runner import engine, failure, ledger, payloads, revisions, settings
+from runner import catalog, engine, failure, guards, ledger, lock, payloads, revisions, settings
 from runner.deadline import Deadline
-from runner.engine import Invocation, Run, Tell
-from runner.errors import InternalError, MigrationError, MultipleHeads, UnknownRevision, count
+from runner.errors import (
+    ConnectionLost,
+    InternalError,
+    Interrupted,
+    MigrationError,
+    MultipleHeads,
+    UnknownRevision,
+    count,
+)
 from runner.payloads import Answer
+from runner.run import Invocation, Run, Tell, Terms
 
 logger = logging.getLogger(__name__)
 
 
-def execute(
-    event: object, environ: Mapping[str, str], request_id: str, deadline: Deadline, tell: Tell
-) -> dict[str, Any]:
-    """Do what `event` asks for and return the answer as plain data.
+@dataclass(frozen=True)
+class Outcome:
+    """What a call came to: its answer, and the error that the caller wants raised, if it does."""
 
-    A failure is an answer too, unless the event says `"on_error": "raise"`: then the `MigrationError` is
-    raised, without a context that could hold what its sentence leaves out.
+    answer: dict[str, Any]
+    error: MigrationError | None = None
+
+
+def execute(event: object, environ: Mapping[str, str], request_id: str, deadline: Deadline, tell: Tell) -> Outcome:
+    """Do what `event` asks for; a failure is an answer too.
+
+    With `"on_error": "raise"` in the event the outcome has the error as well, for the door to raise when it
+    has written its log. Its text is the answer's message, and no context of it holds what that leaves out.
     """
     asked = event if isinstance(event, Mapping) else {}
     action = asked.get("action")
     answer = Answer(action if isinstance(action, str) and action in VERBS else None, request_id)
     try:
         payload = payloads.parse(event)
-        invocation = Invocation(settings.read(environ), request_id, deadline, tell)
-        VERBS[payload.action](payload, invocation, answer)
-    except MigrationError as error:
-        problem = error
-    except Exception as error:  # noqa: BLE001 - a caller who parses answers gets one for a bug of ours too
-        problem = InternalError(type(error).__name__, failure.frames(error))
-        # without the exception itself, whose text may hold anything
-        logger.error("A bug: %s at %s", problem.type, " < ".join(reversed(problem.frames)))  # noqa: TRY400
+        known = settings.read(environ)
+        guards.allow(known, payload.action)
+        VERBS[payload.action](payload, Invocation(known, request_id, deadline, tell), answer)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - who parses answers gets one for a bug of ours too
+        problem = explain(error)
     else:
-        return answer.as_json()
-    if asked.get("on_error") == "raise":
-        raise problem.with_traceback(None)
+        return Outcome(answer.as_json())
     answer.fail(problem)
-    return answer.as_json()
+    told = answer.as_json()
+    if asked.get("on_error") != "raise" or told["status"] == "partial":
+        return Outcome(told)
+    problem.args = (answer.message,)
+    return Outcome(told, problem.with_traceback(None))
+
+
+def explain(error: BaseException) -> MigrationError:
+    """Return what any exception means to the caller; the text of one that is not ours may hold anything."""
+    if isinstance(error, MigrationError):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return Interrupted()
+    if isinstance(error, Exception) and failure.is_lost(error):
+        return ConnectionLost()
+    problem = failure.of_privilege(error)
+    if problem is None:
+        problem = InternalError(type(error).__name__, failure.frames(error))
+        logger.error("A bug: %s at %s", problem.type, " < ".join(reversed(problem.frames)))
+    return problem
 
 
 def upgrade(payload: payloads.Upgrade, invocation: Invocation, answer: Answer) -> None:
@@ -55,6 +85,15 @@ def downgrade(payload: payloads.Downgrade, invocation: Invocation, answer: Answe
 def stamp(payload: payloads.Stamp, invocation: Invocation, answer: Answer) -> None:
     """Say that the database is at `target`, after comparing it with that revision's snapshot."""
     _change(payload, invocation, answer, "stamp", payload.target, Answer.succeed)
+
+
+def repair(payload: payloads.Repair, invocation: Invocation, answer: Answer) -> None:
+    """Accept the text that an applied revision has now, and clear away what a failure left."""
+    known = revisions.load(invocation.settings)
+    run = Run(invocation, answer, _terms(payload, invocation), Answer.succeed)
+    cleared = engine.repair(run, known, payload.target)
+    answer.extra["cleared"] = cleared
+    answer.message = f"`{answer.target}` is recorded as it is now; {count(len(cleared), 'leftover')} dropped."
 
 
 def run_migration(payload: payloads.RunMigration, invocation: Invocation, answer: Answer) -> None:
@@ -80,19 +119,20 @@ def list_migrations(payload: payloads.ListMigrations, invocation: Invocation, an
 
 
 def current(payload: payloads.Current, invocation: Invocation, answer: Answer) -> None:
-    """Say which revision the database is at, and which are pending."""
+    """Say which revision the database is at, which are pending, and who is running now."""
     script = revisions.load(invocation.settings).script
     with engine.reading(invocation) as connection:
-        heads = engine.read_heads(connection)
-    answer.extra |= {"current": list(heads), "heads": sorted(script.get_heads()), "pending": []}
+        at = engine.read_heads(connection)
+        holder = lock.holder(connection, catalog.VERSION_TABLE)
+    answer.extra |= {"current": list(at), "heads": sorted(script.get_heads()), "pending": [], "running": holder}
     try:
-        pending = answer.extra["pending"] = revisions.pending(script, heads)
+        pending = answer.extra["pending"] = revisions.pending(script, at)
     except UnknownRevision as error:
         answer.message = f"{error.sentence} {error.advice}"
         return
-    at = payloads.revisions(heads) or "base"
     left = f"{count(len(pending), 'revision')} pending" if pending else "nothing is pending"
-    answer.message = f"The database is at `{at}`; {left}."
+    running = f" A run holds the migration lock: {holder}." if holder else ""
+    answer.message = f"The database is at `{payloads.revisions(at) or 'base'}`; {left}.{running}"
 
 
 def heads(payload: payloads.Heads, invocation: Invocation, answer: Answer) -> None:
@@ -141,10 +181,11 @@ VERBS: dict[str, Verb] = {
     "history": history,
     "show": show,
     "stamp": stamp,
+    "repair": repair,
     "list-migrations": list_migrations,
     "run-migration": run_migration,
 }
-CHANGING = frozenset({"upgrade", "downgrade", "stamp", "run-migration"})
+CHANGING = frozenset(VERBS) - guards.READING
 
 
 def _change(
@@ -156,4 +197,16 @@ def _change(
     conclude: Callable[[Answer], None],
 ) -> None:
     known = revisions.load(invocation.settings)
-    engine.change(Run(invocation, answer, payload.actor, conclude), known, direction, target)
+    run = Run(invocation, answer, _terms(payload, invocation), conclude)
+    engine.change(run, known, direction, target)
+
+
+def _terms(payload: payloads.Changing, invocation: Invocation) -> Terms:
+    """Read the caller's terms; a Lambda's own retry keeps the request id, which so is the key by default."""
+    asked = payload.model_dump_json(exclude={"on_error", "idempotency_key", "actor"})
+    return Terms(
+        payload.actor,
+        getattr(payload, "confirm", None),
+        payload.idempotency_key or invocation.request_id,
+        hashlib.sha256(asked.encode()).hexdigest(),
+    )

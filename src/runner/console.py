@@ -10,11 +10,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from runner.engine import Tell
+from runner.run import Tell
 
 # Data goes to stdout, words for people go to stderr.
-EXIT_CODES = {"success": 0, "error": 1, "partial": 3}
-USAGE = 2
+BY_STATUS = {"success": 0, "error": 1, "partial": 3}
+# 130 is 128 and the number of SIGINT, as shells report it.
+BY_CODE = {"invalid-payload": 2, "interrupted": 130}
 
 
 def show(answer: dict[str, Any], as_json: bool) -> int:
@@ -23,7 +24,7 @@ def show(answer: dict[str, Any], as_json: bool) -> int:
         sys.stdout.write(json.dumps(answer, indent=2, ensure_ascii=False, default=str) + "\n")
     else:
         _show_for_people(answer)
-    return USAGE if answer.get("code") == "invalid-payload" else EXIT_CODES[answer["status"]]
+    return BY_CODE.get(str(answer.get("code")), BY_STATUS[answer["status"]])
 
 
 @contextmanager
@@ -61,6 +62,9 @@ def _show_for_people(answer: dict[str, Any]) -> None:
     rows = [_row(one) for one in answer.get("revisions", [])]
     if rows:
         _table(rows)
+    for one in answer.get("revisions", []):
+        if "text" in one:
+            sys.stdout.write(f"\n{one['text'].rstrip()}\n")
     for key in ("current", "executedMigrations", "files"):
         for name in answer.get(key, []):
             sys.stdout.write(f"{name}\n")
@@ -77,8 +81,8 @@ def _row(revision: dict[str, Any]) -> dict[str, str]:
     }
     if "state" in revision:
         row |= {
-            "state": revision["state"] if known.get("status") != "failed" else f"{revision['state']}, failed last",
-            "when": str(known.get("started_at", ""))[:19].replace("T", " "),
+            "state": _state(revision["state"], known),
+            "when (UTC)": str(known.get("started_at", ""))[:19].replace("T", " "),
             "took": f"{took:.0f} ms" if took is not None else "",
             "who": known.get("actor") or "",
             "image": (known.get("image_digest") or "")[:19],
@@ -88,6 +92,13 @@ def _row(revision: dict[str, Any]) -> dict[str, str]:
     return row
 
 
+def _state(state: str, known: dict[str, Any]) -> str:
+    """Say of a pending revision that it was tried or reverted before."""
+    if known.get("status") in ("failed", "interrupted"):
+        return f"{state}, {known['status']} last"
+    return "reverted" if state == "pending" and known.get("direction") == "downgrade" else state
+
+
 def _table(rows: list[dict[str, str]]) -> None:
     columns = [name for name in rows[0] if any(row[name] for row in rows)]
     data = Console(highlight=False)
@@ -95,7 +106,10 @@ def _table(rows: list[dict[str, str]]) -> None:
         for row in [dict(zip(columns, columns, strict=True)), *rows]:
             sys.stdout.write("\t".join(row[name] for name in columns) + "\n")
         return
-    table = Table(*columns)
+    table = Table()
+    for name in columns:
+        # an id is there to be copied
+        table.add_column(name, no_wrap=name == "revision", overflow="fold")
     for row in rows:
         table.add_row(*(row[name] for name in columns))
     data.print(table, markup=False)

@@ -16,11 +16,25 @@ from sqlalchemy.exc import ArgumentError
 from runner import embedded
 from runner.deadline import Deadline
 from runner.errors import AuthenticationFailed, DatabaseUnreachable, InvalidSettings, MigrationError
-from runner.settings import Settings, port
+from runner.settings import Settings, port, ssl_mode
 
 CONNECT_TIMEOUT_S = 5
 CONNECT_BUDGET_S = 60
 """A paused Aurora wakes within half a minute; past this, the host is wrong rather than asleep."""
+
+# Ours notice a dead server, the server's a vanished client: it ends a statement whose client was killed
+# within a second, and after 11 s one whose network was cut. Either of the two alone does not, in a minute.
+# https://www.postgresql.org/docs/current/runtime-config-connection.html
+KEEPALIVES = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
+SESSION_SETTINGS = {
+    # a schema that is named like the role would take in what is meant for `public`
+    "search_path": "public",
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "11s",
+    "client_connection_check_interval": "1s",
+}
 
 DRIVER = "postgresql+psycopg2"
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
@@ -113,11 +127,25 @@ def _try(url: URL, found: Source, application: str, role: str | None, deadline: 
     timeout = max(1, min(CONNECT_TIMEOUT_S, int(deadline.remaining_s)))
     try:
         connection = psycopg2.connect(**{"connect_timeout": timeout, **arguments, "application_name": application})
-    except (psycopg2.OperationalError, UnicodeError) as error:
+    except psycopg2.OperationalError as error:
         return _explain(str(error), url, found)
+    except (psycopg2.Error, ValueError, TypeError):
+        # an option that libpq does not know, or a character that it cannot take
+        return InvalidSettings(f"{found.setting} has something that libpq does not take.", "Correct its options.")
+    _set_up_session(connection)
     if role:
         return _assume(connection, role, url)
     return connection
+
+
+def _set_up_session(connection: Any) -> None:
+    """Pin the schema, and have the server end our session soon after we are gone, so that no lock outlives us."""
+    try:
+        with connection, connection.cursor() as cursor:
+            calls = ", ".join("set_config(%s, %s, false)" for _ in SESSION_SETTINGS)
+            cursor.execute(f"select {calls}", [word for pair in SESSION_SETTINGS.items() for word in pair])
+    except psycopg2.errors.InvalidParameterValue:
+        logger.warning("The server's platform cannot notice a vanished client; a killed run may keep its lock longer.")
 
 
 def _assume(connection: Any, role: str, url: URL) -> Any:
@@ -128,7 +156,7 @@ def _assume(connection: Any, role: str, url: URL) -> Any:
         connection.close()
         return InvalidSettings(
             f"`{url.username}` cannot become the role `{role}` (SQLSTATE {error.pgcode}).",
-            f"Grant the role (`GRANT {role} TO {url.username}`), or correct `DB_ROLE`.",
+            f'Grant the role (`GRANT "{role}" TO "{url.username}"`), or correct `DB_ROLE`.',
         )
     return connection
 
@@ -153,7 +181,8 @@ AUTHENTICATION = r"authentication failed|no password supplied|role .* does not e
 
 def _explain(text: str, url: URL, found: Source) -> MigrationError:
     """Turn libpq's text into a sentence of ours; the text itself, which may hold anything, goes no further."""
-    place = f"{host(url) or 'the local socket'}:{url.port or 5432}/{url.database}"
+    named = ",".join(hosts(url, None)) or "the local socket"
+    place = f"{named}:{url.port or 5432}/{url.database}"
     if re.search(AUTHENTICATION, text):
         return AuthenticationFailed(place, url.username or "", found.setting)
     for pattern, reason in REASONS.items():
@@ -170,20 +199,28 @@ def _remedy(reason: str, found: Source) -> tuple[str, ...]:
     return ()
 
 
-def host(url: URL) -> str | None:
-    """Return the host or socket folder of `url`, wherever it stands in it."""
-    named = url.host or url.query.get("host")
-    return named if isinstance(named, str) else None
+def hosts(url: URL, fallback: str | None) -> list[str]:
+    """Return every host that libpq may connect to: the query wins over the authority, then `PGHOST`.
+
+    https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
+    """
+    named = url.query.get("host") or url.host or fallback or ""
+    addresses = url.query.get("hostaddr", "")
+    parts = [named] if isinstance(named, str) else list(named)
+    parts += [addresses] if isinstance(addresses, str) else list(addresses)
+    return [one for part in parts for one in part.split(",") if one]
 
 
 def _secured(url: URL, settings: Settings) -> URL:
     """Ask for a verified certificate unless the server is on this machine or a setting says less."""
-    where = host(url)
-    if where is None or where in LOCAL_HOSTS or where.startswith("/"):
+    remote = [one for one in hosts(url, settings.pg_host) if one not in LOCAL_HOSTS and not one.startswith("/")]
+    if not remote:
         return url
     mode = settings.db_sslmode or str(url.query.get("sslmode", "verify-full"))
     if mode != "verify-full":
-        logger.warning("sslmode=%s does not verify the certificate of %s", mode, where)
+        logger.warning("sslmode=%s does not verify the certificate of %s", mode, ", ".join(remote))
+    if any(".proxy-" in one for one in remote):
+        logger.warning("An RDS Proxy pins the session to one connection, and keeps a paused Aurora awake.")
     return url.update_query_dict({"sslmode": mode})
 
 
@@ -195,22 +232,30 @@ def _from_url(settings: Settings) -> URL:
         url = make_url(text)
     except (ArgumentError, ValueError):
         url = None
-    if url is None or url.drivername not in ("postgres", "postgresql", DRIVER):
+    # an `@` that is not encoded ends the password early, and the rest of it stands in the host
+    if url is None or url.drivername not in ("postgres", "postgresql", DRIVER) or "@" in (url.host or ""):
         raise InvalidSettings(
             "`DATABASE_URL` is not a PostgreSQL URL.",
             "Set it to `postgresql://user:password@host:5432/database`, with `%`, `@`, `/` and `:` "
             "in the password percent-encoded, or to `embedded:`.",
         )
+    if url.port is not None:
+        port("The port in `DATABASE_URL`", url.port)
+    if "service" in url.query:
+        raise InvalidSettings("`DATABASE_URL` names a libpq service.", "Name the host itself.")
+    ssl_mode("`sslmode` in `DATABASE_URL`", url.query.get("sslmode"))
     return url.set(drivername=DRIVER)
 
 
 def _from_secret(settings: Settings, fresh: bool) -> URL:
     arn = settings.db_secret_arn or ""
     content = _secret(arn, _fetch(arn, fresh))
-    lacking = [key for key in ("username", "password") if not isinstance(content.get(key), str)]
+    address = ("host", "dbname", "database")
+    odd = [key for key in address if not isinstance(content.get(key), str | None)]
+    lacking = [key for key in ("username", "password") if not isinstance(content.get(key), str)] + odd
     if lacking:
         raise InvalidSettings(
-            f"The secret `{arn}` lacks {' and '.join(f'`{key}`' for key in lacking)}.",
+            f"The secret `{arn}` lacks {' and '.join(f'`{key}`' for key in lacking)}, as text.",
             "Store `username` and `password` in it; `host`, `port` and `dbname` may come from the environment.",
         )
     return _address(
@@ -230,9 +275,12 @@ def _fetch(arn: str, fresh: bool) -> str:
     # boto3 costs 0.2 s at start-up, so only who needs a secret pays for it
     from aws_lambda_powertools.utilities import parameters
     from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
+    from botocore.exceptions import BotoCoreError
 
     try:
         return str(parameters.get_secret(arn, max_age=300, force_fetch=fresh))
+    except BotoCoreError as error:
+        reason = type(error).__name__
     except GetParameterError as error:
         reason = getattr(error.__cause__ or error.__context__, "response", {}).get("Error", {}).get("Code", "no answer")
     raise InvalidSettings(
@@ -261,9 +309,15 @@ def _from_iam(settings: Settings) -> URL:
     """
     address = _address(settings, None, "`DB_IAM_AUTH`")
     import boto3
+    from botocore.exceptions import BotoCoreError
 
-    token = boto3.client("rds").generate_db_auth_token(address.host, address.port, address.username)
-    return address.set(password=token)
+    try:
+        token = boto3.client("rds").generate_db_auth_token(address.host, address.port, address.username)
+    except BotoCoreError as error:
+        reason = type(error).__name__
+    else:
+        return address.set(password=token)
+    raise InvalidSettings(f"No RDS token could be made ({reason}).", "Give AWS credentials and a region.")
 
 
 def _address(settings: Settings, password: str | None, asker: str) -> URL:

@@ -22,6 +22,11 @@ class Deadline:
         """Return the seconds left, never less than 0."""
         return max(0.0, self.ends_at - time.monotonic())
 
+    @property
+    def passed_s(self) -> float:
+        """Return the seconds since the deadline passed, 0 before it."""
+        return max(0.0, time.monotonic() - self.ends_at)
+
     def earlier(self, seconds: float) -> "Deadline":
         """Return the earlier of this deadline and `seconds` from now."""
         return Deadline(min(self.ends_at, time.monotonic() + seconds))

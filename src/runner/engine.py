@@ -1,67 +1,43 @@
-"""Drive Alembic: find the steps, guard before the first, run each, tell of each."""
+"""Drive Alembic to a target, whatever happens on the way: contention, lost connections, the deadline.
+
+What happens around each revision stands in `steps`; here is what happens between tries. A try that could
+not get a lock in time is repeated on the same connections, a lost connection is opened anew, and what was
+committed is read from the version table, never guessed.
+"""
 
 import logging
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from alembic.runtime.environment import EnvironmentContext
-from alembic.runtime.migration import MigrationContext, MigrationInfo
-from alembic.script import Script
-from sqlalchemy import Connection
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from runner import adoption, database, failure, ledger, lock, revisions
-from runner.adoption import Adopted
-from runner.deadline import Deadline
-from runner.errors import Drift, MigrationError, ReadOnlyDatabase, UnversionedDatabase
-from runner.payloads import Answer, Applied
+from runner import database, failure, guards, indexes, interrupt, ledger, lock, revisions, steps, timeouts
+from runner.catalog import VERSION_TABLE
+from runner.errors import (
+    ConnectionLost,
+    DeadlinePassed,
+    Interrupted,
+    InvalidSettings,
+    LockTimeout,
+    MigrationError,
+    ReadOnlyDatabase,
+    UnknownRevision,
+)
+from runner.lock import Guard
 from runner.revisions import Revisions, Step
-from runner.settings import Settings
+from runner.run import RUN, Invocation, Run
+from runner.watchdog import Watchdog
 
-VERSION_TABLE = "alembic_version"
-DEFAULT_TIMEOUT_S = 900
-"""The longest that a Lambda may run, so that a laptop gives up no later."""
+Find = Callable[[tuple[str, ...], MigrationContext], list[Step]]
 
-RUN = "runner.run"
-Tell = Callable[..., None]
-Steps = Callable[[tuple[str, ...], MigrationContext], list[Step]]
+FIRST_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 5
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Invocation:
-    """Say for whom and under which conditions something is done.
-
-    `tell` is called as it goes on with a sentence and named fields, and may be called often.
-    """
-
-    settings: Settings
-    request_id: str
-    deadline: Deadline
-    tell: Tell
-
-
-@dataclass
-class Run:
-    """Follow one run that may change the database; `answer` gathers what it did."""
-
-    invocation: Invocation
-    answer: Answer
-    actor: str | None
-    conclude: Callable[[Answer], None]
-    """Writes the answer's message once all went well."""
-    schema: Path = Path()
-    """Where the snapshots are."""
-    run_id: int | None = None
-    step: MigrationInfo | None = None
-    started: float = 0.0
-    heads: tuple[str, ...] = ()
-    adopted: dict[str, Adopted] = field(default_factory=dict)
 
 
 def change(run: Run, known: Revisions, direction: str, target: str) -> None:
@@ -81,8 +57,43 @@ def change(run: Run, known: Revisions, direction: str, target: str) -> None:
         known.script.run_env()
 
 
+def repair(run: Run, known: Revisions, target: str) -> list[str]:
+    """Record the text that an applied revision has now, drop invalid indexes, and return their names.
+
+    Raises `UnknownRevision` for a revision that is not applied here.
+    """
+    asked = run.invocation
+    opened = database.open_engine(asked.settings, asked.request_id, asked.deadline)
+    with lock.hold(opened, VERSION_TABLE, asked.deadline, _waiting(run)) as guard, guard.turn() as connection:
+        heads = read_heads(connection)
+        run.answer.before = run.answer.after = heads
+        revision = revisions.get(known.script, target)
+        run.answer.target = revision.revision
+        if revision.revision not in revisions.applied(known.script, heads):
+            raise UnknownRevision(
+                f"`{revision.revision}` is not applied here, so there is nothing to repair.",
+                "See what is with `migrate history`.",
+            )
+        run.direction = "stamp"
+        guards.confirm_change(run)
+        ledger.prepare(connection)
+        ledger.close_interrupted(connection, None)
+        run.answer.pending = [revision.revision]
+        run.run_id = ledger.begin(connection, run)
+        ledger.record_repair(connection, run.run_id, revision.revision, revisions.checksum(revision.path))
+        cleared = indexes.drop_invalid(connection)
+        run.answer.pending = []
+        ledger.finish(connection, run.run_id, run.answer.as_json())
+    return cleared
+
+
 def read_heads(connection: Connection) -> tuple[str, ...]:
-    """Return the revisions that a database is at, without any lock; empty at base."""
+    """Return the revisions that a database is at, without any lock; empty at base.
+
+    Raises `InvalidSettings` for a role that may not look.
+    """
+    if not connection.exec_driver_sql("select has_schema_privilege('public', 'usage')").scalar_one():
+        raise InvalidSettings("The role may not look into schema `public`.", "Grant it `USAGE` on the schema.")
     return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_heads()
 
 
@@ -94,188 +105,136 @@ def reading(invocation: Invocation) -> Iterator[Connection]:
         yield connection
 
 
-def migrate(context: Any, run: Run, find: Steps) -> None:
+def migrate(context: Any, run: Run, find: Find) -> None:
     """Run what `find` finds: a transaction a revision, its ledger row in it, all under the lock."""
-    asked_by = run.invocation
-    engine = database.open_engine(asked_by.settings, asked_by.request_id, asked_by.deadline)
-
-    def waiting(holder: str) -> None:
-        asked_by.tell(f"Waiting for the migration lock, held by {holder}.", event="waiting")
-
-    with lock.hold(engine, VERSION_TABLE, asked_by.deadline, waiting) as guard:
-        _refuse_reader(guard)
-        try:
-            with engine.connect() as connection:
-                _configure(context, run, find, connection, guard)
-                with context.begin_transaction():
-                    context.run_migrations()
-        except Exception as error:
-            problem = _translate(error, run, guard)
+    asked = run.invocation
+    engine = database.open_engine(asked.settings, asked.request_id, asked.deadline)
+    pauses = asked.deadline.pauses(FIRST_PAUSE_S, LONGEST_PAUSE_S)
+    with interrupt.hearing() as run.interrupted:
+        while True:
+            problem = _connect_and_run(context, run, find, engine)
             if problem is None:
-                raise
-        else:
-            _conclude(run, guard)
-            return
-        _record_failure(run, guard, problem)
-    raise problem
+                return
+            if not isinstance(problem, ConnectionLost) or next(pauses, None) is None:
+                raise problem
+            asked.tell("The connection was lost; reading where the database is, and going on.", event="reconnecting")
 
 
-def _refuse_reader(guard: Connection) -> None:
-    replica, read_only, name = guard.exec_driver_sql(
-        "select pg_is_in_recovery(), current_setting('default_transaction_read_only')::boolean, current_database()"
-    ).one()
+def _connect_and_run(context: Any, run: Run, find: Find, engine: Engine) -> MigrationError | None:
+    """Run under a lock and on a connection of this try's own; return why it did not come to its end."""
+    deadline = run.invocation.deadline
+    try:
+        with lock.hold(engine, VERSION_TABLE, deadline, _waiting(run)) as guard, engine.connect() as connection:
+            _refuse_reader(guard)
+            guard.refuse_pooler(connection)
+            connection.rollback()
+            with guard.turn() as ledgers:
+                ledger.close_interrupted(ledgers, run.run_id)
+            timeouts.bind(connection, deadline, run.invocation.settings.lock_timeout_ms)
+            indexes.rebuild_leftovers(connection)
+            problem = _try_until_unblocked(context, run, find, guard, connection)
+            _write_down(run, guard, problem)
+            return problem
+    except DBAPIError as error:
+        if failure.is_lost(error):
+            return ConnectionLost()
+        raise
+
+
+def _waiting(run: Run) -> Callable[[str], None]:
+    return lambda holder: run.invocation.tell(f"Waiting for the migration lock, held by {holder}.", event="waiting")
+
+
+def _refuse_reader(guard: Guard) -> None:
+    with guard.turn() as connection:
+        replica, read_only, name = connection.exec_driver_sql(
+            "select pg_is_in_recovery(), current_setting('default_transaction_read_only')::boolean, current_database()"
+        ).one()
     if replica:
         raise ReadOnlyDatabase(name, "the server is a replica")
     if read_only:
         raise ReadOnlyDatabase(name, "`default_transaction_read_only` is on")
 
 
-def _configure(context: Any, run: Run, find: Steps, connection: Connection, guard: Connection) -> None:
-    def steps(heads: tuple[str, ...], migration: MigrationContext) -> Iterator[Step]:
-        run.answer.before = run.answer.after = tuple(heads)
-        assert migration.script is not None  # noqa: S101 - an EnvironmentContext always has one
-        run.schema = Path(migration.script.dir) / "schema"
-        found = find(heads, migration)
-        if found:
-            _prepare(run, found, connection, guard)
-            yield from _each(run, found)
-
-    def applied(ctx: MigrationContext, step: MigrationInfo, heads: set[str], **_: Any) -> None:
-        assert ctx.connection is not None  # noqa: S101 - online mode always has one
-        _finish_step(run, step, ctx.connection)
-        run.heads = tuple(sorted(heads))
-
-    context.configure(
-        connection=connection,
-        version_table=VERSION_TABLE,
-        transaction_per_migration=True,
-        on_version_apply=applied,
-        fn=steps,
-    )
-
-
-def _prepare(run: Run, found: list[Step], connection: Connection, guard: Connection) -> None:
-    """Guard before the first step, and begin the ledger's row once nothing stands in the way."""
-    infos = [step.info for step in found]
-    run.answer.pending = [_name(info) for info in infos]
-    if infos[0].is_stamp:
-        _compare_stamped(run, infos[-1], connection)
-    elif infos[0].is_upgrade:
-        _find_adopted(run, infos, connection)
-    ledger.prepare(guard)
-    asked = run.invocation
-    run.run_id = ledger.begin(
-        guard, asked.settings, asked.request_id, str(run.answer.action), str(run.answer.target), run.actor
-    )
-    run.answer.begun = True
-
-
-def _find_adopted(run: Run, infos: list[MigrationInfo], connection: Connection) -> None:
-    pairs = [(_name(info), info.down_revision_ids) for info in infos]
-    adopted, wrong = adoption.find(connection, run.schema, pairs)
-    if wrong:
-        raise UnversionedDatabase(_database(connection), [str(difference) for difference in wrong])
-    run.adopted = {one.revision: one for one in adopted}
-
-
-def _compare_stamped(run: Run, info: MigrationInfo, connection: Connection) -> None:
-    target = ",".join(info.destination_revision_ids) or "base"
-    wrong = adoption.stray(connection, run.schema, target)
-    if wrong:
-        raise Drift(_database(connection), target, [str(difference) for difference in wrong])
-
-
-def _each(run: Run, found: list[Step]) -> Iterator[Step]:
-    """Yield each step to Alembic, which runs and commits it before the next is asked for."""
-    tell = run.invocation.tell
-    for number, step in enumerate(found, 1):
-        run.step = info = step.info
-        name, direction = _name(info), _direction(info)
-        about = {"revision": name, "direction": direction, "number": number, "total": len(found)}
-        tell(f"Begun: {direction} `{name}` ({number} of {len(found)}).", event="begun", **about)
-        run.started = time.monotonic()
-        yield step
-        duration_ms = _since_ms(run.started)
-        adopted = sorted(run.adopted[name].tables) if name in run.adopted else []
-        run.answer.after = run.heads
-        run.answer.pending.pop(0)
-        run.answer.applied.append(Applied(name, step.doc or "", direction, duration_ms, adopted))
-        tell(
-            f"Done: {direction} `{name}` in {duration_ms:.0f} ms ({number} of {len(found)}).",
-            event="done", duration_ms=duration_ms, **about,
+def _try_until_unblocked(
+    context: Any, run: Run, find: Find, guard: Guard, connection: Connection
+) -> MigrationError | None:
+    """Run the steps, again and again where one could not get its lock in time, and never without a time-out."""
+    deadline = run.invocation.deadline
+    blocked: str | None = None
+    pauses = deadline.pauses(FIRST_PAUSE_S, LONGEST_PAUSE_S)
+    while True:
+        problem = _try_once(context, run, find, guard, connection)
+        if not isinstance(problem, LockTimeout):
+            return problem
+        if problem.revision != blocked:
+            blocked, pauses = problem.revision, deadline.pauses(FIRST_PAUSE_S, LONGEST_PAUSE_S)
+        run.invocation.tell(
+            f"Waiting: `{problem.revision}` was rolled back and tries again; it waits for {problem.blocker}.",
+            event="blocked", revision=problem.revision, tries=problem.tries,
         )  # fmt: skip
-    run.step = None
+        if next(pauses, None) is None:
+            return problem
 
 
-def _finish_step(run: Run, info: MigrationInfo, connection: Connection) -> None:
-    """Complete what was adopted and write the ledger's row, inside the revision's own transaction."""
-    name = _name(info)
-    if name in run.adopted:
-        wrong = adoption.complete(connection, run.adopted[name])
-        if wrong:
-            raise UnversionedDatabase(_database(connection), [str(difference) for difference in wrong])
-    assert run.run_id is not None  # noqa: S101 - `_prepare` came before the first step
-    ledger.record(connection, run.run_id, name, _direction(info), _checksum(info), _since_ms(run.started))
+def _try_once(context: Any, run: Run, find: Find, guard: Guard, connection: Connection) -> MigrationError | None:
+    pid = connection.connection.driver_connection.info.backend_pid  # type: ignore[union-attr]
+    watchdog = Watchdog(guard, pid, run.invocation.deadline, run.interrupted)
+    steps.configure(context, run, find, guard, connection, watchdog)
+    watchdog.start()
+    try:
+        with context.begin_transaction():
+            context.run_migrations()
+    except BaseException as error:
+        watchdog.stop()
+        connection.rollback()
+        problem = _translate(error, run, guard, watchdog)
+        if problem is None:
+            raise
+        return problem
+    finally:
+        watchdog.stop()
+    return None
 
 
-def _translate(error: Exception, run: Run, guard: Connection) -> MigrationError | None:
+def _translate(error: BaseException, run: Run, guard: Guard, watchdog: Watchdog) -> MigrationError | None:
     """Return what an exception means to the caller; None for one that is not ours to explain."""
+    current = run.current
+    if current is not None:
+        logger.debug("%s at %s", type(error).__name__, " < ".join(reversed(failure.frames(error))))
+    if watchdog.ended_backend or (failure.is_cancelled(error) and run.invocation.deadline.remaining_s <= 0):
+        return DeadlinePassed()
+    if isinstance(error, KeyboardInterrupt) or (failure.is_cancelled(error) and run.interrupted.is_set()):
+        return Interrupted()
     if isinstance(error, MigrationError):
         return error
+    if failure.is_lost(error):
+        return ConnectionLost()
     if failure.is_read_only(error):
-        return ReadOnlyDatabase(_database(guard), "it refuses to write")
-    if run.step is not None:
-        logger.debug("%s at %s", type(error).__name__, " < ".join(reversed(failure.frames(error))))
-        return failure.of_revision(error, _name(run.step), _path(run.step))
+        return ReadOnlyDatabase(steps.database_name(guard), "it refuses to write")
+    if current is not None and failure.is_contention(error):
+        return run.blocked(watchdog.blocker)
+    if current is not None:
+        return failure.of_revision(error, current.name, current.path)
     return failure.of_privilege(error)
 
 
-def _record_failure(run: Run, guard: Connection, problem: MigrationError) -> None:
-    """Write the failure down on the lock's connection, which does not roll back."""
-    run.answer.fail(problem)
+def _write_down(run: Run, guard: Guard, problem: MigrationError | None) -> None:
+    """Write how the run ended, on the lock's connection, which does not roll back."""
+    if problem is None:
+        run.conclude(run.answer)
+    elif isinstance(problem, ConnectionLost):
+        # the next try goes on with this run
+        return
+    else:
+        steps.clear_leftovers(run, guard)
+        run.answer.fail(problem)
     if run.run_id is None:
         return
     try:
-        if run.step is not None:
-            name, direction, checksum = _name(run.step), _direction(run.step), _checksum(run.step)
-            ledger.record(guard, run.run_id, name, direction, checksum, _since_ms(run.started), problem.code)
-        ledger.finish(guard, run.run_id, run.answer.as_json())
+        with guard.turn() as connection:
+            if problem is not None and run.current is not None:
+                ledger.record_failure(connection, run, problem.code)
+            ledger.finish(connection, run.run_id, run.answer.as_json())
     except DBAPIError:
         logger.warning("The ledger could not be written: the connection that holds the lock is lost.")
-
-
-def _conclude(run: Run, guard: Connection) -> None:
-    run.conclude(run.answer)
-    if run.run_id is not None:
-        ledger.finish(guard, run.run_id, run.answer.as_json())
-
-
-def _database(connection: Connection) -> str:
-    return str(connection.exec_driver_sql("select current_database()").scalar_one())
-
-
-def _name(info: MigrationInfo) -> str:
-    """Name a step by its revision; a stamp by the revision that it stamps."""
-    if info.is_stamp:
-        return ",".join(info.destination_revision_ids) or "base"
-    return str(info.up_revision_id)
-
-
-def _direction(info: MigrationInfo) -> str:
-    if info.is_stamp:
-        return "stamp"
-    return "upgrade" if info.is_upgrade else "downgrade"
-
-
-def _path(info: MigrationInfo) -> str | None:
-    revision = info.up_revision
-    return str(revision.path) if isinstance(revision, Script) else None
-
-
-def _checksum(info: MigrationInfo) -> str | None:
-    path = _path(info)
-    return revisions.checksum(path) if path and not info.is_stamp else None
-
-
-def _since_ms(started: float) -> float:
-    return round((time.monotonic() - started) * 1000, 1)

@@ -4,6 +4,8 @@ A run that came through `commands` left itself in `config.attributes`; without o
 asks: the same lock, ledger and checks hold, and errors come in the form that Alembic's command line prints.
 """
 
+import contextlib
+import getpass
 import logging
 import os
 import uuid
@@ -13,13 +15,14 @@ from typing import Any
 from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
 from sqlalchemy import MetaData
+from sqlalchemy.exc import DBAPIError
 
-from runner import engine, settings
+from runner import commands, engine, guards, settings
 from runner.deadline import Deadline
-from runner.engine import DEFAULT_TIMEOUT_S, RUN, Invocation, Run
 from runner.errors import MigrationError
 from runner.payloads import Answer
 from runner.revisions import Step
+from runner.run import DEFAULT_TIMEOUT_S, RUN, Invocation, Run, Terms
 
 logger = logging.getLogger(__name__)
 
@@ -68,14 +71,14 @@ def _inspect(context: Any, metadata: MetaData) -> None:
             )
             with context.begin_transaction():
                 context.run_migrations()
-    except MigrationError as error:
-        problem = _in_alembics_words(error)
+    except (MigrationError, DBAPIError) as error:
+        problem = _in_alembics_words(commands.explain(error))
     else:
         return
     raise problem
 
 
-def _migrate_plainly(context: Any, alembics: engine.Steps) -> None:
+def _migrate_plainly(context: Any, alembics: engine.Find) -> None:
     """Serve plain `alembic upgrade`, `downgrade` and `stamp` under the same lock and ledger."""
     invocation = _plain_invocation()
     command = getattr(context.config.cmd_opts, "cmd", None)
@@ -88,10 +91,13 @@ def _migrate_plainly(context: Any, alembics: engine.Steps) -> None:
         answer.target = ",".join(ends) or "base"
         return found
 
+    confirmed = context.get_x_argument(as_dictionary=True).get("confirm")
     try:
-        engine.migrate(context, Run(invocation, answer, None, Answer.succeed), find)
-    except MigrationError as error:
-        problem = _in_alembics_words(error, answer)
+        if command:
+            guards.allow(invocation.settings, action)
+        engine.migrate(context, Run(invocation, answer, Terms(_login(), confirmed), Answer.succeed), find)
+    except (MigrationError, DBAPIError, KeyboardInterrupt) as error:
+        problem = _in_alembics_words(commands.explain(error), answer)
     else:
         return
     raise problem
@@ -106,6 +112,12 @@ def _plain_invocation() -> Invocation:
     except MigrationError as error:
         raise _in_alembics_words(error) from None
     return Invocation(known, str(uuid.uuid4()), Deadline.after(DEFAULT_TIMEOUT_S), tell)
+
+
+def _login() -> str | None:
+    with contextlib.suppress(OSError, KeyError):
+        return getpass.getuser()
+    return None
 
 
 def _in_alembics_words(error: MigrationError, answer: Answer | None = None) -> CommandError:

@@ -110,11 +110,13 @@ class RevisionFailed(MigrationError):
     reason: str
     sqlstate: str | None = None
     statement: str | None = None
+    remedy: str = "Correct `{file}`, then run the same command again."
     code = "revision-failed"
     what = "`{revision}` failed{place}: {reason}{quoted}."
-    hint = "Correct `{file}`, then run the same command again."
+    hint = "{remedy}"
 
     def __post_init__(self) -> None:
+        self.remedy = self.remedy.format(file=self.file)
         self.place = f" in line {self.line} of `{self.file}`" if self.line else ""
         self.quoted = f", in `{self.statement}`" if self.statement else ""
         super().__post_init__()
@@ -194,6 +196,110 @@ class ReadOnlyDatabase(MigrationError):
     code = "read-only-database"
     what = "`{database}` is read-only: {reason}."
     hint = "Use the cluster's writer endpoint, or lift `default_transaction_read_only`, then repeat."
+
+
+@dataclass(eq=False)
+class LockTimeout(MigrationError):
+    """A revision could not get its lock in time, though it tried again and again."""
+
+    revision: str
+    tries: int
+    waited_s: float
+    blocker: str
+    code = "lock-timeout"
+    what = "`{revision}` gave up after {times} ({waited_s:.0f} s) waiting for {blocker}."
+    hint = "End the session that holds it, or wait until it has ended, then run the same command again."
+
+    def __post_init__(self) -> None:
+        self.times = "1 try" if self.tries == 1 else f"{self.tries} tries"
+        super().__post_init__()
+
+    def details(self) -> dict[str, object]:
+        return {"revision": self.revision}
+
+
+@dataclass(eq=False)
+class DeadlinePassed(MigrationError):
+    code = "deadline"
+    what = "The time ran out."
+    hint = "Run it again, with more time, to go on to the same target."
+
+
+@dataclass(eq=False)
+class ConnectionLost(MigrationError):
+    """A connection ended under a run: a failover, a restart, a termination. Tried again until the deadline."""
+
+    code = "database-unreachable"
+    what = "The connection was lost, and no new one was had in time."
+    hint = "Run it again when the server is back, to go on to the same target."
+
+
+@dataclass(eq=False)
+class MixedRevision(MigrationError):
+    revision: str
+    code = "mixed-revision"
+    what = (
+        "`{revision}` has an autocommit block after other statements: the block would commit what came before it, "
+        "and a failure would leave the revision half-done."
+    )
+    hint = "Put what stands in the block into a revision of its own."
+
+    def details(self) -> dict[str, object]:
+        return {"revision": self.revision}
+
+
+@dataclass(eq=False)
+class PooledConnection(MigrationError):
+    database: str
+    code = "pooled-connection"
+    what = "A pooler moves the session to `{database}` between servers, so that no lock of it can be relied on."
+    hint = "Connect to the server itself, or to a pool in session mode."
+
+
+@dataclass(eq=False)
+class HistoryChanged(MigrationError):
+    revision: str
+    ran_at: str
+    recorded: str
+    found: str
+    code = "history-changed"
+    what = "`{revision}` was edited after it ran here on {ran_at} (recorded {short_recorded}…, file {short_found}…)."
+    hint = "Restore the file, or accept the new text with `migrate repair {revision}`."
+
+    def __post_init__(self) -> None:
+        self.short_recorded, self.short_found = self.recorded[:8], self.found[:8]
+        super().__post_init__()
+
+    def details(self) -> dict[str, object]:
+        return {"revision": self.revision}
+
+
+@dataclass(eq=False)
+class ActionNotAllowed(MigrationError):
+    action: str
+    environment: str
+    allowed: str
+    code = "action-not-allowed"
+    what = "`{action}` is not among the actions allowed in `{environment}` ({allowed})."
+    hint = "Use another action, or add it to `ALLOWED_ACTIONS`."
+
+
+@dataclass(eq=False)
+class ConfirmNeeded(MigrationError):
+    reason: str
+    at: str
+    code = "confirm-needed"
+    what = "{reason}."
+    hint = "Repeat with `--confirm {at}`."
+
+
+@dataclass(eq=False)
+class Interrupted(MigrationError):
+    """Somebody pressed Ctrl-C."""
+
+    code = "interrupted"
+    what = "The run was interrupted."
+    hint = "Run the same command again to go on."
 
 
 @dataclass(eq=False)

@@ -10,25 +10,33 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from alembic.script.revision import RevisionError
 from sqlalchemy.exc import DBAPIError
 
 from runner.errors import InvalidSettings, MigrationError, RevisionFailed, UnknownRevision
 
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
 READ_ONLY = "25006"
 INSUFFICIENT_PRIVILEGE = "42501"
+CANCELLED = "57014"
+CONTENTION = ("55P03", "40P01", "40001")
+LOST = ("57P01", "57P02", "57P03", "57P05", "08000", "08003", "08006")
 STATEMENT_LENGTH = 300
 
 # Tokens in which a quote or a digit means something else come first, so that none hides a literal.
 TOKENS = re.compile(
     r"""(?P<comment>--[^\n]*|/\*.*?(?:\*/|\Z))
       | (?P<identifier>"(?:[^"]|"")*")
-      | (?P<literal>[eE]'(?:[^'\\]|\\.|'')*(?:'|\Z) | '(?:[^']|'')*(?:'|\Z) | \$(?P<tag>\w*)\$.*?(?:\$(?P=tag)\$|\Z))
-      | (?P<number>\b\d{5,}\b)""",
-    re.VERBOSE | re.DOTALL,
+      | (?P<type>\b(?:varchar|varying|char|character|numeric|decimal|bit|timestamp|timestamptz|time|timetz|interval)
+         \s*\(\s*\d+\s*(?:,\s*\d+\s*)?\))
+      | (?P<literal>(?<!\w)[eE]'(?:[^'\\]|\\.|'')*(?:'|\Z) | '(?:[^']|'')*(?:'|\Z)
+         | \$(?P<tag>\w*)\$.*?(?:\$(?P=tag)\$|\Z))
+      | (?P<number>(?<![\w$])\d+(?:\.\d+)?)""",
+    re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
 
 
-def of_revision(error: Exception, revision: str, path: str | None) -> MigrationError:
+def of_revision(error: BaseException, revision: str, path: str | None) -> MigrationError:
     """Describe what a revision's `upgrade()` or `downgrade()` raised, or what its commit did."""
     if isinstance(error, DBAPIError):
         return _of_sql(error, revision, path)
@@ -42,10 +50,16 @@ def of_import(error: Exception, project: Path) -> MigrationError:
     file, line = (inside[-1].filename, inside[-1].lineno) if inside else (None, None)
     if isinstance(error, SyntaxError) and error.filename:
         file, line = error.filename, error.lineno
-    if file is None:
+    if file is None and isinstance(error, RevisionError | KeyError | UserWarning):
         return UnknownRevision(
             f"The revisions do not fit together: {error}.",
-            "Correct their `down_revision`, then run the command again.",
+            "Correct the `down_revision` that names what is not there, then run the command again.",
+        )
+    if file is None:
+        # the text of the error may quote a line of the file
+        return InvalidSettings(
+            f"`alembic.ini` does not lead to any revisions ({type(error).__name__}).",
+            "Correct it: `script_location` names the folder that has `env.py` and `versions/`.",
         )
     name = Path(file).name
     return RevisionFailed(Path(file).stem, name, line, f"it does not import, {type(error).__name__}")
@@ -54,11 +68,15 @@ def of_import(error: Exception, project: Path) -> MigrationError:
 def template(statement: str) -> str:
     """Return a statement on one line, its literals masked, cut to 300 characters."""
 
+    if any("/*" in token["comment"][2:] for token in TOKENS.finditer(statement) if token["comment"]):
+        # comments nest, and what follows them is a regular expression's blind spot
+        return "…"
+
     def mask(token: re.Match[str]) -> str:
         match token.lastgroup:
             case "comment":
                 return " "
-            case "identifier":
+            case "identifier" | "type":
                 return token[0]
         return "…" if token["number"] else "'…'"
 
@@ -68,7 +86,7 @@ def template(statement: str) -> str:
 
 def _of_sql(error: DBAPIError, revision: str, path: str | None) -> MigrationError:
     diagnosis: Any = getattr(error.orig, "diag", None)
-    sqlstate = getattr(error.orig, "pgcode", None)
+    sqlstate = _sqlstate(error)
     names = [
         f"{kind} `{name}`"
         for kind in ("constraint", "column", "datatype", "table")
@@ -81,18 +99,37 @@ def _of_sql(error: DBAPIError, revision: str, path: str | None) -> MigrationErro
     return RevisionFailed(revision, _name(path), _line(error, path), reason, sqlstate, statement)
 
 
-def is_read_only(error: Exception) -> bool:
+def is_read_only(error: BaseException) -> bool:
     """Tell whether the server refused to write at all."""
-    return isinstance(error, DBAPIError) and getattr(error.orig, "pgcode", None) == READ_ONLY
+    return _sqlstate(error) == READ_ONLY
 
 
-def of_privilege(error: Exception) -> MigrationError | None:
+def is_cancelled(error: BaseException) -> bool:
+    """Tell whether a statement was cancelled, by a time-out or by somebody."""
+    return _sqlstate(error) == CANCELLED
+
+
+def is_contention(error: BaseException) -> bool:
+    """Tell whether the same revision may well succeed a little later: a lock, a deadlock, a serialization."""
+    return _sqlstate(error) in CONTENTION
+
+
+def is_lost(error: BaseException) -> bool:
+    """Tell whether the connection is gone: closed by the server, by somebody, or by the network."""
+    return isinstance(error, DBAPIError) and (error.connection_invalidated or _sqlstate(error) in LOST)
+
+
+def _sqlstate(error: BaseException) -> str | None:
+    return getattr(error.orig, "pgcode", None) if isinstance(error, DBAPIError) else None
+
+
+def of_privilege(error: BaseException) -> MigrationError | None:
     """Describe what the role may not do outside a revision, such as making the version table."""
-    if not isinstance(error, DBAPIError) or getattr(error.orig, "pgcode", None) != INSUFFICIENT_PRIVILEGE:
+    if not isinstance(error, DBAPIError) or _sqlstate(error) != INSUFFICIENT_PRIVILEGE:
         return None
     return InvalidSettings(
-        f"The role may not do what every run needs: `{template(error.statement or '')}` ({INSUFFICIENT_PRIVILEGE}).",
-        "Grant it (`GRANT CREATE, USAGE ON SCHEMA public`), or set `DB_ROLE` to the owner.",
+        f"The role may not do what is needed: `{template(error.statement or '')}` ({INSUFFICIENT_PRIVILEGE}).",
+        "Grant it that right, or set `DB_ROLE` to the owner of the objects.",
     )
 
 
@@ -104,7 +141,7 @@ def frames(error: BaseException) -> list[str]:
     ]
 
 
-def _line(error: Exception, path: str | None) -> int | None:
+def _line(error: BaseException, path: str | None) -> int | None:
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
     return lines[-1] if lines else None
 

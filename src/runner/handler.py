@@ -6,6 +6,7 @@ X-Ray samples the invocation: it costs 0.2 s even when it is disabled.
 
 import logging
 import os
+import time
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 SERVICE = "aurora-migrations-runner"
 NAMESPACE = "AlquimistaAI/Migrations"
+SHOWN = ("status", "action", "code", "from", "to")
 ANSWERING_S = 1.0
 """Kept back from the function's time-out, to roll back, write the ledger and answer."""
 
@@ -43,36 +45,27 @@ def _serve(event: object, context: "LambdaContext") -> dict[str, Any]:
         logger.info(sentence, extra=fields)
 
     deadline = Deadline.after(context.get_remaining_time_in_millis() / 1000 - ANSWERING_S)
-    answer: dict[str, Any] | None = None
-    try:
-        answer = commands.execute(event, os.environ, context.aws_request_id, deadline, tell)
-        log = logger.info if answer["status"] == "success" else logger.error
-        log(answer["message"], extra=_shown(answer))
-    finally:
-        _measure(event, answer, context.aws_request_id)
+    started = time.monotonic()
+    outcome = commands.execute(event, os.environ, context.aws_request_id, deadline, tell)
+    answer = outcome.answer
+    log = logger.info if answer["status"] == "success" else logger.error
+    log(answer["message"], extra={key: answer[key] for key in SHOWN if key in answer})
+    if answer["action"] in commands.CHANGING:
+        _measure(answer, (time.monotonic() - started) * 1000)
+    if outcome.error is not None:
+        raise outcome.error
     return answer
 
 
-def _shown(answer: dict[str, Any]) -> dict[str, Any]:
-    return {key: answer[key] for key in ("status", "action", "code", "from", "to") if key in answer}
-
-
-def _measure(event: object, answer: dict[str, Any] | None, request_id: str) -> None:
-    """Emit the metrics of a run that may change the database; no answer means that it was raised."""
+def _measure(answer: dict[str, Any], duration_ms: float) -> None:
+    """Emit the metrics of a run that may change the database."""
     from aws_lambda_powertools.metrics import MetricUnit
 
-    from runner import commands
-
-    if not isinstance(event, dict) or event.get("action") not in commands.CHANGING:
-        return
-    applied = answer.get("applied", []) if answer else []
     metrics = _metrics()
-    metrics.add_metadata("request_id", request_id)
-    metrics.add_metric("RevisionsApplied", MetricUnit.Count, len(applied))
-    metrics.add_metric(
-        "MigrationDuration", MetricUnit.Milliseconds, round(sum(one["duration_ms"] for one in applied), 1)
-    )
-    metrics.add_metric("MigrationFailed", MetricUnit.Count, int(answer is None or answer["status"] == "error"))
+    metrics.add_metadata("request_id", answer["request_id"])
+    metrics.add_metric("RevisionsApplied", MetricUnit.Count, len(answer.get("applied", [])))
+    metrics.add_metric("MigrationDuration", MetricUnit.Milliseconds, round(duration_ms, 1))
+    metrics.add_metric("MigrationFailed", MetricUnit.Count, int(answer["status"] == "error"))
     metrics.flush_metrics()
 
 

@@ -1,6 +1,7 @@
 """What ran: who, when, what and how long, in schema `runner`, where autogenerate does not look."""
 
 from collections.abc import Mapping
+from datetime import UTC
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, text
@@ -8,8 +9,9 @@ from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.types import JSON
 
 from runner import __version__
+from runner.catalog import VERSION_TABLE
 from runner.errors import InvalidSettings
-from runner.settings import Settings
+from runner.run import Run
 
 INSUFFICIENT_PRIVILEGE = "42501"
 
@@ -20,11 +22,15 @@ create table if not exists runner.migration_run (
     request_id text not null,
     action text not null,
     target text not null,
+    planned text[] not null,
+    direction text not null,
     actor text,
+    idempotency_key text,
+    payload_sha256 text,
     function_version text,
     image_digest text,
     tool_version text not null,
-    status text not null default 'running' check (status in ('running', 'success', 'partial', 'error')),
+    status text not null default 'running' check (status in ('running', 'success', 'partial', 'error', 'interrupted')),
     started_at timestamptz not null default clock_timestamp(),
     finished_at timestamptz,
     answer jsonb
@@ -36,25 +42,84 @@ create table if not exists runner.migration_log (
     revision text not null,
     direction text not null check (direction in ('upgrade', 'downgrade', 'stamp')),
     checksum text,
-    status text not null check (status in ('success', 'failed')),
+    status text not null check (status in ('success', 'failed', 'interrupted')),
     started_at timestamptz not null,
-    duration_ms double precision not null,
+    duration_ms double precision,
+    lock_wait_ms double precision,
+    locks jsonb,
     error_code text
 );
 create index if not exists migration_log_revision on runner.migration_log (revision, log_id);
+create index if not exists migration_run_idempotency_key on runner.migration_run (idempotency_key);
+create index if not exists migration_run_running on runner.migration_run (run_id) where status = 'running';
 """
 EXISTS = text("select to_regclass('runner.migration_log') is not null")
 BEGIN = text("""
     insert into runner.migration_run
-        (request_id, action, target, actor, function_version, image_digest, tool_version)
-    values (:request_id, :action, :target, :actor, :function_version, :image_digest, :tool_version)
+        (request_id, action, target, planned, direction, actor, idempotency_key, payload_sha256, function_version,
+         image_digest, tool_version)
+    values (:request_id, :action, :target, :planned, :direction, :actor, :idempotency_key, :payload_sha256,
+            :function_version, :image_digest, :tool_version)
     returning run_id
 """)
-RECORD = text("""
+# The strongest mode on each table, in the order of https://www.postgresql.org/docs/current/explicit-locking.html.
+# Bringing deferred constraints forward puts their work under `statement_timeout`, which does not bound COMMIT.
+SUCCESS = text("""
+    set constraints all immediate;
     insert into runner.migration_log
-        (run_id, revision, direction, checksum, status, started_at, duration_ms, error_code)
-    values (:run_id, :revision, :direction, :checksum, :status,
-            clock_timestamp() - make_interval(secs => :duration_ms / 1000.0), :duration_ms, :error_code)
+        (run_id, revision, direction, checksum, status, started_at, duration_ms, lock_wait_ms, locks)
+    select :run_id, :revision, :direction, :checksum, 'success',
+           clock_timestamp() - make_interval(secs => :duration_ms / 1000.0), :duration_ms, :lock_wait_ms,
+           (select jsonb_object_agg(name, mode)
+            from (select distinct on (name) l.relation::regclass::text as name, l.mode
+                  from pg_locks l join pg_class c on c.oid = l.relation join pg_namespace n on n.oid = c.relnamespace
+                  where l.pid = pg_backend_pid() and l.locktype = 'relation' and c.relkind in ('r', 'p', 'm', 'v')
+                    and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'runner')
+                    and c.relname <> :version_table
+                  order by name, array_position(
+                      array['AccessExclusiveLock', 'ExclusiveLock', 'ShareRowExclusiveLock', 'ShareLock',
+                            'ShareUpdateExclusiveLock', 'RowExclusiveLock', 'RowShareLock', 'AccessShareLock'],
+                      l.mode)) strongest)
+    returning locks
+""")
+FAILURE = text("""
+    insert into runner.migration_log
+        (run_id, revision, direction, checksum, status, started_at, duration_ms, lock_wait_ms, error_code)
+    values (:run_id, :revision, :direction, :checksum, 'failed',
+            clock_timestamp() - make_interval(secs => :duration_ms / 1000.0), :duration_ms, :lock_wait_ms, :error_code)
+""")
+REPAIR = text("""
+    insert into runner.migration_log (run_id, revision, direction, checksum, status, started_at)
+    values (:run_id, :revision, 'stamp', :checksum, 'success', clock_timestamp())
+""")
+# Under the lock nobody else can be running, so who says so was killed. Of what it had planned, the first
+# revision that it did not finish is the one it was in.
+INTERRUPTED = text("""
+    with dead as (
+        update runner.migration_run set status = 'interrupted', finished_at = clock_timestamp()
+        where status = 'running' and run_id <> :run_id returning *
+    )
+    insert into runner.migration_log (run_id, revision, direction, status, started_at, error_code)
+    select d.run_id, (select p.name from unnest(d.planned) with ordinality p(name, place)
+                      where p.name not in (select l.revision from runner.migration_log l
+                                           where l.run_id = d.run_id and l.status = 'success')
+                      order by place limit 1) as revision,
+           d.direction, 'interrupted', d.started_at, 'interrupted'
+    from dead d
+    where exists (select from unnest(d.planned) p(name)
+                  where p.name not in (select l.revision from runner.migration_log l
+                                       where l.run_id = d.run_id and l.status = 'success'))
+""")
+ANSWERED = text("""
+    select answer from runner.migration_run
+    where idempotency_key = :key and payload_sha256 = :payload_sha256 and status = 'success'
+    order by run_id desc limit 1
+""")
+CHECKSUMS = text("""
+    select distinct on (revision) revision, checksum, to_char(started_at at time zone 'UTC', 'YYYY-MM-DD') as ran_at
+    from runner.migration_log
+    where status = 'success' and direction <> 'downgrade' and checksum is not null
+    order by revision, log_id desc
 """)
 FINISH = text("""
     update runner.migration_run set status = :status, finished_at = clock_timestamp(), answer = :answer
@@ -86,51 +151,84 @@ def prepare(connection: Connection) -> None:
         return
     raise InvalidSettings(
         f"The role `{denied[0]}` may not create the schema `runner` in `{denied[1]}`, where the ledger is kept.",
-        f"Run `GRANT CREATE ON DATABASE {denied[1]} TO {denied[0]}` as the database's owner.",
+        f'Run `GRANT CREATE ON DATABASE "{denied[1]}" TO "{denied[0]}"` as the database\'s owner.',
     )
 
 
-def begin(
-    connection: Connection, settings: Settings, request_id: str, action: str, target: str, actor: str | None
-) -> int:
+def begin(connection: Connection, run: Run) -> int:
     """Write that a run has begun and return its `run_id`."""
+    asked = run.invocation
     run_id: int = connection.execute(
         BEGIN,
         {
-            "request_id": request_id,
-            "action": action,
-            "target": target,
-            "actor": actor,
-            "function_version": settings.function_version,
-            "image_digest": settings.image_digest,
+            "request_id": asked.request_id,
+            "action": run.answer.action,
+            "target": run.answer.target,
+            "planned": run.answer.pending,
+            "direction": run.direction,
+            "actor": run.terms.actor,
+            "idempotency_key": run.terms.idempotency_key,
+            "payload_sha256": run.terms.payload_sha256,
+            "function_version": asked.settings.function_version,
+            "image_digest": asked.settings.image_digest,
             "tool_version": __version__,
         },
     ).scalar_one()
     return run_id
 
 
-def record(
-    connection: Connection,
-    run_id: int,
-    revision: str,
-    direction: str,
-    checksum: str | None,
-    duration_ms: float,
-    error_code: str | None = None,
-) -> None:
-    """Write one revision's row, inside whatever transaction `connection` is in."""
-    connection.execute(
-        RECORD,
-        {
-            "run_id": run_id,
-            "revision": revision,
-            "direction": direction,
-            "checksum": checksum,
-            "status": "failed" if error_code else "success",
-            "duration_ms": duration_ms,
-            "error_code": error_code,
-        },
-    )
+def record_success(connection: Connection, run: Run) -> dict[str, str]:
+    """Write the current revision's row, inside its transaction, and return the locks that it holds.
+
+    They are the strongest lock mode on each table, by the table's name.
+    """
+    parameters = {**_about(run), "version_table": VERSION_TABLE}
+    locks: dict[str, str] | None = connection.execute(SUCCESS, parameters).scalar_one()
+    return locks or {}
+
+
+def record_failure(connection: Connection, run: Run, error_code: str) -> None:
+    """Write that the current revision failed, on a connection that does not roll back."""
+    connection.execute(FAILURE, {**_about(run), "error_code": error_code})
+
+
+def _about(run: Run) -> dict[str, object]:
+    current = run.current
+    assert current is not None  # noqa: S101 - only a revision has a row
+    return {
+        "run_id": run.run_id,
+        "revision": current.name,
+        "direction": current.direction,
+        "checksum": current.checksum,
+        "duration_ms": current.took_ms,
+        "lock_wait_ms": run.lock_wait_ms(),
+    }
+
+
+def record_repair(connection: Connection, run_id: int, revision: str, checksum: str) -> None:
+    """Write that a revision's text is accepted as it is now; nothing of it was run."""
+    connection.execute(REPAIR, {"run_id": run_id, "revision": revision, "checksum": checksum})
+
+
+def close_interrupted(connection: Connection, run_id: int | None) -> None:
+    """Write down which runs were killed, and in which revision; `run_id` is the one that still runs."""
+    if not connection.execute(EXISTS).scalar_one():
+        return
+    connection.execute(INTERRUPTED, {"run_id": run_id or 0})
+
+
+def answered(connection: Connection, key: str, payload_sha256: str | None) -> dict[str, Any] | None:
+    """Return the successful answer to an earlier call with the same key and the same payload."""
+    if not connection.execute(EXISTS).scalar_one():
+        return None
+    return connection.execute(ANSWERED, {"key": key, "payload_sha256": payload_sha256}).scalar_one_or_none()
+
+
+def checksums(connection: Connection) -> dict[str, Any]:
+    """Return the newest `checksum` and the day it `ran_at`, by revision; empty without a ledger."""
+    if not connection.execute(EXISTS).scalar_one():
+        return {}
+    return {row.revision: row for row in connection.execute(CHECKSUMS)}
 
 
 def finish(connection: Connection, run_id: int, answer: Mapping[str, Any]) -> None:
@@ -143,4 +241,4 @@ def latest(connection: Connection) -> dict[str, dict[str, Any]]:
     if not connection.execute(EXISTS).scalar_one():
         return {}
     rows = connection.execute(LATEST).mappings()
-    return {row["revision"]: {**row, "started_at": row["started_at"].isoformat()} for row in rows}
+    return {row["revision"]: {**row, "started_at": row["started_at"].astimezone(UTC).isoformat()} for row in rows}

@@ -1,53 +1,100 @@
 """One runner at a time: a session-level advisory lock."""
 
+import contextlib
 import hashlib
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
 
 from runner.deadline import Deadline
-from runner.errors import LockHeld
+from runner.errors import LockHeld, PooledConnection
 
 TRY = text("select pg_try_advisory_lock(:key)")
 RELEASE = text("select pg_advisory_unlock(:key)")
 # A bigint key stands in pg_locks as two halves: https://www.postgresql.org/docs/current/view-pg-locks.html
-HOLDER = text("""
-    select coalesce(nullif(a.application_name, ''), 'an unnamed application') as application, a.pid,
-           to_char(a.backend_start at time zone 'UTC', 'HH24:MI:SS') as since
-    from pg_locks l join pg_stat_activity a using (pid)
-    where l.locktype = 'advisory' and l.objsubid = 1 and l.granted
+HELD = """
+    from pg_locks l where l.locktype = 'advisory' and l.objsubid = 1 and l.granted
       and l.database = (select oid from pg_database where datname = current_database())
       and ((l.classid::bigint << 32) | l.objid::bigint) = :key
-""")
+"""
+HOLDER = text(f"""
+    select coalesce(nullif(a.application_name, ''), 'an unnamed application') as application, a.pid,
+           to_char(a.backend_start at time zone 'UTC', 'HH24:MI:SS') as since
+    from pg_stat_activity a where a.pid in (select l.pid {HELD})
+""")  # noqa: S608 - put together from the constant above
+PID = text("select pg_backend_pid()")
+STILL_HELD = text(f"select exists (select {HELD} and l.pid = pg_backend_pid())")
+HELD_BY = text(f"select exists (select {HELD} and l.pid = :pid)")
 
 
-def key(version_table: str) -> int:
-    """Return the lock's key for a version table; PostgreSQL itself keeps databases apart."""
-    digest = hashlib.sha256(f"migrate {version_table}".encode()).digest()
-    return int.from_bytes(digest[:8], "big", signed=True)
+@dataclass(frozen=True)
+class Guard:
+    """Hold the lock on a connection of its own, which the run and its watchdog take in turns."""
+
+    connection: Connection
+    key: int
+    pid: int
+    _mutex: threading.Lock = field(default_factory=threading.Lock)
+
+    @contextmanager
+    def turn(self) -> Iterator[Connection]:
+        """Yield the lock's connection, in AUTOCOMMIT, to one thread at a time."""
+        with self._mutex:
+            yield self.connection
+
+    def holds(self) -> bool:
+        """Tell whether the lock is still ours; a terminated connection looks open until it is asked."""
+        try:
+            with self.turn() as connection:
+                return bool(connection.execute(STILL_HELD, {"key": self.key}).scalar_one())
+        except DBAPIError:
+            return False
+
+    def held_as_seen_by(self, other: Connection) -> bool:
+        """Tell the same, asked on another connection to the same database."""
+        return bool(other.execute(HELD_BY, {"key": self.key, "pid": self.pid}).scalar_one())
+
+    def refuse_pooler(self, other: Connection) -> None:
+        """Raise `PooledConnection` when the lock's session or the migration's wanders between servers.
+
+        Behind a transaction pooler two idle connections are given the same server, or one is given two.
+        """
+        theirs = other.execute(PID).scalar_one()
+        with self.turn() as connection:
+            ours = connection.execute(PID).scalar_one()
+            database = str(connection.exec_driver_sql("select current_database()").scalar_one())
+        if ours != self.pid or theirs == self.pid or not self.holds():
+            raise PooledConnection(database)
 
 
 @contextmanager
-def hold(
-    engine: Engine, version_table: str, deadline: Deadline, waiting: Callable[[str], None]
-) -> Iterator[Connection]:
-    """Hold the migration lock on a connection of its own and yield that connection, in AUTOCOMMIT.
+def hold(engine: Engine, version_table: str, deadline: Deadline, waiting: Callable[[str], None]) -> Iterator[Guard]:
+    """Hold the migration lock on a connection of its own.
 
     On the migration's connection the lock would break Alembic's autocommit block, and inside a
     transaction it would block `CREATE INDEX CONCURRENTLY`. It is tried and polled, never waited for in
     the server: a backend that waits there holds a snapshot, which hangs the holder's concurrent index build.
     `waiting` is told once who holds it. Raises `LockHeld` when `deadline` leaves no time for another try.
     """
-    number = key(version_table)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        number = key(version_table)
         _acquire(connection, number, deadline, waiting)
+        guard = Guard(connection, number, connection.execute(PID).scalar_one())
         try:
-            yield connection
+            yield guard
         finally:
-            if not connection.invalidated:
-                connection.execute(RELEASE, {"key": number})
+            _release(guard)
+
+
+def key(version_table: str) -> int:
+    """Return the lock's key for a version table; PostgreSQL itself keeps databases apart."""
+    digest = hashlib.sha256(f"migrate {version_table}".encode()).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)
 
 
 def _acquire(connection: Connection, number: int, deadline: Deadline, waiting: Callable[[str], None]) -> None:
@@ -64,6 +111,25 @@ def _acquire(connection: Connection, number: int, deadline: Deadline, waiting: C
             raise LockHeld(database, holder, time.monotonic() - started)
 
 
+def _release(guard: Guard) -> None:
+    """Give the lock back; where the connection is lost, the server has done so already."""
+    with guard.turn() as connection, contextlib.suppress(DBAPIError):
+        connection.execute(RELEASE, {"key": guard.key})
+
+
+def holder(connection: Connection, version_table: str) -> str | None:
+    """Say who holds the migration lock, None where nobody does."""
+    return _describe(connection, key(version_table))
+
+
 def _holder(connection: Connection, number: int) -> str:
-    row = connection.execute(HOLDER, {"key": number}).one_or_none()
-    return f"{row.application}, pid {row.pid}, connected since {row.since} UTC" if row else "it has just ended"
+    return _describe(connection, number) or "it has just ended"
+
+
+def _describe(connection: Connection, number: int) -> str | None:
+    row = connection.execute(HOLDER, {"key": number}).first()
+    if row is None:
+        return None
+    # an ordinary user does not see since when another role is connected
+    since = f", connected since {row.since} UTC" if row.since else ""
+    return f"{row.application}, pid {row.pid}{since}"

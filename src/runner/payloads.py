@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from runner.errors import InternalError, InvalidPayload, MigrationError, count
+from runner.errors import DeadlinePassed, InternalError, InvalidPayload, MigrationError, count
 
 Target = Annotated[str, Field(pattern=r"^([+-][0-9]+|[A-Za-z0-9_]+)$", max_length=64)]
 Limit = Annotated[int, Field(ge=1, le=10_000)]
@@ -21,9 +21,16 @@ class Payload(BaseModel):
 
 
 class Changing(Payload):
-    """Name who asks; it is what the caller claims, and the ledger labels it so."""
+    """Name who asks, which is what the caller claims, and which call this one repeats."""
 
     actor: Actor | None = None
+    idempotency_key: Actor | None = None
+
+
+class Confirmed(Changing):
+    """Name the current revision, to say that one knows what is there."""
+
+    confirm: Target | None = None
 
 
 class Upgrade(Changing):
@@ -31,13 +38,18 @@ class Upgrade(Changing):
     target: Target = "head"
 
 
-class Downgrade(Changing):
+class Downgrade(Confirmed):
     action: Literal["downgrade"]
     target: Target
 
 
-class Stamp(Changing):
+class Stamp(Confirmed):
     action: Literal["stamp"]
+    target: Target
+
+
+class Repair(Confirmed):
+    action: Literal["repair"]
     target: Target
 
 
@@ -69,13 +81,13 @@ class ListMigrations(Payload):
 
 
 AnyPayload = Annotated[
-    Upgrade | Downgrade | Stamp | RunMigration | Current | Heads | History | Show | ListMigrations,
+    Upgrade | Downgrade | Stamp | Repair | RunMigration | Current | Heads | History | Show | ListMigrations,
     Field(discriminator="action"),
 ]
 ADAPTER: TypeAdapter[AnyPayload] = TypeAdapter(AnyPayload)
 KINDS: dict[str, type[Payload]] = {
     kind.model_fields["action"].annotation.__args__[0]: kind  # type: ignore[union-attr]
-    for kind in (Upgrade, Downgrade, Stamp, RunMigration, Current, Heads, History, Show, ListMigrations)
+    for kind in (Upgrade, Downgrade, Stamp, Repair, RunMigration, Current, Heads, History, Show, ListMigrations)
 }
 
 
@@ -121,6 +133,9 @@ class Applied:
     description: str
     direction: str
     duration_ms: float
+    lock_wait_ms: float
+    locks: dict[str, str]
+    """The strongest mode held on each table before the commit."""
     adopted: list[str]
 
 
@@ -139,10 +154,16 @@ class Answer:
     applied: list[Applied] = field(default_factory=list)
     pending: list[str] = field(default_factory=list)
     extra: dict[str, Any] = field(default_factory=dict)
+    earlier: dict[str, Any] | None = None
+    """The answer of an earlier call that this one repeats."""
 
     def fail(self, error: MigrationError) -> None:
-        """Make this the answer of a failure: what happened, which state is left, one next step."""
-        self.status = "error"
+        """Make this the answer of a failure: what happened, which state is left, one next step.
+
+        Where the time ran out after a revision was committed, it is an answer that one can go on from.
+        """
+        partial = isinstance(error, DeadlinePassed) and self.applied and self.action != "run-migration"
+        self.status = "partial" if partial else "error"
         self.message = f"{error.code}: {error.sentence} {self._state_left(error)} {error.advice}"
         self.extra |= error.details()
         self.extra |= {"code": error.code, "error": error.sentence, "hint": error.advice}
@@ -160,6 +181,8 @@ class Answer:
 
     def as_json(self) -> dict[str, Any]:
         """Return the answer as plain data, without what does not apply to its action."""
+        if self.earlier is not None:
+            return self.earlier
         fields: dict[str, Any] = {"status": self.status, "action": self.action, "message": self.message}
         if self.before is not None:
             after = self.before if self.after is None else self.after
@@ -180,7 +203,12 @@ class Answer:
             if self.applied
             else "Nothing was applied"
         )
-        return f"{done}; the database is at `{at}`, this one was rolled back."
+        leftovers = self.extra.get("leftovers")
+        if leftovers is None:
+            rest = "nothing is half-done" if isinstance(error, DeadlinePassed) else "this one was rolled back"
+            return f"{done}; the database is at `{at}`, {rest}."
+        left = f"it left {', '.join(leftovers)}" if leftovers else "what it left was cleared away"
+        return f"{done}; the database is at `{at}`. The last one is not transactional: {left}."
 
 
 def revisions(heads: tuple[str, ...]) -> str | None:

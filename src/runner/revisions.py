@@ -13,10 +13,17 @@ from alembic.script import revision as graph
 from alembic.util import CommandError
 
 from runner import failure
-from runner.errors import InvalidSettings, MultipleHeads, UnknownRevision
+from runner.errors import InvalidSettings, MigrationError, MultipleHeads, RevisionFailed, UnknownRevision
 from runner.settings import Settings
 
 Step = RevisionStep | StampStep
+OPPOSITE = {"upgrade": ("base", "heads"), "downgrade": ("head", "heads"), "stamp": ("heads",)}
+OPPOSITE_SIGN = {"upgrade": "-", "downgrade": "+", "stamp": None}
+TAKES = {
+    "upgrade": "Name a revision, `head`, or steps such as `+1`.",
+    "downgrade": "Name a revision, `base`, or steps such as `-1`.",
+    "stamp": "Name a revision, `head` or `base`.",
+}
 
 
 @dataclass(frozen=True)
@@ -31,7 +38,7 @@ class Revisions:
         return Path(self.script.versions)
 
 
-def load(settings: Settings) -> Revisions:
+def load(settings: Settings, *, may_be_empty: bool = False) -> Revisions:
     """Read `alembic.ini` and import every revision.
 
     Raises `InvalidSettings` where there is no `alembic.ini`, `RevisionFailed` for a revision that does
@@ -43,28 +50,53 @@ def load(settings: Settings) -> Revisions:
             f"There is no `{path}`.",
             "Run from the project's folder, or set `ALEMBIC_CONFIG` to its `alembic.ini`.",
         )
-    config = Config(str(path))
     try:
+        config = Config(str(path))
         script = ScriptDirectory.from_config(config)
-        script.get_heads()
+        heads = script.get_heads()
     except Exception as error:  # noqa: BLE001 - a revision's import may raise anything
         problem = failure.of_import(error, path.resolve().parent)
     else:
-        return Revisions(config, script)
+        if heads or may_be_empty:
+            return Revisions(config, script)
+        problem = InvalidSettings(
+            f"There is no revision in `{script.versions}`.",
+            "Point `script_location` in `alembic.ini` to the folder that has them, or begin with `migrate new`.",
+        )
     raise problem
 
 
 def steps(script: ScriptDirectory, direction: str, target: str, heads: tuple[str, ...]) -> list[Step]:
-    """Return what leads from `heads` to `target`, in order. Raises `UnknownRevision` or `MultipleHeads`."""
-    find: Any = {
-        "upgrade": script._upgrade_revs,
-        "downgrade": script._downgrade_revs,
-        "stamp": script._stamp_revs,
-    }
+    """Return what leads from `heads` to `target`, in order.
+
+    Raises `UnknownRevision`, also for a target that does not lie in that direction, or `MultipleHeads`.
+    """
+    if target in OPPOSITE[direction] or target[0] == OPPOSITE_SIGN[direction]:
+        raise UnknownRevision(f"`{direction}` does not lead to `{target}`.", TAKES[direction])
+    if target[0] == "-" and len(heads) > 1:
+        raise UnknownRevision(
+            f"`{target}` is ambiguous: the database is at {' and '.join(f'`{head}`' for head in heads)}.",
+            "Name the revision to go down to.",
+        )
+    return _steps(script, direction, target, heads)
+
+
+def remaining(script: ScriptDirectory, direction: str, target: str, heads: tuple[str, ...]) -> list[Step]:
+    """Return what is left to an absolute target, which may be several revisions with commas between them."""
+    return _steps(script, direction, target.split(",") if "," in target else target, heads)
+
+
+def _steps(script: ScriptDirectory, direction: str, target: Any, heads: tuple[str, ...]) -> list[Step]:
+    find: Any = {"upgrade": script._upgrade_revs, "downgrade": script._downgrade_revs, "stamp": script._stamp_revs}
     try:
         return list(find[direction](target, heads))
-    except CommandError as error:
-        problem = _explain(script, error, direction, target, heads)
+    except (CommandError, graph.RevisionError) as error:
+        problem: MigrationError = _explain(script, error, direction, str(target), heads)
+    except AttributeError as error:
+        # the revision's module has no `upgrade` or no `downgrade`
+        module = getattr(error.obj, "__name__", "")
+        file = Path(getattr(error.obj, "__file__", None) or module)
+        problem = RevisionFailed(file.stem, file.name, None, f"it has no function `{error.name}`")
     raise problem
 
 
@@ -79,6 +111,8 @@ def absolute(script: ScriptDirectory, target: str, found: Sequence[Step], heads:
 
 def get(script: ScriptDirectory, target: str) -> Script:
     """Return the one revision that `target` names. Raises `UnknownRevision` or `MultipleHeads`."""
+    if target[0] in "+-":
+        raise UnknownRevision(f"`{target}` is not a revision.", "Name one, or `head`.")
     try:
         found = script.get_revision(target)
     except CommandError as error:
@@ -92,14 +126,14 @@ def get(script: ScriptDirectory, target: str) -> Script:
 
 def pending(script: ScriptDirectory, heads: tuple[str, ...]) -> list[str]:
     """Return the ids of the revisions that `heads` lacks, in the order in which they would run."""
-    return [str(step.info.up_revision_id) for step in steps(script, "upgrade", "heads", heads)]
+    return [str(step.info.up_revision_id) for step in _steps(script, "upgrade", "heads", heads)]
 
 
 def applied(script: ScriptDirectory, heads: tuple[str, ...]) -> set[str]:
     """Return the ids of the revisions that a database at `heads` has had."""
     try:
         return {one.revision for one in script.iterate_revisions(heads, "base")} if heads else set()
-    except CommandError as error:
+    except (CommandError, graph.RevisionError) as error:
         problem = _explain(script, error, "upgrade", "head", heads)
     raise problem
 
@@ -120,7 +154,7 @@ def checksum(path: str | Path) -> str:
 
 
 def _explain(
-    script: ScriptDirectory, error: CommandError, direction: str, target: str, heads: tuple[str, ...]
+    script: ScriptDirectory, error: Exception, direction: str, target: str, heads: tuple[str, ...]
 ) -> UnknownRevision | MultipleHeads:
     cause = error.__cause__
     known = [revision.revision for revision in script.walk_revisions()]
@@ -136,6 +170,8 @@ def _explain(
     if len(like) > 1:
         names = " and ".join(f"`{one}`" for one in like)
         return UnknownRevision(f"`{target}` is ambiguous: {names} begin with it.", "Name one of them in full.")
+    if "mbiguous" in str(error):
+        return UnknownRevision(f"`{target}` is ambiguous at {_at(heads)}.", "Name the revision to go to.")
     if target[0] in "+-":
         end = "newest" if target[0] == "+" else "oldest"
         return UnknownRevision(

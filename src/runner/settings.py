@@ -24,8 +24,18 @@ class Settings:
     db_user: str | None
     db_role: str | None
     db_sslmode: str | None
+    pg_host: str | None
+    """Read by libpq itself, where no other host is named."""
+    lock_timeout_ms: int
+    allowed_actions: frozenset[str] | None
+    """The verbs that `ALLOWED_ACTIONS` names; None where it is not set."""
     function_version: str | None
     image_digest: str | None
+
+    @property
+    def is_protected(self) -> bool:
+        """Tell whether mistakes are dear here."""
+        return self.environment == "prod"
 
 
 def read(environ: Mapping[str, str]) -> Settings:
@@ -45,7 +55,10 @@ def read(environ: Mapping[str, str]) -> Settings:
         db_name=get("DB_NAME"),
         db_user=get("DB_USER"),
         db_role=get("DB_ROLE"),
-        db_sslmode=_ssl_mode(get("DB_SSLMODE")),
+        db_sslmode=ssl_mode("`DB_SSLMODE`", get("DB_SSLMODE")),
+        pg_host=get("PGHOST"),
+        lock_timeout_ms=_milliseconds("LOCK_TIMEOUT_MS", get("LOCK_TIMEOUT_MS", "2000")),
+        allowed_actions=_names(get("ALLOWED_ACTIONS")),
         function_version=get("AWS_LAMBDA_FUNCTION_VERSION"),
         image_digest=get("IMAGE_DIGEST"),
     )
@@ -59,13 +72,24 @@ def port(name: str, value: object) -> int:
     raise InvalidSettings(f"{name} is not a port number.", "Set it to a number from 1 to 65535.")
 
 
+def _milliseconds(name: str, value: str) -> int:
+    if value.isascii() and value.isdigit() and 0 < int(value) < 2**31:
+        return int(value)
+    raise InvalidSettings(f"`{name}` is not a number of milliseconds.", f"Set `{name}` to 1 or more.")
+
+
+def _names(value: str | None) -> frozenset[str] | None:
+    return None if value is None else frozenset(name.strip() for name in value.split(","))
+
+
 def _flag(name: str, value: str) -> bool:
     if value.lower() not in ("true", "false"):
         raise InvalidSettings(f"`{name}` is neither `true` nor `false`.", f"Set `{name}` to one of the two.")
     return value.lower() == "true"
 
 
-def _ssl_mode(value: str | None) -> str | None:
-    if value is not None and value not in SSL_MODES:
-        raise InvalidSettings("`DB_SSLMODE` is not a mode of libpq.", f"Set it to one of {', '.join(SSL_MODES)}.")
-    return value
+def ssl_mode(name: str, value: object) -> str | None:
+    """Return `value` as a mode of libpq, None where it is not set; `name` says in words where it came from."""
+    if value is None or value in SSL_MODES:
+        return None if value is None else str(value)
+    raise InvalidSettings(f"{name} is not a mode of libpq.", f"Set it to one of {', '.join(SSL_MODES)}.")

@@ -243,3 +243,96 @@ def test_a_snapshot_that_is_missing_cannot_be_stamped(project: Project, database
         "settings: There is no snapshot of `017_dry_run_log` to compare the database with. Nothing was changed. "
         "Write it with `migrate snapshot`."
     )
+
+
+def test_a_renamed_table_is_no_stranger(project: Project, database: Database) -> None:
+    """A pending revision moves a table of ours out of the way, the next one makes another of that name."""
+    project.add("018_rename", "op.rename_table('disparos', 'disparos_antigo')")
+    project.add("019_again", "op.create_table('disparos', sa.Column('id', sa.BigInteger()))", after="018_rename")
+    assert project.run("migrate", "snapshot", url=database.url).returncode == 0
+    project.ask(database.url, {"action": "upgrade", "target": "017"})
+    answer = project.ask(database.url, {"action": "upgrade"})
+    assert answer["status"] == "success", answer["message"]
+
+
+def test_a_parent_without_a_snapshot_adopts_nothing(project: Project, database: Database) -> None:
+    project.add("018_a", "pass")
+    project.add("019_b", "op.create_table('b', sa.Column('id', sa.BigInteger()))", after="018_a")
+    assert project.run("migrate", "snapshot", url=database.url).returncode == 0
+    (project.folder / "alembic" / "schema" / "018_a.json").unlink()
+    project.ask(database.url, {"action": "upgrade", "target": "018_a"})
+    answer = project.ask(database.url, {"action": "upgrade"})
+    assert answer["status"] == "success", answer["message"]
+
+
+TAKEN = [
+    ("create view lead_emails as select 1", "`public.lead_emails` (tables): expected `a table`, found `a view`"),
+    (
+        "create table foo (x int); create index idx_dry_run_canal on foo (x)",
+        "`public.dry_run_log.idx_dry_run_canal` (indexes): expected `an index of it`, found `index of public.foo`",
+    ),
+    (
+        "create table tenants (tenant_id uuid, slug varchar(63), company_name varchar(255), cnpj varchar(18), "
+        "status varchar(20), timezone varchar(64), created_at timestamptz, updated_at timestamptz); "
+        "create unique index tenants_slug_key on tenants (slug)",
+        "`public.tenants.tenants_slug_key` (constraints): expected `UNIQUE (slug)`, found "
+        "`CREATE UNIQUE INDEX tenants_slug_key ON public.tenants USING btree (slug)`",
+    ),
+    (
+        "create table lead_emails (email_id uuid) partition by hash (email_id)",
+        "`public.lead_emails` (tables): expected `a table`, found `a partitioned table`",
+    ),
+]
+
+
+@pytest.mark.parametrize(("made", "difference"), TAKEN, ids=["view", "index", "unique index", "partitioned"])
+def test_a_name_that_something_else_has(project: Project, database: Database, made: str, difference: str) -> None:
+    """IF NOT EXISTS would take it for the wanted one, and report success."""
+    database.execute(made)
+    answer = project.ask(database.url, {"action": "upgrade"})
+    assert answer["code"] == "unversioned-database"
+    assert answer["differences"][0] == difference
+    assert database.query("select to_regclass('alembic_version')") == [(None,)]
+
+
+def test_a_table_without_columns_is_different_too(project: Project, database: Database) -> None:
+    database.execute("create table leads ()")
+    answer = project.ask(database.url, {"action": "upgrade"})
+    assert (answer["code"], len(answer["differences"])) == ("unversioned-database", 14)
+
+
+def test_a_schema_named_like_the_role_takes_nothing_in(project: Project, database: Database) -> None:
+    database.execute("create schema postgres")
+    answer = project.ask(database.url, {"action": "upgrade"})
+    assert answer["status"] == "success", answer["message"]
+    assert database.query("select count(*) from pg_class where relnamespace = 'postgres'::regnamespace") == [(0,)]
+    assert database.query("select to_regclass('public.leads') is not null") == [(True,)]
+
+
+def test_odd_names_are_completed(project: Project, database: Database) -> None:
+    """Names with spaces, quotes and percent signs are data like any other."""
+    body = """
+    op.create_table(
+        "Odd 100% 't", sa.Column("Col 5%s", sa.Text(), server_default="5%s", nullable=False, comment="it's 5%"),
+        sa.CheckConstraint('"Col 5%s" like \\'%%x\\'', name="odd 5%"), if_not_exists=True)
+    op.create_index("idx 5%", "Odd 100% 't", ["Col 5%s"], if_not_exists=True)
+    """
+    project.add("018_odd", body)
+    made = project.run("migrate", "snapshot", url=database.url)
+    assert made.returncode == 0, made.stderr
+    project.ask(database.url, {"action": "upgrade", "target": "017"})
+    database.execute("""create table "Odd 100% 't" ("Col 5%s" text)""")
+    answer = project.ask(database.url, {"action": "upgrade"})
+    assert answer["status"] == "success", answer["message"]
+    wanted = catalog.load(project.folder / "alembic" / "schema" / "018_odd.json")
+    assert read_catalog(database) == wanted
+
+
+def test_stamp_sees_what_only_a_later_revision_makes(project: Project, database: Database) -> None:
+    """Stamped too low, the next upgrade would make it a second time."""
+    project.add("018_note", "op.add_column('leads', sa.Column('note', sa.Text()))")
+    assert project.run("migrate", "snapshot", url=database.url).returncode == 0
+    project.ask(database.url, {"action": "upgrade"})
+    database.execute("drop table alembic_version")
+    answer = project.ask(database.url, {"action": "stamp", "target": "017"})
+    assert answer["differences"] == ["`public.leads.note` (columns): expected none, found `text`"]

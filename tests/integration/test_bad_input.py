@@ -12,7 +12,7 @@ from postgres import PASSWORD, Database
 from project import Project
 
 ACTIONS = (
-    "Known actions: `upgrade`, `downgrade`, `stamp`, `run-migration`, `current`, `heads`, `history`, `show`, "
+    "Known actions: `upgrade`, `downgrade`, `stamp`, `repair`, `run-migration`, `current`, `heads`, `history`, `show`, "
     "`list-migrations`."
 )
 HISTORY = "List them with `migrate history`."
@@ -44,19 +44,19 @@ PAYLOADS: list[tuple[str, Any, str]] = [
         "unknown field",
         {"action": "upgrade", "tagret": "017"},
         "invalid-payload: `upgrade` does not know the field `tagret`. Nothing was changed. "
-        "Fields of `upgrade`: `on_error`, `actor`, `action`, `target`.",
+        "Fields of `upgrade`: `on_error`, `actor`, `idempotency_key`, `action`, `target`.",
     ),
     (
         "wrong type",
         {"action": "upgrade", "target": 17},
         "invalid-payload: The field `target` of `upgrade` is wrong: input should be a valid string. "
-        "Nothing was changed. Fields of `upgrade`: `on_error`, `actor`, `action`, `target`.",
+        "Nothing was changed. Fields of `upgrade`: `on_error`, `actor`, `idempotency_key`, `action`, `target`.",
     ),
     (
         "target that is no name",
         {"action": "upgrade", "target": "017; drop table leads"},
         "invalid-payload: The field `target` of `upgrade` is neither a revision nor a step such as `+1`. "
-        "Nothing was changed. Fields of `upgrade`: `on_error`, `actor`, `action`, `target`.",
+        "Nothing was changed. Fields of `upgrade`: `on_error`, `actor`, `idempotency_key`, `action`, `target`.",
     ),
     (
         "limit out of range",
@@ -68,7 +68,7 @@ PAYLOADS: list[tuple[str, Any, str]] = [
         "downgrade without target",
         {"action": "downgrade"},
         "invalid-payload: `downgrade` needs the field `target`. Nothing was changed. "
-        "Fields of `downgrade`: `on_error`, `actor`, `action`, `target`.",
+        "Fields of `downgrade`: `on_error`, `actor`, `idempotency_key`, `confirm`, `action`, `target`.",
     ),
     (
         "unknown revision",
@@ -92,6 +92,35 @@ PAYLOADS: list[tuple[str, Any, str]] = [
         {"action": "downgrade", "target": "-3"},
         "unknown-revision: `-3` goes beyond the oldest revision: the database is at `017_dry_run_log`. "
         f"Nothing was changed. {HISTORY}",
+    ),
+    (
+        "upgrade downwards",
+        {"action": "upgrade", "target": "-1"},
+        "unknown-revision: `upgrade` does not lead to `-1`. Nothing was changed. "
+        "Name a revision, `head`, or steps such as `+1`.",
+    ),
+    (
+        "upgrade to nothing",
+        {"action": "run-migration", "target": "base"},
+        "unknown-revision: `upgrade` does not lead to `base`. Nothing was changed. "
+        "Name a revision, `head`, or steps such as `+1`.",
+    ),
+    (
+        "all heads",
+        {"action": "upgrade", "target": "heads"},
+        "unknown-revision: `upgrade` does not lead to `heads`. Nothing was changed. "
+        "Name a revision, `head`, or steps such as `+1`.",
+    ),
+    (
+        "downgrade upwards",
+        {"action": "downgrade", "target": "+1"},
+        "unknown-revision: `downgrade` does not lead to `+1`. Nothing was changed. "
+        "Name a revision, `base`, or steps such as `-1`.",
+    ),
+    (
+        "show of a step",
+        {"action": "show", "target": "-1"},
+        "unknown-revision: `-1` is not a revision. Nothing was changed. Name one, or `head`.",
     ),
     (
         "show of nothing",
@@ -153,6 +182,25 @@ def test_no_setting(project: Project) -> None:
             "`postgresql://user:password@host:5432/database`, with `%`, `@`, `/` and `:` in the password "
             "percent-encoded, or to `embedded:`.",
             id="port that is no number",
+        ),
+        pytest.param(
+            {"DATABASE_URL": "postgresql://u:s3cr@t-p4rt@localhost/x"},
+            "settings: `DATABASE_URL` is not a PostgreSQL URL. Nothing was changed. Set it to "
+            "`postgresql://user:password@host:5432/database`, with `%`, `@`, `/` and `:` in the password "
+            "percent-encoded, or to `embedded:`.",
+            id="password with an at sign",
+        ),
+        pytest.param(
+            {"DATABASE_URL": "postgresql://u@localhost/x?schema=public"},
+            "settings: `DATABASE_URL` has something that libpq does not take. Nothing was changed. "
+            "Correct its options.",
+            id="unknown option",
+        ),
+        pytest.param(
+            {"DATABASE_URL": "postgresql://u@localhost/x?sslmode=bogus"},
+            "settings: `sslmode` in `DATABASE_URL` is not a mode of libpq. Nothing was changed. "
+            "Set it to one of disable, allow, prefer, require, verify-ca, verify-full.",
+            id="unknown sslmode",
         ),
         pytest.param(
             {"DB_IAM_AUTH": "true", "DB_HOST": "h"},
@@ -255,7 +303,7 @@ def test_role_that_cannot_be_assumed(project: Project, database: Database) -> No
     answer = project.ask(database.url, {"action": "upgrade"}, DB_ROLE="no_such_role")
     assert answer["message"] == (
         "settings: `postgres` cannot become the role `no_such_role` (SQLSTATE 22023). Nothing was changed. "
-        "Grant the role (`GRANT no_such_role TO postgres`), or correct `DB_ROLE`."
+        'Grant the role (`GRANT "no_such_role" TO "postgres"`), or correct `DB_ROLE`.'
     )
 
 
@@ -277,7 +325,8 @@ def test_role_without_create_on_the_database(project: Project, database: Databas
     name = f"r_{database.name}"
     assert answer["message"] == (
         f"settings: The role `{name}` may not create the schema `runner` in `{database.name}`, where the ledger is "
-        f"kept. Nothing was changed. Run `GRANT CREATE ON DATABASE {database.name} TO {name}` as the database's owner."
+        f'kept. Nothing was changed. Run `GRANT CREATE ON DATABASE "{database.name}" TO "{name}"` as the database\'s '
+        "owner."
     )
 
 
@@ -285,8 +334,8 @@ def test_role_without_create_on_the_schema(project: Project, database: Database)
     with role(database, f"grant create on database {database.name} to {{role}}") as url:
         answer = project.ask(url, {"action": "upgrade"})
     assert answer["code"] == "settings"
-    assert answer["error"].startswith("The role may not do what every run needs: `CREATE TABLE alembic_version")
-    assert answer["hint"] == "Grant it (`GRANT CREATE, USAGE ON SCHEMA public`), or set `DB_ROLE` to the owner."
+    assert answer["error"].startswith("The role may not do what is needed: `CREATE TABLE alembic_version")
+    assert answer["hint"] == "Grant it that right, or set `DB_ROLE` to the owner of the objects."
 
 
 def test_revision_that_does_not_import(project: Project, database: Database) -> None:

@@ -39,7 +39,7 @@ def test_data_go_to_stdout_and_words_to_stderr(project: Project, database: Datab
 def test_history_says_who_when_and_how_long(project: Project, database: Database) -> None:
     project.run("migrate", "upgrade", "016", "--actor", "ana", url=database.url, IMAGE_DIGEST="sha256:" + "a" * 64)
     lines = [line.split("\t") for line in project.run("migrate", "history", url=database.url).stdout.splitlines()]
-    assert lines[0] == ["revision", "follows", "description", "state", "when", "took", "who", "image"]
+    assert lines[0] == ["revision", "follows", "description", "state", "when (UTC)", "took", "who", "image"]
     assert lines[1][:4] == [
         "017_dry_run_log",
         "016_platform_baseline",
@@ -146,9 +146,14 @@ def test_interrupted_in_a_statement(project: Project, database: Database) -> Non
     )
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=10)
-    assert process.returncode == 1
-    assert "revision-failed: `018_slow` failed in line 8 of `018_slow.py`: QueryCanceled (57014)" in errors
-    assert "the database is at `017_dry_run_log`, this one was rolled back" in errors
+    assert process.returncode == 130
+    assert errors.endswith(
+        "interrupted: The run was interrupted. Of 3 revisions, 2 went through; the database is at `017_dry_run_log`, "
+        "this one was rolled back. Run the same command again to go on.\n"
+    )
+    assert database.query("select status, error_code from runner.migration_log order by log_id desc limit 1") == [
+        ("failed", "interrupted")
+    ]
     path.write_text(path.read_text().replace("pg_sleep(60)", "pg_sleep(0)"))
     assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
 

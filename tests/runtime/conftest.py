@@ -8,6 +8,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 import emulator
+from project import Project
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1"}
 
@@ -21,8 +22,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture
-def task(tmp_path: Path) -> Path:
-    return emulator.lay_out(tmp_path)
+def task(tmp_path: Path, project: Project) -> Path:
+    return emulator.lay_out(tmp_path, project.folder)
 
 
 @pytest.fixture(scope="session")

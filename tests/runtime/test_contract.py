@@ -55,6 +55,7 @@ def test_list_migrations_needs_no_database(task: Path) -> None:
         ({"action": "run-migration", "target": "099"}, "unknown-revision"),
         ({"action": "run-migration"}, "invalid-payload"),
         ({"action": "run-migrations", "target": "017"}, "invalid-payload"),
+        ({"action": ["run-migration"]}, "invalid-payload"),
         ({}, "invalid-payload"),
         (None, "invalid-payload"),
     ],
@@ -77,7 +78,7 @@ def test_a_revision_that_fails(task: Path, database: Database) -> None:
     with emulator.start(task, {"DATABASE_URL": database.url}) as function:
         answer = function.invoke({"action": "run-migration", "target": "all"})
     assert (answer["status"], answer["code"], answer["line"]) == ("error", "revision-failed", 5)
-    assert answer["error"] == "`018_bad` failed in line 5 of `018_bad.py`: DivisionByZero (22012), in `select 1/0`."
+    assert answer["error"] == "`018_bad` failed in line 5 of `018_bad.py`: DivisionByZero (22012), in `select …/…`."
     assert [one["revision"] for one in answer["applied"]] == REVISIONS
 
 
@@ -106,8 +107,10 @@ def test_called_with_boto3(task: Path, database: Database) -> None:
 
 
 def test_a_failure_is_raised_where_the_caller_asks_for_it(task: Path, database: Database) -> None:
-    """The runtime's error object carries the code's class and the sentence, and no frame of ours."""
+    """The runtime's error object carries the error's class, to catch by, and the whole message."""
     with emulator.start(task, {"DATABASE_URL": database.url}) as function:
         answer = function.invoke({"action": "upgrade", "target": "099", "on_error": "raise"})
     assert answer["errorType"] == "UnknownRevision"
-    assert answer["errorMessage"] == "No revision is called `099`."
+    assert answer["errorMessage"] == (
+        "unknown-revision: No revision is called `099`. Nothing was changed. List them with `migrate history`."
+    )

@@ -118,8 +118,8 @@ def test_an_awkward_password_works_and_is_never_seen(
         ),
         (
             '{"user": "planted-value"}',
-            "settings: The secret `{arn}` lacks `username` and `password`. Nothing was changed. Store `username` and "
-            "`password` in it; `host`, `port` and `dbname` may come from the environment.",
+            "settings: The secret `{arn}` lacks `username` and `password`, as text. Nothing was changed. Store "
+            "`username` and `password` in it; `host`, `port` and `dbname` may come from the environment.",
         ),
         (
             '{"username": "u", "password": "planted-value"}',

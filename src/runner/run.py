@@ -1,0 +1,129 @@
+"""One run that may change the database: who asked, and how far it has come."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from alembic.runtime.migration import MigrationInfo
+from alembic.script import Script
+
+from runner import revisions
+from runner.adoption import Adopted
+from runner.deadline import Deadline
+from runner.errors import LockTimeout
+from runner.payloads import Answer
+from runner.settings import Settings
+
+DEFAULT_TIMEOUT_S = 900
+"""The longest that a Lambda may run, so that a laptop gives up no later."""
+
+RUN = "runner.run"
+"""Where a run waits in Alembic's `config.attributes` for `env.py`."""
+
+Tell = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """Say for whom and under which conditions something is done.
+
+    `tell` is called as it goes on with a sentence and named fields, and may be called often.
+    """
+
+    settings: Settings
+    request_id: str
+    deadline: Deadline
+    tell: Tell
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Say what the caller claims and allows: who asks, what is confirmed, which call this repeats."""
+
+    actor: str | None = None
+    confirm: str | None = None
+    idempotency_key: str | None = None
+    payload_sha256: str | None = None
+
+
+@dataclass
+class Current:
+    """The revision that is being run."""
+
+    info: MigrationInfo
+    description: str
+    started: float = field(default_factory=time.monotonic)
+    heads: tuple[str, ...] | None = None
+    """The database's revisions once this one is committed; None until its commit is asked for."""
+    locks: dict[str, str] = field(default_factory=dict)
+    invalid_before: frozenset[str] | None = None
+    """The invalid indexes before its autocommit block; None for a transactional revision."""
+
+    @property
+    def name(self) -> str:
+        """Name a step by its revision; a stamp by the revision that it stamps."""
+        if self.info.is_stamp:
+            return ",".join(self.info.destination_revision_ids) or "base"
+        return str(self.info.up_revision_id)
+
+    @property
+    def direction(self) -> str:
+        """Return `upgrade`, `downgrade` or `stamp`."""
+        if self.info.is_stamp:
+            return "stamp"
+        return "upgrade" if self.info.is_upgrade else "downgrade"
+
+    @property
+    def path(self) -> str | None:
+        """Return the file of the revision that is applied or reverted."""
+        revision = self.info.up_revision
+        return str(revision.path) if isinstance(revision, Script) else None
+
+    @property
+    def checksum(self) -> str | None:
+        """Return the file's checksum, as the ledger keeps it."""
+        return revisions.checksum(self.path) if self.path and not self.info.is_stamp else None
+
+    @property
+    def took_ms(self) -> float:
+        """Return how long it has been running."""
+        return round((time.monotonic() - self.started) * 1000, 1)
+
+
+@dataclass
+class Run:
+    """Follow one run over its tries; `answer` gathers what it did."""
+
+    invocation: Invocation
+    answer: Answer
+    terms: Terms
+    conclude: Callable[[Answer], None]
+    """Writes the answer's message once all went well."""
+    direction: str = ""
+    schema: Path = Path()
+    """Where the snapshots are."""
+    interrupted: threading.Event = field(default_factory=threading.Event)
+    run_id: int | None = None
+    current: Current | None = None
+    adopted: dict[str, Adopted] = field(default_factory=dict)
+    tries: int = 0
+    waited_since: float | None = None
+    """When the current revision's first try began that could not get its lock."""
+    slept_ms: float = 0.0
+    """How long the current revision was seen to wait for a lock that it got."""
+
+    def blocked(self, blocker: str) -> LockTimeout:
+        """Note that the current revision could not get its lock in time, and return how to say so."""
+        assert self.current is not None  # noqa: S101 - only a revision waits for locks
+        self.tries += 1
+        self.waited_since = self.waited_since or self.current.started
+        waited_s = time.monotonic() - self.waited_since
+        return LockTimeout(self.current.name, self.tries, waited_s, blocker or "a lock that is free again")
+
+    def lock_wait_ms(self) -> float:
+        """Return how long the current revision waited for locks, tries that were rolled back included."""
+        assert self.current is not None  # noqa: S101 - only a revision waits for locks
+        earlier_s = self.current.started - self.waited_since if self.waited_since else 0.0
+        return round(earlier_s * 1000 + self.slept_ms, 1)
