@@ -1,0 +1,199 @@
+"""A revision that waits for a lock never queues the application behind it."""
+
+import re
+import statistics
+import threading
+import time
+
+import psycopg2
+import pytest
+import waiting
+
+from postgres import Database
+from project import Project
+
+ALTER = "op.add_column('leads', sa.Column('note', sa.Text()))"
+
+
+class Reader:
+    """Hold ACCESS SHARE on a table in an open transaction, as a forgotten report does."""
+
+    def __init__(self, database: Database, table: str) -> None:
+        self.connection = psycopg2.connect(database.url, application_name="report")
+        with self.connection.cursor() as cursor:
+            cursor.execute(f"select count(*) from {table}")
+        self.pid = self.connection.info.backend_pid
+
+    def leave(self) -> None:
+        self.connection.rollback()
+        self.connection.close()
+
+
+class Clients:
+    """Query a table all along, from four connections, and remember how long each query took."""
+
+    def __init__(self, database: Database, table: str) -> None:
+        self.took_s: list[float] = []
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._run, args=(database, table)) for _ in range(4)]
+        for thread in self._threads:
+            thread.start()
+
+    def _run(self, database: Database, table: str) -> None:
+        connection = psycopg2.connect(database.url)
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            while not self._stop.is_set():
+                started = time.monotonic()
+                cursor.execute(f"select count(*) from {table}")
+                self.took_s.append(time.monotonic() - started)
+                time.sleep(0.01)
+        connection.close()
+
+    def stop(self) -> float:
+        """Return the slowest query, in seconds."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+        assert statistics.median(self.took_s) < 0.5
+        return max(self.took_s)
+
+
+def slowest_query(project: Project, database: Database, door: tuple[str, ...], held_s: float, **environ: str) -> float:
+    """Run a revision that wants ACCESS EXCLUSIVE while a reader holds the table; return the slowest query."""
+    reader = Reader(database, "leads")
+    clients = Clients(database, "leads")
+    process = project.start(*door, url=database.url, **environ)
+    time.sleep(held_s)
+    assert process.poll() is None
+    reader.leave()
+    output, errors = process.communicate(timeout=60)
+    slowest = clients.stop()
+    assert process.returncode == 0, output + errors
+    return slowest
+
+
+PLAIN_ENV = """
+import os
+import sqlalchemy
+from alembic import context
+url = os.environ["DATABASE_URL"].replace("postgresql:", "postgresql+psycopg2:")
+with sqlalchemy.create_engine(url).connect() as connection:
+    context.configure(connection=connection, transaction_per_migration=True)
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+
+
+def test_a_reader_for_twenty_seconds(project: Project, database: Database, record_testsuite_property) -> None:
+    """Clients wait no longer than `lock_timeout` and a half second; behind plain Alembic they wait it all out."""
+    project.ask(database.url, {"action": "upgrade", "target": "017"})
+    path = project.add("018_note", ALTER, downgrade="op.drop_column('leads', 'note')")
+    ours = slowest_query(project, database, ("migrate", "upgrade"), 20)
+    assert ours <= 2.0 + 0.5
+    assert database.query("select count(*) from information_schema.columns where column_name = 'note'") == [(1,)]
+    assert project.ask(database.url, {"action": "downgrade", "target": "-1"})["status"] == "success"
+    assert path.exists()
+    (project.folder / "alembic" / "env.py").write_text(PLAIN_ENV)
+    plain = slowest_query(project, database, ("alembic", "upgrade", "head"), 20)
+    assert plain >= 18
+    record_testsuite_property("contention", f"slowest query: {ours:.2f} s, behind plain Alembic {plain:.2f} s")
+
+
+@pytest.mark.parametrize("door", [("migrate", "upgrade"), ("alembic", "upgrade", "head")])
+def test_the_wait_is_told_and_recorded(project: Project, database: Database, door: tuple[str, ...]) -> None:
+    """Who blocks it is named while it waits; the wait and the locks are in the ledger."""
+    project.ask(database.url, {"action": "upgrade", "target": "017"})
+    project.add("018_note", ALTER)
+    reader = Reader(database, "leads")
+    process = project.start(*door, url=database.url, LOCK_TIMEOUT_MS="500")
+    time.sleep(3)
+    reader.leave()
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 0, errors
+    assert re.search(
+        rf"Waiting: `018_note` was rolled back and tries again; it waits for `leads`, held by pid {reader.pid} "
+        r"\(report\) for \d+ s\.",
+        errors,
+    ), errors
+    wait_ms, locks = database.query(
+        "select lock_wait_ms, locks from runner.migration_log where revision = '018_note' and status = 'success'"
+    )[0]
+    assert 1000 < wait_ms < 10_000
+    assert locks == {"leads": "AccessExclusiveLock"}
+
+
+def test_gives_up_at_the_deadline(project: Project, database: Database) -> None:
+    """The answer says how often, how long, for what and behind whom; nothing is changed and no lock stays."""
+    project.ask(database.url, {"action": "upgrade", "target": "017"})
+    project.add("018_note", ALTER)
+    reader = Reader(database, "leads")
+    answer = project.ask(database.url, {"action": "upgrade"}, timeout_s=4, LOCK_TIMEOUT_MS="500")
+    reader.leave()
+    assert answer["code"] == "lock-timeout", answer["message"]
+    assert re.fullmatch(
+        r"lock-timeout: `018_note` gave up after \d+ tries \([234] s\) waiting for `leads`, held by pid "
+        rf"{reader.pid} \(report\) for \d+ s\. Nothing was applied; the database is at `017_dry_run_log`, this one "
+        r"was rolled back\. End the session that holds it, or wait until it has ended, then run the same command "
+        r"again\.",
+        answer["message"],
+    ), answer["message"]
+    waiting.until(database, waiting.LOCKED, 0)
+    assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
+
+
+def test_a_deadlock_is_tried_again(project: Project, database: Database) -> None:
+    """40P01 is contention like any other."""
+    project.ask(database.url, {"action": "upgrade", "target": "017"})
+    project.add(
+        "018_two",
+        "op.execute('lock table leads in share mode')\n"
+        "op.execute('select pg_sleep(1)')\n"
+        "op.execute('lock table tenants in share mode')\n",
+    )
+    process = project.start("migrate", "--json", "upgrade", url=database.url, LOCK_TIMEOUT_MS="20000")
+    waiting.until(database, waiting.ASLEEP, 1)
+    other = psycopg2.connect(database.url)
+    with other.cursor() as cursor:
+        cursor.execute("set deadlock_timeout = '10s'; lock table tenants in exclusive mode")
+        cursor.execute("lock table leads in exclusive mode")
+    other.rollback()
+    other.close()
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 0, errors
+    assert "was rolled back and tries again" in errors
+
+
+def test_concurrent_work_has_a_budget_of_its_own(project: Project, database: Database) -> None:
+    """A concurrent build and VALIDATE wait past `lock_timeout`, since nobody waits behind them."""
+    project.ask(database.url, {"action": "upgrade", "target": "017"})
+    project.add(
+        "018_check",
+        "op.execute('alter table leads add constraint nome_check check (length(nome) < 600) not valid')",
+    )
+    project.add(
+        "019_index",
+        "from runner.operations import create_index_concurrently\n"
+        "create_index_concurrently('leads_nome', 'leads', ['nome'])",
+        after="018_check",
+    )
+    project.add(
+        "020_validate",
+        "from runner.operations import validate_constraint\nvalidate_constraint('nome_check', 'leads')",
+        after="019_index",
+    )
+    project.ask(database.url, {"action": "upgrade", "target": "018"})
+    for revision in ("019", "020"):
+        writer = psycopg2.connect(database.url)
+        with writer.cursor() as cursor:
+            mode = "row exclusive" if revision == "019" else "share update exclusive"
+            cursor.execute(f"lock table leads in {mode} mode")
+        process = project.start("migrate", "upgrade", revision, url=database.url, LOCK_TIMEOUT_MS="300")
+        time.sleep(3)
+        writer.rollback()
+        writer.close()
+        _, errors = process.communicate(timeout=30)
+        assert process.returncode == 0, errors
+        assert "tries again" not in errors
+    assert database.query("select indisvalid from pg_index where indexrelid = 'leads_nome'::regclass") == [(True,)]
+    assert database.query("select convalidated from pg_constraint where conname = 'nome_check'") == [(True,)]
