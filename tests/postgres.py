@@ -10,7 +10,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,16 +45,13 @@ class Database:
         return self.server.url.set(database=self.name).render_as_string(hide_password=False)
 
     def execute(self, statement: str, parameters: object = None) -> None:
-        with self.server.connect(self.name) as connection, connection.cursor() as cursor:
+        with closing(self.server.connect(self.name)) as connection, connection.cursor() as cursor:
             cursor.execute(statement, parameters)
-        connection.close()
 
     def query(self, statement: str) -> list[tuple]:
-        with self.server.connect(self.name) as connection, connection.cursor() as cursor:
+        with closing(self.server.connect(self.name)) as connection, connection.cursor() as cursor:
             cursor.execute(statement)
-            rows = cursor.fetchall()
-        connection.close()
-        return rows
+            return cursor.fetchall()
 
 
 @dataclass(frozen=True)

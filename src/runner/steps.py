@@ -130,11 +130,25 @@ def _prepare(run: Run, found: list[Step], guard: Guard, connection: Connection) 
         _find_adopted(run, [one.info for one in coming], connection)
     else:
         guards.confirm_losses(run, [one.info for one in coming], connection)
+        _warn_of_other_images(run, guard)
     guards.confirm_change(run)
     with guard.turn() as ledgers:
         ledger.prepare(ledgers)
         run.run_id = ledger.begin(ledgers, run)
     run.answer.begun = True
+
+
+def _warn_of_other_images(run: Run, guard: Guard) -> None:
+    """Say which of the revisions that are reverted another image applied, whose `upgrade()` may differ."""
+    with guard.turn() as connection:
+        known = ledger.latest(connection)
+    ours = run.invocation.settings.image_digest
+    images = [(name, known[name]["image_digest"]) for name in run.answer.pending if name in known]
+    others = [f"`{name}` was applied by another image, `{image}`." for name, image in images if image != ours and image]
+    if others:
+        run.answer.extra["warnings"] = others
+        for sentence in others:
+            run.invocation.tell(sentence, event="warning")
 
 
 def _find_adopted(run: Run, infos: list[MigrationInfo], connection: Connection) -> None:

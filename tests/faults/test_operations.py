@@ -1,0 +1,119 @@
+"""The helpers for revisions: each does what it says, can be run again, and mends what a failure left."""
+
+import psycopg2
+import pytest
+
+from postgres import Database
+from project import Project
+
+INVALID = "select count(*) from pg_index where not indisvalid"
+
+
+@pytest.fixture
+def at_017(project: Project, database: Database) -> None:
+    assert project.ask(database.url, {"action": "upgrade", "target": "017"})["status"] == "success"
+    database.execute("create table t as select n as a, n % 5 as b from generate_series(1, 1000) n")
+
+
+def helper(project: Project, call: str, name: str = "018_help", after: str = "017_dry_run_log") -> None:
+    project.add(name, f"from runner import operations\noperations.{call}", after=after)
+
+
+@pytest.mark.usefixtures("at_017")
+@pytest.mark.parametrize("way", ["helper", "plain", "if not exists"])
+def test_a_failed_build_is_dropped_and_built_again(project: Project, database: Database, way: str) -> None:
+    """Also where a revision is written as Alembic's manual has it, and where IF NOT EXISTS would accept it."""
+    calls = {
+        "helper": "from runner import operations\noperations.create_index_concurrently('t_a', 't', ['a'], unique=True)",
+        "plain": "with op.get_context().autocommit_block():\n"
+        "    op.create_index('t_a', 't', ['a'], unique=True, postgresql_concurrently=True)",
+        "if not exists": "with op.get_context().autocommit_block():\n"
+        "    op.execute('create unique index concurrently if not exists t_a on t (a)')",
+    }
+    project.add("018_index", calls[way])
+    database.execute("insert into t values (1, 1)")
+    failed = project.ask(database.url, {"action": "upgrade"})
+    assert (failed["code"], failed["sqlstate"]) == ("revision-failed", "23505")
+    assert failed["leftovers"] == []
+    assert "The last one is not transactional: what it left was cleared away." in failed["message"]
+    with pytest.raises(psycopg2.errors.UniqueViolation):
+        database.execute("create unique index concurrently t_a on t (a)")
+    assert database.query(INVALID) == [(1,)]
+    database.execute("delete from t where ctid = (select max(ctid) from t where a = 1)")
+    assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
+    assert database.query("select indisvalid, indisunique from pg_index where indexrelid = 't_a'::regclass") == [
+        (True, True)
+    ]
+
+
+@pytest.mark.usefixtures("at_017")
+def test_the_valid_index_of_that_name_is_kept(project: Project, database: Database) -> None:
+    database.execute("create index t_b on t (b) where b > 1")
+    before = database.query("select 't_b'::regclass::oid")
+    helper(project, "create_index_concurrently('t_b', 't', ['b'], where='b > 1')")
+    assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
+    assert database.query("select 't_b'::regclass::oid") == before
+
+
+@pytest.mark.usefixtures("at_017")
+def test_dropping_an_index(project: Project, database: Database) -> None:
+    database.execute("create index t_b on t (b)")
+    helper(project, "drop_index_concurrently('t_b')")
+    helper(project, "drop_index_concurrently('t_b')", "019_again", "018_help")
+    assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
+    assert database.query("select to_regclass('t_b')") == [(None,)]
+
+
+@pytest.mark.usefixtures("at_017")
+def test_a_foreign_key_in_two_steps(project: Project, database: Database) -> None:
+    """Added without reading the rows, proven later; both can be run again."""
+    database.execute(
+        "create table parent (a int primary key); insert into parent select n from generate_series(1, 1000) n"
+    )
+    add = "add_foreign_key_not_valid('t_a_fkey', 't', 'parent', ['a'], ['a'])"
+    validate = "validate_constraint('t_a_fkey', 't')"
+    after = "017_dry_run_log"
+    for name, call in {"018_add": add, "019_add": add, "020_ok": validate, "021_ok": validate}.items():
+        helper(project, call, name, after)
+        after = name
+    project.ask(database.url, {"action": "upgrade", "target": "019"})
+    state = "select convalidated from pg_constraint where conname = 't_a_fkey'"
+    assert database.query(state) == [(False,)]
+    answer = project.ask(database.url, {"action": "upgrade"})
+    assert database.query(state) == [(True,)]
+    assert answer["applied"][0]["locks"] == {"parent": "RowShareLock", "t": "ShareUpdateExclusiveLock"}
+
+
+@pytest.mark.usefixtures("at_017")
+def test_not_null_without_a_scan_under_lock(project: Project, database: Database) -> None:
+    helper(project, "set_not_null_safely('t', 'a')")
+    helper(project, "set_not_null_safely('t', 'a')", "019_again", "018_help")
+    assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
+    assert database.query("select attnotnull from pg_attribute where attrelid = 't'::regclass and attname = 'a'") == [
+        (True,)
+    ]
+    assert database.query("select count(*) from pg_constraint where conrelid = 't'::regclass and contype = 'c'") == [
+        (0,)
+    ]
+
+
+@pytest.mark.usefixtures("at_017")
+def test_not_null_goes_on_after_a_row_stood_in_the_way(project: Project, database: Database) -> None:
+    database.execute("insert into t values (null, 1)")
+    helper(project, "set_not_null_safely('t', 'a')")
+    assert project.ask(database.url, {"action": "upgrade"})["sqlstate"] == "23514"
+    database.execute("delete from t where a is null")
+    assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
+
+
+def test_the_helpers_can_be_printed_as_sql(project: Project) -> None:
+    helper(project, "create_index_concurrently('leads_nome', 'leads', ['nome'])")
+    helper(project, "set_not_null_safely('leads', 'nome')", "019_null", "018_help")
+    helper(
+        project, "add_foreign_key_not_valid('f', 'leads', 'tenants', ['tenant_id'], ['tenant_id'])", "020_f", "019_null"
+    )
+    done = project.run("alembic", "upgrade", "017_dry_run_log:head", "--sql")
+    assert done.returncode == 0, done.stderr
+    assert "CREATE INDEX CONCURRENTLY IF NOT EXISTS leads_nome ON leads (nome)" in done.stdout
+    assert "VALIDATE CONSTRAINT leads_nome_not_null" in done.stdout
+    assert "NOT VALID" in done.stdout
