@@ -55,6 +55,25 @@ class Database:
 
 
 @dataclass(frozen=True)
+class Cluster:
+    """A throw-away server that a test may stop and start as it likes; `url` is its superuser's."""
+
+    url: URL
+    folder: Path
+    control: list[object]
+    start_options: list[object]
+
+    def start(self) -> None:
+        _run([*self.control, *self.start_options, "start"])
+
+    def stop(self, mode: str = "immediate") -> None:
+        _run([*self.control, "-m", mode, "stop"])
+
+    def database(self) -> Database:
+        return Database(Server("cluster", self.url), "postgres")
+
+
+@dataclass(frozen=True)
 class Kind:
     """A way to get a server: its name for the test header, and how to start it until the stack closes."""
 
@@ -70,9 +89,9 @@ def choose() -> Kind:
         return Kind("testcontainers", _start_container)
     system = _system_binaries()
     if system is not None:
-        return Kind(f"system binaries in {system}", lambda stack: stack.enter_context(cluster(system)))
+        return Kind(f"system binaries in {system}", lambda stack: stack.enter_context(cluster(system)).url)
     embedded = embedded_binaries()
-    return Kind("embedded wheel", lambda stack: stack.enter_context(cluster(embedded)))
+    return Kind("embedded wheel", lambda stack: stack.enter_context(cluster(embedded)).url)
 
 
 def embedded_binaries() -> Path:
@@ -87,8 +106,8 @@ def binaries() -> Path | None:
 
 
 @contextmanager
-def standby(binaries: Path, primary: URL) -> Iterator[URL]:
-    """Run a streaming standby of a cluster that `cluster` runs, and yield its superuser's URL."""
+def standby(binaries: Path, primary: URL) -> Iterator[Cluster]:
+    """Run a streaming standby of a cluster that `cluster` runs, and yield it."""
     with tempfile.TemporaryDirectory(prefix="pg", ignore_cleanup_errors=True) as folder:
         data, port = Path(folder) / "data", free_port()
         as_owner = _own(Path(folder))
@@ -98,8 +117,8 @@ def standby(binaries: Path, primary: URL) -> Iterator[URL]:
 
 
 @contextmanager
-def cluster(binaries: Path) -> Iterator[URL]:
-    """Run a throw-away cluster on TCP that wants passwords, and yield its superuser's URL."""
+def cluster(binaries: Path) -> Iterator[Cluster]:
+    """Run a throw-away cluster on TCP that wants passwords, and yield it."""
     with tempfile.TemporaryDirectory(prefix="pg", ignore_cleanup_errors=True) as folder:
         data, password, port = Path(folder) / "data", Path(folder) / "password", free_port()
         password.write_text(PASSWORD)
@@ -110,14 +129,16 @@ def cluster(binaries: Path) -> Iterator[URL]:
         yield from _serve(as_owner, binaries, Path(folder), port)
 
 
-def _serve(as_owner: list[str], binaries: Path, folder: Path, port: int) -> Iterator[URL]:
+def _serve(as_owner: list[str], binaries: Path, folder: Path, port: int) -> Iterator[Cluster]:
     settings = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=200"
+    url = URL.create("postgresql", "postgres", PASSWORD, "127.0.0.1", port, "postgres")
     control = [*as_owner, binaries / "pg_ctl", "-D", folder / "data", "-w"]
-    _run([*control, "-o", settings, "-l", folder / "log", "start"])
+    server = Cluster(url, folder, control, ["-o", settings, "-l", folder / "log"])
+    server.start()
     try:
-        yield URL.create("postgresql", "postgres", PASSWORD, "127.0.0.1", port, "postgres")
+        yield server
     finally:
-        _run([*control, "-m", "immediate", "stop"])
+        server.stop()
 
 
 def _own(folder: Path) -> list[str]:

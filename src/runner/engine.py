@@ -13,7 +13,6 @@ from typing import Any
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
 
 from runner import database, failure, guards, indexes, interrupt, ledger, lock, revisions, steps, timeouts
 from runner.catalog import VERSION_TABLE
@@ -27,7 +26,7 @@ from runner.errors import (
     ReadOnlyDatabase,
     UnknownRevision,
 )
-from runner.lock import Guard
+from runner.lock import GONE, Guard
 from runner.revisions import Revisions, Step
 from runner.run import RUN, Invocation, Run
 from runner.watchdog import Watchdog
@@ -135,7 +134,7 @@ def _connect_and_run(context: Any, run: Run, find: Find, engine: Engine) -> Migr
             problem = _try_until_unblocked(context, run, find, guard, connection)
             _write_down(run, guard, problem)
             return problem
-    except DBAPIError as error:
+    except GONE as error:
         if failure.is_lost(error):
             return ConnectionLost()
         raise
@@ -236,5 +235,5 @@ def _write_down(run: Run, guard: Guard, problem: MigrationError | None) -> None:
             if problem is not None and run.current is not None:
                 ledger.record_failure(connection, run, problem.code)
             ledger.finish(connection, run.run_id, run.answer.as_json())
-    except DBAPIError:
+    except GONE:
         logger.warning("The ledger could not be written: the connection that holds the lock is lost.")

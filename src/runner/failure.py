@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from alembic.script.revision import RevisionError
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
 from runner.errors import InvalidSettings, MigrationError, RevisionFailed, UnknownRevision
 
@@ -116,6 +116,9 @@ def is_contention(error: BaseException) -> bool:
 
 def is_lost(error: BaseException) -> bool:
     """Tell whether the connection is gone: closed by the server, by somebody, or by the network."""
+    if isinstance(error, PendingRollbackError):
+        # what SQLAlchemy says of every statement after the one that found it out
+        return True
     return isinstance(error, DBAPIError) and (error.connection_invalidated or _sqlstate(error) in LOST)
 
 

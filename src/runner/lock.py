@@ -9,10 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
 from runner.deadline import Deadline
 from runner.errors import LockHeld, PooledConnection
+
+GONE = (DBAPIError, PendingRollbackError)
+"""What a statement raises on a connection that is lost, the first time and after that."""
 
 TRY = text("select pg_try_advisory_lock(:key)")
 RELEASE = text("select pg_advisory_unlock(:key)")
@@ -52,7 +55,7 @@ class Guard:
         try:
             with self.turn() as connection:
                 return bool(connection.execute(STILL_HELD, {"key": self.key}).scalar_one())
-        except DBAPIError:
+        except GONE:
             return False
 
     def held_as_seen_by(self, other: Connection) -> bool:
@@ -113,7 +116,7 @@ def _acquire(connection: Connection, number: int, deadline: Deadline, waiting: C
 
 def _release(guard: Guard) -> None:
     """Give the lock back; where the connection is lost, the server has done so already."""
-    with guard.turn() as connection, contextlib.suppress(DBAPIError):
+    with guard.turn() as connection, contextlib.suppress(*GONE):
         connection.execute(RELEASE, {"key": guard.key})
 
 

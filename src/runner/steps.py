@@ -23,7 +23,7 @@ from runner.errors import (
     RevisionFailed,
     UnversionedDatabase,
 )
-from runner.lock import Guard
+from runner.lock import GONE, Guard
 from runner.payloads import Applied
 from runner.revisions import Step
 from runner.run import Current, Run
@@ -268,7 +268,7 @@ def clear_leftovers(run: Run, guard: Guard) -> None:
                 if run.invocation.deadline.remaining_s * 1000 > LEFTOVER_BUDGET_MS:
                     connection.exec_driver_sql(f"drop index concurrently if exists {name}")
                     run.answer.extra["leftovers"].pop()
-    except DBAPIError:
+    except GONE:
         # what could not be dropped is named; the next run drops it before it builds
         return
 

@@ -4,10 +4,9 @@ import threading
 from dataclasses import dataclass, field
 
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 
 from runner.deadline import Deadline
-from runner.lock import Guard
+from runner.lock import GONE, Guard
 
 LOOK_EVERY_S = 0.2
 GRACE_S = 0.3
@@ -55,7 +54,7 @@ class Watchdog:
         while not self._stop.wait(LOOK_EVERY_S):
             try:
                 self._look_once()
-            except DBAPIError:
+            except GONE:
                 # the guard's connection is lost; the run notices before its next revision
                 return
 

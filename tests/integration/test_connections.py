@@ -163,8 +163,8 @@ def test_a_replica_is_refused_for_changes_only(project: Project, database: Datab
     if binaries is None:
         pytest.skip("no server binaries of this machine to make a standby with")
     with ExitStack() as stack:
-        primary = stack.enter_context(postgres.cluster(binaries))
-        standby = stack.enter_context(postgres.standby(binaries, primary))
+        primary = stack.enter_context(postgres.cluster(binaries)).url
+        standby = stack.enter_context(postgres.standby(binaries, primary)).url
         answer = project.ask(standby.render_as_string(hide_password=False), {"action": "upgrade"})
         assert answer["message"] == (
             "read-only-database: `postgres` is read-only: the server is a replica. Nothing was changed. Use the "

@@ -1,0 +1,252 @@
+"""Connections that end under a run: restarts, terminations, rotations, certificates, poolers."""
+
+import datetime
+import ipaddress
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import waiting
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from sqlalchemy import make_url
+
+import emulator
+import postgres
+from postgres import PASSWORD, Cluster, Database
+from project import Project
+
+RAN = "select name from ran order by name"
+BODY = """
+op.execute("create table if not exists ran (name text)")
+op.execute("insert into ran values ('{name}')")
+op.execute("select pg_sleep(0.4)")
+"""
+MIGRATING = """
+    select pid from pg_stat_activity where application_name like 'migrate %' and pid not in
+        (select pid from pg_locks where locktype = 'advisory')
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with postgres.cluster(postgres.binaries()) as running:
+        yield running
+
+
+@pytest.fixture
+def own(cluster: Cluster) -> Database:
+    """The database of a server that this test may stop and start."""
+    database = cluster.database()
+    database.execute("drop schema if exists runner cascade; drop schema public cascade; create schema public")
+    return database
+
+
+def applied_once(database: Database, names: list[str]) -> None:
+    """Hold rows, version and ledger against each other: every revision exactly once."""
+    assert [row[0] for row in database.query(RAN)] == [f"t{name[:3]}" for name in names]
+    logged = database.query(
+        "select revision from runner.migration_log where status = 'success' and revision > '018' order by log_id"
+    )
+    assert [row[0] for row in logged] == names
+    assert database.query("select version_num from alembic_version") == [(names[-1],)]
+
+
+def start(project: Project, database: Database) -> tuple[list[str], "subprocess.Popen[str]"]:
+    names = project.add_many(4, BODY)
+    project.ask(database.url, {"action": "upgrade", "target": "017"})
+    process = project.start("migrate", "upgrade", url=database.url)
+    waiting.until(database, waiting.ASLEEP, 1)
+    return names, process
+
+
+def test_the_server_is_restarted_in_the_middle(project: Project, cluster: Cluster, own: Database) -> None:
+    """The run connects again, reads where the database is, and goes on."""
+    names, process = start(project, own)
+    cluster.stop()
+    time.sleep(1)
+    cluster.start()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert "The connection was lost; reading where the database is, and going on." in errors
+    applied_once(own, names)
+
+
+@pytest.mark.parametrize("whose", ["the lock's", "the migration's"])
+def test_a_backend_is_terminated(project: Project, own: Database, whose: str) -> None:
+    names, process = start(project, own)
+    victim = "select pid from pg_locks where locktype = 'advisory'" if whose == "the lock's" else MIGRATING
+    own.execute(f"select pg_terminate_backend(pid) from ({victim}) victim")
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    applied_once(own, names)
+    assert own.query(waiting.LOCKED) == [(0,)]
+
+
+def test_a_backend_is_terminated_during_commit(project: Project, own: Database) -> None:
+    """The commit went through although nobody could tell us: it is read from the version table, not repeated.
+
+    A commit that waits for a standby which does not exist can be terminated while it waits.
+    """
+    names = project.add_many(3, BODY)
+    second = project.folder / "alembic" / "versions" / f"{names[1]}.py"
+    second.write_text(second.read_text().replace("pg_sleep(0.4)", "set_config('synchronous_commit', 'on', true)"))
+    own.execute("alter database postgres set synchronous_commit = local")
+    project.ask(own.url, {"action": "upgrade", "target": "017"})
+    try:
+        own.execute("alter system set synchronous_standby_names = 'nobody'")
+        own.execute("select pg_reload_conf()")
+        process = project.start("migrate", "--json", "upgrade", url=own.url)
+        in_commit = "select count(*) from pg_stat_activity where wait_event = 'SyncRep'"
+        waiting.until(own, in_commit, 1)
+        own.execute("select pg_terminate_backend(pid) from pg_stat_activity where wait_event = 'SyncRep'")
+        output, errors = process.communicate(timeout=60)
+    finally:
+        own.execute("alter system reset synchronous_standby_names")
+        own.execute("select pg_reload_conf()")
+    assert process.returncode == 0, errors
+    applied_once(own, names)
+    assert [one["revision"] for one in json.loads(output)["applied"]] == names
+
+
+def test_the_server_stays_away(project: Project, cluster: Cluster, own: Database) -> None:
+    """At the deadline it is said, and the next run finds out and goes on."""
+    names = project.add_many(4, BODY)
+    project.ask(own.url, {"action": "upgrade", "target": "017"})
+    process = project.start("migrate", "--timeout", "4", "upgrade", url=own.url)
+    waiting.until(own, waiting.ASLEEP, 1)
+    cluster.stop()
+    _, errors = process.communicate(timeout=30)
+    cluster.start()
+    assert process.returncode == 1
+    assert "database-unreachable: No connection to" in errors, errors
+    assert project.ask(own.url, {"action": "upgrade"})["status"] == "success"
+    applied_once(own, names)
+    assert own.query("select count(*) from runner.migration_run where status = 'interrupted'") == [(1,)]
+
+
+def test_the_password_is_rotated_between_two_connections(
+    project: Project, tmp_path: Path, own: Database, aws: dict[str, str], secrets: Any
+) -> None:
+    """The old one is refused: the secret is read again, once, and the run goes on."""
+    url = make_url(own.url)
+    own.execute("drop role if exists rotated; create role rotated superuser login password 'first'")
+    secret = {"host": url.host, "port": url.port, "dbname": url.database, "username": "rotated", "password": "first"}
+    name = f"rotated/{tmp_path.name}"
+    arn = secrets.create_secret(Name=name, SecretString=json.dumps(secret))["ARN"]
+    task = emulator.lay_out(tmp_path, project.folder)
+    with emulator.start(task, {**aws, "DB_SECRET_ARN": arn}) as function:
+        assert function.invoke({"action": "current"})["status"] == "success"
+        own.execute("alter role rotated password 'second'")
+        secrets.put_secret_value(SecretId=name, SecretString=json.dumps(secret | {"password": "second"}))
+        answer = function.invoke({"action": "upgrade"})
+        assert answer["status"] == "success", answer["message"]
+        own.execute("alter role rotated password 'third'")
+        refused = function.invoke({"action": "current"})
+        assert refused["code"] == "authentication-failed"
+        assert "the secret `DB_SECRET_ARN`" in refused["hint"]
+    own.execute("reassign owned by rotated to postgres; drop owned by rotated; drop role rotated")
+
+
+def certify(folder: Path, name: str, issuer: tuple[Any, Any] | None) -> tuple[Any, Any]:
+    """Make a key and a certificate for `name`, signed by `issuer` or by itself, and write both."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.datetime.now(datetime.UTC)
+    signer, signed_by = (key, subject) if issuer is None else (issuer[0], issuer[1].subject)
+    alternatives = [x509.DNSName(name), x509.IPAddress(ipaddress.ip_address("192.0.2.1"))]
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(signed_by)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
+        .sign(signer, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / f"{name}.key").write_bytes(private)
+    (folder / f"{name}.crt").write_bytes(certificate.public_bytes(pem))
+    return key, certificate
+
+
+def serve_with(cluster: Cluster, certificate: Path, key: Path) -> None:
+    data = cluster.folder / "data"
+    for source, target in ((certificate, data / "server.crt"), (key, data / "server.key")):
+        shutil.copy(source, target)
+        target.chmod(0o600)
+        if os.geteuid() == 0:
+            shutil.chown(target, (data / "PG_VERSION").owner())
+    cluster.database().execute("alter system set ssl = on")
+    cluster.database().execute("select pg_reload_conf()")
+    time.sleep(0.5)
+
+
+def test_certificates(project: Project, tmp_path: Path, cluster: Cluster, own: Database) -> None:
+    """Signed by the configured authority for this name: accepted. Self-signed, or another name: refused, at once."""
+    authority = certify(tmp_path, "authority", None)
+    certify(tmp_path, "db.example.com", authority)
+    certify(tmp_path, "self.example.com", None)
+    trusted = {"PGSSLROOTCERT": str(tmp_path / "authority.crt")}
+
+    def ask(host: str) -> "subprocess.CompletedProcess[str]":
+        url = make_url(own.url).set(host=host).update_query_dict({"hostaddr": "127.0.0.1"})
+        return project.run("migrate", "--timeout", "20", "current", url=url.render_as_string(False), **trusted)
+
+    serve_with(cluster, tmp_path / "db.example.com.crt", tmp_path / "db.example.com.key")
+    assert ask("db.example.com").returncode == 0
+    started = time.monotonic()
+    wrong_name = ask("other.example.com")
+    serve_with(cluster, tmp_path / "self.example.com.crt", tmp_path / "self.example.com.key")
+    self_signed = ask("self.example.com")
+    assert time.monotonic() - started < 15
+    port = make_url(own.url).port
+    for refused, host in ((wrong_name, "other.example.com"), (self_signed, "self.example.com")):
+        assert refused.returncode == 1
+        assert refused.stderr == (
+            f"database-unreachable: No connection to `{host},127.0.0.1:{port}/postgres`: the server's certificate was "
+            "not accepted. Nothing was changed. Point `PGSSLROOTCERT` to the authority's certificate; do not weaken "
+            "`DB_SSLMODE`.\n"
+        )
+
+
+@pytest.mark.skipif(shutil.which("pgbouncer") is None, reason="pgbouncer is not installed")
+@pytest.mark.parametrize(("mode", "code"), [("transaction", "pooled-connection"), ("session", None)])
+def test_a_pooler(project: Project, tmp_path: Path, own: Database, mode: str, code: str | None) -> None:
+    """In transaction mode a session wanders between servers, and its lock guards nothing."""
+    url, port = make_url(own.url), postgres.free_port()
+    tmp_path.chmod(0o755)
+    (tmp_path / "users").write_text(f'"postgres" "{PASSWORD}"\n')
+    (tmp_path / "pgbouncer.ini").write_text(
+        f"[databases]\npostgres = host={url.host} port={url.port} user=postgres password={PASSWORD}\n"
+        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = plain\nunix_socket_dir =\n"
+        f"auth_file = {tmp_path}/users\npool_mode = {mode}\nignore_startup_parameters = options,search_path\n"
+    )
+    as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    path = tmp_path
+    while os.geteuid() == 0 and path != path.parent:
+        path.chmod(path.stat().st_mode | 0o055)
+        path = path.parent
+    bouncer = subprocess.Popen(
+        [*as_user, shutil.which("pgbouncer"), tmp_path / "pgbouncer.ini"], stderr=subprocess.PIPE
+    )
+    try:
+        pooled = url.set(port=port).render_as_string(hide_password=False)
+        answer = project.ask(pooled, {"action": "upgrade"}, timeout_s=20)
+    finally:
+        bouncer.terminate()
+        bouncer.communicate()
+    assert answer.get("code") == code, answer["message"]
+    assert own.query("select to_regclass('leads') is not null") == [(code is None,)]
