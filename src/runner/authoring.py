@@ -13,7 +13,7 @@ from pathlib import Path
 from alembic import command
 from alembic.script import Script, ScriptDirectory
 
-from runner import catalog, database, engine, revisions
+from runner import address, catalog, database, engine, revisions
 from runner.catalog import Catalog
 from runner.errors import InvalidPayload, MultipleHeads, StaleBranch
 from runner.payloads import Answer
@@ -133,7 +133,7 @@ def _throw_away(invocation: Invocation) -> Iterator[Invocation]:
     with server.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql(f"create database {name} template template0")
         try:
-            url = database.source(settings).read(False).set(database=name)
+            url = address.source(settings).read(False).set(database=name)
             there = replace(settings, database_url=url.render_as_string(hide_password=False))
             yield replace(invocation, settings=there, tell=lambda *_, **__: None)
         finally:

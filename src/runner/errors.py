@@ -131,16 +131,11 @@ class RevisionFailed(MigrationError):
 
 
 @dataclass(eq=False)
-class UnversionedDatabase(MigrationError):
+class Differs(MigrationError):
+    """A database is not what the snapshots say; `{count}` and `{listed}` tell the differences."""
+
     database: str
     differences: list[str]
-    code = "unversioned-database"
-    what = (
-        "`{database}` has tables already that the pending revisions would make, and they differ in {count}: {listed}."
-    )
-    hint = (
-        "Alter the tables to what the revisions expect, or move them out of the way, then run the same command again."
-    )
 
     def __post_init__(self) -> None:
         self.count = count(len(self.differences), "place")
@@ -152,21 +147,22 @@ class UnversionedDatabase(MigrationError):
 
 
 @dataclass(eq=False)
-class Drift(MigrationError):
-    database: str
+class UnversionedDatabase(Differs):
+    code = "unversioned-database"
+    what = (
+        "`{database}` has tables already that the pending revisions would make, and they differ in {count}: {listed}."
+    )
+    hint = (
+        "Alter the tables to what the revisions expect, or move them out of the way, then run the same command again."
+    )
+
+
+@dataclass(eq=False)
+class Drift(Differs):
     target: str
-    differences: list[str]
     code = "drift"
     what = "`{database}` is not what `{target}` makes; it differs in {count}: {listed}."
     hint = "Mend the differences, or stamp the revision that the database really has."
-
-    def __post_init__(self) -> None:
-        self.count = count(len(self.differences), "place")
-        self.listed = "; ".join(self.differences)
-        super().__post_init__()
-
-    def details(self) -> dict[str, object]:
-        return {"differences": self.differences}
 
 
 @dataclass(eq=False)

@@ -162,7 +162,7 @@ def _find_adopted(run: Run, infos: list[MigrationInfo], connection: Connection) 
 def _compare_stamped(run: Run, target: str, connection: Connection) -> None:
     wrong = adoption.stray(connection, run.schema, target)
     if wrong:
-        raise Drift(_name_of(connection), target, [str(difference) for difference in wrong])
+        raise Drift(_name_of(connection), [str(difference) for difference in wrong], target)
 
 
 def _each(run: Run, found: list[Step], guard: Guard, watchdog: Watchdog) -> Iterator[Step]:

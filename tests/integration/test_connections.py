@@ -12,13 +12,12 @@ from sqlalchemy import make_url
 import postgres
 from postgres import PASSWORD, Database
 from project import Project
-from runner import database as product
-from runner import settings
+from runner import address, settings
 
 
 def secured(url: str, **environ: str) -> str | None:
     known = settings.read({"DATABASE_URL": url, **environ})
-    return product._secured(product.source(known).read(False), known).query.get("sslmode")
+    return address.secure(address.source(known).read(False), known).query.get("sslmode")
 
 
 @pytest.mark.parametrize(
@@ -76,7 +75,7 @@ def test_an_rds_token_is_made_for_this_user_and_host(monkeypatch: pytest.MonkeyP
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     known = settings.read({"DB_IAM_AUTH": "true", "DB_HOST": "db.example.com", "DB_NAME": "x", "DB_USER": "deploy"})
-    source = product.source(known)
+    source = address.source(known)
     first = source.read(False)
     time.sleep(1.1)
     second = source.read(False)
