@@ -16,13 +16,14 @@ from runner.errors import AuthenticationFailed, DatabaseUnreachable, InvalidSett
 from runner.settings import Settings
 
 CONNECT_TIMEOUT_S = 5
+SHORTEST_TIMEOUT_S = 2
 CONNECT_BUDGET_S = 60
 """A paused Aurora wakes within half a minute; past this, the host is wrong rather than asleep."""
 
 # Ours notice a dead server, the server's a vanished client: it ends a statement whose client was killed
 # within a second, and after 11 s one whose network was cut. Either of the two alone does not, in a minute.
 # https://www.postgresql.org/docs/current/runtime-config-connection.html
-KEEPALIVES = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
+KEEPALIVES = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 11_000}
 SESSION_SETTINGS = {
     # a schema that is named like the role would take in what is meant for `public`
     "search_path": "public",
@@ -76,7 +77,8 @@ def _connect(settings: Settings, found: Source, application: str, deadline: Dead
                 url = fresh
                 continue
         final = not isinstance(problem, DatabaseUnreachable) or problem.reason in FINAL_REASONS
-        if final or next(pauses, None) is None:
+        # the shortest time-out that libpq takes must not outlast the deadline
+        if final or next(pauses, None) is None or deadline.remaining_s < SHORTEST_TIMEOUT_S:
             raise problem
         if problem.sentence != told:
             told = problem.sentence
@@ -92,7 +94,9 @@ def _try(url: URL, found: Source, application: str, role: str | None, deadline: 
     # libpq takes whole seconds and reads 1 as 2; 0 would mean for ever
     timeout = max(1, min(CONNECT_TIMEOUT_S, int(deadline.remaining_s)))
     try:
-        connection = psycopg2.connect(**{"connect_timeout": timeout, **arguments, "application_name": application})
+        connection = psycopg2.connect(
+            **{"connect_timeout": timeout, **KEEPALIVES, **arguments, "application_name": application}
+        )
     except psycopg2.OperationalError as error:
         return _explain(str(error), url, found)
     except (psycopg2.Error, ValueError, TypeError):

@@ -13,6 +13,7 @@ from typing import Any
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 
 from runner import database, failure, guards, indexes, interrupt, ledger, lock, revisions, steps, timeouts
 from runner.catalog import VERSION_TABLE
@@ -35,6 +36,8 @@ Find = Callable[[tuple[str, ...], MigrationContext], list[Step]]
 
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5
+MOST_LOSSES = 5
+"""A revision that ends its own server is not run again and again until the deadline."""
 
 logger = logging.getLogger(__name__)
 
@@ -80,10 +83,20 @@ def repair(run: Run, known: Revisions, target: str) -> list[str]:
         run.answer.pending = [revision.revision]
         run.run_id = ledger.begin(connection, run)
         ledger.record_repair(connection, run.run_id, revision.revision, revisions.checksum(revision.path))
-        cleared = indexes.drop_invalid(connection)
         run.answer.pending = []
-        ledger.finish(connection, run.run_id, run.answer.as_json())
-    return cleared
+        try:
+            cleared = indexes.drop_invalid(connection, asked.deadline)
+        except DBAPIError as error:
+            problem = DeadlinePassed() if failure.is_cancelled(error) or failure.is_contention(error) else None
+            if problem is None:
+                raise
+            run.answer.fail(problem)
+            ledger.finish(connection, run.run_id, run.answer.as_json())
+        else:
+            run.conclude(run.answer)
+            ledger.finish(connection, run.run_id, run.answer.as_json())
+            return cleared
+    raise problem
 
 
 def read_heads(connection: Connection) -> tuple[str, ...]:
@@ -114,9 +127,15 @@ def migrate(context: Any, run: Run, find: Find) -> None:
             problem = _connect_and_run(context, run, find, engine)
             if problem is None:
                 return
-            if not isinstance(problem, ConnectionLost) or next(pauses, None) is None:
+            run.losses += isinstance(problem, ConnectionLost) and run.current is not None
+            again = isinstance(problem, ConnectionLost | LockTimeout) and run.losses <= MOST_LOSSES
+            if not again or next(pauses, None) is None:
+                if run.current is not None and run.current.heads is not None:
+                    run.answer.unsure = run.current.name
                 raise problem
-            asked.tell("The connection was lost; reading where the database is, and going on.", event="reconnecting")
+            if isinstance(problem, ConnectionLost):
+                told = "The connection was lost; reading where the database is, and going on."
+                asked.tell(told, event="reconnecting")
 
 
 def _connect_and_run(context: Any, run: Run, find: Find, engine: Engine) -> MigrationError | None:
@@ -130,13 +149,15 @@ def _connect_and_run(context: Any, run: Run, find: Find, engine: Engine) -> Migr
             with guard.turn() as ledgers:
                 ledger.close_interrupted(ledgers, run.run_id)
             timeouts.bind(connection, deadline, run.invocation.settings.lock_timeout_ms)
-            indexes.rebuild_leftovers(connection)
+            indexes.rebuild_leftovers(connection, deadline)
             problem = _try_until_unblocked(context, run, find, guard, connection)
             _write_down(run, guard, problem)
             return problem
     except GONE as error:
         if failure.is_lost(error):
             return ConnectionLost()
+        if failure.is_contention(error):
+            return run.blocked("the ledger")
         raise
 
 
@@ -201,8 +222,10 @@ def _translate(error: BaseException, run: Run, guard: Guard, watchdog: Watchdog)
     current = run.current
     if current is not None:
         logger.debug("%s at %s", type(error).__name__, " < ".join(reversed(failure.frames(error))))
-    if watchdog.ended_backend or (failure.is_cancelled(error) and run.invocation.deadline.remaining_s <= 0):
-        return DeadlinePassed()
+    too_late = failure.is_cancelled(error) and run.invocation.deadline.remaining_s <= 0
+    if watchdog.ended_backend or too_late or isinstance(error, DeadlinePassed):
+        # who stood in the way is more to the point than that the time is up
+        return run.blocked(watchdog.blocker) if run.tries else DeadlinePassed()
     if isinstance(error, KeyboardInterrupt) or (failure.is_cancelled(error) and run.interrupted.is_set()):
         return Interrupted()
     if isinstance(error, MigrationError):
@@ -211,7 +234,7 @@ def _translate(error: BaseException, run: Run, guard: Guard, watchdog: Watchdog)
         return ConnectionLost()
     if failure.is_read_only(error):
         return ReadOnlyDatabase(steps.database_name(guard), "it refuses to write")
-    if current is not None and failure.is_contention(error):
+    if failure.is_contention(error):
         return run.blocked(watchdog.blocker)
     if current is not None:
         return failure.of_revision(error, current.name, current.path)
@@ -226,6 +249,7 @@ def _write_down(run: Run, guard: Guard, problem: MigrationError | None) -> None:
         # the next try goes on with this run
         return
     else:
+        _settle(run, guard)
         steps.clear_leftovers(run, guard)
         run.answer.fail(problem)
     if run.run_id is None:
@@ -236,4 +260,18 @@ def _write_down(run: Run, guard: Guard, problem: MigrationError | None) -> None:
                 ledger.record_failure(connection, run, problem.code)
             ledger.finish(connection, run.run_id, run.answer.as_json())
     except GONE:
-        logger.warning("The ledger could not be written: the connection that holds the lock is lost.")
+        logger.warning("The ledger could not be written; the next run notes this one as interrupted.")
+
+
+def _settle(run: Run, guard: Guard) -> None:
+    """Find out whether a revision was committed before what ended the run; only the version table knows."""
+    if run.current is None or run.current.heads is None:
+        return
+    try:
+        with guard.turn() as connection:
+            heads = read_heads(connection)
+    except GONE:
+        run.answer.unsure = run.current.name
+        return
+    if set(heads) == set(run.current.heads):
+        steps.done(run)

@@ -4,60 +4,91 @@ https://www.postgresql.org/docs/current/sql-createindex.html#SQL-CREATEINDEX-CON
 """
 
 import re
+import time
 from typing import Any
 
 from sqlalchemy import Connection, event, text
 
-# One that a live backend is still building is not a leftover.
-INVALID = text("""
-    select format('%I.%I', n.nspname, c.relname)
-    from pg_index i join pg_class c on c.oid = i.indexrelid join pg_namespace n on n.oid = c.relnamespace
-    where not i.indisvalid and n.nspname !~ '^pg_'
-      and not exists (select from pg_stat_progress_create_index p where p.index_relid = i.indexrelid)
-    order by 1
-""")
-LEFTOVER = """
-    select format('%%I.%%I', n.nspname, c.relname)
-    from pg_index i join pg_class c on c.oid = i.indexrelid join pg_namespace n on n.oid = c.relnamespace
-    where not i.indisvalid and i.indexrelid = to_regclass(%s)
-      and not exists (select from pg_stat_progress_create_index p where p.index_relid = i.indexrelid)
+from runner.deadline import Deadline
+
+# Who builds an index holds this lock on its table, which every role can see; VACUUM does too, and is waited for.
+BUSY = """
+    exists (select from pg_locks k where k.relation = i.indrelid and k.pid <> pg_backend_pid() and k.granted
+            and k.mode = 'ShareUpdateExclusiveLock'
+            and k.database = (select oid from pg_database where datname = current_database()))
 """
+# An index on a partitioned table itself is invalid until each partition has one, and is no leftover.
+INVALID = text(f"""
+    select c.oid, format('%I.%I', n.nspname, c.relname)
+    from pg_index i join pg_class c on c.oid = i.indexrelid join pg_namespace n on n.oid = c.relnamespace
+    where not i.indisvalid and c.relkind = 'i' and n.nspname !~ '^pg_' and not {BUSY}
+    order by 2
+""")  # noqa: S608 - put together from the constant above
+STATE = f"""
+    select format('%%I.%%I', n.nspname, c.relname), {BUSY}
+    from pg_index i join pg_class c on c.oid = i.indexrelid join pg_namespace n on n.oid = c.relnamespace
+    where i.indexrelid = to_regclass(%s) and not i.indisvalid
+"""  # noqa: S608 - put together from the constant above
 NAME = r'(?:"(?:[^"]|"")+"|[^\s."(]+)'
 BUILD = re.compile(
-    rf"^\s*CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+(?:IF\s+NOT\s+EXISTS\s+)?(?P<index>{NAME})\s+"
-    rf"ON\s+(?:ONLY\s+)?(?:(?P<schema>{NAME})\.)?{NAME}",
-    re.IGNORECASE,
+    r"^(?:\s|--[^\n]*\n|/\*.*?\*/)*CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+(?:IF\s+NOT\s+EXISTS\s+)?"
+    rf"(?P<index>{NAME})\s+ON\s+(?:ONLY\s+)?(?:(?P<schema>{NAME})\.)?{NAME}",
+    re.IGNORECASE | re.DOTALL,
 )
+LOOK_EVERY_S = 0.2
 
 
-def invalid(connection: Connection) -> list[str]:
-    """Return the invalid indexes that nobody is building, with their schema."""
-    return list(connection.execute(INVALID).scalars())
+def invalid(connection: Connection) -> dict[int, str]:
+    """Return the invalid indexes that nobody is building: their names, with their schema, by oid."""
+    return {oid: name for oid, name in connection.execute(INVALID)}  # noqa: C416 - a result is no mapping
 
 
-def drop_invalid(connection: Connection) -> list[str]:
+def drop_invalid(connection: Connection, deadline: Deadline) -> list[str]:
     """Drop every invalid index that nobody is building, concurrently, and return their names."""
-    names = invalid(connection)
+    names = list(invalid(connection).values())
     for name in names:
+        bound = max(1, int(deadline.remaining_s * 1000))
+        connection.exec_driver_sql(f"set lock_timeout = {bound}; set statement_timeout = {bound}")
         connection.exec_driver_sql(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
     return names
 
 
-def rebuild_leftovers(connection: Connection) -> None:
-    """Drop what a failed build left, before the same index is built again on `connection`.
+def rebuild_leftovers(connection: Connection, deadline: Deadline) -> None:
+    """Never take an invalid index for a built one on `connection`: drop it, and build it again.
 
-    `IF NOT EXISTS` would take the invalid index for the wanted one and report success.
+    `IF NOT EXISTS` would accept it and report success. It is looked for before a build, and after it: while
+    the build waited, somebody else's may have died.
     """
 
     def before(opened: Connection, _cursor: Any, statement: str, *_: Any) -> None:
-        found = BUILD.match(statement)
-        if found is None:
-            return
-        name = ".".join(part for part in (found["schema"], found["index"]) if part)
-        dbapi: Any = opened.connection.dbapi_connection
-        with dbapi.cursor() as cursor:
-            cursor.execute(LEFTOVER, (name,))
-            for (leftover,) in cursor.fetchall():
-                cursor.execute(f"DROP INDEX CONCURRENTLY {leftover}")
+        if (name := _built(statement)) is not None:
+            _drop_leftover(opened, name, deadline)
+
+    def after(opened: Connection, cursor: Any, statement: str, *_: Any) -> None:
+        while (name := _built(statement)) is not None and _drop_leftover(opened, name, deadline):
+            cursor.execute(statement)
 
     event.listen(connection, "before_cursor_execute", before)
+    event.listen(connection, "after_cursor_execute", after)
+
+
+def _built(statement: str) -> str | None:
+    found = BUILD.match(statement)
+    return None if found is None else ".".join(part for part in (found["schema"], found["index"]) if part)
+
+
+def _drop_leftover(connection: Connection, name: str, deadline: Deadline) -> bool:
+    """Drop the invalid index of that name, once nobody is building it; tell whether there was one."""
+    dbapi: Any = connection.connection.dbapi_connection
+    with dbapi.cursor() as cursor:
+        while deadline.remaining_s > 0:
+            cursor.execute(STATE, (name,))
+            row = cursor.fetchone()
+            if row is None:
+                return False
+            leftover, busy = row
+            if not busy:
+                cursor.execute(f"DROP INDEX CONCURRENTLY {leftover}")
+                return True
+            time.sleep(LOOK_EVERY_S)
+    return False

@@ -17,6 +17,8 @@ from runner.errors import LockHeld, PooledConnection
 GONE = (DBAPIError, PendingRollbackError)
 """What a statement raises on a connection that is lost, the first time and after that."""
 
+# Nobody should lock the ledger; who does must not hold up a run past its deadline.
+BOUNDS = "set lock_timeout = '500ms'; set statement_timeout = '5s'"
 TRY = text("select pg_try_advisory_lock(:key)")
 RELEASE = text("select pg_advisory_unlock(:key)")
 # A bigint key stands in pg_locks as two halves: https://www.postgresql.org/docs/current/view-pg-locks.html
@@ -86,6 +88,7 @@ def hold(engine: Engine, version_table: str, deadline: Deadline, waiting: Callab
     """
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         number = key(version_table)
+        connection.exec_driver_sql(BOUNDS)
         _acquire(connection, number, deadline, waiting)
         guard = Guard(connection, number, connection.execute(PID).scalar_one())
         try:

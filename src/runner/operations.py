@@ -18,6 +18,7 @@ from typing import Any
 
 from alembic import op
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
 
 def create_index_concurrently(
@@ -71,7 +72,7 @@ def add_foreign_key_not_valid(
     Takes `SHARE ROW EXCLUSIVE` on both tables, which blocks their writes, but only for a moment: the rows
     that are there are not read. `validate_constraint`, in a later revision, proves them.
     """
-    if _constraint_exists(name, table, schema):
+    if _constraint_exists(name, table, schema, "f"):
         return
     op.create_foreign_key(
         name,
@@ -105,20 +106,28 @@ def set_not_null_safely(table: str, column: str, *, schema: str | None = None) -
     name = f"{table}_{column}_not_null"
     where, quoted = _quoted(table, schema), _quoted(name)
     with op.get_context().autocommit_block():
-        if not _constraint_exists(name, table, schema):
+        if not _constraint_exists(name, table, schema, "c"):
             op.execute(f"ALTER TABLE {where} ADD CONSTRAINT {quoted} CHECK ({_quoted(column)} IS NOT NULL) NOT VALID")
-        op.execute(f"ALTER TABLE {where} VALIDATE CONSTRAINT {quoted}")
+        try:
+            op.execute(f"ALTER TABLE {where} VALIDATE CONSTRAINT {quoted}")
+        except IntegrityError:
+            # a row stands in the way; the application's writes must not meet the CHECK meanwhile
+            op.execute(f"ALTER TABLE {where} DROP CONSTRAINT {quoted}")
+            raise
         op.execute(f"ALTER TABLE {where} ALTER COLUMN {_quoted(column)} SET NOT NULL")
         op.execute(f"ALTER TABLE {where} DROP CONSTRAINT {quoted}")
 
 
-def _constraint_exists(name: str, table: str, schema: str | None) -> bool:
+def _constraint_exists(name: str, table: str, schema: str | None, kind: str) -> bool:
     """Ask the database; SQL that is only printed (`--sql`) is written as for a database without it."""
     if op.get_context().as_sql:
         return False
     found = op.get_bind().execute(
-        text("select exists (select from pg_constraint where conname = :name and conrelid = to_regclass(:table))"),
-        {"name": name, "table": _quoted(table, schema)},
+        text(
+            "select exists (select from pg_constraint where conname = left(:name, 63) and contype = :kind "
+            "and conrelid = to_regclass(:table))"
+        ),
+        {"name": name, "kind": kind, "table": _quoted(table, schema)},
     )
     return bool(found.scalar_one())
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from runner.errors import DeadlinePassed, InternalError, InvalidPayload, MigrationError, count
 
 Target = Annotated[str, Field(pattern=r"^([+-][0-9]+|[A-Za-z0-9_]+)$", max_length=64)]
+Confirmation = Annotated[str, Field(pattern=r"^[A-Za-z0-9_,]+$", max_length=200)]
 Limit = Annotated[int, Field(ge=1, le=10_000)]
 Actor = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -30,7 +31,7 @@ class Changing(Payload):
 class Confirmed(Changing):
     """Name the current revision, to say that one knows what is there."""
 
-    confirm: Target | None = None
+    confirm: Confirmation | None = None
 
 
 class Upgrade(Changing):
@@ -154,6 +155,8 @@ class Answer:
     applied: list[Applied] = field(default_factory=list)
     pending: list[str] = field(default_factory=list)
     extra: dict[str, Any] = field(default_factory=dict)
+    unsure: str | None = None
+    """The revision whose commit was asked for and never answered."""
     earlier: dict[str, Any] | None = None
     """The answer of an earlier call that this one repeats."""
 
@@ -196,6 +199,8 @@ class Answer:
             return "What was committed before it stays."
         if not self.begun:
             return "Nothing was changed."
+        if self.unsure:
+            return f"Whether `{self.unsure}` was committed is not known; `migrate current` tells."
         at = revisions(self.after or ()) or "base"
         total = len(self.applied) + len(self.pending)
         done = (
@@ -207,8 +212,9 @@ class Answer:
         if leftovers is None:
             rest = "nothing is half-done" if isinstance(error, DeadlinePassed) else "this one was rolled back"
             return f"{done}; the database is at `{at}`, {rest}."
-        left = f"it left {', '.join(leftovers)}" if leftovers else "what it left was cleared away"
-        return f"{done}; the database is at `{at}`. The last one is not transactional: {left}."
+        left = f"it left {', '.join(leftovers)}" if leftovers else "no invalid index does"
+        stay = "earlier statements of it stay, " + left
+        return f"{done}; the database is at `{at}`. The last one is not transactional: {stay}."
 
 
 def revisions(heads: tuple[str, ...]) -> str | None:

@@ -58,8 +58,8 @@ class Current:
     heads: tuple[str, ...] | None = None
     """The database's revisions once this one is committed; None until its commit is asked for."""
     locks: dict[str, str] = field(default_factory=dict)
-    invalid_before: frozenset[str] | None = None
-    """The invalid indexes before its autocommit block; None for a transactional revision."""
+    invalid_before: frozenset[int] | None = None
+    """The oids of the invalid indexes before its autocommit block; None for a transactional revision."""
 
     @property
     def name(self) -> str:
@@ -84,7 +84,10 @@ class Current:
     @property
     def checksum(self) -> str | None:
         """Return the file's checksum, as the ledger keeps it."""
-        return revisions.checksum(self.path) if self.path and not self.info.is_stamp else None
+        if self.info.is_stamp:
+            stamped = next(iter(self.info.destination_revisions), None)
+            return revisions.checksum(stamped.path) if isinstance(stamped, Script) else None
+        return revisions.checksum(self.path) if self.path else None
 
     @property
     def took_ms(self) -> float:
@@ -105,22 +108,30 @@ class Run:
     schema: Path = Path()
     """Where the snapshots are."""
     interrupted: threading.Event = field(default_factory=threading.Event)
+    resolved: bool = False
+    """Whether the target has been resolved; from then on only the absolute one counts."""
+    losses: int = 0
+    """How often a connection was lost under the current revision."""
     run_id: int | None = None
     current: Current | None = None
     adopted: dict[str, Adopted] = field(default_factory=dict)
     tries: int = 0
+    blocker: str = ""
+    """Whom the current revision was last seen to wait for."""
     waited_since: float | None = None
     """When the current revision's first try began that could not get its lock."""
     slept_ms: float = 0.0
     """How long the current revision was seen to wait for a lock that it got."""
 
     def blocked(self, blocker: str) -> LockTimeout:
-        """Note that the current revision could not get its lock in time, and return how to say so."""
-        assert self.current is not None  # noqa: S101 - only a revision waits for locks
+        """Note that the run could not get a lock in time, and return how to say so."""
         self.tries += 1
-        self.waited_since = self.waited_since or self.current.started
+        began = self.current.started if self.current else time.monotonic()
+        self.waited_since = self.waited_since or began
         waited_s = time.monotonic() - self.waited_since
-        return LockTimeout(self.current.name, self.tries, waited_s, blocker or "a lock that is free again")
+        self.blocker = blocker or self.blocker
+        name = self.current.name if self.current else str(self.answer.action)
+        return LockTimeout(name, self.tries, waited_s, self.blocker or "a lock that is free again")
 
     def lock_wait_ms(self) -> float:
         """Return how long the current revision waited for locks, tries that were rolled back included."""

@@ -79,18 +79,19 @@ def _find(
     """Find the steps: the first time as asked, later to the absolute target from where the database is now."""
     script = migration.script
     assert script is not None  # noqa: S101 - an EnvironmentContext always has one
-    if run.answer.before is None:
+    if not run.resolved:
         run.answer.before = run.answer.after = tuple(heads)
         if _answered_before(run, guard):
             return []
         refuse_changed_history(script, heads, guard)
         found = find(heads, migration)
+        run.resolved = True
         if found:
             run.direction = Current(found[0].info, "").direction
         return found
     if run.current is not None and run.current.heads is not None and set(run.current.heads) == set(heads):
         # its commit was asked for and went through, although nobody could tell us
-        _done(run)
+        done(run)
     run.answer.after = tuple(heads)
     if not run.direction:
         return []
@@ -171,7 +172,8 @@ def _each(run: Run, found: list[Step], guard: Guard, watchdog: Watchdog) -> Iter
     total = len(run.answer.applied) + len(found)
     for step in found:
         if run.invocation.deadline.remaining_s <= 0:
-            run.current = None
+            if not run.tries:
+                run.current = None
             raise DeadlinePassed
         if not guard.holds():
             raise ConnectionLost
@@ -182,14 +184,14 @@ def _each(run: Run, found: list[Step], guard: Guard, watchdog: Watchdog) -> Iter
         watchdog.waited_ms, watchdog.blocker = 0.0, ""
         yield step
         run.slept_ms += watchdog.waited_ms
-        done = _done(run)
+        finished = done(run)
         tell(
-            f"Done: {current.direction} `{current.name}` in {done.duration_ms:.0f} ms ({number} of {total}).",
-            event="done", duration_ms=done.duration_ms, **about,
+            f"Done: {current.direction} `{current.name}` in {finished.duration_ms:.0f} ms ({number} of {total}).",
+            event="done", duration_ms=finished.duration_ms, **about,
         )  # fmt: skip
 
 
-def _done(run: Run) -> Applied:
+def done(run: Run) -> Applied:
     """Note that the current revision is committed."""
     current = _current(run)
     adopted = sorted(run.adopted[current.name].tables) if current.name in run.adopted else []
@@ -205,7 +207,7 @@ def _done(run: Run) -> Applied:
     run.answer.after = current.heads
     run.answer.applied.append(done)
     run.answer.pending = [name for name in run.answer.pending if name != current.name]
-    run.current, run.waited_since, run.tries, run.slept_ms = None, None, 0, 0.0
+    run.current, run.waited_since, run.tries, run.slept_ms, run.losses, run.blocker = None, None, 0, 0.0, 0, ""
     return done
 
 
@@ -261,7 +263,8 @@ def clear_leftovers(run: Run, guard: Guard) -> None:
     run.answer.extra["leftovers"] = []
     try:
         with guard.turn() as connection:
-            left = [name for name in indexes.invalid(connection) if name not in run.current.invalid_before]
+            found = indexes.invalid(connection).items()
+            left = [name for oid, name in found if oid not in run.current.invalid_before]
             connection.exec_driver_sql(f"set statement_timeout = {LEFTOVER_BUDGET_MS}")
             for name in left:
                 run.answer.extra["leftovers"].append(f"invalid index {name}")

@@ -18,7 +18,13 @@ LOCK_TIMEOUT_MS = 2000
 STALE_MS = 250
 """`statement_timeout` is a statement's, not a transaction's: it is set again once this much has passed."""
 
-VALIDATE = re.compile(r"\bVALIDATE\s+CONSTRAINT\b", re.IGNORECASE)
+NAME = r'(?:"(?:[^"]|"")+"|[\w$]+)'
+# Only a statement that does this and nothing else: beside it another action could hold the stronger lock.
+HARMLESS = re.compile(
+    rf"\s*(?:ALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?(?:ONLY\s+)?(?:{NAME}\.)?{NAME}\s+VALIDATE\s+CONSTRAINT\s+{NAME}"
+    r"|(?:CREATE(?:\s+UNIQUE)?\s+INDEX|DROP\s+INDEX|REINDEX\s+\w+)\s+CONCURRENTLY\b[^;]*)\s*;?\s*",
+    re.IGNORECASE,
+)
 
 
 def bind(connection: Connection, deadline: Deadline, lock_timeout_ms: int) -> None:
@@ -39,16 +45,17 @@ def bind(connection: Connection, deadline: Deadline, lock_timeout_ms: int) -> No
         if deadline.remaining_s <= 0:
             raise DeadlinePassed
         remaining_ms = _remaining_ms(deadline)
-        if _autocommits(opened):
-            _send(opened, f"set lock_timeout = 0; set statement_timeout = {remaining_ms}")
-        elif VALIDATE.search(statement):
-            _send(opened, f"set local lock_timeout = {remaining_ms}; set local statement_timeout = {remaining_ms}")
+        harmless = HARMLESS.fullmatch(statement) is not None
+        local = "" if _autocommits(opened) else "local "
+        if not local or harmless:
+            lock_ms = remaining_ms if harmless else lock_timeout_ms
+            _send(opened, f"set {local}lock_timeout = {lock_ms}; set {local}statement_timeout = {remaining_ms}")
         elif set_at_ms - remaining_ms >= STALE_MS:
             set_at_ms = remaining_ms
             _send(opened, f"set local statement_timeout = {remaining_ms}")
 
     def after(opened: Connection, _cursor: Any, statement: str, *_: Any) -> None:
-        if not _autocommits(opened) and VALIDATE.search(statement):
+        if not _autocommits(opened) and HARMLESS.fullmatch(statement):
             _send(opened, f"set local lock_timeout = {lock_timeout_ms}")
 
     event.listen(connection, "begin", begin)

@@ -197,3 +197,46 @@ def test_concurrent_work_has_a_budget_of_its_own(project: Project, database: Dat
         assert "tries again" not in errors
     assert database.query("select indisvalid from pg_index where indexrelid = 'leads_nome'::regclass") == [(True,)]
     assert database.query("select convalidated from pg_constraint where conname = 'nome_check'") == [(True,)]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "from runner.operations import set_not_null_safely\nset_not_null_safely('leads', 'lead_id')",
+        "op.execute('alter table leads add constraint c check (true) not valid; "
+        "alter table leads validate constraint c')",
+        "op.execute('alter table leads add column note text, validate constraint leads_status_check')",
+    ],
+    ids=["autocommit block", "two statements", "two actions"],
+)
+def test_only_what_is_harmless_may_wait(project: Project, database: Database, body: str) -> None:
+    """A statement that takes a strong lock keeps the short time-out, whatever stands beside it."""
+    project.ask(database.url, {"action": "upgrade", "target": "017"})
+    project.add("018_note", body)
+    reader = Reader(database, "leads")
+    clients = Clients(database, "leads")
+    process = project.start("migrate", "upgrade", url=database.url, LOCK_TIMEOUT_MS="500")
+    time.sleep(4)
+    reader.leave()
+    _, errors = process.communicate(timeout=30)
+    slowest = clients.stop()
+    assert process.returncode == 0, errors
+    assert slowest <= 0.5 + 0.5
+
+
+def test_a_locked_ledger_or_version_table_does_not_outlast_the_deadline(project: Project, database: Database) -> None:
+    """Contention outside a revision is contention too, and the lock's own connection is bounded as well."""
+    project.ask(database.url, {"action": "upgrade", "target": "017"})
+    project.add("018_note", ALTER)
+    for table in ("runner.migration_run", "alembic_version"):
+        other = psycopg2.connect(database.url)
+        with other.cursor() as cursor:
+            cursor.execute(f"lock table {table} in access exclusive mode")
+        started = time.monotonic()
+        answer = project.ask(database.url, {"action": "upgrade"}, timeout_s=3, LOCK_TIMEOUT_MS="500")
+        assert time.monotonic() - started < 6
+        assert answer["status"] == "error"
+        assert answer["code"] != "internal-error", answer["message"]
+        other.rollback()
+        other.close()
+    assert project.ask(database.url, {"action": "upgrade"})["to"] == "018_note"

@@ -1,7 +1,12 @@
 """The helpers for revisions: each does what it says, can be run again, and mends what a failure left."""
 
+import os
+import signal
+import time
+
 import psycopg2
 import pytest
+import waiting
 
 from postgres import Database
 from project import Project
@@ -35,7 +40,9 @@ def test_a_failed_build_is_dropped_and_built_again(project: Project, database: D
     failed = project.ask(database.url, {"action": "upgrade"})
     assert (failed["code"], failed["sqlstate"]) == ("revision-failed", "23505")
     assert failed["leftovers"] == []
-    assert "The last one is not transactional: what it left was cleared away." in failed["message"]
+    assert (
+        "The last one is not transactional: earlier statements of it stay, no invalid index does." in failed["message"]
+    )
     with pytest.raises(psycopg2.errors.UniqueViolation):
         database.execute("create unique index concurrently t_a on t (a)")
     assert database.query(INVALID) == [(1,)]
@@ -117,3 +124,44 @@ def test_the_helpers_can_be_printed_as_sql(project: Project) -> None:
     assert "CREATE INDEX CONCURRENTLY IF NOT EXISTS leads_nome ON leads (nome)" in done.stdout
     assert "VALIDATE CONSTRAINT leads_nome_not_null" in done.stdout
     assert "NOT VALID" in done.stdout
+
+
+@pytest.mark.usefixtures("at_017")
+def test_the_build_of_a_runner_that_was_just_killed(project: Project, database: Database) -> None:
+    """Its backend lives on for a moment; what it leaves is not taken for the wanted index."""
+    database.execute("insert into t select n, 1 from generate_series(1, 200000) n")
+    helper(project, "create_index_concurrently('t_a', 't', ['a'])")
+    writer = psycopg2.connect(database.url)
+    with writer.cursor() as cursor:
+        cursor.execute("insert into t values (1, 1)")
+    first = project.start("migrate", "upgrade", url=database.url)
+    waiting.until(database, "select count(*) from pg_stat_progress_create_index", 1)
+    second = project.start("migrate", "upgrade", url=database.url)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.communicate()
+    time.sleep(3)
+    writer.rollback()
+    writer.close()
+    _, errors = second.communicate(timeout=60)
+    assert second.returncode == 0, errors
+    assert database.query("select indisvalid from pg_index where indexrelid = 't_a'::regclass") == [(True,)]
+
+
+@pytest.mark.usefixtures("at_017")
+def test_repair_leaves_a_partitioned_index_alone_and_keeps_its_deadline(project: Project, database: Database) -> None:
+    """An index ON ONLY a partitioned table is invalid by design; a reader holds up a drop until the deadline."""
+    database.execute("create table p (a int) partition by range (a)")
+    database.execute("create index p_a on only p (a)")
+    assert project.ask(database.url, {"action": "repair", "target": "017"})["status"] == "success"
+    database.execute("insert into t values (1, 1)")
+    with pytest.raises(psycopg2.errors.UniqueViolation):
+        database.execute("create unique index concurrently t_a on t (a)")
+    reader = psycopg2.connect(database.url)
+    with reader.cursor() as cursor:
+        cursor.execute("select * from t limit 1")
+    answer = project.ask(database.url, {"action": "repair", "target": "017"}, timeout_s=2)
+    reader.rollback()
+    reader.close()
+    assert answer["code"] == "deadline", answer["message"]
+    cleared = project.ask(database.url, {"action": "repair", "target": "017"})
+    assert (cleared["status"], cleared["cleared"]) == ("success", ["public.t_a"])

@@ -1,5 +1,6 @@
 """The function answers before Lambda ends it, nothing goes on on the server, and a second call finishes."""
 
+import socket
 import threading
 import time
 from pathlib import Path
@@ -42,9 +43,10 @@ def test_a_revision_that_takes_too_long(project: Project, tmp_path: Path, databa
     slow = project.add("019_slow", body, after="018_quick")
     writer = psycopg2.connect(database.url)
     with writer.cursor() as cursor:
-        # what a concurrent build waits for
-        cursor.execute("insert into tenants (company_name) values ('open'); select * from leads for update")
-        cursor.execute("insert into leads (tenant_id) select tenant_id from tenants limit 1")
+        if "concurrently" in body:
+            # what a concurrent build waits for
+            cursor.execute("insert into tenants (company_name) values ('open'); select * from leads for update")
+            cursor.execute("insert into leads (tenant_id) select tenant_id from tenants limit 1")
     with emulator.start(lay_out(project, tmp_path), {"DATABASE_URL": database.url}, timeout_s=TIMEOUT_S) as function:
         started = time.monotonic()
         answer = function.invoke({"action": "upgrade"})
@@ -96,6 +98,18 @@ def test_the_time_runs_out_while_connecting(project: Project, tmp_path: Path) ->
         started = time.monotonic()
         answer = function.invoke({"action": "upgrade"})
     assert time.monotonic() - started < TIMEOUT_S
+    assert answer["code"] == "database-unreachable"
+
+
+def test_the_time_runs_out_on_a_silent_host(project: Project, tmp_path: Path) -> None:
+    """One that accepts and never answers costs whole seconds a try, and none of them past the deadline."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        url = f"postgresql://u:p@127.0.0.1:{silent.getsockname()[1]}/x"
+        with emulator.start(lay_out(project, tmp_path), {"DATABASE_URL": url}, timeout_s=TIMEOUT_S) as function:
+            answer = function.invoke({"action": "upgrade"})
+    assert isinstance(answer, dict), answer
     assert answer["code"] == "database-unreachable"
 
 
