@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg2
-from sqlalchemy import URL, make_url
+from sqlalchemy import URL, create_engine, make_url
+
+from runner import catalog
 
 PASSWORD = "only-for-tests"
 
@@ -52,6 +54,13 @@ class Database:
         with closing(self.server.connect(self.name)) as connection, connection.cursor() as cursor:
             cursor.execute(statement)
             return cursor.fetchall()
+
+
+def read_catalog(database: Database) -> catalog.Catalog:
+    """Read the catalog of a test's database with the product's own reader."""
+    url = make_url(database.url).set(drivername="postgresql+psycopg2")
+    with create_engine(url).connect() as connection:
+        return catalog.read(connection)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from sqlalchemy import Connection, event
 from runner.deadline import Deadline
 from runner.errors import DeadlinePassed
 
-LOCK_TIMEOUT_MS = 2000
 STALE_MS = 250
 """`statement_timeout` is a statement's, not a transaction's: it is set again once this much has passed."""
 

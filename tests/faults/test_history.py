@@ -13,7 +13,7 @@ from project import Project
 
 def edit(project: Project) -> Path:
     path = project.folder / "alembic" / "versions" / "017_dry_run_log.py"
-    path.write_bytes(path.read_bytes().replace(b"VARCHAR", b"VARCHAR") + b"#")
+    path.write_bytes(path.read_bytes() + b"#")
     return path
 
 

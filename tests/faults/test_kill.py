@@ -7,22 +7,15 @@ import time
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, make_url
 
-from postgres import Database
+from postgres import Database, read_catalog
 from project import Project
-from runner import catalog, lock
+from runner import lock
 from runner.catalog import VERSION_TABLE
 
 KILLS = 50
 INVALID = "select count(*) from pg_index where not indisvalid"
 LOG = "select revision, status from runner.migration_log order by log_id"
-
-
-def read_catalog(database: Database) -> catalog.Catalog:
-    url = make_url(database.url).set(drivername="postgresql+psycopg2")
-    with create_engine(url).connect() as connection:
-        return catalog.read(connection)
 
 
 def lay_out(project: Project) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, make_url
 
-from postgres import Database
+from postgres import Database, read_catalog
 from project import Project
 from runner import catalog
 
@@ -50,12 +50,6 @@ ROWS = "select motivo_decisao, canal_decidido, ambiente, created_at is not null 
 
 def subsets(parts: tuple[str, ...]) -> list[tuple[str, ...]]:
     return list(chain.from_iterable(combinations(parts, size) for size in range(len(parts) + 1)))
-
-
-def read_catalog(database: Database) -> catalog.Catalog:
-    url = make_url(database.url).set(drivername="postgresql+psycopg2")
-    with create_engine(url).connect() as connection:
-        return catalog.read(connection)
 
 
 @pytest.fixture

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, make_url
 
-from postgres import Database
+from postgres import Database, read_catalog
 from project import ROOT, Project
 from runner import catalog
 
@@ -14,12 +13,6 @@ from runner import catalog
 def whole(tmp_path: Path) -> Project:
     """Return a copy with every revision that is written, not only those that the other tests know."""
     return Project.copy_whole(tmp_path)
-
-
-def read_catalog(database: Database) -> catalog.Catalog:
-    url = make_url(database.url).set(drivername="postgresql+psycopg2")
-    with create_engine(url).connect() as connection:
-        return catalog.read(connection)
 
 
 def test_plain_alembic_needs_nothing_but_database_url(project: Project, database: Database) -> None:
