@@ -9,7 +9,9 @@ from typing import Any
 from runner import catalog, engine, failure, guards, ledger, lock, payloads, revisions, settings
 from runner.deadline import Deadline
 from runner.errors import (
+    Blocked,
     ConnectionLost,
+    DeadlinePassed,
     InternalError,
     Interrupted,
     MigrationError,
@@ -18,6 +20,7 @@ from runner.errors import (
     count,
 )
 from runner.payloads import Answer
+from runner.plan import draw_up
 from runner.run import Invocation, Run, Tell, Terms
 
 logger = logging.getLogger(__name__)
@@ -65,6 +68,10 @@ def explain(error: BaseException) -> MigrationError:
         return Interrupted()
     if isinstance(error, Exception) and failure.is_lost(error):
         return ConnectionLost()
+    if failure.is_contention(error):
+        return Blocked()
+    if failure.is_cancelled(error):
+        return DeadlinePassed()
     problem = failure.of_privilege(error)
     if problem is None:
         problem = InternalError(type(error).__name__, failure.frames(error))
@@ -116,6 +123,11 @@ def list_migrations(payload: payloads.ListMigrations, invocation: Invocation, an
     script = revisions.load(invocation.settings).script
     answer.message = "Available migrations listed"
     answer.extra["executedMigrations"] = [one.revision for one in script.walk_revisions()][::-1]
+
+
+def plan(payload: payloads.Plan, invocation: Invocation, answer: Answer) -> None:
+    """Say what a change to `target` would do here: revisions, SQL, findings, sizes, and the plan's id."""
+    draw_up(invocation, revisions.load(invocation.settings), payload.target, answer)
 
 
 def current(payload: payloads.Current, invocation: Invocation, answer: Answer) -> None:
@@ -174,6 +186,7 @@ def show(payload: payloads.Show, invocation: Invocation, answer: Answer) -> None
 
 Verb = Callable[[Any, Invocation, Answer], None]
 VERBS: dict[str, Verb] = {
+    "plan": plan,
     "upgrade": upgrade,
     "downgrade": downgrade,
     "current": current,
@@ -208,5 +221,6 @@ def _terms(payload: payloads.Changing, invocation: Invocation) -> Terms:
         payload.actor,
         getattr(payload, "confirm", None),
         payload.idempotency_key or invocation.request_id,
+        getattr(payload, "plan", None),
         hashlib.sha256(asked.encode()).hexdigest(),
     )

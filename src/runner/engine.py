@@ -15,7 +15,20 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from runner import database, failure, guards, indexes, interrupt, ledger, lock, revisions, steps, timeouts
+from runner import (
+    database,
+    failure,
+    fingerprint,
+    guards,
+    indexes,
+    interrupt,
+    ledger,
+    lock,
+    offline,
+    revisions,
+    steps,
+    timeouts,
+)
 from runner.catalog import VERSION_TABLE
 from runner.errors import (
     ConnectionLost,
@@ -111,9 +124,10 @@ def read_heads(connection: Connection) -> tuple[str, ...]:
 
 @contextmanager
 def reading(invocation: Invocation) -> Iterator[Connection]:
-    """Open a connection that takes no lock and writes nothing."""
+    """Open a connection whose transactions are read-only, take no migration lock and keep to the time-outs."""
     opened = database.open_engine(invocation.settings, invocation.request_id, invocation.deadline)
-    with opened.connect() as connection:
+    with opened.connect().execution_options(postgresql_readonly=True) as connection:
+        timeouts.bind(connection, invocation.deadline, invocation.settings.lock_timeout_ms)
         yield connection
 
 
@@ -203,6 +217,7 @@ def _try_once(context: Any, run: Run, find: Find, guard: Guard, connection: Conn
     steps.configure(context, run, find, guard, connection, watchdog)
     watchdog.start()
     try:
+        _render_what_was_planned(context.get_context(), run, find, connection)
         with context.begin_transaction():
             context.run_migrations()
     except BaseException as error:
@@ -215,6 +230,20 @@ def _try_once(context: Any, run: Run, find: Find, guard: Guard, connection: Conn
     finally:
         watchdog.stop()
     return None
+
+
+def _render_what_was_planned(migration: MigrationContext, run: Run, find: Find, connection: Connection) -> None:
+    """Render the steps, to hold them against the plan that the caller names.
+
+    It comes before Alembic's own run, which hands its one `op` to the revisions.
+    """
+    if run.terms.plan is None or run.resolved:
+        return
+    assert migration.script is not None  # noqa: S101 - an EnvironmentContext always has one
+    heads = run.answer.before = run.answer.after = read_heads(connection)
+    connection.rollback()
+    run.rendered = offline.render(step for step in find(heads, migration) if not step.info.is_stamp)
+    run.known = [one.revision for one in migration.script.walk_revisions()]
 
 
 def _translate(error: BaseException, run: Run, guard: Guard, watchdog: Watchdog) -> MigrationError | None:
@@ -258,7 +287,9 @@ def _write_down(run: Run, guard: Guard, problem: MigrationError | None) -> None:
         with guard.turn() as connection:
             if problem is not None and run.current is not None:
                 ledger.record_failure(connection, run, problem.code)
-            ledger.finish(connection, run.run_id, run.answer.as_json())
+            partial = run.terms.plan is not None and run.answer.status == "partial"
+            rest = fingerprint.identify(guards.plan_parts(run, connection)) if partial else None
+            ledger.finish(connection, run.run_id, run.answer.as_json(), rest)
     except GONE:
         logger.warning("The ledger could not be written; the next run notes this one as interrupted.")
 

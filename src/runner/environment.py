@@ -17,7 +17,7 @@ from alembic.util import CommandError
 from sqlalchemy import MetaData
 from sqlalchemy.exc import DBAPIError
 
-from runner import commands, engine, guards, settings
+from runner import commands, engine, guards, offline, settings
 from runner.deadline import Deadline
 from runner.errors import MigrationError
 from runner.payloads import Answer
@@ -47,13 +47,7 @@ def run(context: Any, load_metadata: Callable[[], MetaData]) -> None:
 
 def _write_sql(context: Any) -> None:
     """Serve `alembic upgrade --sql`: print the statements and connect to nothing."""
-    context.configure(
-        dialect_name="postgresql",
-        literal_binds=True,
-        # the other styles write every `%` twice
-        dialect_opts={"paramstyle": "named"},
-        transaction_per_migration=True,
-    )
+    context.configure(dialect_name=offline.DIALECT, dialect_opts=offline.DIALECT_OPTIONS, **offline.OPTIONS)
     with context.begin_transaction():
         context.run_migrations()
 
@@ -91,11 +85,12 @@ def _migrate_plainly(context: Any, alembics: engine.Find) -> None:
         answer.target = ",".join(ends) or "base"
         return found
 
-    confirmed = context.get_x_argument(as_dictionary=True).get("confirm")
+    said = context.get_x_argument(as_dictionary=True)
+    terms = Terms(_login(), said.get("confirm"), plan=said.get("plan"))
     try:
         if command:
             guards.allow(invocation.settings, action)
-        engine.migrate(context, Run(invocation, answer, Terms(_login(), confirmed), Answer.succeed), find)
+        engine.migrate(context, Run(invocation, answer, terms, Answer.succeed), find)
     except (MigrationError, DBAPIError, KeyboardInterrupt) as error:
         problem = _in_alembics_words(commands.explain(error), answer)
     else:

@@ -215,6 +215,15 @@ class LockTimeout(MigrationError):
 
 
 @dataclass(eq=False)
+class Blocked(MigrationError):
+    """A reading command met a table that another session has locked against reading."""
+
+    code = "lock-timeout"
+    what = "A table that is to be read is locked by another session, perhaps by a run (`migrate current` tells)."
+    hint = "Repeat when that has ended."
+
+
+@dataclass(eq=False)
 class DeadlinePassed(MigrationError):
     code = "deadline"
     what = "The time ran out."
@@ -287,6 +296,32 @@ class ConfirmNeeded(MigrationError):
     code = "confirm-needed"
     what = "{reason}."
     hint = "Repeat with `--confirm {at}`."
+
+
+@dataclass(eq=False)
+class PlanNeeded(MigrationError):
+    action: str
+    environment: str
+    target: str
+    code = "plan-needed"
+    what = "`{action}` in `{environment}` wants the id of a plan."
+    hint = "Read `migrate plan {target}`, then run `migrate upgrade {target} --plan ID` with the id that it gives."
+
+
+@dataclass(eq=False)
+class PlanStale(MigrationError):
+    changes: list[str]
+    target: str
+    code = "plan-stale"
+    what = "The plan does not hold any more: {listed}."
+    hint = "Make a new one with `migrate plan {target}`, and read it."
+
+    def __post_init__(self) -> None:
+        self.listed = "; ".join(self.changes)
+        super().__post_init__()
+
+    def details(self) -> dict[str, object]:
+        return {"changes": self.changes}
 
 
 @dataclass(eq=False)

@@ -27,6 +27,8 @@ create table if not exists runner.migration_run (
     actor text,
     idempotency_key text,
     payload_sha256 text,
+    plan text,
+    plan_of_rest text,
     function_version text,
     image_digest text,
     tool_version text not null,
@@ -35,6 +37,7 @@ create table if not exists runner.migration_run (
     finished_at timestamptz,
     answer jsonb
 );
+alter table runner.migration_run add column if not exists plan text, add column if not exists plan_of_rest text;
 comment on column runner.migration_run.actor is 'what the caller claimed, not what was proven';
 create table if not exists runner.migration_log (
     log_id bigint generated always as identity primary key,
@@ -54,11 +57,15 @@ create index if not exists migration_run_idempotency_key on runner.migration_run
 create index if not exists migration_run_running on runner.migration_run (run_id) where status = 'running';
 """
 EXISTS = text("select to_regclass('runner.migration_log') is not null")
+UP_TO_DATE = text("""
+    select exists (select from pg_attribute
+                   where attrelid = to_regclass('runner.migration_run') and attname = 'plan_of_rest')
+""")
 BEGIN = text("""
     insert into runner.migration_run
-        (request_id, action, target, planned, direction, actor, idempotency_key, payload_sha256, function_version,
-         image_digest, tool_version)
-    values (:request_id, :action, :target, :planned, :direction, :actor, :idempotency_key, :payload_sha256,
+        (request_id, action, target, planned, direction, actor, idempotency_key, payload_sha256, plan,
+         function_version, image_digest, tool_version)
+    values (:request_id, :action, :target, :planned, :direction, :actor, :idempotency_key, :payload_sha256, :plan,
             :function_version, :image_digest, :tool_version)
     returning run_id
 """)
@@ -122,9 +129,14 @@ CHECKSUMS = text("""
     order by revision, log_id desc
 """)
 FINISH = text("""
-    update runner.migration_run set status = :status, finished_at = clock_timestamp(), answer = :answer
+    update runner.migration_run
+    set status = :status, finished_at = clock_timestamp(), answer = :answer, plan_of_rest = :plan_of_rest
     where run_id = :run_id
 """).bindparams(bindparam("answer", type_=JSON))
+PLAN_OF_REST = text("""
+    select plan_of_rest from runner.migration_run
+    where plan = :plan and plan_of_rest is not null order by run_id desc limit 1
+""")
 LATEST = text("""
     select distinct on (l.revision)
            l.revision, l.direction, l.status, l.started_at, l.duration_ms, l.error_code, r.actor, r.request_id,
@@ -139,7 +151,7 @@ def prepare(connection: Connection) -> None:
 
     Raises `InvalidSettings` when the role may not create a schema.
     """
-    if connection.execute(EXISTS).scalar_one():
+    if connection.execute(UP_TO_DATE).scalar_one():
         return
     try:
         connection.exec_driver_sql(DDL)
@@ -169,6 +181,7 @@ def begin(connection: Connection, run: Run) -> int:
             "actor": run.terms.actor,
             "idempotency_key": run.terms.idempotency_key,
             "payload_sha256": run.terms.payload_sha256,
+            "plan": run.terms.plan,
             "function_version": asked.settings.function_version,
             "image_digest": asked.settings.image_digest,
             "tool_version": __version__,
@@ -231,9 +244,18 @@ def checksums(connection: Connection) -> dict[str, Any]:
     return {row.revision: row for row in connection.execute(CHECKSUMS)}
 
 
-def finish(connection: Connection, run_id: int, answer: Mapping[str, Any]) -> None:
-    """Write how the run ended, with its whole answer."""
-    connection.execute(FINISH, {"run_id": run_id, "status": answer["status"], "answer": dict(answer)})
+def finish(connection: Connection, run_id: int, answer: Mapping[str, Any], plan_of_rest: str | None = None) -> None:
+    """Write how the run ended, with its whole answer, and the plan under which a `partial` one may be gone on with."""
+    connection.execute(
+        FINISH, {"run_id": run_id, "status": answer["status"], "answer": dict(answer), "plan_of_rest": plan_of_rest}
+    )
+
+
+def plan_of_rest(connection: Connection, plan: str) -> str | None:
+    """Return the plan of what a `partial` run under `plan` left to do."""
+    if not connection.execute(UP_TO_DATE).scalar_one():
+        return None
+    return connection.execute(PLAN_OF_REST, {"plan": plan}).scalar_one_or_none()
 
 
 def latest(connection: Connection) -> dict[str, dict[str, Any]]:

@@ -7,6 +7,8 @@
 | `create_index_concurrently` | `SHARE UPDATE EXCLUSIVE` | reads and writes |
 | `drop_index_concurrently` | `SHARE UPDATE EXCLUSIVE` | reads and writes |
 | `add_foreign_key_not_valid` | `SHARE ROW EXCLUSIVE` on both, for a moment | reads; writes wait for that moment |
+| `add_check_not_valid` | `ACCESS EXCLUSIVE`, for a moment | reads and writes but for that moment |
+| `add_key_using_index` | `ACCESS EXCLUSIVE`, for a moment | reads and writes but for that moment |
 | `validate_constraint` | `SHARE UPDATE EXCLUSIVE`, `ROW SHARE` on the other | reads and writes |
 | `set_not_null_safely` | `ACCESS EXCLUSIVE` for moments, else as above | reads and writes but for moments |
 
@@ -86,6 +88,30 @@ def add_foreign_key_not_valid(
     )
 
 
+def add_check_not_valid(name: str, table: str, condition: str, *, schema: str | None = None) -> None:
+    """Add a CHECK that holds for new rows at once, unless it is there.
+
+    Takes `ACCESS EXCLUSIVE`, which blocks reads and writes, but only for a moment: the rows that are there
+    are not read. `validate_constraint`, in a later revision, proves them.
+    """
+    if _constraint_exists(name, table, schema, "c"):
+        return
+    op.create_check_constraint(name, table, condition, schema=schema, postgresql_not_valid=True)
+
+
+def add_key_using_index(
+    name: str, table: str, index: str, *, primary: bool = False, schema: str | None = None
+) -> None:
+    """Make a unique index, which `create_index_concurrently` has built, a UNIQUE or PRIMARY KEY constraint.
+
+    Takes `ACCESS EXCLUSIVE` for a moment: the index is there, so no row is read. For a primary key its columns
+    are NOT NULL already (`set_not_null_safely`). The index is renamed to the constraint.
+    """
+    kind = "PRIMARY KEY" if primary else "UNIQUE"
+    where = _quoted(table, schema)
+    op.execute(f"ALTER TABLE {where} ADD CONSTRAINT {_quoted(name)} {kind} USING INDEX {_quoted(index)}")
+
+
 def validate_constraint(name: str, table: str, *, schema: str | None = None) -> None:
     """Prove a constraint that was added NOT VALID; of one that is proven, nothing is done.
 
@@ -106,16 +132,17 @@ def set_not_null_safely(table: str, column: str, *, schema: str | None = None) -
     name = f"{table}_{column}_not_null"
     where, quoted = _quoted(table, schema), _quoted(name)
     with op.get_context().autocommit_block():
-        if not _constraint_exists(name, table, schema, "c"):
-            op.execute(f"ALTER TABLE {where} ADD CONSTRAINT {quoted} CHECK ({_quoted(column)} IS NOT NULL) NOT VALID")
+        # one that an earlier try left is replaced, in the same statement
+        again = f"DROP CONSTRAINT IF EXISTS {quoted}, ADD CONSTRAINT {quoted}"
+        op.execute(f"ALTER TABLE {where} {again} CHECK ({_quoted(column)} IS NOT NULL) NOT VALID")
         try:
             op.execute(f"ALTER TABLE {where} VALIDATE CONSTRAINT {quoted}")
         except IntegrityError:
             # a row stands in the way; the application's writes must not meet the CHECK meanwhile
-            op.execute(f"ALTER TABLE {where} DROP CONSTRAINT {quoted}")
+            op.execute(f"ALTER TABLE {where} DROP CONSTRAINT IF EXISTS {quoted}")
             raise
         op.execute(f"ALTER TABLE {where} ALTER COLUMN {_quoted(column)} SET NOT NULL")
-        op.execute(f"ALTER TABLE {where} DROP CONSTRAINT {quoted}")
+        op.execute(f"ALTER TABLE {where} DROP CONSTRAINT IF EXISTS {quoted}")
 
 
 def _constraint_exists(name: str, table: str, schema: str | None, kind: str) -> bool:

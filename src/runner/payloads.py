@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -11,6 +11,8 @@ from runner.errors import DeadlinePassed, InternalError, InvalidPayload, Migrati
 Target = Annotated[str, Field(pattern=r"^([+-][0-9]+|[A-Za-z0-9_]+)$", max_length=64)]
 Confirmation = Annotated[str, Field(pattern=r"^[A-Za-z0-9_,]+$", max_length=200)]
 Limit = Annotated[int, Field(ge=1, le=10_000)]
+PlanId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}-[A-Za-z0-9_-]+$", max_length=2000)]
+Hold = Annotated[int, Field(ge=1, le=900_000)]
 Actor = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -28,18 +30,24 @@ class Changing(Payload):
     idempotency_key: Actor | None = None
 
 
+class Planned(Changing):
+    """Name the plan that was read; it must still hold."""
+
+    plan: PlanId | None = None
+
+
 class Confirmed(Changing):
     """Name the current revision, to say that one knows what is there."""
 
     confirm: Confirmation | None = None
 
 
-class Upgrade(Changing):
+class Upgrade(Planned):
     action: Literal["upgrade"]
     target: Target = "head"
 
 
-class Downgrade(Confirmed):
+class Downgrade(Planned, Confirmed):
     action: Literal["downgrade"]
     target: Target
 
@@ -57,6 +65,21 @@ class Repair(Confirmed):
 class RunMigration(Changing):
     action: Literal["run-migration"]
     target: Target
+
+
+class Plan(Payload):
+    action: Literal["plan"]
+    target: Target = "head"
+
+
+class Rehearse(Payload):
+    action: Literal["rehearse"]
+    target: Target = "head"
+    max_lock_hold_ms: Hold = 2000
+
+
+class Check(Payload):
+    action: Literal["check"]
 
 
 class Current(Payload):
@@ -82,13 +105,25 @@ class ListMigrations(Payload):
 
 
 AnyPayload = Annotated[
-    Upgrade | Downgrade | Stamp | Repair | RunMigration | Current | Heads | History | Show | ListMigrations,
+    Upgrade
+    | Downgrade
+    | Stamp
+    | Repair
+    | RunMigration
+    | Plan
+    | Rehearse
+    | Check
+    | Current
+    | Heads
+    | History
+    | Show
+    | ListMigrations,
     Field(discriminator="action"),
 ]
 ADAPTER: TypeAdapter[AnyPayload] = TypeAdapter(AnyPayload)
 KINDS: dict[str, type[Payload]] = {
-    kind.model_fields["action"].annotation.__args__[0]: kind  # type: ignore[union-attr]
-    for kind in (Upgrade, Downgrade, Stamp, Repair, RunMigration, Current, Heads, History, Show, ListMigrations)
+    get_args(kind.model_fields["action"].annotation)[0]: kind
+    for kind in get_args(get_args(AnyPayload)[0])
 }
 
 

@@ -81,6 +81,14 @@ def steps(script: ScriptDirectory, direction: str, target: str, heads: tuple[str
     return _steps(script, direction, target, heads)
 
 
+def direction(script: ScriptDirectory, target: str, heads: tuple[str, ...]) -> str:
+    """Return which way `target` lies: `downgrade` for `-1`, `base` and what is behind the database, else `upgrade`."""
+    if target[0] in "+-" or target in ("base", "head", "heads"):
+        return "downgrade" if target[0] == "-" or target == "base" else "upgrade"
+    named = get(script, target).revision
+    return "downgrade" if named in applied(script, heads) and named not in heads else "upgrade"
+
+
 def remaining(script: ScriptDirectory, direction: str, target: str, heads: tuple[str, ...]) -> list[Step]:
     """Return what is left to an absolute target, which may be several revisions with commas between them."""
     return _steps(script, direction, target.split(",") if "," in target else target, heads)

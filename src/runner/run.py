@@ -13,6 +13,7 @@ from runner import revisions
 from runner.adoption import Adopted
 from runner.deadline import Deadline
 from runner.errors import LockTimeout
+from runner.offline import Rendered
 from runner.payloads import Answer
 from runner.settings import Settings
 
@@ -45,6 +46,7 @@ class Terms:
     actor: str | None = None
     confirm: str | None = None
     idempotency_key: str | None = None
+    plan: str | None = None
     payload_sha256: str | None = None
 
 
@@ -115,6 +117,10 @@ class Run:
     run_id: int | None = None
     current: Current | None = None
     adopted: dict[str, Adopted] = field(default_factory=dict)
+    known: list[str] = field(default_factory=list)
+    """The ids of all revisions here."""
+    rendered: list[Rendered] = field(default_factory=list)
+    """What the steps would send; only where the caller names a plan."""
     tries: int = 0
     blocker: str = ""
     """Whom the current revision was last seen to wait for."""

@@ -83,7 +83,8 @@ def _find(
         run.answer.before = run.answer.after = tuple(heads)
         if _answered_before(run, guard):
             return []
-        refuse_changed_history(script, heads, guard)
+        with guard.turn() as ledgers:
+            refuse_changed_history(script, heads, ledgers)
         found = find(heads, migration)
         run.resolved = True
         if found:
@@ -108,17 +109,24 @@ def _answered_before(run: Run, guard: Guard) -> bool:
     return run.answer.earlier is not None
 
 
-def refuse_changed_history(script: ScriptDirectory, heads: tuple[str, ...], guard: Guard) -> None:
-    """Raise `HistoryChanged` when an applied revision's text is not what ran. No record means adopted."""
-    with guard.turn() as connection:
-        recorded = ledger.checksums(connection)
+def refuse_changed_history(script: ScriptDirectory, heads: tuple[str, ...], connection: Connection) -> None:
+    """Raise `HistoryChanged` when an applied revision's text is not what ran."""
+    for problem in changed_history(script, heads, connection):
+        raise problem
+
+
+def changed_history(
+    script: ScriptDirectory, heads: tuple[str, ...], connection: Connection
+) -> Iterator[HistoryChanged]:
+    """Yield the applied revisions whose text is not what ran. No record means adopted."""
+    recorded = ledger.checksums(connection)
     for revision in sorted(revisions.applied(script, heads)):
         known = recorded.get(revision)
         if known is None:
             continue
         found = revisions.checksum(revisions.get(script, revision).path)
         if found != known.checksum:
-            raise HistoryChanged(revision, known.ran_at, known.checksum, found)
+            yield HistoryChanged(revision, known.ran_at, known.checksum, found)
 
 
 def _prepare(run: Run, found: list[Step], guard: Guard, connection: Connection) -> None:
@@ -132,6 +140,7 @@ def _prepare(run: Run, found: list[Step], guard: Guard, connection: Connection) 
     else:
         guards.confirm_losses(run, [one.info for one in coming], connection)
         _warn_of_other_images(run, guard)
+    guards.hold_to_plan(run, guard, connection)
     guards.confirm_change(run)
     with guard.turn() as ledgers:
         ledger.prepare(ledgers)

@@ -1,0 +1,107 @@
+"""What a revision would send, found without a database: its SQL, as `alembic upgrade --sql` writes it."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
+from alembic.script import Script
+from sqlalchemy import create_mock_engine
+
+from runner import revisions
+from runner.revisions import Step
+
+DIALECT = "postgresql"
+# The other styles write every `%` twice.
+DIALECT_OPTIONS = {"paramstyle": "named"}
+OPTIONS: dict[str, Any] = {"literal_binds": True, "transaction_per_migration": True}
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """Hold what one revision would do."""
+
+    revision: str
+    description: str
+    direction: str
+    source: str
+    """The file's text."""
+    checksum: str
+    statements: tuple[str, ...] | None
+    """None for a revision that reads the database, whose SQL nobody knows beforehand."""
+    unrendered: str | None
+    """Why there is no SQL: where the revision failed without a database."""
+    transactional: bool
+    mixed: bool
+    """Whether it enters an autocommit block after other statements, which the engine refuses."""
+
+
+class _Statements(list[str]):
+    """Take what Alembic writes, a statement a write."""
+
+    def write(self, text: str) -> None:
+        self.append(text.strip())
+
+    def flush(self) -> None:
+        """Serve Alembic, which flushes after each statement."""
+
+
+def render(steps: Iterable[Step]) -> list[Rendered]:
+    """Return what each of `steps` would send; one that cannot be known so is there with its reason."""
+    return [_render(step) for step in steps]
+
+
+def _render(step: Step) -> Rendered:
+    revision = step.info.up_revision
+    assert isinstance(revision, Script)  # noqa: S101 - a stamp runs nothing, so it is never rendered
+    written = _Statements()
+    context = MigrationContext.configure(
+        dialect_name=DIALECT, dialect_opts=DIALECT_OPTIONS, opts={**OPTIONS, "as_sql": True, "output_buffer": written}
+    )
+    _refuse_parameters(context)
+    blocks = _follow_autocommit_blocks(context, written)
+    unrendered = None
+    with Operations.context(context):
+        try:
+            step.migration_fn()
+        except Exception as error:  # noqa: BLE001 - without a database a revision may fail in any way
+            unrendered = f"it fails without a database ({type(error).__name__})"
+    return Rendered(
+        revision=revision.revision,
+        description=revision.doc,
+        direction="upgrade" if step.info.is_upgrade else "downgrade",
+        source=Path(revision.path).read_text(encoding="utf-8"),
+        checksum=revisions.checksum(revision.path),
+        statements=None if unrendered else tuple(written),
+        unrendered=unrendered,
+        transactional=not blocks,
+        mixed=any(blocks),
+    )
+
+
+def _refuse_parameters(context: MigrationContext) -> None:
+    """Make a statement whose parameters are given apart fail; Alembic would write them as NULL."""
+
+    def execute(statement: Any, *parameters: Any) -> None:
+        if any(parameters):
+            raise ValueError("parameters given apart from the statement")
+        Operations(context).execute(statement)
+
+    mock: Any = create_mock_engine(f"{DIALECT}+psycopg2://", execute)
+    context.connection = context.impl.connection = mock
+
+
+def _follow_autocommit_blocks(context: MigrationContext, written: list[str]) -> list[bool]:
+    """Return a list that gets, for each block that is entered, whether statements came before the first one."""
+    blocks: list[bool] = []
+
+    @contextmanager
+    def autocommit_block() -> Iterator[None]:
+        blocks.append(bool(written) and not blocks)
+        yield
+
+    context.autocommit_block = autocommit_block  # type: ignore[method-assign]
+    return blocks
