@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from runner import catalog, engine, failure, guards, ledger, lock, payloads, revisions, settings
+from runner import catalog, engine, failure, guards, ledger, lock, payloads, rehearsal, revisions, settings
 from runner.deadline import Deadline
 from runner.errors import (
     Blocked,
@@ -130,6 +130,12 @@ def plan(payload: payloads.Plan, invocation: Invocation, answer: Answer) -> None
     draw_up(invocation, revisions.load(invocation.settings), payload.target, answer)
 
 
+def rehearse(payload: payloads.Rehearse, invocation: Invocation, answer: Answer) -> None:
+    """Run a change to `target` in one transaction, measure it, and roll it back."""
+    run = Run(invocation, answer, Terms(), Answer.succeed)
+    rehearsal.rehearse(run, revisions.load(invocation.settings), payload.target, payload.max_lock_hold_ms)
+
+
 def current(payload: payloads.Current, invocation: Invocation, answer: Answer) -> None:
     """Say which revision the database is at, which are pending, and who is running now."""
     script = revisions.load(invocation.settings).script
@@ -187,6 +193,7 @@ def show(payload: payloads.Show, invocation: Invocation, answer: Answer) -> None
 Verb = Callable[[Any, Invocation, Answer], None]
 VERBS: dict[str, Verb] = {
     "plan": plan,
+    "rehearse": rehearse,
     "upgrade": upgrade,
     "downgrade": downgrade,
     "current": current,

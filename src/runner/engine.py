@@ -79,7 +79,7 @@ def repair(run: Run, known: Revisions, target: str) -> list[str]:
     """
     asked = run.invocation
     opened = database.open_engine(asked.settings, asked.request_id, asked.deadline)
-    with lock.hold(opened, VERSION_TABLE, asked.deadline, _waiting(run)) as guard, guard.turn() as connection:
+    with lock.hold(opened, VERSION_TABLE, asked.deadline, waiting(run)) as guard, guard.turn() as connection:
         heads = read_heads(connection)
         run.answer.before = run.answer.after = heads
         revision = revisions.get(known.script, target)
@@ -156,8 +156,8 @@ def _connect_and_run(context: Any, run: Run, find: Find, engine: Engine) -> Migr
     """Run under a lock and on a connection of this try's own; return why it did not come to its end."""
     deadline = run.invocation.deadline
     try:
-        with lock.hold(engine, VERSION_TABLE, deadline, _waiting(run)) as guard, engine.connect() as connection:
-            _refuse_reader(guard)
+        with lock.hold(engine, VERSION_TABLE, deadline, waiting(run)) as guard, engine.connect() as connection:
+            refuse_reader(guard)
             guard.refuse_pooler(connection)
             connection.rollback()
             with guard.turn() as ledgers:
@@ -175,11 +175,13 @@ def _connect_and_run(context: Any, run: Run, find: Find, engine: Engine) -> Migr
         raise
 
 
-def _waiting(run: Run) -> Callable[[str], None]:
+def waiting(run: Run) -> Callable[[str], None]:
+    """Return what tells whom the run waits for."""
     return lambda holder: run.invocation.tell(f"Waiting for the migration lock, held by {holder}.", event="waiting")
 
 
-def _refuse_reader(guard: Guard) -> None:
+def refuse_reader(guard: Guard) -> None:
+    """Raise `ReadOnlyDatabase` for a replica, and where transactions are read-only."""
     with guard.turn() as connection:
         replica, read_only, name = connection.exec_driver_sql(
             "select pg_is_in_recovery(), current_setting('default_transaction_read_only')::boolean, current_database()"
@@ -223,7 +225,7 @@ def _try_once(context: Any, run: Run, find: Find, guard: Guard, connection: Conn
     except BaseException as error:
         watchdog.stop()
         connection.rollback()
-        problem = _translate(error, run, guard, watchdog)
+        problem = translate(error, run, guard, watchdog)
         if problem is None:
             raise
         return problem
@@ -246,7 +248,7 @@ def _render_what_was_planned(migration: MigrationContext, run: Run, find: Find, 
     run.known = [one.revision for one in migration.script.walk_revisions()]
 
 
-def _translate(error: BaseException, run: Run, guard: Guard, watchdog: Watchdog) -> MigrationError | None:
+def translate(error: BaseException, run: Run, guard: Guard, watchdog: Watchdog) -> MigrationError | None:
     """Return what an exception means to the caller; None for one that is not ours to explain."""
     current = run.current
     if current is not None:

@@ -224,6 +224,27 @@ class Blocked(MigrationError):
 
 
 @dataclass(eq=False)
+class LockHeldTooLong(MigrationError):
+    """A rehearsal was ended because it kept the application waiting."""
+
+    revision: str
+    table: str
+    mode: str
+    blocks: str
+    held_ms: float
+    allowed_ms: int
+    code = "lock-hold-exceeded"
+    what = (
+        "`{revision}` held `{mode}` on `{table}`, which blocks {blocks}, for {held_ms:,.0f} ms; {allowed_ms:,} ms are "
+        "allowed, so the rehearsal was ended."
+    )
+    hint = "Make the revision hold it for less, or measure on a clone with a larger `--max-lock-hold-ms`."
+
+    def details(self) -> dict[str, object]:
+        return {"revision": self.revision, "table": self.table, "mode": self.mode, "held_ms": self.held_ms}
+
+
+@dataclass(eq=False)
 class DeadlinePassed(MigrationError):
     code = "deadline"
     what = "The time ran out."

@@ -86,32 +86,38 @@ def template(statement: str) -> str:
 
 def _of_sql(error: DBAPIError, revision: str, path: str | None) -> MigrationError:
     diagnosis: Any = getattr(error.orig, "diag", None)
-    sqlstate = _sqlstate(error)
+    code = sqlstate(error)
     names = [
         f"{kind} `{name}`"
         for kind in ("constraint", "column", "datatype", "table")
         if (name := getattr(diagnosis, f"{kind}_name", None))
     ]
-    reason = type(error.orig).__name__ + (f" ({sqlstate})" if sqlstate else "")
+    reason = type(error.orig).__name__ + (f" ({code})" if code else "")
     if names:
         reason += " on " + " of ".join(names)
     statement = template(error.statement) if error.statement else None
-    return RevisionFailed(revision, _name(path), _line(error, path), reason, sqlstate, statement)
+    return RevisionFailed(revision, _name(path), _line(error, path), reason, code, statement)
 
 
 def is_read_only(error: BaseException) -> bool:
     """Tell whether the server refused to write at all."""
-    return _sqlstate(error) == READ_ONLY
+    return sqlstate(error) == READ_ONLY
 
 
 def is_cancelled(error: BaseException) -> bool:
     """Tell whether a statement was cancelled, by a time-out or by somebody."""
-    return _sqlstate(error) == CANCELLED
+    return sqlstate(error) == CANCELLED
 
 
 def is_contention(error: BaseException) -> bool:
     """Tell whether the same revision may well succeed a little later: a lock, a deadlock, a serialization."""
-    return _sqlstate(error) in CONTENTION
+    return sqlstate(error) in CONTENTION
+
+
+def names_constraint(error: BaseException, name: str) -> bool:
+    """Tell whether the server blames the constraint of that name."""
+    diagnosis = getattr(error.orig, "diag", None) if isinstance(error, DBAPIError) else None
+    return getattr(diagnosis, "constraint_name", None) == name
 
 
 def is_lost(error: BaseException) -> bool:
@@ -119,16 +125,17 @@ def is_lost(error: BaseException) -> bool:
     if isinstance(error, PendingRollbackError):
         # what SQLAlchemy says of every statement after the one that found it out
         return True
-    return isinstance(error, DBAPIError) and (error.connection_invalidated or _sqlstate(error) in LOST)
+    return isinstance(error, DBAPIError) and (error.connection_invalidated or sqlstate(error) in LOST)
 
 
-def _sqlstate(error: BaseException) -> str | None:
+def sqlstate(error: BaseException) -> str | None:
+    """Return the SQLSTATE of an error of the server, None for any other."""
     return getattr(error.orig, "pgcode", None) if isinstance(error, DBAPIError) else None
 
 
 def of_privilege(error: BaseException) -> MigrationError | None:
     """Describe what the role may not do outside a revision, such as making the version table."""
-    if not isinstance(error, DBAPIError) or _sqlstate(error) != INSUFFICIENT_PRIVILEGE:
+    if not isinstance(error, DBAPIError) or sqlstate(error) != INSUFFICIENT_PRIVILEGE:
         return None
     return InvalidSettings(
         f"The role may not do what is needed: `{template(error.statement or '')}` ({INSUFFICIENT_PRIVILEGE}).",

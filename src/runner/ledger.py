@@ -11,6 +11,7 @@ from sqlalchemy.types import JSON
 from runner import __version__
 from runner.catalog import VERSION_TABLE
 from runner.errors import InvalidSettings
+from runner.lock import TABLE_LOCKS
 from runner.run import Run
 
 INSUFFICIENT_PRIVILEGE = "42501"
@@ -69,24 +70,14 @@ BEGIN = text("""
             :function_version, :image_digest, :tool_version)
     returning run_id
 """)
-# The strongest mode on each table, in the order of https://www.postgresql.org/docs/current/explicit-locking.html.
 # Bringing deferred constraints forward puts their work under `statement_timeout`, which does not bound COMMIT.
-SUCCESS = text("""
+SUCCESS = text(f"""
     set constraints all immediate;
     insert into runner.migration_log
         (run_id, revision, direction, checksum, status, started_at, duration_ms, lock_wait_ms, locks)
     select :run_id, :revision, :direction, :checksum, 'success',
            clock_timestamp() - make_interval(secs => :duration_ms / 1000.0), :duration_ms, :lock_wait_ms,
-           (select jsonb_object_agg(name, mode)
-            from (select distinct on (name) l.relation::regclass::text as name, l.mode
-                  from pg_locks l join pg_class c on c.oid = l.relation join pg_namespace n on n.oid = c.relnamespace
-                  where l.pid = pg_backend_pid() and l.locktype = 'relation' and c.relkind in ('r', 'p', 'm', 'v')
-                    and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'runner')
-                    and c.relname <> :version_table
-                  order by name, array_position(
-                      array['AccessExclusiveLock', 'ExclusiveLock', 'ShareRowExclusiveLock', 'ShareLock',
-                            'ShareUpdateExclusiveLock', 'RowExclusiveLock', 'RowShareLock', 'AccessShareLock'],
-                      l.mode)) strongest)
+           {TABLE_LOCKS}
     returning locks
 """)
 FAILURE = text("""

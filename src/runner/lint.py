@@ -42,7 +42,7 @@ STYLE = frozenset({
 REMEDIES = {
     "adding-foreign-key-constraint": "Use `add_foreign_key_not_valid`, and `validate_constraint` in the next revision.",
     "adding-not-nullable-field": "Use `set_not_null_safely`, in a revision of its own.",
-    "adding-serial-primary-key-field": "Build the unique index with `create_index_concurrently`, then `add_key_using_index`.",
+    "adding-serial-primary-key-field": "Build the index with `create_index_concurrently`, then `add_key_using_index`.",
     "ban-concurrent-index-creation-in-transaction": "Use `create_index_concurrently`, in a revision of its own.",
     "constraint-missing-not-valid": "Use `add_check_not_valid`, and `validate_constraint` in the next revision.",
     "disallowed-unique-constraint": "Build the index with `create_index_concurrently`, then `add_key_using_index`.",

@@ -99,9 +99,7 @@ def add_check_not_valid(name: str, table: str, condition: str, *, schema: str | 
     op.create_check_constraint(name, table, condition, schema=schema, postgresql_not_valid=True)
 
 
-def add_key_using_index(
-    name: str, table: str, index: str, *, primary: bool = False, schema: str | None = None
-) -> None:
+def add_key_using_index(name: str, table: str, index: str, *, primary: bool = False, schema: str | None = None) -> None:
     """Make a unique index, which `create_index_concurrently` has built, a UNIQUE or PRIMARY KEY constraint.
 
     Takes `ACCESS EXCLUSIVE` for a moment: the index is there, so no row is read. For a primary key its columns

@@ -122,8 +122,7 @@ AnyPayload = Annotated[
 ]
 ADAPTER: TypeAdapter[AnyPayload] = TypeAdapter(AnyPayload)
 KINDS: dict[str, type[Payload]] = {
-    get_args(kind.model_fields["action"].annotation)[0]: kind
-    for kind in get_args(get_args(AnyPayload)[0])
+    get_args(kind.model_fields["action"].annotation)[0]: kind for kind in get_args(get_args(AnyPayload)[0])
 }
 
 

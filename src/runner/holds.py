@@ -1,0 +1,107 @@
+"""Follow from a second connection which locks a backend holds and since when, and end it when it is too long."""
+
+import threading
+import time
+from dataclasses import dataclass, field
+
+from sqlalchemy import text
+
+from runner.lock import GONE, Guard
+
+LOOK_EVERY_S = 0.01
+BLOCKS = {
+    # https://www.postgresql.org/docs/current/explicit-locking.html
+    "ShareLock": "writes",
+    "ShareRowExclusiveLock": "writes",
+    "ExclusiveLock": "writes",
+    "AccessExclusiveLock": "reads and writes",
+}
+
+# The guard's connection does not see a table that the other one has not committed, which so keeps nobody waiting.
+HELD = text("""
+    select l.relation::regclass::text as name, l.mode
+    from pg_locks l join pg_class c on c.oid = l.relation join pg_namespace n on n.oid = c.relnamespace
+    where l.pid = :pid and l.granted and l.locktype = 'relation' and c.relkind in ('r', 'p', 'm')
+      and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'runner')
+""")
+END = text("select pg_terminate_backend(:pid)")
+ALIVE = text("select exists (select from pg_stat_activity where pid = :pid)")
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Say which lock was held on which table, and for how long."""
+
+    table: str
+    mode: str
+    held_ms: float
+
+    @property
+    def blocks(self) -> str | None:
+        """Return what it keeps waiting, None for a lock beside which the application reads and writes."""
+        return BLOCKS.get(self.mode)
+
+
+@dataclass
+class Holds:
+    """Look at the locks of the backend `pid` every 10 ms, on the guard's connection."""
+
+    guard: Guard
+    pid: int
+    max_hold_ms: int
+    exceeded: Hold | None = None
+    """The lock for which the backend was ended."""
+    _since: dict[tuple[str, str], float] = field(default_factory=dict)
+    _looked_at: float = field(default_factory=time.monotonic)
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to look, in a thread of its own."""
+        self._thread = threading.Thread(target=self._look, name="holds", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more; returns when the last look is over."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def longest(self) -> Hold | None:
+        """Return the lock that has kept the application waiting for longest."""
+        strong = [self.of(name, mode, 0) for name, mode in [*self._since] if mode in BLOCKS]
+        return max(strong, key=lambda hold: hold.held_ms, default=None)
+
+    def of(self, table: str, mode: str, not_before: float) -> Hold:
+        """Return how long a lock has been held: since it was first seen, else since the last look.
+
+        `not_before` is the moment, on the monotonic clock, before which it cannot have been taken.
+        """
+        since = max(not_before, self._since.get((table, mode), self._looked_at))
+        return Hold(table, mode, round((time.monotonic() - since) * 1000, 1))
+
+    def wait_for_end(self) -> None:
+        """Return when the backend that was ended has given back its locks."""
+        with self.guard.turn() as connection:
+            while connection.execute(ALIVE, {"pid": self.pid}).scalar_one():
+                time.sleep(LOOK_EVERY_S)
+
+    def _look(self) -> None:
+        while not self._stop.wait(LOOK_EVERY_S):
+            try:
+                self._look_once()
+            except GONE:
+                # without the guard's connection nothing can be seen or ended; the rehearsal ends with it
+                return
+
+    def _look_once(self) -> None:
+        with self.guard.turn() as connection:
+            seen_at = time.monotonic()
+            for name, mode in connection.execute(HELD, {"pid": self.pid}):
+                self._since.setdefault((name, mode), seen_at)
+            self._looked_at = seen_at
+            longest = self.longest()
+            if longest is not None and longest.held_ms >= self.max_hold_ms:
+                self.exceeded = longest
+                connection.execute(END, {"pid": self.pid})
+                self._stop.set()
