@@ -55,8 +55,12 @@ def _losses(run: Run, infos: Iterable[MigrationInfo], connection: Connection) ->
             if name not in before:
                 yield from _rows(connection, name, "true", f"`{name}`")
                 continue
-            for column in sorted(after["tables"][name]["columns"].keys() - before[name]["columns"].keys()):
+            for column in sorted(_columns(after["tables"][name]) - _columns(before[name])):
                 yield from _rows(connection, name, f"{column} is not null", f"`{name}.{column}`")
+
+
+def _columns(table: dict[str, dict[str, str]]) -> set[str]:
+    return set(table.get("columns", {}))
 
 
 def _rows(connection: Connection, table: str, condition: str, shown: str) -> Iterable[str]:
