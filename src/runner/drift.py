@@ -95,15 +95,19 @@ def _entry(number: int, entry: Any) -> Accepted:
         raise _broken(f"has an entry {number} that is no table")
     if unknown := sorted(entry.keys() - FIELDS):
         raise _broken(f"has an unknown field `{unknown[0]}` in entry {number}")
-    at, found, reason = entry.get("at"), entry.get("found"), entry.get("reason")
-    names = tuple(name for name in at if isinstance(name, str)) if isinstance(at, list) else ()
-    if len(names) not in PATH_LENGTHS or len(names) != len(at):
+    at, found, reason = _path(entry.get("at")), entry.get("found"), entry.get("reason")
+    if len(at) not in PATH_LENGTHS:
         raise _broken(f"wants in `at` of entry {number} a list of two or four names")
     if not (found is None or isinstance(found, str)):
         raise _broken(f"wants in `found` of entry {number} a text")
     if not (isinstance(reason, str) and reason.strip()):
         raise _broken(f"says no `reason` in entry {number}")
-    return Accepted(names, found, reason)
+    return Accepted(at, found, reason)
+
+
+def _path(at: Any) -> tuple[str, ...]:
+    """Return a path, or an empty one for what is none."""
+    return tuple(at) if isinstance(at, list) and all(isinstance(name, str) for name in at) else ()
 
 
 def _broken(problem: str) -> InvalidSettings:

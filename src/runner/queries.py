@@ -9,6 +9,9 @@ MADE_BY_EXTENSION = """
     exists (select from pg_depend d where d.classid = '{catalog}'::regclass and d.objid = {oid} and d.deptype = 'e')
 """
 OURS = f"n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'runner') and not {MADE_BY_EXTENSION}"
+# what a range type brings along is told by the type
+FUNCTIONS = f"""{OURS.format(catalog="pg_proc", oid="p.oid")} and not exists (
+    select from pg_depend d where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'i')"""
 RELATION = "format('%I.%I', n.nspname, c.relname)"
 
 OWNERS = f"""
@@ -208,14 +211,14 @@ QUERIES = [
             ' sortop ' || nullif(g.aggsortop, 0)::regoperator) end),
         ('comments', obj_description(p.oid, 'pg_proc'))
     ) v (section, text)
-    where {OURS.format(catalog="pg_proc", oid="p.oid")}""",
+    where {FUNCTIONS}""",
     GRANTS.format(
         kind="'functions'",
         name="p.oid::regprocedure::text",
         source="pg_proc p join pg_namespace n on n.oid = p.pronamespace",
         acl="coalesce(p.proacl, acldefault('f', p.proowner))",
         owner="p.proowner",
-        condition=OURS.format(catalog="pg_proc", oid="p.oid"),
+        condition=FUNCTIONS,
     ),
     f"""
     select 'types', format('%I.%I', n.nspname, t.typname), v.section, '', v.text
