@@ -57,10 +57,10 @@ class Database:
 
 
 @contextmanager
-def new_database(server: Server, name: str, template: str = "template0") -> Iterator[Database]:
-    """Make a database, a copy of `template`, and drop it in the end."""
+def new_database(server: Server, name: str) -> Iterator[Database]:
+    """Make an empty database, and drop it in the end."""
     with closing(server.connect()) as admin, admin.cursor() as cursor:
-        cursor.execute(f"create database {name} template {template}")
+        cursor.execute(f"create database {name} template template0")
         yield Database(server, name)
         cursor.execute(f"drop database {name} with (force)")
 
