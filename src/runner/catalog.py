@@ -13,11 +13,12 @@ extensions, publications and event triggers. Names are quoted as SQL wants them.
 NULL constraints that PostgreSQL 18 made, and the rights that PUBLIC has in schema `public` from the start.
 
 Not seen: owners, roles, default privileges, grants on columns, types, languages and databases, the right
-MAINTAIN; foreign tables, servers and user mappings, subscriptions, columns lists of publications; operators,
+MAINTAIN; foreign tables, servers and user mappings, subscriptions, column lists of publications; operators,
 casts, collations, text search, base types; tablespaces, large objects, security labels, settings of the
 database or a role; the order of columns, statistics targets of indexes and extended statistics, CLUSTER's
-mark; comments on what has no section of its own; and any row of data. Views and function bodies
-in SQL-standard form are decompiled by the server, so that another major version may word them differently.
+mark, a partitioned table's trigger that is disabled on one partition; comments on what has no section of its
+own; what extensions made; and any row of data. Views and function bodies in SQL-standard form are decompiled
+by the server, so that another major version may word them differently.
 """
 
 import hashlib

@@ -141,7 +141,7 @@ QUERIES = [
     _parts(
         "triggers",
         "pg_trigger",
-        "join pg_trigger g on g.tgrelid = r.oid and not g.tgisinternal",
+        "join pg_trigger g on g.tgrelid = r.oid and not g.tgisinternal and g.tgparentid = 0",
         "g.oid",
         "quote_ident(g.tgname)",
         """pg_get_triggerdef(g.oid)

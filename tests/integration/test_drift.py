@@ -97,6 +97,23 @@ def test_reading_twice_gives_the_same(made: Made) -> None:
     assert catalog.render(catalog.load(path)) == catalog.render(first)
 
 
+def test_an_extension_is_found_by_name_and_what_it_made_is_not(made: Made, hand: Connection) -> None:
+    available = "select name from pg_available_extension_versions where name <> 'plpgsql' and requires is null limit 1"
+    name = hand.exec_driver_sql(available).scalar()
+    if name is None:
+        pytest.skip("this PostgreSQL comes without extensions")
+    hand.exec_driver_sql(f'create extension "{name}" schema side')
+    assert [(one.kind, one.name.strip('"')) for one in differences(made, hand)] == [("extensions", name)]
+
+
+def test_reading_leaves_the_session_as_it_was(made: Made, hand: Connection) -> None:
+    hand.exec_driver_sql("set search_path to side, public")
+    hand.exec_driver_sql("set jit to on")
+    assert catalog.read(hand) == made.snapshot()
+    settings = hand.exec_driver_sql("select current_setting('search_path'), current_setting('jit')").one()
+    assert tuple(settings) == ("side, public", "on")
+
+
 def test_a_new_database_is_empty(database: Database) -> None:
     assert read_catalog(database) == catalog.EMPTY
 
