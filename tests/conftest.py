@@ -31,13 +31,8 @@ def server(pytestconfig: pytest.Config) -> Iterator[Server]:
 
 @pytest.fixture
 def database(server: Server, request: pytest.FixtureRequest) -> Iterator[Database]:
-    name = f"test_{abs(hash(request.node.nodeid)) % 10**12}"
-    admin = server.connect()
-    with admin.cursor() as cursor:
-        cursor.execute(f"create database {name} template template0")
-        yield Database(server, name)
-        cursor.execute(f"drop database {name} with (force)")
-    admin.close()
+    with postgres.new_database(server, f"test_{abs(hash(request.node.nodeid)) % 10**12}") as made:
+        yield made
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg2
-from sqlalchemy import URL, create_engine, make_url
+from sqlalchemy import URL, Connection, NullPool, create_engine, make_url
 
 from runner import catalog
 
@@ -56,10 +56,23 @@ class Database:
             return cursor.fetchall()
 
 
+@contextmanager
+def new_database(server: Server, name: str) -> Iterator[Database]:
+    """Make an empty database, and drop it in the end."""
+    with closing(server.connect()) as admin, admin.cursor() as cursor:
+        cursor.execute(f"create database {name} template template0")
+        yield Database(server, name)
+        cursor.execute(f"drop database {name} with (force)")
+
+
+def connect(database: Database) -> Connection:
+    """Connect to a test's database as the product does."""
+    return create_engine(make_url(database.url).set(drivername="postgresql+psycopg2"), poolclass=NullPool).connect()
+
+
 def read_catalog(database: Database) -> catalog.Catalog:
     """Read the catalog of a test's database with the product's own reader."""
-    url = make_url(database.url).set(drivername="postgresql+psycopg2")
-    with create_engine(url).connect() as connection:
+    with connect(database) as connection:
         return catalog.read(connection)
 
 

@@ -13,9 +13,15 @@ from sqlalchemy import Connection
 
 from runner import catalog
 from runner.catalog import Catalog, Difference
-from runner.errors import InvalidSettings
 
 Table = dict[str, dict[str, str]]
+
+COMMENTS_ON = "comments_on_"
+MENDED = frozenset(
+    {"defaults", "not_null", "options", "column_options", "grants", "comments"}
+    | {f"{COMMENTS_ON}{parts}" for parts in ("constraints", "indexes", "triggers", "rules", "policies", "statistics")}
+)
+"""The sections in which the revision, or completing, overwrites another text; elsewhere it is refused at once."""
 
 
 @dataclass(frozen=True)
@@ -75,50 +81,12 @@ def complete(connection: Connection, adopted: Adopted) -> list[Difference]:
     todo = [
         statement for name, table in adopted.tables.items() for statement in _completion(name, table, present[name])
     ]
-    # a foreign key comes last, since it needs the other table's key
-    for statement in sorted(todo, key=lambda one: "FOREIGN KEY" in one):
+    # a foreign key needs the other table's key, a comment what it is on
+    for statement in sorted(todo, key=lambda one: (one.startswith("COMMENT ON "), "FOREIGN KEY" in one)):
         # psycopg2 would read a `%` of the catalog as a placeholder
         connection.exec_driver_sql(statement.replace("%", "%%"))
     present = catalog.read(connection)["tables"]
     return [difference for name, table in adopted.tables.items() for difference in _lacking(name, table, present[name])]
-
-
-def stray(connection: Connection, schema: Path, target: str) -> list[Difference]:
-    """Return in what a database is not what `target` makes, before it is stamped so.
-
-    What no revision knows is the database's own affair; a table that only a later revision makes is not.
-    Raises `InvalidSettings` when the target has no snapshot to compare with.
-    """
-    expected = {"tables": {}} if target == "base" else snapshot(schema, target)
-    if expected is None:
-        raise InvalidSettings(
-            f"There is no snapshot of `{target}` to compare the database with.",
-            "Write it with `migrate snapshot`.",
-        )
-    actual = catalog.read(connection)
-    found = _premature(schema, expected["tables"], actual["tables"])
-    for name, table in expected["tables"].items():
-        found += _lacking(name, table, actual["tables"].get(name, {}))
-    for kind in catalog.OTHERS:
-        parts = catalog.compare(expected.get(kind, {}), actual[kind], (kind,))
-        found += [difference for difference in parts if difference.expected is not None]
-    return found
-
-
-def _premature(schema: Path, expected: dict[str, Table], actual: dict[str, Table]) -> list[Difference]:
-    """Return what is there although only other revisions than the target make it."""
-    found: dict[tuple[str, ...], Difference] = {}
-    for path in sorted(schema.glob("*.json")):
-        for name, table in catalog.load(path)["tables"].items():
-            if name in actual and name not in expected:
-                found[("tables", name)] = Difference(("tables", name), None, actual[name])
-                continue
-            for section in ("columns", "constraints", "indexes", "triggers"):
-                there, wanted = actual.get(name, {}).get(section, {}), expected.get(name, {}).get(section, {})
-                for key in table.get(section, {}).keys() & there.keys() - wanted.keys():
-                    where = ("tables", name, section, key)
-                    found[where] = Difference(where, None, there[key])
-    return [found[where] for where in sorted(found)]
 
 
 def _made(schema: Path, revision: str, parents: tuple[str, ...], ours: set[str]) -> dict[str, Table]:
@@ -133,9 +101,10 @@ def _made(schema: Path, revision: str, parents: tuple[str, ...], ours: set[str])
 
 def _taken(name: str, table: Table, relations: dict[str, tuple[str, str]], ours: set[str]) -> Iterator[Difference]:
     """Yield the names of a table and its indexes that something else has; IF NOT EXISTS would accept it."""
-    kind, _ = relations.get(name, ("table", ""))
-    if kind != "table":
-        yield Difference(("tables", name), "a table", f"a {kind}")
+    wanted = "partitioned table" if "partition_key" in table.get("shape", {}) else "table"
+    kind, _ = relations.get(name, (wanted, ""))
+    if kind != wanted:
+        yield Difference(("tables", name), f"a {wanted}", f"a {kind}")
     keys = [key for key, text in table.get("constraints", {}).items() if not text.startswith(("CHECK", "FOREIGN"))]
     namespace = name.rpartition(".")[0]
     for key in [*keys, *table.get("indexes", {})]:
@@ -145,12 +114,15 @@ def _taken(name: str, table: Table, relations: dict[str, tuple[str, str]], ours:
 
 
 def _unfit(name: str, expected: Table, actual: Table) -> Iterator[Difference]:
-    """Yield what completing cannot mend: a column absent or of another type, a name that another thing has."""
+    """Yield what completing cannot mend: a column absent or of another type, a name that another thing has.
+
+    A policy, a right or a setting that is lacking may be what the revision itself goes on to make.
+    """
     indexes = actual.get("indexes", {})
     for difference in _lacking(name, expected, actual):
         section, key = difference.path[2:4]
-        replaced = section in ("constraints", "indexes", "triggers") and difference.actual is not None
-        if section == "columns" or replaced:
+        replaced = section not in MENDED and difference.actual is not None
+        if section in ("columns", "shape") or replaced:
             yield difference
         elif section == "constraints" and key in indexes:
             yield Difference(difference.path, difference.expected, indexes[key])
@@ -158,20 +130,23 @@ def _unfit(name: str, expected: Table, actual: Table) -> Iterator[Difference]:
 
 def _lacking(name: str, expected: Table, actual: Table) -> Iterator[Difference]:
     """Yield the differences in what the revision made; what the table has beyond that is its own affair."""
-    empty: Table = {section: {} for section in catalog.SECTIONS}
-    for difference in catalog.compare(empty | expected, empty | actual, ("tables", name)):
+    for difference in catalog.compare(expected, actual, ("tables", name)):
         if difference.expected is not None or _ours(difference, expected):
             yield difference
 
 
 def _ours(difference: Difference, expected: Table) -> bool:
-    """Tell whether something too many (a default, a NOT NULL, a comment) is on a column of the revision."""
-    section, column = difference.path[2:4]
-    return section in ("defaults", "not_null", "comments") and (not column or column in expected["columns"])
+    """Tell whether something too many (a default, a comment, row level security) is on what the revision made."""
+    section, thing = difference.path[2:4]
+    if section in ("shape", "settings"):
+        return True
+    if section in ("defaults", "not_null", "comments"):
+        return not thing or thing in expected.get("columns", {})
+    return section.startswith(COMMENTS_ON) and thing in expected.get(section.removeprefix(COMMENTS_ON), {})
 
 
 def _completion(name: str, expected: Table, actual: Table) -> Iterator[str]:
-    """Yield the statements that give a table what `_lacking` names."""
+    """Yield the statements that give a table what `_lacking` names and a statement can give."""
     for difference in _lacking(name, expected, actual):
         _, _, section, thing = difference.path
         wanted = difference.expected
@@ -183,11 +158,30 @@ def _completion(name: str, expected: Table, actual: Table) -> Iterator[str]:
                 yield f"ALTER TABLE {name} ALTER COLUMN {thing} {'SET' if wanted else 'DROP'} NOT NULL"
             case "constraints":
                 yield _constrain(name, thing, wanted, expected, actual)
-            case "indexes" | "triggers":
+            case "indexes" | "triggers" | "rules" | "statistics":
                 yield wanted
+            case "policies":
+                yield f"CREATE POLICY {thing} ON {name} {wanted}"
+            case "options":
+                yield f"ALTER TABLE {name} SET ({thing} = {wanted})"
             case "comments":
                 what = f"COLUMN {name}.{thing}" if thing else f"TABLE {name}"
-                yield f"COMMENT ON {what} IS {_quoted(wanted) if wanted else 'NULL'}"
+                yield f"COMMENT ON {what} IS {_literal(wanted)}"
+            case _ if section.startswith(COMMENTS_ON):
+                yield f"COMMENT ON {_commented(name, section, thing)} IS {_literal(wanted)}"
+
+
+def _commented(name: str, section: str, thing: str) -> str:
+    """Return what a comment is on, in the words of COMMENT ON."""
+    match section.removeprefix(COMMENTS_ON):
+        case "indexes":
+            return f"INDEX {name.rpartition('.')[0]}.{thing}"
+        case "statistics":
+            return f"STATISTICS {thing}"
+        case "policies":
+            return f"POLICY {thing} ON {name}"
+        case others:
+            return f"{others.removesuffix('s').upper()} {thing} ON {name}"
 
 
 def _constrain(name: str, thing: str, wanted: str, expected: Table, actual: Table) -> str:
@@ -198,5 +192,5 @@ def _constrain(name: str, thing: str, wanted: str, expected: Table, actual: Tabl
     return f"ALTER TABLE {name} ADD CONSTRAINT {thing} {wanted}"
 
 
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+def _literal(comment: str | None) -> str:
+    return "NULL" if comment is None else "'" + comment.replace("'", "''") + "'"

@@ -162,7 +162,10 @@ class Drift(Differs):
     target: str
     code = "drift"
     what = "`{database}` is not what `{target}` makes; it differs in {count}: {listed}."
-    hint = "Mend the differences, or stamp the revision that the database really has."
+    hint = (
+        "Mend the differences, accept them in `alembic/accepted_drift.toml`, or stamp the revision that the database "
+        "really has."
+    )
 
 
 @dataclass(eq=False)

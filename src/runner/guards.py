@@ -81,8 +81,12 @@ def losses(schema: Path, info: MigrationInfo, connection: Connection) -> Iterato
         if name not in before:
             yield from _rows(connection, name, "true", f"`{name}`")
             continue
-        for column in sorted(after["tables"][name]["columns"].keys() - before[name]["columns"].keys()):
+        for column in sorted(_columns(after["tables"][name]) - _columns(before[name])):
             yield from _rows(connection, name, f"{column} is not null", f"`{name}.{column}`")
+
+
+def _columns(table: dict[str, dict[str, str]]) -> set[str]:
+    return set(table.get("columns", {}))
 
 
 def _rows(connection: Connection, table: str, condition: str, shown: str) -> Iterator[str]:

@@ -11,7 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from runner import adoption, failure, guards, indexes, ledger, revisions
+from runner import adoption, catalog, drift, failure, guards, indexes, ledger, revisions
 from runner.adoption import Adopted
 from runner.catalog import VERSION_TABLE, Difference
 from runner.errors import (
@@ -19,6 +19,7 @@ from runner.errors import (
     DeadlinePassed,
     Drift,
     HistoryChanged,
+    InvalidSettings,
     MixedRevision,
     RevisionFailed,
     UnversionedDatabase,
@@ -170,9 +171,15 @@ def _find_adopted(run: Run, infos: list[MigrationInfo], connection: Connection) 
 
 
 def _compare_stamped(run: Run, target: str, connection: Connection) -> None:
-    wrong = adoption.stray(connection, run.schema, target)
-    if wrong:
-        raise Drift(_name_of(connection), [str(difference) for difference in wrong], target)
+    """Raise `Drift` unless the database is what the target's snapshot says, but for what is accepted."""
+    expected = catalog.EMPTY if target == "base" else adoption.snapshot(run.schema, target)
+    if expected is None:
+        raise InvalidSettings(
+            f"There is no snapshot of `{target}` to compare the database with.", "Write it with `migrate snapshot`."
+        )
+    found = drift.find(expected, catalog.read(connection), drift.load(run.schema))
+    if found.differences:
+        raise Drift(_name_of(connection), [str(difference) for difference in found.differences], target)
 
 
 def _each(run: Run, found: list[Step], guard: Guard, watchdog: Watchdog) -> Iterator[Step]:

@@ -215,8 +215,8 @@ def test_stamp_adopts_what_is_there_and_refuses_what_is_not(project: Project, da
     refused = project.ask(database.url, {"action": "stamp", "target": "017"})
     assert refused["message"] == (
         f"drift: `{database.name}` is not what `017_dry_run_log` makes; it differs in 1 place: `public.leads.nome` "
-        "(columns): expected `character varying(500)`, found none. Nothing was changed. Mend the differences, or "
-        "stamp the revision that the database really has."
+        "(columns): expected `character varying(500)`, found none. Nothing was changed. Mend the differences, "
+        "accept them in `alembic/accepted_drift.toml`, or stamp the revision that the database really has."
     )
     assert database.query("select to_regclass('alembic_version')") == [(None,)]
     database.execute("alter table leads add column nome varchar(500)")
