@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from runner import catalog, engine, failure, guards, ledger, lock, payloads, rehearsal, revisions, settings
+from runner import catalog, engine, failure, guards, inspection, ledger, lock, payloads, rehearsal, revisions, settings
 from runner.deadline import Deadline
 from runner.errors import (
     Blocked,
@@ -136,6 +136,11 @@ def rehearse(payload: payloads.Rehearse, invocation: Invocation, answer: Answer)
     rehearsal.rehearse(run, revisions.load(invocation.settings), payload.target, payload.max_lock_hold_ms)
 
 
+def check(payload: payloads.Check, invocation: Invocation, answer: Answer) -> None:
+    """Say what is not as it should be: pending revisions, drift, edited history, invalid indexes and the like."""
+    inspection.inspect(invocation, revisions.load(invocation.settings), answer)
+
+
 def current(payload: payloads.Current, invocation: Invocation, answer: Answer) -> None:
     """Say which revision the database is at, which are pending, and who is running now."""
     script = revisions.load(invocation.settings).script
@@ -194,6 +199,7 @@ Verb = Callable[[Any, Invocation, Answer], None]
 VERBS: dict[str, Verb] = {
     "plan": plan,
     "rehearse": rehearse,
+    "check": check,
     "upgrade": upgrade,
     "downgrade": downgrade,
     "current": current,

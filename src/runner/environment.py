@@ -9,20 +9,21 @@ import getpass
 import logging
 import os
 import uuid
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
 from sqlalchemy import MetaData
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SAWarning
 
 from runner import commands, engine, guards, offline, settings
 from runner.deadline import Deadline
 from runner.errors import MigrationError
 from runner.payloads import Answer
 from runner.revisions import Step
-from runner.run import DEFAULT_TIMEOUT_S, RUN, Invocation, Run, Terms
+from runner.run import DEFAULT_TIMEOUT_S, INVOCATION, RUN, Invocation, Run, Terms
 
 logger = logging.getLogger(__name__)
 
@@ -53,23 +54,32 @@ def _write_sql(context: Any) -> None:
 
 
 def _inspect(context: Any, metadata: MetaData) -> None:
-    """Serve the commands that only look: `alembic current`, `check`, `revision --autogenerate`."""
-    invocation = _plain_invocation()
+    """Serve what only looks: `alembic current`, `check`, `revision --autogenerate`, and `migrate check`."""
+    ours = context.config.attributes.get(INVOCATION)
+    if ours is not None:
+        _compare(context, metadata, ours)
+        return
     try:
-        with engine.reading(invocation) as connection:
-            context.configure(
-                connection=connection,
-                target_metadata=metadata,
-                compare_server_default=True,
-                autogenerate_plugins=["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"],
-            )
-            with context.begin_transaction():
-                context.run_migrations()
+        _compare(context, metadata, _plain_invocation())
     except (MigrationError, DBAPIError) as error:
         problem = _in_alembics_words(commands.explain(error))
     else:
         return
     raise problem
+
+
+def _compare(context: Any, metadata: MetaData, invocation: Invocation) -> None:
+    with engine.reading(invocation) as connection, warnings.catch_warnings():
+        # Alembic's plugin hands on what SQLAlchemy reflects of a NOT VALID constraint as options of a dialect
+        warnings.filterwarnings("ignore", "Can't validate argument", SAWarning)
+        context.configure(
+            connection=connection,
+            target_metadata=metadata,
+            compare_server_default=True,
+            autogenerate_plugins=["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"],
+        )
+        with context.begin_transaction():
+            context.run_migrations()
 
 
 def _migrate_plainly(context: Any, alembics: engine.Find) -> None:

@@ -128,6 +128,7 @@ PLAN_OF_REST = text("""
     select plan_of_rest from runner.migration_run
     where plan = :plan and plan_of_rest is not null order by run_id desc limit 1
 """)
+RUNNING = text("select request_id from runner.migration_run where status = 'running' order by run_id")
 LATEST = text("""
     select distinct on (l.revision)
            l.revision, l.direction, l.status, l.started_at, l.duration_ms, l.error_code, r.actor, r.request_id,
@@ -247,6 +248,13 @@ def plan_of_rest(connection: Connection, plan: str) -> str | None:
     if not connection.execute(UP_TO_DATE).scalar_one():
         return None
     return connection.execute(PLAN_OF_REST, {"plan": plan}).scalar_one_or_none()
+
+
+def killed(connection: Connection) -> list[str]:
+    """Return the request ids of the runs that never ended, provided that nobody holds the lock."""
+    if not connection.execute(EXISTS).scalar_one():
+        return []
+    return list(connection.execute(RUNNING).scalars())
 
 
 def latest(connection: Connection) -> dict[str, dict[str, Any]]:

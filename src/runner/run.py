@@ -23,6 +23,9 @@ DEFAULT_TIMEOUT_S = 900
 RUN = "runner.run"
 """Where a run waits in Alembic's `config.attributes` for `env.py`."""
 
+INVOCATION = "runner.invocation"
+"""Where an invocation that only looks waits for `env.py`."""
+
 Tell = Callable[..., None]
 
 
