@@ -2,6 +2,7 @@
 
 import json
 import threading
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ class Endpoint:
     status: int | None
     body: str = ""
     headers: dict[str, str] = field(default_factory=dict)
+    handed_on: dict[str, str] = field(default_factory=dict)
+    """Where a path that ends like this is handed on to, since no server here knows all of Lambda's API."""
     url: str = ""
     asked: list[dict[str, str]] = field(default_factory=list)
     ended: threading.Event = field(default_factory=threading.Event)
@@ -34,17 +37,23 @@ def serve(endpoint: Endpoint) -> Iterator[Endpoint]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             endpoint.asked.append(dict(self.headers))
             if endpoint.status is None:
                 endpoint.ended.wait()
                 return
+            body = endpoint.body.encode()
+            for end, url in endpoint.handed_on.items():
+                if self.path.endswith(end):
+                    asked = urllib.request.Request(url + self.path, content or None, dict(self.headers))
+                    with urllib.request.urlopen(asked) as response:
+                        body = response.read()
             self.send_response(endpoint.status)
             for name, value in endpoint.headers.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", str(len(endpoint.body.encode())))
+            self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(endpoint.body.encode())
+            self.wfile.write(body)
 
         do_GET = do_POST  # noqa: N815 - the name that http.server calls
 

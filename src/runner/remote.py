@@ -11,9 +11,7 @@ from runner import commands, refusals, tail
 from runner.errors import (
     FunctionFailed,
     FunctionUnreachable,
-    Interrupted,
     InvalidSettings,
-    MigrationError,
     StoppedWaiting,
 )
 from runner.payloads import Answer
@@ -41,10 +39,8 @@ def ask(profile: Profile, event: Mapping[str, object], timeout_s: float | None, 
     answer = Answer(str(event["action"]), invocation)
     try:
         return _invoke(profile, event, invocation, timeout_s or LONGEST_S, tell)
-    except MigrationError as error:
-        problem = error
-    except KeyboardInterrupt:
-        problem = Interrupted()
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - told as the facade tells it
+        problem = commands.explain(error)
     answer.fail(problem)
     return answer.as_json()
 

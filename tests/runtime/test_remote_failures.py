@@ -22,7 +22,7 @@ LOGS = "See why in the log group `/aws/lambda/f`."
 
 def ask(project: Project, url: str, *words: str, **environ: str) -> "CompletedProcess[str]":
     known = {**CREDENTIALS, "AWS_EC2_METADATA_DISABLED": "true", "AWS_ENDPOINT_URL": url, **environ}
-    return project.run("migrate", "--function", "f", *words, **known)
+    return project.run("migrate", "--function", "f", *words, **{name: value for name, value in known.items() if value})
 
 
 @pytest.mark.parametrize(
@@ -156,6 +156,7 @@ def test_ctrl_c_does_not_end_the_function(project: Project) -> None:
     ("environ", "reason"),
     [
         ({"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, "there are no AWS credentials"),
+        ({"AWS_DEFAULT_REGION": "no where"}, "the AWS region is not one"),
         ({"AWS_PROFILE": "nobody"}, "`~/.aws/config` has no such profile"),
         ({"AWS_DEFAULT_REGION": "", "AWS_ENDPOINT_URL": ""}, "no AWS region is set"),
         ({"AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"}, "the endpoint of AWS cannot be reached"),
