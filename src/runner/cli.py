@@ -66,9 +66,10 @@ class Options:
 
     def profile(self) -> Profile | None:
         """Return the function that is to do it, None to do it here. Raises `InvalidSettings`."""
-        if self.function:
+        # an empty name is one that was meant to be there
+        if self.function is not None:
             return profiles.of_function(self.function)
-        return profiles.read(os.environ, self.env) if self.env else None
+        return None if self.env is None else profiles.read(os.environ, self.env)
 
     @property
     def environ(self) -> dict[str, str]:
@@ -111,7 +112,7 @@ def options(
     function: Annotated[str | None, typer.Option(metavar="NAME", help="Ask this function, a name or an ARN.")] = None,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
 ) -> None:
-    if sum(map(bool, (local, env, function))) > 1:
+    if local + (env is not None) + (function is not None) > 1:
         ctx.fail("--local, --env and --function exclude each other: each says where the database is.")
     logging.basicConfig(stream=sys.stderr, format="%(levelname)s: %(message)s", level=logging.WARNING)
     if debug:
@@ -218,7 +219,7 @@ def doctor(ctx: typer.Context) -> None:
 
 def _author(ctx: typer.Context, action: str, write: Callable[[Invocation], list[Path]]) -> None:
     given: Options = ctx.obj
-    if given.env or given.function:
+    if given.env is not None or given.function is not None:
         ctx.fail(f"`{action}` writes files here, so it takes neither --env nor --function.")
 
     def work(answer: Answer, tell: Tell) -> None:

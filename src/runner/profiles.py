@@ -58,7 +58,8 @@ def read(environ: Mapping[str, str], env: str) -> Profile:
             f"`[env.{env}]` in `{_shown(path)}` {wrong}; the file knows {names}.",
             "A profile has `function`, and may have `region` and `profile`, each a text.",
         )
-    return Profile(f"--env {env}", **table)
+    direct = of_function(table["function"])
+    return Profile(f"--env {env}", direct.function, table.get("region", direct.region), table.get("profile"))
 
 
 def _environments(path: Path) -> dict[str, Any]:

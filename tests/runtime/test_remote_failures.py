@@ -200,6 +200,7 @@ PROFILE = '[env.dev]\nfunction = "f"\n[env.prod]\nfunction = "g"\n'
     [
         (None, "dev", "`migrate.toml` cannot be read, so no environment is known."),
         ("[env", "dev", "`migrate.toml` is not TOML, so no environment is known."),
+        (PROFILE, "", "`migrate.toml` has no table `[env.]`; it knows `dev`, `prod`."),
         (PROFILE, "qa", "`migrate.toml` has no table `[env.qa]`; it knows `dev`, `prod`."),
         ("", "dev", "`migrate.toml` has no table `[env.dev]`; it knows none."),
         ("environments = 1", "dev", "`migrate.toml` has `environments` beside the tables `[env.…]`."),
@@ -237,8 +238,17 @@ def test_usage(project: Project, words: list[str]) -> None:
     assert told in done.stderr
 
 
+def test_an_empty_name_is_not_here(project: Project, database: Database) -> None:
+    """A variable that is not set must never lead to the database that happens to be near."""
+    done = project.run("migrate", "current", "--function", "", url=database.url, **CREDENTIALS)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Lambda takes no such name" in done.stderr
+
+
 def test_an_arn_says_its_region(project: Project, aws: dict[str, str]) -> None:
     known: dict[str, Any] = {**aws, "AWS_DEFAULT_REGION": ""}
     arn = "arn:aws:lambda:us-east-1:123456789012:function:aurora-migrations-runner-dev:live"
-    done = project.run("migrate", "current", "--function", arn, **known)
-    assert done.stderr.startswith("function-unreachable: `aurora-migrations-runner-dev` could not be invoked: there is")
+    (project.folder / "migrate.toml").write_text(f"[env.dev]\nfunction = '{arn}'\n")
+    for named in (["--function", arn], ["--env", "dev"]):
+        told = project.run("migrate", "current", *named, **known).stderr
+        assert told.startswith("function-unreachable: `aurora-migrations-runner-dev` could not be invoked: there is no")
