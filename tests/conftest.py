@@ -7,10 +7,10 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 import postgres
+from endpoint import CREDENTIALS
 from postgres import Database, Server
 from project import Project
 
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1"}
 KIND = pytest.StashKey[postgres.Kind]()
 
 

@@ -15,15 +15,16 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from runner import __version__, authoring, commands, console, settings
+from runner import __version__, afar, authoring, commands, console, nearby, profiles, remote, settings
 from runner.deadline import Deadline
-from runner.errors import count
+from runner.errors import MigrationError, count
 from runner.payloads import Answer
-from runner.run import DEFAULT_TIMEOUT_S, Invocation
+from runner.profiles import Profile
+from runner.run import DEFAULT_TIMEOUT_S, Invocation, Tell
 
 MINUS = "\N{MINUS SIGN}"
 STEPS_DOWN = re.compile(r"-[0-9]+")
-COMMON = "Every command also takes --local, --json, --timeout SECONDS and --debug."
+COMMON = "Every command also takes --local, --env NAME, --function NAME, --json, --timeout SECONDS and --debug."
 
 
 class OptionsAnywhere(TyperGroup):
@@ -54,7 +55,21 @@ class Options:
 
     local: bool
     json: bool
-    timeout_s: float
+    timeout_s: float | None
+    """What the caller gave, None where nothing was."""
+    env: str | None
+    function: str | None
+
+    def deadline(self) -> Deadline:
+        """Set the deadline of what is done here."""
+        return Deadline.after(self.timeout_s or DEFAULT_TIMEOUT_S)
+
+    def profile(self) -> Profile | None:
+        """Return the function that is to do it, None to do it here. Raises `InvalidSettings`."""
+        # an empty name is one that was meant to be there
+        if self.function is not None:
+            return profiles.of_function(self.function)
+        return None if self.env is None else profiles.read(os.environ, self.env)
 
     @property
     def environ(self) -> dict[str, str]:
@@ -68,7 +83,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
     help="Change a PostgreSQL schema with Alembic revisions, safely, while the application is serving.",
-    epilog="Exit codes: 0 done, 1 error, 2 usage, 3 partly done, 130 interrupted.",
+    epilog="Exit codes: 0 done, 1 error, 2 usage, 3 partly done, 4 the answer is no, 130 interrupted.",
 )
 Up = Annotated[str, typer.Argument(metavar="TARGET", help="A revision or the beginning of one, head, or +1.")]
 Down = Annotated[str, typer.Argument(metavar="TARGET", help="A revision or the beginning of one, base, or -1.")]
@@ -90,14 +105,20 @@ def options(
     local: Annotated[bool, typer.Option("--local", help="Use the embedded PostgreSQL under .postgres/.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the raw answer.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Print Alembic's log and a failure's frames.")] = False,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds after which to give up.")] = DEFAULT_TIMEOUT_S,
+    timeout: Annotated[float | None, typer.Option(min=0.1, help="Seconds after which to give up; else 900.")] = None,
+    env: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Ask the function of this name in migrate.toml.")
+    ] = None,
+    function: Annotated[str | None, typer.Option(metavar="NAME", help="Ask this function, a name or an ARN.")] = None,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
 ) -> None:
+    if local + (env is not None) + (function is not None) > 1:
+        ctx.fail("--local, --env and --function exclude each other: each says where the database is.")
     logging.basicConfig(stream=sys.stderr, format="%(levelname)s: %(message)s", level=logging.WARNING)
     if debug:
         for name in ("alembic", "runner"):
             logging.getLogger(name).setLevel(logging.DEBUG)
-    ctx.obj = Options(local, as_json, timeout)
+    ctx.obj = Options(local, as_json, timeout, env, function)
 
 
 @app.command(epilog=COMMON)
@@ -181,15 +202,41 @@ def snapshot(ctx: typer.Context) -> None:
     _author(ctx, "snapshot", authoring.snapshot)
 
 
-def _author(ctx: typer.Context, action: str, work: Callable[[Invocation], list[Path]]) -> None:
+@app.command(epilog=COMMON)
+def doctor(ctx: typer.Context) -> None:
+    """Check what a run needs, one thing after the other, and say what to do."""
+    given: Options = ctx.obj
+
+    def work(answer: Answer, tell: Tell) -> None:
+        profile = given.profile()
+        if profile:
+            afar.examine(profile, given.timeout_s, tell, answer)
+        else:
+            nearby.examine(given.environ, given.deadline(), answer)
+
+    _answer(ctx, "doctor", work)
+
+
+def _author(ctx: typer.Context, action: str, write: Callable[[Invocation], list[Path]]) -> None:
+    given: Options = ctx.obj
+    if given.env is not None or given.function is not None:
+        ctx.fail(f"`{action}` writes files here, so it takes neither --env nor --function.")
+
+    def work(answer: Answer, tell: Tell) -> None:
+        files = write(Invocation(settings.read(given.environ), answer.request_id, given.deadline(), tell))
+        answer.extra["files"] = [os.path.relpath(path) for path in files]
+        answer.message = f"{count(len(files), 'file')} written." if files else "Nothing to write: all is up to date."
+
+    _answer(ctx, action, work)
+
+
+def _answer(ctx: typer.Context, action: str, work: Callable[[Answer, Tell], None]) -> None:
+    """Do what only the command line knows, and show it as the answers of verbs are shown."""
     given: Options = ctx.obj
     answer = Answer(action, str(uuid.uuid4()))
     try:
         with console.progress() as tell:
-            known = settings.read(given.environ)
-            files = work(Invocation(known, answer.request_id, Deadline.after(given.timeout_s), tell))
-        answer.extra["files"] = [os.path.relpath(path) for path in files]
-        answer.message = f"{count(len(files), 'file')} written." if files else "Nothing to write: all is up to date."
+            work(answer, tell)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - told as the facade tells it
         answer.fail(commands.explain(error))
     raise typer.Exit(console.show(answer.as_json(), given.json))
@@ -199,9 +246,21 @@ def _ask(ctx: typer.Context, event: dict[str, object]) -> None:
     given: Options = ctx.obj
     asked = {key: value.replace(MINUS, "-") if isinstance(value, str) else value for key, value in event.items()}
     with console.progress() as tell:
-        deadline = Deadline.after(given.timeout_s)
-        answer = commands.execute(asked, given.environ, str(uuid.uuid4()), deadline, tell).answer
+        answer = _ask_there_or_here(given, asked, tell)
     raise typer.Exit(console.show(answer, given.json))
+
+
+def _ask_there_or_here(given: Options, asked: dict[str, object], tell: Tell) -> dict[str, Any]:
+    request_id = str(uuid.uuid4())
+    try:
+        profile = given.profile()
+    except MigrationError as error:
+        answer = Answer(str(asked["action"]), request_id)
+        answer.fail(error)
+        return answer.as_json()
+    if profile:
+        return remote.ask(profile, asked, given.timeout_s, tell)
+    return commands.execute(asked, given.environ, request_id, given.deadline(), tell).answer
 
 
 def _actor(given: str | None) -> str:

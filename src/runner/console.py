@@ -16,6 +16,8 @@ from runner.run import Tell
 BY_STATUS = {"success": 0, "error": 1, "partial": 3}
 # 130 is 128 and the number of SIGINT, as shells report it.
 BY_CODE = {"invalid-payload": 2, "interrupted": 130}
+# The answer to a question is no.
+NO = 4
 
 
 def show(answer: dict[str, Any], as_json: bool) -> int:
@@ -24,6 +26,8 @@ def show(answer: dict[str, Any], as_json: bool) -> int:
         sys.stdout.write(json.dumps(answer, indent=2, ensure_ascii=False, default=str) + "\n")
     else:
         _show_for_people(answer)
+    if answer.get("ok") is False:
+        return NO
     return BY_CODE.get(str(answer.get("code")), BY_STATUS[answer["status"]])
 
 
@@ -59,7 +63,7 @@ def progress() -> Iterator[Tell]:
 def _show_for_people(answer: dict[str, Any]) -> None:
     words = Console(stderr=True, highlight=False, soft_wrap=True)
     words.print(answer["message"], style="red" if answer["status"] == "error" else None, markup=False)
-    rows = [_row(one) for one in answer.get("revisions", [])]
+    rows = [_row(one) for one in answer.get("revisions", [])] or answer.get("checks", [])
     if rows:
         _table(rows)
     for one in answer.get("revisions", []):

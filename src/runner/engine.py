@@ -183,9 +183,14 @@ def waiting(run: Run) -> Callable[[str], None]:
 def refuse_reader(guard: Guard) -> None:
     """Raise `ReadOnlyDatabase` for a replica, and where transactions are read-only."""
     with guard.turn() as connection:
-        replica, read_only, name = connection.exec_driver_sql(
-            "select pg_is_in_recovery(), current_setting('default_transaction_read_only')::boolean, current_database()"
-        ).one()
+        refuse_read_only(connection)
+
+
+def refuse_read_only(connection: Connection) -> None:
+    """Raise `ReadOnlyDatabase` where nothing can be written."""
+    replica, read_only, name = connection.exec_driver_sql(
+        "select pg_is_in_recovery(), current_setting('default_transaction_read_only')::boolean, current_database()"
+    ).one()
     if replica:
         raise ReadOnlyDatabase(name, "the server is a replica")
     if read_only:

@@ -15,6 +15,8 @@ class MigrationError(Exception):
     code: ClassVar[str]
     what: ClassVar[str]
     hint: ClassVar[str]
+    left: ClassVar[str] = ""
+    """The state that is left, where it does not depend on how far a run came."""
 
     def __post_init__(self) -> None:
         super().__init__(self.sentence)
@@ -28,6 +30,11 @@ class MigrationError(Exception):
     def advice(self) -> str:
         """Say the one next step."""
         return self.hint.format(**vars(self))
+
+    @property
+    def state(self) -> str:
+        """Say which state is left; nothing where only the run itself knows."""
+        return self.left.format(**vars(self))
 
     def details(self) -> dict[str, object]:
         """Return the fields that a program may want beside the sentence; none holds row data."""
@@ -358,6 +365,45 @@ class Interrupted(MigrationError):
 
 
 @dataclass(eq=False)
+class FunctionUnreachable(MigrationError):
+    """A function was asked for and never began."""
+
+    function: str
+    reason: str
+    remedy: str
+    code = "function-unreachable"
+    what = "`{function}` could not be invoked: {reason}."
+    left = "Nothing was changed."
+    hint = "{remedy}"
+
+
+@dataclass(eq=False)
+class FunctionFailed(MigrationError):
+    """A function began, or may have, and gave no answer; `outcome` says what is known of its work."""
+
+    function: str
+    reason: str
+    outcome: str
+    remedy: str
+    code = "function-failed"
+    what = "`{function}` {reason}."
+    left = "{outcome}"
+    hint = "{remedy}"
+
+
+@dataclass(eq=False)
+class StoppedWaiting(MigrationError):
+    """Somebody pressed Ctrl-C while a function was at work, which does not hear it."""
+
+    function: str
+    there: str
+    code = "interrupted"
+    what = "The answer of `{function}` was not waited for."
+    left = "The function goes on with what was asked."
+    hint = "See how far it is with `migrate {there} current`."
+
+
+@dataclass(eq=False)
 class InternalError(MigrationError):
     """A bug of ours. Only the exception's type is told: its text may hold anything."""
 
@@ -365,6 +411,7 @@ class InternalError(MigrationError):
     frames: list[str] = field(repr=False)
     code = "internal-error"
     what = "The runner itself failed with {type}."
+    left = "What was committed before it stays."
     hint = "Run `migrate current` to see where the database is, and report the frames in the log as a bug."
 
 

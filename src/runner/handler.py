@@ -6,6 +6,7 @@ X-Ray samples the invocation: it costs 0.2 s even when it is disabled.
 
 import logging
 import os
+import re
 import time
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 SERVICE = "aurora-migrations-runner"
 NAMESPACE = "AlquimistaAI/Migrations"
 SHOWN = ("status", "action", "code", "from", "to")
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 ANSWERING_S = 1.0
 """Kept back from the function's time-out, to roll back, write the ledger and answer."""
 
@@ -39,7 +41,8 @@ def _serve(event: object, context: "LambdaContext") -> dict[str, Any]:
     from runner.deadline import Deadline
 
     logger = _logger()
-    logger.append_keys(request_id=context.aws_request_id)
+    # None takes the key of an earlier invocation away
+    logger.append_keys(request_id=context.aws_request_id, invocation=_invocation(context))
 
     def tell(sentence: str, **fields: object) -> None:
         logger.info(sentence, extra=fields)
@@ -55,6 +58,13 @@ def _serve(event: object, context: "LambdaContext") -> dict[str, Any]:
     if outcome.error is not None:
         raise outcome.error
     return answer
+
+
+def _invocation(context: "LambdaContext") -> str | None:
+    """Return the id by which `migrate --env` finds its own log lines; whatever else a client sends is not logged."""
+    custom = getattr(context.client_context, "custom", None)
+    given = custom.get("invocation") if isinstance(custom, dict) else None
+    return given if isinstance(given, str) and UUID.fullmatch(given) else None
 
 
 def _measure(answer: dict[str, Any], duration_ms: float) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from runner.errors import DeadlinePassed, InternalError, InvalidPayload, MigrationError, count
+from runner.errors import DeadlinePassed, InvalidPayload, MigrationError, count
 
 Target = Annotated[str, Field(pattern=r"^([+-][0-9]+|[A-Za-z0-9_]+)$", max_length=64)]
 Confirmation = Annotated[str, Field(pattern=r"^[A-Za-z0-9_,]+$", max_length=200)]
@@ -229,8 +229,8 @@ class Answer:
         return {**fields, **self.extra, "request_id": self.request_id}
 
     def _state_left(self, error: MigrationError) -> str:
-        if isinstance(error, InternalError):
-            return "What was committed before it stays."
+        if error.state:
+            return error.state
         if not self.begun:
             return "Nothing was changed."
         if self.unsure:

@@ -45,7 +45,7 @@ def read(environ: Mapping[str, str]) -> Settings:
     """
     get = {name: value for name, value in environ.items() if value}.get
     return Settings(
-        alembic_config=Path(get("ALEMBIC_CONFIG") or Path(get("LAMBDA_TASK_ROOT", ".")) / "alembic.ini"),
+        alembic_config=project_file(environ),
         environment=get("ENVIRONMENT", "dev"),
         database_url=get("DATABASE_URL"),
         db_secret_arn=get("DB_SECRET_ARN"),
@@ -62,6 +62,11 @@ def read(environ: Mapping[str, str]) -> Settings:
         function_version=get("AWS_LAMBDA_FUNCTION_VERSION"),
         image_digest=get("IMAGE_DIGEST"),
     )
+
+
+def project_file(environ: Mapping[str, str]) -> Path:
+    """Return where `alembic.ini` is: `ALEMBIC_CONFIG`, else the task root of a Lambda, else the current folder."""
+    return Path(environ.get("ALEMBIC_CONFIG") or Path(environ.get("LAMBDA_TASK_ROOT") or ".") / "alembic.ini")
 
 
 def port(name: str, value: object) -> int:

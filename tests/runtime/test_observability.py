@@ -157,6 +157,7 @@ from runner.handler import handler
 before = set(sys.modules)
 class Context:
     aws_request_id = "r"
+    client_context = None
     def get_remaining_time_in_millis(self): return 30000
 answer = handler({{"action": "upgrade"}}, Context())
 print(json.dumps([answer["status"], sorted(before), sorted(sys.modules)]))

@@ -1,0 +1,85 @@
+"""Which function stands behind a name: `migrate.toml`, or the function itself."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runner import settings
+from runner.errors import InvalidSettings
+
+FILE = "migrate.toml"
+KEYS = ("function", "region", "profile")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Name a function and how to get at it; what is None comes from the AWS environment."""
+
+    there: str
+    """The option that leads to it, for a command to repeat."""
+    function: str
+    region: str | None = None
+    profile: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Return the function's bare name, without what an ARN or a qualifier adds."""
+        parts = self.function.split(":")
+        return parts[parts.index("function") + 1] if "function" in parts[:-1] else parts[0]
+
+
+def of_function(function: str) -> Profile:
+    """Describe a function that is named directly; an ARN says its region."""
+    parts = function.split(":")
+    return Profile(f"--function {function}", function, parts[3] if parts[0] == "arn" and len(parts) > 3 else None)
+
+
+def read(environ: Mapping[str, str], env: str) -> Profile:
+    """Read the profile `env` from `migrate.toml`, which lies beside `alembic.ini`.
+
+    Raises `InvalidSettings` where the file, the profile or one of its keys is not what it should be.
+    """
+    path = settings.project_file(environ).parent / FILE
+    known = _environments(path)
+    names = ", ".join(f"`{name}`" for name in sorted(known)) or "none"
+    table = known.get(env)
+    if not isinstance(table, dict):
+        raise InvalidSettings(
+            f"`{_shown(path)}` has no table `[env.{env}]`; it knows {names}.",
+            "Use one of them, or add the table to the file.",
+        )
+    odd = sorted(key for key, value in table.items() if key not in KEYS or not isinstance(value, str) or not value)
+    if odd or "function" not in table:
+        wrong = f"has {' and '.join(f'`{key}`' for key in odd)}" if odd else "lacks `function`"
+        raise InvalidSettings(
+            f"`[env.{env}]` in `{_shown(path)}` {wrong}; the file knows {names}.",
+            "A profile has `function`, and may have `region` and `profile`, each a text.",
+        )
+    direct = of_function(table["function"])
+    return Profile(f"--env {env}", direct.function, table.get("region", direct.region), table.get("profile"))
+
+
+def _environments(path: Path) -> dict[str, Any]:
+    remedy = 'Write the file beside `alembic.ini`: `[env.dev]`, and in it `function = "…"`.'
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except OSError:
+        reason = f"`{_shown(path)}` cannot be read, so no environment is known"
+    except ValueError:
+        # the text of the error may quote the file
+        reason = f"`{_shown(path)}` is not TOML, so no environment is known"
+    else:
+        known = content.get("env", {})
+        odd = sorted(content.keys() - {"env"})
+        if isinstance(known, dict) and not odd:
+            return known
+        names = " and ".join(f"`{name}`" for name in odd) or "`env` that is no table"
+        reason = f"`{_shown(path)}` has {names} beside the tables `[env.…]`"
+    raise InvalidSettings(f"{reason}.", remedy)
+
+
+def _shown(path: Path) -> str:
+    return os.path.relpath(path)

@@ -1,0 +1,21 @@
+"""What of an answer is the same each time."""
+
+import re
+from typing import Any
+
+VOLATILE = {"request_id", "duration_ms", "lock_wait_ms", "started_at", "finished_at", "function_version"}
+
+
+def steady(answer: Any) -> Any:
+    """Return an answer, or a part of one, without what differs from run to run: ids, times and durations."""
+    if isinstance(answer, dict):
+        return {key: "…" if key in VOLATILE else steady(value) for key, value in answer.items()}
+    if isinstance(answer, list):
+        return [steady(one) for one in answer]
+    return steady_text(answer) if isinstance(answer, str) else answer
+
+
+def steady_text(text: str) -> str:
+    """Return what was printed without durations and moments."""
+    text = re.sub(r"\d+ ms", "N ms", text)
+    return re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "WHEN", text)

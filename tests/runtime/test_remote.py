@@ -1,0 +1,220 @@
+"""`migrate --function` and `migrate --env` against the real Lambda runtime: the same as at home."""
+
+import base64
+import getpass
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import boto3
+import pytest
+
+import emulator
+from answers import steady, steady_text
+from emulator import Function
+from endpoint import CREDENTIALS, Endpoint, serve
+from postgres import Database
+from project import Project
+from runner import commands
+
+GROUP = "/aws/lambda/function"
+UUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
+# What is typed for each verb, on a database that is at 016.
+TYPED = {
+    "upgrade": ["--actor", "ana"],
+    "downgrade": ["-1", "--actor", "ana"],
+    "current": [],
+    "heads": [],
+    "history": ["--limit", "2"],
+    "show": ["016"],
+    "stamp": ["017", "--actor", "ana"],
+    "repair": ["016", "--actor", "ana"],
+    "list-migrations": [],
+    "run-migration": ["all", "--actor", "ana"],
+}
+
+
+@pytest.fixture
+def twin(database: Database) -> Iterator[Database]:
+    """A second database, to do the same in."""
+    other = Database(database.server, f"{database.name}_twin")
+    database.execute(f"create database {other.name} template template0")
+    yield other
+    database.execute(f"drop database {other.name} with (force)")
+
+
+def ask(project: Project, function: Function, *words: str, **environ: str) -> "CompletedProcess[str]":
+    known = {**CREDENTIALS, "AWS_ENDPOINT_URL_LAMBDA": function.url, **environ}
+    return project.run("migrate", "--function", "function", *words, **known)
+
+
+@pytest.mark.parametrize("verb", commands.VERBS)
+def test_every_verb_answers_as_it_does_here(
+    project: Project, task: Path, database: Database, twin: Database, verb: str
+) -> None:
+    """The same JSON, tables, words and exit codes on an equal database, also where there is nothing left to do."""
+    words = [verb, *TYPED[verb]]
+    for one in (database, twin):
+        project.ask(one.url, {"action": "upgrade", "target": "016", "actor": "ana"})
+    with emulator.start(task, {"DATABASE_URL": database.url}) as function:
+        for options in (["--json"], []):
+            there = ask(project, function, *words, *options)
+            here = project.run("migrate", *words, *options, url=twin.url)
+            assert there.returncode == here.returncode, there.stderr
+            printed = here.stdout.replace(twin.name, database.name)
+            if options:
+                assert steady(json.loads(there.stdout)) == steady(json.loads(printed))
+            else:
+                told = here.stderr.replace(twin.name, database.name)
+                assert steady_text(there.stdout) == steady_text(printed)
+                # what is done within a second is not followed
+                assert steady_text(there.stderr).splitlines() == steady_text(told).splitlines()[-1:]
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [(["upgrade", "099"], 1), (["upgrade", "a b"], 2), (["downgrade", "-3"], 1), (["upgrade", "--timeout", "20"], 0)],
+)
+def test_exit_codes_are_those_of_the_function(
+    project: Project, task: Path, database: Database, words: list[str], code: int
+) -> None:
+    with emulator.start(task, {"DATABASE_URL": database.url}) as function:
+        done = ask(project, function, *words)
+        assert done.returncode == code, done.stderr
+        answered = len(function.lines())
+    assert answered
+    assert "Traceback" not in done.stderr
+
+
+def test_through_a_profile(project: Project, task: Path, database: Database) -> None:
+    (project.folder / "migrate.toml").write_text('[env.dev]\nfunction = "function"\nregion = "eu-west-1"\n')
+    known = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
+    with emulator.start(task, {"DATABASE_URL": database.url}) as function:
+        done = project.run("migrate", "upgrade", "--env", "dev", **known, AWS_ENDPOINT_URL_LAMBDA=function.url)
+        actor = database.query("select actor from runner.migration_run")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert actor == [(getpass.getuser(),)]
+
+
+def test_the_log_carries_the_invocation_only_where_one_is_given(task: Path) -> None:
+    """A later invocation does not wear the id of an earlier one, and nothing but an id is written down."""
+    contexts: list[Any] = [{"custom": {"invocation": UUID}}, None, {"custom": {"invocation": "planted\nvalue"}}]
+    contexts += [{"custom": {"invocation": 7}}, {"custom": ["x"]}, {"client": {}}]
+    with emulator.start(task, {}) as function:
+        client = _client("lambda", function.url)
+        for context in contexts:
+            given = {} if context is None else {"ClientContext": _encode(context)}
+            result = client.invoke(FunctionName="function", Payload=b'{"action": "heads"}', **given)
+            assert json.loads(result["Payload"].read())["status"] == "success"
+        client.close()
+        lines = [line for line in function.lines() if "message" in line]
+    assert [line.get("invocation") for line in lines] == [UUID, None, None, None, None, None]
+
+
+def test_progress_is_live(project: Project, task: Path, database: Database, aws: dict[str, str]) -> None:
+    """A line that the function logs is told while the function is at work: it ends only after it was read here."""
+    database.execute("create table gate (id int)")
+    _add(task, "018_gate", "    while not op.get_bind().execute(sa.text('select count(*) from gate')).scalar():\n"
+         "        time.sleep(0.05)\n")  # fmt: skip
+    with emulator.start(task, {"DATABASE_URL": database.url}) as function, _shipped(function, aws):
+        known = {**aws, "AWS_ENDPOINT_URL_LAMBDA": function.url}
+        process = project.start("migrate", "--function", "function", "upgrade", url="", **known)
+        assert process.stderr is not None
+        seen = []
+        for line in process.stderr:
+            seen.append(line)
+            if line.startswith("Begun: upgrade `018_gate`"):
+                break
+        assert process.poll() is None
+        database.execute("insert into gate values (1)")
+        _, rest = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert [steady_text(line).strip() for line in seen] == [
+        "Begun: upgrade `016_platform_baseline` (1 of 3).",
+        "Done: upgrade `016_platform_baseline` in N ms (1 of 3).",
+        "Begun: upgrade `017_dry_run_log` (2 of 3).",
+        "Done: upgrade `017_dry_run_log` in N ms (2 of 3).",
+        "Begun: upgrade `018_gate` (3 of 3).",
+    ]
+    assert steady_text(rest).endswith("From `base` to `018_gate`: 3 revisions applied in N ms.\n")
+    assert rest.count("From `base`") == 1
+
+
+@pytest.mark.parametrize("permitted", [True, False])
+def test_without_logs_it_goes_on(
+    project: Project, task: Path, database: Database, aws: dict[str, str], permitted: bool
+) -> None:
+    """A permission or a log group that lacks costs one line and no progress, and nothing else."""
+    _add(task, "018_slow", "    time.sleep(3)\n")
+    denied = Endpoint(400, json.dumps({"__type": "AccessDeniedException", "Message": "no"}))
+    with emulator.start(task, {"DATABASE_URL": database.url}) as function, serve(denied):
+        logs = {} if permitted else {"AWS_ENDPOINT_URL_CLOUDWATCH_LOGS": denied.url}
+        known = {**aws, **logs, "AWS_ENDPOINT_URL_LAMBDA": function.url}
+        done = ask(project, function, "upgrade", **known)
+    reason = f"there is no log group `{GROUP}`" if permitted else "the caller lacks `logs:FilterLogEvents`"
+    assert done.returncode == 0
+    assert steady_text(done.stderr).splitlines() == [
+        f"Progress is not shown: {reason}. The function goes on all the same.",
+        "From `base` to `018_slow`: 3 revisions applied in N ms.",
+    ]
+
+
+def test_boto3_is_loaded_only_for_a_function(project: Project, database: Database) -> None:
+    program = "import sys; from runner.cli import app; app(['current'], standalone_mode=False)"
+    shown = "; print([name for name in ('boto3', 'botocore') if name in sys.modules])"
+    done = project.run("python", "-c", f"{program}{shown}", url=database.url)
+    assert done.stdout.splitlines()[-1:] == ["[]"], done.stderr
+
+
+def _add(task: Path, revision: str, body: str) -> None:
+    (task / "alembic" / "versions" / f"{revision}.py").write_text(
+        "import time\nimport sqlalchemy as sa\nfrom alembic import op\n"
+        f"revision = {revision!r}\ndown_revision = '017_dry_run_log'\ndef upgrade():\n{body}"
+    )
+
+
+def _encode(context: Any) -> str:
+    return base64.b64encode(json.dumps(context).encode()).decode()
+
+
+def _client(service: str, url: str) -> Any:
+    return boto3.client(
+        service, endpoint_url=url, region_name="us-east-1", aws_access_key_id="t", aws_secret_access_key="t"
+    )
+
+
+@contextmanager
+def _shipped(function: Function, aws: dict[str, str]) -> Iterator[None]:
+    """Ship what the function writes to CloudWatch Logs while it writes, as Lambda does."""
+    logs, stream, ended = _client("logs", aws["AWS_ENDPOINT_URL"]), "2026/01/01/[$LATEST]1", threading.Event()
+    logs.create_log_group(logGroupName=GROUP)
+    logs.create_log_stream(logGroupName=GROUP, logStreamName=stream)
+
+    def ship() -> None:
+        shipped = 0
+        while not ended.wait(0.1):
+            text = function.log.read_text()
+            whole = text[: text.rfind("\n") + 1].splitlines()
+            events = [{"timestamp": _now_ms(), "message": line} for line in whole[shipped:] if line]
+            shipped = len(whole)
+            if events:
+                logs.put_log_events(logGroupName=GROUP, logStreamName=stream, logEvents=events)
+
+    thread = threading.Thread(target=ship)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        logs.delete_log_group(logGroupName=GROUP)
+        logs.close()
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)

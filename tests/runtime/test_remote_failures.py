@@ -1,0 +1,254 @@
+"""What `migrate --function` says when there is no answer: what is known of the work, and the next step."""
+
+import json
+import signal
+import time
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+
+import emulator
+from endpoint import CREDENTIALS, Endpoint, refusal, serve
+from postgres import Database, free_port
+from project import Project
+
+NOTHING = "Nothing was changed."
+UNKNOWN = "Whether it changed anything is not known."
+LOOK = "See where the database is: `migrate --function f current`."
+LOGS = "See why in the log group `/aws/lambda/f`."
+
+
+def ask(project: Project, url: str, *words: str, **environ: str) -> "CompletedProcess[str]":
+    known = {**CREDENTIALS, "AWS_EC2_METADATA_DISABLED": "true", "AWS_ENDPOINT_URL": url, **environ}
+    return project.run("migrate", "--function", "f", *words, **{name: value for name, value in known.items() if value})
+
+
+@pytest.mark.parametrize(
+    ("answered", "message"),
+    [
+        (
+            refusal(403, "AccessDeniedException", "User: arn:aws:iam::1:user/planted is not authorized"),
+            "function-unreachable: `f` could not be invoked: the caller lacks `lambda:InvokeFunction`. "
+            "Nothing was changed. Have it granted, or use another profile.",
+        ),
+        (
+            refusal(404, "ResourceNotFoundException"),
+            "function-unreachable: `f` could not be invoked: there is no such function in this account and region. "
+            "Nothing was changed. Correct its name or its region, then repeat.",
+        ),
+        (
+            refusal(429, "TooManyRequestsException"),
+            "function-unreachable: `f` could not be invoked: it is throttled, as when another run is at work. "
+            "Nothing was changed. Repeat when the other run has ended.",
+        ),
+        (
+            refusal(409, "ResourceConflictException"),
+            "function-unreachable: `f` could not be invoked: it is not active, since it is being made or changed. "
+            "Nothing was changed. Wait until it is `Active`, then repeat.",
+        ),
+        (
+            refusal(403, "ExpiredTokenException"),
+            "function-unreachable: `f` could not be invoked: the AWS credentials have expired. "
+            "Nothing was changed. Log in (`aws sso login`), or set `AWS_PROFILE`, then repeat.",
+        ),
+        (
+            refusal(502, "ENILimitReachedException"),
+            "function-unreachable: `f` could not be invoked: AWS refused (ENILimitReachedException). "
+            "Nothing was changed. Correct what that names, then repeat.",
+        ),
+        (
+            refusal(500, "ServiceException"),
+            f"function-failed: `f` ended without an answer (ServiceException). {UNKNOWN} {LOOK}",
+        ),
+        (
+            Endpoint(
+                200,
+                '{"errorMessage": "Error: Task timed out after 3.00 seconds", "errorType": "Sandbox.Timedout"}',
+                {"X-Amz-Function-Error": "Unhandled"},
+            ),
+            f"function-failed: `f` ran into its time-out of 3 s. {UNKNOWN} {LOOK}",
+        ),
+        (
+            Endpoint(
+                200,
+                '{"errorMessage": "planted", "errorType": "Runtime.ExitError"}',
+                {"X-Amz-Function-Error": "Unhandled"},
+            ),
+            f"function-failed: `f` ended without an answer (Runtime.ExitError). {UNKNOWN} {LOOK}",
+        ),
+        (
+            Endpoint(
+                200,
+                '{"errorMessage": "planted", "errorType": "Runtime.ImportModuleError"}',
+                {"X-Amz-Function-Error": "Unhandled"},
+            ),
+            f"function-failed: `f` ended without an answer (Runtime.ImportModuleError). {NOTHING} {LOGS}",
+        ),
+        (
+            Endpoint(200, '"planted"'),
+            f"function-failed: `f` answered with something else than an answer of this tool. {UNKNOWN} {LOOK}",
+        ),
+        (
+            Endpoint(200, '{"status": "planted"}'),
+            f"function-failed: `f` answered with something else than an answer of this tool. {UNKNOWN} {LOOK}",
+        ),
+    ],
+    ids=lambda value: value.headers.get("x-amzn-ErrorType", value.body[:40]) if isinstance(value, Endpoint) else "",
+)
+def test_what_aws_answers(project: Project, answered: Endpoint, message: str) -> None:
+    """Each in our words, none in AWS's, the same shape as a failure here, and asked only once."""
+    answered.asked.clear()
+    with serve(answered) as endpoint:
+        done = ask(project, endpoint.url, "upgrade", "--json")
+    answer = json.loads(done.stdout)
+    assert (done.returncode, answer["status"], answer["action"]) == (1, "error", "upgrade")
+    assert answer["message"] == message
+    assert message == f"{answer['code']}: {answer['error']} {_state(message)} {answer['hint']}"
+    assert answer["request_id"]
+    assert len(answered.asked) == 1
+    assert "planted" not in done.stdout + done.stderr
+
+
+def _state(message: str) -> str:
+    return NOTHING if NOTHING in message else UNKNOWN
+
+
+def test_a_function_that_moto_does_not_know(project: Project, aws: dict[str, str]) -> None:
+    done = ask(project, aws["AWS_ENDPOINT_URL"], "upgrade")
+    assert done.returncode == 1
+    assert done.stderr.startswith("function-unreachable: `f` could not be invoked: there is no such function")
+
+
+def test_no_answer_in_time(project: Project) -> None:
+    """Where an SDK would time out and invoke again, it is invoked once, and may be at work still."""
+    silent = Endpoint(None)
+    with serve(silent) as endpoint:
+        done = ask(project, endpoint.url, "upgrade", "--timeout", "1.5", AWS_MAX_ATTEMPTS="5")
+        reading = ask(project, endpoint.url, "current", "--timeout", "0.5")
+    gave = "function-failed: `f` gave no answer within {} s, and may be at work still."
+    assert (done.returncode, done.stderr) == (1, f"{gave.format('1.5')} {UNKNOWN} {LOOK}\n")
+    assert (reading.returncode, reading.stderr) == (1, f"{gave.format('0.5')} {NOTHING} {LOGS}\n")
+    invoked = [headers for headers in silent.asked if "X-Amz-Client-Context" in headers]
+    assert len(invoked) == 2
+
+
+def test_ctrl_c_does_not_end_the_function(project: Project) -> None:
+    silent = Endpoint(None)
+    with serve(silent) as endpoint:
+        known = {**CREDENTIALS, "AWS_ENDPOINT_URL": endpoint.url}
+        process = project.start("migrate", "--function", "f", "upgrade", url="", **known)
+        ends = time.monotonic() + 20
+        while not silent.asked:
+            assert time.monotonic() < ends
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=10)
+    assert (process.returncode, told) == (
+        130,
+        "interrupted: The answer of `f` was not waited for. The function goes on with what was asked. "
+        "See how far it is with `migrate --function f current`.\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("environ", "reason"),
+    [
+        ({"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, "there are no AWS credentials"),
+        ({"AWS_DEFAULT_REGION": "no where"}, "the AWS region is not one"),
+        ({"AWS_PROFILE": "nobody"}, "`~/.aws/config` has no such profile"),
+        ({"AWS_DEFAULT_REGION": "", "AWS_ENDPOINT_URL": ""}, "no AWS region is set"),
+        ({"AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"}, "the endpoint of AWS cannot be reached"),
+    ],
+)
+def test_not_even_sent(project: Project, environ: dict[str, str], reason: str) -> None:
+    done = ask(project, "http://127.0.0.1:9", "upgrade", **environ)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"function-unreachable: `f` could not be invoked: {reason}. {NOTHING} ")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("body", "timeout_s", "reason"),
+    [
+        ("import os; os._exit(3)", 20, "ended without an answer (502)"),
+        ("import time; time.sleep(60)", 3, "ran into its time-out of 3 s"),
+    ],
+)
+def test_the_real_runtime_dies(
+    project: Project, task: Path, database: Database, body: str, timeout_s: int, reason: str
+) -> None:
+    """A crash and a time-out of the function itself, in the midst of a revision: not known, and said so."""
+    (task / "alembic" / "versions" / "018_bad.py").write_text(
+        f"revision = '018_bad'\ndown_revision = '017_dry_run_log'\ndef upgrade():\n    {body}\n"
+    )
+    with emulator.start(task, {"DATABASE_URL": database.url}, timeout_s=timeout_s) as function:
+        known = {**CREDENTIALS, "AWS_ENDPOINT_URL": function.url}
+        done = project.run("migrate", "--function", "function", "upgrade", **known)
+    there = LOOK.replace("function f", "function function")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == f"function-failed: `function` {reason}. {UNKNOWN} {there}"
+    assert database.query("select version_num from alembic_version") == [("017_dry_run_log",)]
+
+
+PROFILE = '[env.dev]\nfunction = "f"\n[env.prod]\nfunction = "g"\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "env", "told"),
+    [
+        (None, "dev", "`migrate.toml` cannot be read, so no environment is known."),
+        ("[env", "dev", "`migrate.toml` is not TOML, so no environment is known."),
+        (PROFILE, "", "`migrate.toml` has no table `[env.]`; it knows `dev`, `prod`."),
+        (PROFILE, "qa", "`migrate.toml` has no table `[env.qa]`; it knows `dev`, `prod`."),
+        ("", "dev", "`migrate.toml` has no table `[env.dev]`; it knows none."),
+        ("environments = 1", "dev", "`migrate.toml` has `environments` beside the tables `[env.…]`."),
+        ("[env.dev]\nregion = 'x'", "dev", "`[env.dev]` in `migrate.toml` lacks `function`; the file knows `dev`."),
+        (
+            PROFILE + "regoin = 'x'",
+            "prod",
+            "`[env.prod]` in `migrate.toml` has `regoin`; the file knows `dev`, `prod`.",
+        ),
+        ("[env.dev]\nfunction = 7", "dev", "`[env.dev]` in `migrate.toml` has `function`; the file knows `dev`."),
+    ],
+)
+def test_a_profile_that_is_not_one(project: Project, content: str | None, env: str, told: str) -> None:
+    if content is not None:
+        (project.folder / "migrate.toml").write_text(content)
+    done = project.run("migrate", "current", "--env", env)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"settings: {told} {NOTHING} ")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["current", "--env", "dev", "--local"],
+        ["current", "--env", "dev", "--function", "f"],
+        ["--local", "current", "--function", "f"],
+        ["new", "add score", "--env", "dev"],
+        ["snapshot", "--function", "f"],
+    ],
+)
+def test_usage(project: Project, words: list[str]) -> None:
+    done = project.run("migrate", *words)
+    assert (done.returncode, done.stdout) == (2, "")
+    told = "exclude each other" if "current" in words else "takes neither --env nor --function"
+    assert told in done.stderr
+
+
+def test_an_empty_name_is_not_here(project: Project, database: Database) -> None:
+    """A variable that is not set must never lead to the database that happens to be near."""
+    done = project.run("migrate", "current", "--function", "", url=database.url, **CREDENTIALS)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Lambda takes no such name" in done.stderr
+
+
+def test_an_arn_says_its_region(project: Project, aws: dict[str, str]) -> None:
+    known: dict[str, Any] = {**aws, "AWS_DEFAULT_REGION": ""}
+    arn = "arn:aws:lambda:us-east-1:123456789012:function:aurora-migrations-runner-dev:live"
+    (project.folder / "migrate.toml").write_text(f"[env.dev]\nfunction = '{arn}'\n")
+    for named in (["--function", arn], ["--env", "dev"]):
+        told = project.run("migrate", "current", *named, **known).stderr
+        assert told.startswith("function-unreachable: `aurora-migrations-runner-dev` could not be invoked: there is no")
