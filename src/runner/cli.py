@@ -8,7 +8,7 @@ import re
 import sys
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -54,7 +54,8 @@ class Options:
     """Hold what every verb takes."""
 
     local: bool
-    json: bool
+    form: str
+    """How an answer is printed: `tables`, `json` or `markdown`."""
     timeout_s: float | None
     """What the caller gave, None where nothing was."""
     env: str | None
@@ -87,9 +88,12 @@ app = typer.Typer(
 )
 Up = Annotated[str, typer.Argument(metavar="TARGET", help="A revision or the beginning of one, head, or +1.")]
 Down = Annotated[str, typer.Argument(metavar="TARGET", help="A revision or the beginning of one, base, or -1.")]
+Either = Annotated[str, typer.Argument(metavar="TARGET", help="A revision, head or base, +1 or -1: up or down.")]
 Named = Annotated[str, typer.Argument(metavar="TARGET", help="A revision or the beginning of one.")]
 ActorOption = Annotated[str | None, typer.Option("--actor", help="Who asks, for the ledger; else your login name.")]
 ConfirmOption = Annotated[str | None, typer.Option("--confirm", help="The current revision: I know what is there.")]
+PlanOption = Annotated[str | None, typer.Option("--plan", help="The id of the plan that was read; it must hold.")]
+MarkdownOption = Annotated[bool, typer.Option("--markdown", help="Print Markdown, for a pull request's comment.")]
 KeyOption = Annotated[str | None, typer.Option("--idempotency-key", help="The same key answers the same again.")]
 
 
@@ -118,25 +122,56 @@ def options(
     if debug:
         for name in ("alembic", "runner"):
             logging.getLogger(name).setLevel(logging.DEBUG)
-    ctx.obj = Options(local, as_json, timeout, env, function)
+    ctx.obj = Options(local, "json" if as_json else "tables", timeout, env, function)
 
 
 @app.command(epilog=COMMON)
-def upgrade(ctx: typer.Context, target: Up = "head", actor: ActorOption = None, key: KeyOption = None) -> None:
+def plan(ctx: typer.Context, target: Either = "head", markdown: MarkdownOption = False) -> None:
+    """Say what going to TARGET would do here: revisions, SQL, findings, sizes, and the plan's id."""
+    _ask(ctx, {"action": "plan", "target": target}, markdown)
+
+
+@app.command(epilog=COMMON)
+def rehearse(
+    ctx: typer.Context,
+    target: Either = "head",
+    hold: Annotated[int, typer.Option("--max-lock-hold-ms", help="End it when writes are blocked for longer.")] = 2000,
+    markdown: MarkdownOption = False,
+) -> None:
+    """Really go to TARGET in one transaction, measure it, and roll it back. It locks: measure on a clone."""
+    _ask(ctx, {"action": "rehearse", "target": target, "max_lock_hold_ms": hold}, markdown)
+
+
+@app.command(epilog=COMMON)
+def check(ctx: typer.Context, markdown: MarkdownOption = False) -> None:
+    """Say what is not as it should be: pending, drift, edited history, invalid indexes, leftovers."""
+    _ask(ctx, {"action": "check"}, markdown)
+
+
+@app.command(epilog=COMMON)
+def upgrade(
+    ctx: typer.Context,
+    target: Up = "head",
+    plan: PlanOption = None,
+    actor: ActorOption = None,
+    key: KeyOption = None,
+) -> None:
     """Apply the revisions up to TARGET."""
-    _ask(ctx, {"action": "upgrade", "target": target, "actor": _actor(actor), "idempotency_key": key})
+    asked = {"action": "upgrade", "target": target, "plan": plan}
+    _ask(ctx, {**asked, "actor": _actor(actor), "idempotency_key": key})
 
 
 @app.command(epilog=COMMON)
 def downgrade(
     ctx: typer.Context,
     target: Down,
+    plan: PlanOption = None,
     confirm: ConfirmOption = None,
     actor: ActorOption = None,
     key: KeyOption = None,
 ) -> None:
     """Revert the revisions down to TARGET."""
-    asked = {"action": "downgrade", "target": target, "confirm": confirm}
+    asked = {"action": "downgrade", "target": target, "plan": plan, "confirm": confirm}
     _ask(ctx, {**asked, "actor": _actor(actor), "idempotency_key": key})
 
 
@@ -154,10 +189,12 @@ def heads(ctx: typer.Context) -> None:
 
 @app.command(epilog=COMMON)
 def history(
-    ctx: typer.Context, limit: Annotated[int | None, typer.Option(help="Only the newest ones.")] = None
+    ctx: typer.Context,
+    limit: Annotated[int | None, typer.Option(help="Only the newest ones.")] = None,
+    markdown: MarkdownOption = False,
 ) -> None:
     """List the revisions, newest first: applied or not, when, by whom, how long."""
-    _ask(ctx, {"action": "history"} | ({} if limit is None else {"limit": limit}))
+    _ask(ctx, {"action": "history"} | ({} if limit is None else {"limit": limit}), markdown)
 
 
 @app.command(epilog=COMMON)
@@ -239,15 +276,15 @@ def _answer(ctx: typer.Context, action: str, work: Callable[[Answer, Tell], None
             work(answer, tell)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - told as the facade tells it
         answer.fail(commands.explain(error))
-    raise typer.Exit(console.show(answer.as_json(), given.json))
+    raise typer.Exit(console.show(answer.as_json(), given.form))
 
 
-def _ask(ctx: typer.Context, event: dict[str, object]) -> None:
-    given: Options = ctx.obj
+def _ask(ctx: typer.Context, event: dict[str, object], markdown: bool = False) -> None:
+    given: Options = replace(ctx.obj, form="markdown") if markdown else ctx.obj
     asked = {key: value.replace(MINUS, "-") if isinstance(value, str) else value for key, value in event.items()}
     with console.progress() as tell:
         answer = _ask_there_or_here(given, asked, tell)
-    raise typer.Exit(console.show(answer, given.json))
+    raise typer.Exit(console.show(answer, given.form))
 
 
 def _ask_there_or_here(given: Options, asked: dict[str, object], tell: Tell) -> dict[str, Any]:

@@ -51,9 +51,9 @@ def execute(event: object, environ: Mapping[str, str], request_id: str, deadline
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - who parses answers gets one for a bug of ours too
         problem = explain(error)
     else:
-        return Outcome(answer.as_json())
+        return Outcome(payloads.fit(answer.as_json()))
     answer.fail(problem)
-    told = answer.as_json()
+    told = payloads.fit(answer.as_json())
     if asked.get("on_error") != "raise" or told["status"] == "partial":
         return Outcome(told)
     problem.args = (answer.message,)

@@ -7,9 +7,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
+from runner import report
+from runner.report import Section
 from runner.run import Tell
 
 # Data goes to stdout, words for people go to stderr.
@@ -18,15 +22,19 @@ BY_STATUS = {"success": 0, "error": 1, "partial": 3}
 BY_CODE = {"invalid-payload": 2, "interrupted": 130}
 # The answer to a question is no.
 NO = 4
+LEVELS = {"error": "bold red", "warning": "bold yellow", "note": "bold"}
 
 
-def show(answer: dict[str, Any], as_json: bool) -> int:
-    """Print an answer and return the exit code that it stands for."""
-    if as_json:
-        sys.stdout.write(json.dumps(answer, indent=2, ensure_ascii=False, default=str) + "\n")
-    else:
-        _show_for_people(answer)
-    if answer.get("ok") is False:
+def show(answer: dict[str, Any], form: str) -> int:
+    """Print an answer as `tables`, `json` or `markdown`, and return the exit code that it stands for."""
+    match form:
+        case "json":
+            sys.stdout.write(json.dumps(answer, indent=2, ensure_ascii=False, default=str) + "\n")
+        case "markdown":
+            sys.stdout.write(report.markdown(answer))
+        case _:
+            _show_for_people(answer)
+    if answer["status"] == "success" and answer.get("ok") is False:
         return NO
     return BY_CODE.get(str(answer.get("code")), BY_STATUS[answer["status"]])
 
@@ -63,57 +71,38 @@ def progress() -> Iterator[Tell]:
 def _show_for_people(answer: dict[str, Any]) -> None:
     words = Console(stderr=True, highlight=False, soft_wrap=True)
     words.print(answer["message"], style="red" if answer["status"] == "error" else None, markup=False)
-    rows = [_row(one) for one in answer.get("revisions", [])] or answer.get("checks", [])
-    if rows:
-        _table(rows)
-    for one in answer.get("revisions", []):
-        if "text" in one:
-            sys.stdout.write(f"\n{one['text'].rstrip()}\n")
-    for key in ("current", "executedMigrations", "files"):
-        for name in answer.get(key, []):
-            sys.stdout.write(f"{name}\n")
-
-
-def _row(revision: dict[str, Any]) -> dict[str, str]:
-    """Return a revision's row; a column that no revision fills is left out."""
-    known = revision.get("ledger") or {}
-    took = known.get("duration_ms")
-    row = {
-        "revision": revision["revision"],
-        "follows": revision["down_revision"] or "base",
-        "description": revision["description"],
-    }
-    if "state" in revision:
-        row |= {
-            "state": _state(revision["state"], known),
-            "when (UTC)": str(known.get("started_at", ""))[:19].replace("T", " "),
-            "took": f"{took:.0f} ms" if took is not None else "",
-            "who": known.get("actor") or "",
-            "image": (known.get("image_digest") or "")[:19],
-        }
-    if "checksum" in revision:
-        row |= {"checksum": revision["checksum"][:12]}
-    return row
-
-
-def _state(state: str, known: dict[str, Any]) -> str:
-    """Say of a pending revision that it was tried or reverted before."""
-    if known.get("status") in ("failed", "interrupted"):
-        return f"{state}, {known['status']} last"
-    return "reverted" if state == "pending" and known.get("direction") == "downgrade" else state
-
-
-def _table(rows: list[dict[str, str]]) -> None:
-    columns = [name for name in rows[0] if any(row[name] for row in rows)]
+    found = report.sections(answer)
     data = Console(highlight=False)
+    for section in found:
+        if len(found) > 1 and data.is_terminal:
+            words.print(f"\n{section.title}", style="bold", markup=False)
+        if section.sentences and data.is_terminal:
+            _list(section, data)
+        elif section.rows:
+            _table(section, data)
+        else:
+            sys.stdout.write(f"{section.text}\n")
+
+
+def _list(section: Section, data: Console) -> None:
+    """Print each row as a line of its short cells, with its sentences below."""
+    for row in section.rows:
+        short = [row[name] for name in section.columns if name not in section.sentences and row[name]]
+        data.print("  ".join(short), style=LEVELS.get(row["level"]), markup=False)
+        for name in section.sentences:
+            if row[name]:
+                data.print(Padding(Text(row[name]), (0, 0, 0, 4)))
+
+
+def _table(section: Section, data: Console) -> None:
     if not data.is_terminal:
-        for row in [dict(zip(columns, columns, strict=True)), *rows]:
-            sys.stdout.write("\t".join(row[name] for name in columns) + "\n")
+        for line in [section.columns, *([row[name] for name in section.columns] for row in section.rows)]:
+            sys.stdout.write("\t".join(cell.replace("\n", " ") for cell in line) + "\n")
         return
     table = Table()
-    for name in columns:
+    for name in section.columns:
         # an id is there to be copied
         table.add_column(name, no_wrap=name == "revision", overflow="fold")
-    for row in rows:
-        table.add_row(*(row[name] for name in columns))
+    for row in section.rows:
+        table.add_row(*(Text(row[name]) for name in section.columns))
     data.print(table, markup=False)

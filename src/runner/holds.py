@@ -35,11 +35,8 @@ class Hold:
     table: str
     mode: str
     held_ms: float
-
-    @property
-    def blocks(self) -> str | None:
-        """Return what it keeps waiting, None for a lock beside which the application reads and writes."""
-        return BLOCKS.get(self.mode)
+    blocks: str | None
+    """What it keeps waiting; None for a lock beside which the application reads and writes."""
 
 
 @dataclass
@@ -69,16 +66,17 @@ class Holds:
 
     def longest(self) -> Hold | None:
         """Return the lock that has kept the application waiting for longest."""
-        strong = [self.of(name, mode, 0) for name, mode in [*self._since] if mode in BLOCKS]
+        now = time.monotonic()
+        strong = [self.of(name, mode, 0, now) for name, mode in [*self._since] if mode in BLOCKS]
         return max(strong, key=lambda hold: hold.held_ms, default=None)
 
-    def of(self, table: str, mode: str, not_before: float) -> Hold:
+    def of(self, table: str, mode: str, not_before: float, now: float) -> Hold:
         """Return how long a lock has been held: since it was first seen, else since the last look.
 
         `not_before` is the moment, on the monotonic clock, before which it cannot have been taken.
         """
         since = max(not_before, self._since.get((table, mode), self._looked_at))
-        return Hold(table, mode, round((time.monotonic() - since) * 1000, 1))
+        return Hold(table, mode, round((now - since) * 1000, 1), BLOCKS.get(mode))
 
     def wait_for_end(self) -> None:
         """Return when the backend that was ended has given back its locks."""

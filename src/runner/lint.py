@@ -122,7 +122,9 @@ def lint(
         finding = _finding(complaint.rule, one, statement, tables, complaint.message, complaint.help)
         (waived if _is_harmless(finding, one, statement, new) else found).append(finding)
     kept, allowed, about_comments = _allow(rendered, found, waived, linted=program is not None)
-    return Report((*kept, *about_comments), tuple(allowed), squawk.version(program) if program else None)
+    order = {one.revision: place for place, one in enumerate(rendered)}
+    counted = sorted([*kept, *about_comments], key=lambda finding: order[finding.revision])
+    return Report(tuple(counted), tuple(allowed), squawk.version(program) if program else None)
 
 
 def _text(one: Rendered) -> str:

@@ -1,5 +1,6 @@
 """What comes in over the wire, and what goes out."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Literal, get_args
@@ -14,6 +15,10 @@ Limit = Annotated[int, Field(ge=1, le=10_000)]
 PlanId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}-[A-Za-z0-9_-]+$", max_length=2000)]
 Hold = Annotated[int, Field(ge=1, le=900_000)]
 Actor = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+LONGEST_ANSWER = 200_000
+"""Bytes of an answer with its SQL."""
 
 
 class Payload(BaseModel):
@@ -135,6 +140,13 @@ def parse(event: object) -> AnyPayload:
     raise InvalidPayload(*_explain(event, problems[0]))
 
 
+WRONG = {
+    "`target`": "neither a revision nor a step such as `+1`",
+    "`confirm`": "not a revision",
+    "`plan`": "not the id of a plan",
+}
+
+
 def _explain(event: object, problem: Any) -> tuple[str, str]:
     """Say what is wrong with the first field that is; a value is never repeated, it may be a secret."""
     known = "Known actions: " + ", ".join(f"`{action}`" for action in KINDS) + "."
@@ -151,7 +163,7 @@ def _explain(event: object, problem: Any) -> tuple[str, str]:
     reason = {
         "missing": f"`{action}` needs the field {name}.",
         "extra_forbidden": f"`{action}` does not know the field {name}.",
-        "string_pattern_mismatch": f"The field {name} of `{action}` is neither a revision nor a step such as `+1`.",
+        "string_pattern_mismatch": f"The field {name} of `{action}` is {WRONG.get(name, WRONG['`target`'])}.",
     }.get(problem["type"], f"The field {name} of `{action}` is wrong: {_lower(problem['msg'])}.")
     return reason, f"Fields of `{action}`: {fields}."
 
@@ -249,6 +261,14 @@ class Answer:
         left = f"it left {', '.join(leftovers)}" if leftovers else "no invalid index does"
         stay = "earlier statements of it stay, " + left
         return f"{done}; the database is at `{at}`. The last one is not transactional: {stay}."
+
+
+def fit(answer: dict[str, Any]) -> dict[str, Any]:
+    """Return the answer without its SQL where it would pass 200 kB; Lambda and its callers have limits."""
+    if len(json.dumps(answer, default=str)) <= LONGEST_ANSWER:
+        return answer
+    bare = [one | ({"sql": None} if "sql" in one else {}) for one in answer.get("revisions", [])]
+    return {**answer, "revisions": bare, "left_out": "the SQL is left out, for the answer would pass 200 kB"}
 
 
 def revisions(heads: tuple[str, ...]) -> str | None:

@@ -87,7 +87,10 @@ class Rehearsed:
     revision: str
     description: str
     outcome: str = "not-rehearsed"
-    """`rehearsed`, `failed`, `not-rehearsed`, or `inconclusive` where only the one transaction made it fail."""
+    """`rehearsed`, `failed`, `stopped` for a lock held too long, `not-rehearsed`, or `inconclusive`.
+
+    Inconclusive is what only the one transaction made fail.
+    """
     reason: str | None = None
     duration_ms: float | None = None
     rows_written: dict[str, int] = field(default_factory=dict)
@@ -199,6 +202,9 @@ def _rehearse(stage: Stage, step: Step, seen: Rehearsed) -> None:
         seen.reason = "it leaves the transaction (autocommit block)"
     except Exception as error:
         seen.duration_ms = round((time.monotonic() - started) * 1000, 1)
+        if stage.holds.exceeded is not None:
+            seen.outcome = "stopped"
+            raise
         if _is_false_failure(error, stage, savepoint):
             seen.outcome = "inconclusive"
             seen.reason = "it uses an enum's value that an earlier one adds, which takes a commit between the two"
@@ -206,19 +212,26 @@ def _rehearse(stage: Stage, step: Step, seen: Rehearsed) -> None:
         seen.outcome = "failed"
         raise
     else:
-        seen.duration_ms = round((time.monotonic() - started) * 1000, 1)
+        ended = time.monotonic()
+        seen.duration_ms = round((ended - started) * 1000, 1)
         savepoint.commit()
         seen.outcome = "rehearsed"
-        _note(seen, before, _look(connection), stage.holds, started)
+        after = _look(connection)
+        _note(seen, before, after)
+        held = [
+            stage.holds.of(table, mode, started, ended) for table, mode in seen.locks.items() if table in before.files
+        ]
+        seen.strongest = max(held, key=_strength, default=None)
 
 
-def _note(seen: Rehearsed, before: State, after: State, holds: Holds, started: float) -> None:
+def _strength(hold: Hold) -> tuple[bool, bool, float]:
+    return hold.blocks is not None, hold.mode == "AccessExclusiveLock", hold.held_ms
+
+
+def _note(seen: Rehearsed, before: State, after: State) -> None:
     """Note what is there after a revision and was not before it; the transaction's locks add up."""
     seen.locks = {table: mode for table, mode in after.locks.items() if before.locks.get(table) != mode}
     seen.held_before = before.locks
-    held = [holds.of(table, mode, started) for table, mode in seen.locks.items() if table in before.files]
-    strongest = [hold for hold in held if hold.blocks] or held
-    seen.strongest = max(strongest, key=lambda hold: (hold.mode == "AccessExclusiveLock", hold.held_ms), default=None)
     counts = {table: rows - before.written.get(table, 0) for table, rows in after.written.items()}
     seen.rows_written = {table: rows for table, rows in sorted(counts.items()) if rows}
     both = sorted(before.files.keys() & after.files.keys())
