@@ -124,9 +124,9 @@ def read_heads(connection: Connection) -> tuple[str, ...]:
 
 @contextmanager
 def reading(invocation: Invocation) -> Iterator[Connection]:
-    """Open a connection whose transactions are read-only, take no migration lock and keep to the time-outs."""
+    """Open a connection that only reads: one picture of the database, no migration lock, and the time-outs."""
     opened = database.open_engine(invocation.settings, invocation.request_id, invocation.deadline)
-    with opened.connect().execution_options(postgresql_readonly=True) as connection:
+    with opened.connect().execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True) as connection:
         timeouts.bind(connection, invocation.deadline, invocation.settings.lock_timeout_ms)
         yield connection
 

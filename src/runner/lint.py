@@ -181,7 +181,8 @@ def _is_harmless(finding: Finding, one: Rendered, statement: str, new: set[str])
     if finding.table in new:
         return True
     if finding.rule == "prefer-robust-stmts":
-        return REPEATABLE.search(statement) is not None
+        # a mixed revision is refused as a whole
+        return one.mixed or REPEATABLE.search(statement) is not None
     if finding.rule == "ban-drop-constraint":
         # a helper's own, which it added a moment ago
         name = DROPPED_CONSTRAINT.search(statement)

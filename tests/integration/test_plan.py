@@ -1,0 +1,342 @@
+"""See before you change: what a plan tells, and that an upgrade is held to the plan that was read."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from postgres import Database
+from project import Project
+
+SCORE = 'op.add_column("leads", sa.Column("score", sa.BigInteger()))'
+NO_SCORE = 'op.drop_column("leads", "score")'
+
+
+@pytest.fixture
+def at_017(project: Project, database: Database) -> Project:
+    assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
+    return project
+
+
+def dump(database: Database) -> str:
+    done = subprocess.run(["pg_dump", database.url], capture_output=True, text=True, check=True)
+    # newer versions put a random token around what they print
+    return "\n".join(line for line in done.stdout.splitlines() if not re.match(r"\\(un)?restrict", line))
+
+
+def test_a_plan_from_nothing(project: Project, database: Database) -> None:
+    """Each revision with its SQL as Alembic writes it, and nothing of it done: not even the ledger is made."""
+    before = dump(database)
+    answer = project.ask(database.url, {"action": "plan"})
+    assert dump(database) == before
+    assert (answer["from"], answer["target"], answer["direction"]) == (None, "017_dry_run_log", "upgrade")
+    assert [one["revision"] for one in answer["revisions"]] == ["016_platform_baseline", "017_dry_run_log"]
+    assert (answer["ok"], answer["findings"], answer["tables"]) == (True, [], [])
+    written = project.run("alembic", "upgrade", "head", "--sql").stdout
+    for one in answer["revisions"]:
+        assert one["transactional"]
+        assert len(one["sql"]) >= 4
+        for statement in one["sql"]:
+            assert statement in written
+
+
+def test_a_plan_is_made_by_a_role_that_may_only_read(at_017: Project, database: Database) -> None:
+    at_017.add("018_score", SCORE)
+    role = f"reader_{database.name}"
+    database.execute(f"""
+        create role {role} login password 'reads'; grant usage on schema public, runner to {role};
+        grant select on all tables in schema public, runner to {role};
+    """)
+    url = database.url.replace("//postgres:only-for-tests@", f"//{role}:reads@")
+    assert url != database.url
+    answer = at_017.ask(url, {"action": "plan"})
+    assert answer["pending"] == ["018_score"]
+    assert answer["plan"] == at_017.ask(database.url, {"action": "plan"})["plan"]
+    database.execute(f"drop owned by {role}; drop role {role}")
+
+
+@pytest.mark.parametrize("target", ["-1", "016", "016_platform_baseline"])
+def test_a_plan_down(at_017: Project, database: Database, target: str) -> None:
+    """The way down is found by itself, and a downgrade that loses rows says how many."""
+    database.execute("insert into dry_run_log (tenant_id, canal_decidido, motivo_decisao) "
+                     "select gen_random_uuid(), 'email', 'x' from generate_series(1, 3)")  # fmt: skip
+    answer = at_017.ask(database.url, {"action": "plan", "target": target})
+    assert (answer["direction"], answer["target"]) == ("downgrade", "016_platform_baseline")
+    assert [one["sql"] for one in answer["revisions"]] == [["DROP TABLE dry_run_log;"]]
+    assert [(one["rule"], one["level"]) for one in answer["findings"]] == [("downgrade-loses-rows", "error")]
+    assert "`public.dry_run_log` and its 3 rows" in answer["findings"][0]["message"]
+    done = at_017.ask(
+        database.url,
+        {"action": "downgrade", "target": target, "plan": answer["plan"], "confirm": "017_dry_run_log"},
+    )
+    assert (done["status"], done["to"]) == ("success", "016_platform_baseline")
+
+
+def test_nothing_to_plan(at_017: Project, database: Database) -> None:
+    answer = at_017.ask(database.url, {"action": "plan"})
+    assert (answer["message"], answer["plan"], answer["ok"]) == (
+        "Nothing to do: the database is at `017_dry_run_log`.",
+        None,
+        True,
+    )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        'if op.get_bind().execute(sa.text("select count(*) from leads")).scalar(): pass',
+        'if "leads" in sa.inspect(op.get_bind()).get_table_names(): pass',
+        'op.get_bind().execute(sa.text("update leads set nome = :n"), {"n": "x"})',
+    ],
+)
+def test_a_revision_that_reads_is_named_as_such(at_017: Project, database: Database, body: str) -> None:
+    """Its checksum stands for its SQL; half of the SQL, or NULL for what nobody knows, is never shown."""
+    path = at_017.add("018_reads", f'op.execute("select 1")\n{body}')
+    at_017.add("019_score", SCORE, after="018_reads")
+    answer = at_017.ask(database.url, {"action": "plan"})
+    first, second = answer["revisions"]
+    assert first["sql"] is None
+    assert first["unrendered"].startswith("it fails without a database (")
+    assert first["tables"] == ["public.leads"]
+    assert second["sql"] == ["ALTER TABLE leads ADD COLUMN score BIGINT;"]
+    assert [one["rule"] for one in answer["findings"]] == ["not-rendered"]
+    path.write_text(path.read_text() + "# edited\n")
+    refused = at_017.ask(database.url, {"action": "upgrade", "plan": answer["plan"]})
+    assert (refused["code"], refused["changes"]) == ("plan-stale", ["`018_reads` was edited"])
+
+
+def test_what_leaves_the_transaction_is_told(at_017: Project, database: Database) -> None:
+    """An autocommit block, and one after other statements, which the engine would refuse."""
+    at_017.add(
+        "018_index",
+        'from runner.operations import create_index_concurrently\ncreate_index_concurrently("i", "leads", ["nome"])',
+    )
+    at_017.add(
+        "019_mixed",
+        f"{SCORE}\nwith op.get_context().autocommit_block():\n    op.execute('select 1')",
+        after="018_index",
+    )
+    answer = at_017.ask(database.url, {"action": "plan"})
+    assert [one["transactional"] for one in answer["revisions"]] == [False, False]
+    assert [(one["rule"], one["revision"]) for one in answer["findings"]] == [("mixed-revision", "019_mixed")]
+
+
+def test_tables_are_measured_here(at_017: Project, database: Database) -> None:
+    """Rows within a few percent of the truth, bytes to the letter; partitions add up, unknown rows are no zero."""
+    at_017.add("018_touch", 'for name in ("leads", "split", "fresh"):\n    op.execute(f"alter table {name} add x int")')
+    database.execute("""
+        insert into tenants (company_name) values ('x');
+        insert into leads (tenant_id, nome) select tenant_id, n::text from tenants, generate_series(1, 20000) n;
+        create table split (n int) partition by range (n);
+        create table split_1 partition of split for values from (0) to (500);
+        create table split_2 partition of split for values from (500) to (1000);
+        insert into split select generate_series(0, 999);
+        create table fresh (n int);
+        analyze leads, split, split_1, split_2;
+    """)
+    tables = {one["table"]: one for one in at_017.ask(database.url, {"action": "plan"})["tables"]}
+    assert tables.keys() == {"public.leads", "public.split", "public.fresh"}
+    assert tables["public.leads"]["rows"] == pytest.approx(20_000, rel=0.05)
+    assert tables["public.split"]["rows"] == 1000
+    assert (tables["public.fresh"]["rows"], tables["public.fresh"]["bytes"]) == (0, 0)
+    assert database.query("select pg_total_relation_size('leads')") == [(tables["public.leads"]["bytes"],)]
+    assert tables["public.split"]["bytes"] > 0
+
+
+def edit(project: Project, _: Database) -> None:
+    path = project.folder / "alembic" / "versions" / "018_score.py"
+    path.write_text(path.read_text() + "# a comment\n")
+
+
+def insert_revision(project: Project, _: Database) -> None:
+    project.add("018_score", SCORE, after="0175_between", downgrade=NO_SCORE)
+    project.add("0175_between", "pass")
+
+
+def by_hand(statement: str):
+    return lambda _, database: database.execute(statement)
+
+
+CHANGES = {
+    "another revision applied": (
+        lambda project, database: project.ask(database.url, {"action": "upgrade", "target": "018"}),
+        {},
+        ["it was made at `017_dry_run_log`, and the database is at `018_score`"],
+    ),
+    "a revision reverted": (
+        lambda project, database: project.ask(database.url, {"action": "downgrade", "target": "-1"}),
+        {},
+        ["it was made at `017_dry_run_log`, and the database is at `016_platform_baseline`"],
+    ),
+    "a column added": (by_hand("alter table leads add x int"), {}, ["`public.leads` was altered"]),
+    "an index made": (by_hand("create index i on leads (nome)"), {}, ["`public.leads` was altered"]),
+    "a comment changed": (by_hand("comment on column leads.nome is 'x'"), {}, ["`public.leads` was altered"]),
+    "the table dropped": (by_hand("drop table leads cascade"), {}, ["`public.leads` is gone"]),
+    "a type changed": (by_hand("alter type mood add value 'c'"), {}, ["`public.mood` was altered"]),
+    "a table made that the plan makes": (by_hand("create table later (n int)"), {}, ["`public.later` is there now"]),
+    "a file edited": (edit, {}, ["`018_score` was edited"]),
+    "a revision put between": (insert_revision, {}, ["`0175_between` is new", "`018_score` was edited"]),
+    "another image": (lambda *_: None, {"IMAGE_DIGEST": "sha256:b"}, ["another image runs now, `sha256:b`"]),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_plan_that_no_longer_holds(at_017: Project, database: Database, change: str) -> None:
+    """Whatever has changed since is named, and nothing is applied."""
+    make, environ, told = CHANGES[change]
+    database.execute("create type mood as enum ('a'); create table moods (mood mood)")
+    at_017.add("018_score", SCORE, downgrade=NO_SCORE)
+    at_017.add(
+        "019_more",
+        'op.execute("alter type mood add value \'b\'")\nop.execute("create table later (n int)")',
+        after="018_score",
+    )
+    plan = at_017.ask(database.url, {"action": "plan"}, IMAGE_DIGEST="sha256:a")["plan"]
+    make(at_017, database)
+    before = dump(database)
+    answer = at_017.ask(database.url, {"action": "upgrade", "plan": plan}, **{"IMAGE_DIGEST": "sha256:a", **environ})
+    assert (answer["status"], answer["code"]) == ("error", "plan-stale")
+    assert answer["changes"] == told
+    for sentence in told:
+        assert sentence in answer["message"]
+    assert "Nothing was changed. Make a new one with `migrate plan 019_more`, and read it." in answer["message"]
+    assert dump(database) == before
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["alter table tenants add x int", "create index i on blocklist (reason)", "create table other (n int)",
+     "insert into tenants (company_name) values ('x'); insert into leads (tenant_id) select tenant_id from tenants",
+     "drop table dry_run_log"],
+)  # fmt: skip
+def test_a_plan_that_still_holds(at_017: Project, database: Database, statement: str) -> None:
+    """Rows, and tables that the plan does not touch, are no change; the ledger keeps which plan was applied."""
+    at_017.add("018_score", SCORE)
+    plan = at_017.ask(database.url, {"action": "plan"})["plan"]
+    database.execute(statement)
+    answer = at_017.ask(database.url, {"action": "upgrade", "plan": plan})
+    assert (answer["status"], answer["to"]) == ("success", "018_score"), answer["message"]
+    assert database.query("select plan from runner.migration_run order by run_id desc limit 1") == [(plan,)]
+
+
+def test_a_plan_for_another_target(at_017: Project, database: Database) -> None:
+    at_017.add("018_score", SCORE)
+    at_017.add("019_more", "pass", after="018_score")
+    plan = at_017.ask(database.url, {"action": "plan", "target": "+1"})["plan"]
+    answer = at_017.ask(database.url, {"action": "upgrade", "plan": plan})
+    assert answer["changes"][0] == "it leads to `018_score`, and `019_more` is asked for"
+    assert at_017.ask(database.url, {"action": "upgrade", "plan": plan, "target": "018"})["to"] == "018_score"
+
+
+@pytest.mark.parametrize(
+    "plan", ["0123456789abcdef-" + rest for rest in ("", "A", "AAAA", "_-_-_-_-")]
+)
+def test_an_id_of_no_plan(at_017: Project, database: Database, plan: str) -> None:
+    at_017.add("018_score", SCORE)
+    answer = at_017.ask(database.url, {"action": "upgrade", "plan": plan})
+    assert answer["code"] in ("plan-stale", "invalid-payload")
+    assert database.query("select version_num from alembic_version") == [("017_dry_run_log",)]
+
+
+def test_in_production_a_plan_is_needed(at_017: Project, database: Database) -> None:
+    """By every door that upgrades; nothing to do is no change, so it needs none."""
+    for event in ({"action": "upgrade"}, {"action": "run-migration", "target": "all"}):
+        assert at_017.ask(database.url, event, ENVIRONMENT="prod")["status"] == "success"
+    at_017.add("018_score", SCORE)
+    for event in ({"action": "upgrade"}, {"action": "run-migration", "target": "018"}):
+        answer = at_017.ask(database.url, event, ENVIRONMENT="prod")
+        assert answer["code"] == "plan-needed"
+        assert "migrate upgrade 018_score --plan ID" in answer["message"]
+    plain = at_017.run("alembic", "upgrade", "head", url=database.url, ENVIRONMENT="prod")
+    assert plain.returncode != 0
+    assert "plan-needed" in plain.stderr + plain.stdout
+    plan = at_017.ask(database.url, {"action": "plan"}, ENVIRONMENT="prod")["plan"]
+    plain = at_017.run("alembic", "-x", f"plan={plan}", "upgrade", "head", url=database.url, ENVIRONMENT="prod")
+    assert plain.returncode == 0, plain.stderr
+    assert database.query("select version_num from alembic_version") == [("018_score",)]
+
+
+def test_in_production_a_plan_with_errors_has_no_id(at_017: Project, database: Database) -> None:
+    path = at_017.add("018_gone", 'op.drop_column("leads", "tags")')
+    answer = at_017.ask(database.url, {"action": "plan"}, ENVIRONMENT="prod")
+    assert (answer["status"], answer["ok"], answer["plan"]) == ("success", False, None)
+    assert "In `prod` a plan with errors has no id" in answer["message"]
+    assert at_017.ask(database.url, {"action": "plan"})["plan"] is not None
+    path.write_text(path.read_text() + "# lint-allow ban-drop-column: nothing has read it since 2026-09\n")
+    answer = at_017.ask(database.url, {"action": "plan"}, ENVIRONMENT="prod")
+    assert (answer["ok"], answer["findings"]) == (True, [])
+    assert [one["rule"] for one in answer["allowed"]] == ["ban-drop-column"]
+    done = at_017.ask(database.url, {"action": "upgrade", "plan": answer["plan"]}, ENVIRONMENT="prod")
+    assert done["status"] == "success", done["message"]
+
+
+def test_a_partial_upgrade_is_gone_on_with_under_its_plan(at_017: Project, database: Database) -> None:
+    """What the run itself changed does not make the plan stale; what somebody else changed meanwhile does."""
+    at_017.add("018_score", SCORE)
+    at_017.add(
+        "019_slow", 'op.execute("select pg_sleep(2.5)")\nop.execute("alter table leads add x int")', after="018_score"
+    )
+    plan = at_017.ask(database.url, {"action": "plan"})["plan"]
+    event = {"action": "upgrade", "plan": plan}
+    first = at_017.ask(database.url, event, timeout_s=1.5)
+    assert (first["status"], first["to"]) == ("partial", "018_score"), first["message"]
+    database.execute("alter table leads add y int")
+    assert at_017.ask(database.url, event)["changes"] == ["`public.leads` was altered"]
+    database.execute("alter table leads drop y")
+    again = at_017.ask(database.url, event)
+    assert (again["status"], again["to"]) == ("success", "019_slow"), again["message"]
+
+
+def test_what_an_upgrade_would_be_refused_with_is_told_before(project: Project, database: Database) -> None:
+    database.execute("create table dry_run_log (log_id int)")
+    assert project.ask(database.url, {"action": "plan"})["code"] == "unversioned-database"
+    database.execute("drop table dry_run_log")
+    project.ask(database.url, {"action": "upgrade"})
+    path = project.folder / "alembic" / "versions" / "017_dry_run_log.py"
+    path.write_text(path.read_text() + "# edited\n")
+    project.add("018_score", SCORE)
+    assert project.ask(database.url, {"action": "plan"})["code"] == "history-changed"
+
+
+def test_a_table_that_will_be_adopted_is_told(project: Project, database: Database) -> None:
+    project.ask(database.url, {"action": "upgrade"})
+    database.execute("drop table alembic_version; drop schema runner cascade")
+    found = {one["revision"]: one["adopts"] for one in project.ask(database.url, {"action": "plan"})["revisions"]}
+    assert found["017_dry_run_log"] == ["public.dry_run_log"]
+    assert len(found["016_platform_baseline"]) == 7
+
+
+def test_a_large_plan_leaves_its_sql_out_and_says_so(at_017: Project, database: Database) -> None:
+    """The id is the same with and without, and the id of many revisions stays short."""
+    names = at_017.add_many(80, 'op.execute("create table {name} (n bigint)")\nop.execute("select " + repr("x" * 3000))')
+    answer = at_017.ask(database.url, {"action": "plan"})
+    assert len(answer["revisions"]) == 80
+    assert {one["sql"] for one in answer["revisions"]} == {None}
+    assert answer["left_out"] == "the SQL is left out, for the answer would pass 200 kB"
+    assert len(answer["plan"]) < 600
+    done = at_017.ask(database.url, {"action": "upgrade", "plan": answer["plan"]})
+    assert done["to"] == names[-1]
+
+
+def test_without_squawk_the_plan_says_that_it_was_not_linted(
+    at_017: Project, database: Database, tmp_path: Path
+) -> None:
+    """A Python in a folder of its own, and a PATH without it, find no squawk."""
+    at_017.add("018_index", 'op.create_index("i", "leads", ["nome"])')
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (alone / "python").symlink_to(Path(sys.executable).resolve())
+    packages = next(path for path in sys.path if path.endswith("site-packages"))
+    source = str(Path(__file__).parents[2] / "src")
+    done = subprocess.run(
+        [alone / "python", "-c", "from runner.cli import main; main()", "plan"],
+        cwd=at_017.folder, capture_output=True, text=True, check=False,
+        env={"PATH": "/nowhere", "PYTHONPATH": os.pathsep.join([source, packages]), "DATABASE_URL": database.url},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "no findings. The SQL was not linted: squawk is not installed. The plan is `" in done.stderr
+    linted = at_017.run("migrate", "plan", url=database.url)
+    assert "require-concurrent-index-creation" in linted.stdout
