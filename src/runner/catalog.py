@@ -33,13 +33,15 @@ from sqlalchemy import Connection, text
 
 from runner.queries import OWNERS, QUERIES, TABLES
 
-Catalog = dict[str, dict[str, Any]]
+Catalog = dict[str, dict[str, dict[str, dict[str, str]]]]
 
 EMPTY: Catalog = {"tables": {}}
 """What is read from a new database."""
 VERSION_TABLE = "alembic_version"
 WHOLE_OBJECT = 2
 """How long the path of an object is."""
+SHOWN = 400
+"""How many characters of one text a sentence has room for; a function's body may have pages."""
 
 # `status IN ('a', 'b')` on a varchar is shown with one cast around the list, and after pg_dump and restore
 # with a cast around each element; both say the same, so both are read as the second.
@@ -77,13 +79,13 @@ class Difference:
         return {"kind": self.kind, "name": self.name, "at": list(self.path), "expected": expected, "found": found}
 
     def __str__(self) -> str:
-        expected, found = (self._shown(part) for part in (self.expected, self.actual))
+        expected, found = self._shown(self.expected, self.actual), self._shown(self.actual, self.expected)
         return f"`{self.name}` ({self.kind}): expected {expected}, found {found}"
 
-    def _shown(self, part: Any) -> str:
+    def _shown(self, part: Any, other: Any) -> str:
         if part is None:
             return "none"
-        return _noun(self.path) if isinstance(part, dict) else f"`{part}`"
+        return _noun(self.path) if isinstance(part, dict) else f"`{_excerpt(part, str(other or ''))}`"
 
 
 def describe(path: tuple[str, ...], part: Any) -> str | None:
@@ -94,6 +96,16 @@ def describe(path: tuple[str, ...], part: Any) -> str | None:
     if not isinstance(part, dict):
         return None if part is None else str(part)
     return f"{_noun(path)}, sha256 {hashlib.sha256(render(part).encode()).hexdigest()[:16]}"
+
+
+def _excerpt(part: str, other: str) -> str:
+    """Return a text as it is, or if it is long, what stands around the first place where the other one differs."""
+    if len(part) <= SHOWN:
+        return part
+    same = next((place for place, (a, b) in enumerate(zip(part, other, strict=False)) if a != b), 0)
+    start = max(0, same - SHOWN // 4)
+    end = start + SHOWN
+    return ("…" if start else "") + part[start:end] + ("…" if end < len(part) else "")
 
 
 def _noun(path: tuple[str, ...]) -> str:

@@ -229,12 +229,38 @@ def test_a_difference_as_json(made: Made, hand: Connection) -> None:
     assert extra["found"].startswith("a table, sha256 ")
 
 
+def test_a_long_text_is_told_around_where_it_differs(made: Made, hand: Connection) -> None:
+    """The sentence stays one; a program gets the whole text."""
+    body = "create or replace function score() returns text language sql as 'select $${}$$'"
+    hand.exec_driver_sql(body.format("a" * 3000 + "x" + "a" * 3000))
+    (before,) = (one.actual for one in differences(made, hand))
+    hand.exec_driver_sql(body.format("a" * 3000 + "y" + "a" * 3000))
+    (after,) = (one.actual for one in differences(made, hand))
+    (difference,) = catalog.compare(before, after, ("functions", "public.score()"))
+    assert "aaaxaaa" in str(difference)
+    assert "aaayaaa" in str(difference)
+    assert len(str(difference)) < 1000
+    assert len(difference.as_json()["found"]) > 6000
+
+
 def test_a_role_without_rights_reads_the_same(made: Made) -> None:
     """`check` may be run by whoever can connect, in a transaction that can change nothing."""
     with postgres.connect(made.database) as connection:
         connection.exec_driver_sql("set transaction read only")
         connection.exec_driver_sql("set role pg_monitor")
         assert catalog.read(connection) == made.snapshot()
+
+
+def test_base_is_an_empty_schema(made: Made, database: Database) -> None:
+    """Stamping base says that nothing is there; the version table and the ledger do not count."""
+    made.project.ask(database.url, {"action": "upgrade", "target": "016"})
+    refused = made.project.ask(database.url, {"action": "stamp", "target": "base"})
+    assert (refused["code"], len(refused["differences"])) == ("drift", 7)
+    database.execute(
+        "drop schema public cascade; create schema public; create table alembic_version (version_num text)"
+    )
+    database.execute("insert into alembic_version values ('016_platform_baseline')")
+    assert made.project.ask(database.url, {"action": "stamp", "target": "base"})["status"] == "success"
 
 
 def test_stamp_is_strict_but_for_what_is_accepted(made: Made) -> None:
