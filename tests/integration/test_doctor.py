@@ -1,6 +1,7 @@
 """`migrate doctor`: each thing that may stand in the way, provoked for real, is found and named."""
 
 import json
+import platform
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -209,6 +210,7 @@ def test_not_permitted_to_look_or_to_invoke(project: Project, aws: dict[str, str
     assert failed(answer)["told"] == "`f` could not be invoked: the caller lacks `lambda:InvokeFunction`."
 
 
+@pytest.mark.skipif(platform.system() != "Linux", reason="the Runtime Interface Emulator runs on Linux only")
 @pytest.mark.parametrize(
     ("parts", "check", "told", "advice"),
     [

@@ -143,6 +143,7 @@ def test_progress_is_live(project: Project, task: Path, database: Database, aws:
     ]
     assert steady_text(rest).endswith("From `base` to `018_gate`: 3 revisions applied in N ms.\n")
     assert rest.count("From `base`") == 1
+    assert "Begun" not in rest
 
 
 @pytest.mark.parametrize("permitted", [True, False])
