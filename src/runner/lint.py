@@ -9,7 +9,8 @@ import io
 import re
 import tokenize
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from runner import squawk
 from runner.offline import Rendered
@@ -62,6 +63,9 @@ OF_INDEX = re.compile(
     rf"\s*CREATE\s+(?:UNIQUE\s+)?INDEX\s+(?:CONCURRENTLY\s+)?{EXISTENCE}\S+\s+ON\s+(?:ONLY\s+)?{NAME}",
     re.IGNORECASE,
 )
+IDLE = re.compile(
+    rf"\s*CREATE\s+(?:TABLE|(?:UNIQUE\s+)?INDEX(?:\s+CONCURRENTLY)?)\s+IF\s+NOT\s+EXISTS\s+{NAME}", re.IGNORECASE
+)
 MADE = re.compile(rf"\bCREATE\s+(?:UNLOGGED\s+)?TABLE\s+{EXISTENCE}{NAME}", re.IGNORECASE)
 ALL_ROWS = re.compile(r"\s*(?:UPDATE|DELETE\s+FROM)\b(?!.*\bWHERE\b)", re.IGNORECASE | re.DOTALL)
 # What can be said twice, whatever squawk thinks of it outside of a transaction.
@@ -99,13 +103,13 @@ class Report:
 
 def lint(
     rendered: Sequence[Rendered],
-    present: Iterable[str],
+    present: Mapping[str, Any],
     sizes: Mapping[str, Size],
     losses: Iterable[Finding],
     program: str | None,
     server_version: str,
 ) -> Report:
-    """Return what is unsafe in `rendered` on a database that has the tables `present`.
+    """Return what is unsafe in `rendered` on a database that has the tables `present`, as in its catalog.
 
     `sizes` are those of the tables that `rendered` touches, `losses` the findings of what a downgrade loses;
     `program` is squawk's, None where it is not installed.
@@ -113,6 +117,7 @@ def lint(
     tables = {_bare(name): size for name, size in sizes.items()}
     made = {_name(found) for one in rendered for text in one.statements or () for found in MADE.finditer(text)}
     new = made - {_bare(name) for name in present}
+    rendered = [_without_idle(one, present) for one in rendered]
     found = [*losses, *(finding for one in rendered for finding in _ours(one, tables, new))]
     texts = [_text(one) for one in rendered]
     complaints = squawk.complain(program, texts, server_version) if program and rendered else []
@@ -127,11 +132,22 @@ def lint(
     return Report(tuple(counted), tuple(allowed), squawk.version(program) if program else None)
 
 
+def _without_idle(one: Rendered, present: Mapping[str, Any]) -> Rendered:
+    """Leave out what does nothing here: IF NOT EXISTS of a table or an index that is there."""
+    there = {_bare(name) for name in present}
+    there |= {_bare(index) for table in present.values() for index in table.get("indexes", ())}
+    idle = (IDLE.match(statement) for statement in one.statements or ())
+    pairs = zip(one.statements or (), idle, strict=True)
+    kept = tuple(statement for statement, found in pairs if found is None or _name(found) not in there)
+    return one if one.statements is None else replace(one, statements=kept)
+
+
 def _text(one: Rendered) -> str:
     """Return a revision's SQL as the engine sends it, time-outs included, for squawk asks for those."""
     local = "LOCAL " if one.transactional else ""
     bounds = [f"SET {local}lock_timeout = '2s';", f"SET {local}statement_timeout = '900s';"]
-    lines = [*bounds, *(one.statements or ())]
+    # a comment at the end of one would hide its semicolon
+    lines = [*bounds, *(f"{statement}\n;" for statement in one.statements or ())]
     return "\n".join(["BEGIN;", *lines, "COMMIT;"] if one.transactional else lines)
 
 

@@ -231,9 +231,7 @@ def test_a_plan_for_another_target(at_017: Project, database: Database) -> None:
     assert at_017.ask(database.url, {"action": "upgrade", "plan": plan, "target": "018"})["to"] == "018_score"
 
 
-@pytest.mark.parametrize(
-    "plan", ["0123456789abcdef-" + rest for rest in ("", "A", "AAAA", "_-_-_-_-")]
-)
+@pytest.mark.parametrize("plan", ["0123456789abcdef-" + rest for rest in ("", "A", "AAAA", "_-_-_-_-")])
 def test_an_id_of_no_plan(at_017: Project, database: Database, plan: str) -> None:
     at_017.add("018_score", SCORE)
     answer = at_017.ask(database.url, {"action": "upgrade", "plan": plan})
@@ -311,7 +309,9 @@ def test_a_table_that_will_be_adopted_is_told(project: Project, database: Databa
 
 def test_a_large_plan_leaves_its_sql_out_and_says_so(at_017: Project, database: Database) -> None:
     """The id is the same with and without, and the id of many revisions stays short."""
-    names = at_017.add_many(80, 'op.execute("create table {name} (n bigint)")\nop.execute("select " + repr("x" * 3000))')
+    names = at_017.add_many(
+        80, 'op.execute("create table {name} (n bigint)")\nop.execute("select " + repr("x" * 3000))'
+    )
     answer = at_017.ask(database.url, {"action": "plan"})
     assert len(answer["revisions"]) == 80
     assert {one["sql"] for one in answer["revisions"]} == {None}

@@ -26,6 +26,9 @@ GROUP = "/aws/lambda/function"
 UUID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 # What is typed for each verb, on a database that is at 016.
 TYPED = {
+    "plan": [],
+    "rehearse": [],
+    "check": [],
     "upgrade": ["--actor", "ana"],
     "downgrade": ["-1", "--actor", "ana"],
     "current": [],

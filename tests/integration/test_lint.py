@@ -1,0 +1,322 @@
+"""What is unsafe is found, its safe twin is not; what squawk cannot know is known here."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from postgres import Database, Server, new_database
+from project import Project
+
+BASE = """
+    op.execute("create type mood as enum ('a', 'b')")
+    op.execute("create domain score as int")
+    op.execute("create table parts (n bigint, at date not null) partition by range (at)")
+    op.execute("create table parts_1 partition of parts for values from ('2026-01-01') to ('2027-01-01')")
+    op.execute("create unique index leads_externo on leads (lead_id_externo)")
+    op.execute("create table visits (visit_id uuid not null, lead_id uuid, at timestamptz, mood mood)")
+    op.execute("create unique index visits_id on visits (visit_id)")
+    op.execute("create schema reports")
+    op.execute("create materialized view reports.daily as select 1 as n")
+"""
+HELPERS = "from runner import operations\n"
+
+# rule: (the unsafe revision, its safe twin)
+TABLE = {
+    "require-concurrent-index-creation": (
+        'op.create_index("i", "leads", ["nome"])',
+        HELPERS + 'operations.create_index_concurrently("i", "leads", ["nome"])',
+    ),
+    "require-concurrent-index-deletion": (
+        'op.drop_index("leads_externo", "leads")',
+        HELPERS + 'operations.drop_index_concurrently("leads_externo")',
+    ),
+    "ban-concurrent-index-creation-in-transaction": (
+        'op.create_index("i", "leads", ["nome"], postgresql_concurrently=True)',
+        HELPERS + 'operations.create_index_concurrently("i", "leads", ["nome"], unique=True, where="nome <> \'\'")',
+    ),
+    "prefer-robust-stmts": (
+        "with op.get_context().autocommit_block():\n"
+        '    op.create_index("i", "leads", ["nome"], postgresql_concurrently=True)',
+        HELPERS + 'operations.create_index_concurrently("i", "leads", ["nome"])',
+    ),
+    "adding-foreign-key-constraint": (
+        'op.add_column("visits", sa.Column("tenant_id", sa.Uuid(), sa.ForeignKey("tenants.tenant_id")))',
+        'op.add_column("visits", sa.Column("tenant_id", sa.Uuid()))\n'
+        + HELPERS
+        + 'operations.add_foreign_key_not_valid("fk", "visits", "tenants", ["tenant_id"], ["tenant_id"])',
+    ),
+    "constraint-missing-not-valid": (
+        'op.create_foreign_key("fk", "visits", "leads", ["lead_id"], ["lead_id"])',
+        HELPERS + 'operations.add_foreign_key_not_valid("fk", "visits", "leads", ["lead_id"], ["lead_id"])',
+    ),
+    "constraint-missing-not-valid (check)": (
+        'op.create_check_constraint("c", "leads", "interesse > 1")',
+        HELPERS + 'operations.add_check_not_valid("c", "leads", "interesse > 1")',
+    ),
+    "constraint-missing-not-valid (in one revision)": (
+        'op.execute("alter table leads add constraint c check (interesse > 1)")',
+        HELPERS + 'operations.validate_constraint("leads_interesse_check", "leads")',
+    ),
+    "adding-not-nullable-field": (
+        'op.alter_column("leads", "nome", nullable=False)',
+        HELPERS + 'operations.set_not_null_safely("leads", "nome")',
+    ),
+    "adding-required-field": (
+        'op.add_column("leads", sa.Column("score", sa.BigInteger(), nullable=False))',
+        'op.add_column("leads", sa.Column("score", sa.BigInteger(), nullable=False, server_default="0"))',
+    ),
+    "adding-field-with-default": (
+        'op.add_column("leads", sa.Column("key", sa.Uuid(), server_default=sa.text("gen_random_uuid()")))',
+        'op.add_column("leads", sa.Column("key", sa.Uuid()))\n'
+        'op.alter_column("leads", "key", server_default=sa.text("gen_random_uuid()"))',
+    ),
+    "adding-field-with-default (generated)": (
+        'op.add_column("leads", sa.Column("twice", sa.BigInteger(), sa.Computed("interesse * 2", persisted=True)))',
+        'op.add_column("leads", sa.Column("twice", sa.BigInteger()))',
+    ),
+    "adding-serial-primary-key-field": (
+        'op.create_primary_key("visits_pkey", "visits", ["visit_id"])',
+        HELPERS + 'operations.add_key_using_index("visits_pkey", "visits", "visits_id", primary=True)',
+    ),
+    "disallowed-unique-constraint": (
+        'op.create_unique_constraint("leads_externo_key", "leads", ["lead_id_externo"])',
+        HELPERS + 'operations.add_key_using_index("leads_externo_key", "leads", "leads_externo")',
+    ),
+    "changing-column-type": (
+        'op.alter_column("leads", "interesse", type_=sa.BigInteger())',
+        'op.add_column("leads", sa.Column("interesse_novo", sa.BigInteger()))',
+    ),
+    "renaming-column": (
+        'op.alter_column("leads", "nome", new_column_name="name")',
+        'op.add_column("leads", sa.Column("name", sa.Text()))',
+    ),
+    "renaming-table": (
+        'op.rename_table("visits", "calls")',
+        'op.execute("create view calls as select * from visits")',
+    ),
+    "ban-drop-column": (
+        'op.drop_column("leads", "tags")',
+        'op.alter_column("leads", "tags", comment="unused since 2026-09")',
+    ),
+    "ban-drop-table": (
+        'op.drop_table("visits")',
+        'op.create_table_comment("visits", "unused since 2026-09")',
+    ),
+    "ban-drop-not-null": (
+        'op.alter_column("leads", "status", nullable=True)',
+        'op.alter_column("leads", "status", server_default="novo")',
+    ),
+    "ban-drop-schema": (
+        'op.execute("drop schema reports cascade")',
+        "op.execute(\"comment on schema reports is 'unused'\")",
+    ),
+    "ban-truncate-cascade": (
+        'op.execute("truncate visits cascade")',
+        'op.execute("delete from visits where visit_id is null")',
+    ),
+    "ban-create-domain-with-constraint": (
+        'op.execute("create domain grade as int check (value > 0)")',
+        'op.execute("create domain grade as int")',
+    ),
+    "ban-alter-domain-with-add-constraint": (
+        'op.execute("alter domain score add constraint positive check (value > 0)")',
+        HELPERS + 'operations.add_check_not_valid("positive", "leads", "interesse > 0")',
+    ),
+    "require-concurrent-partition-detach": (
+        'op.execute("alter table parts detach partition parts_1")',
+        "with op.get_context().autocommit_block():\n"
+        '    op.execute("alter table parts detach partition parts_1 concurrently")\n'
+        "# lint-allow prefer-robust-stmts: DETACH has no IF EXISTS",
+    ),
+    "require-concurrent-reindex": (
+        'op.execute("reindex table leads")',
+        'with op.get_context().autocommit_block():\n    op.execute("reindex table concurrently leads")',
+    ),
+    "require-enum-value-ordering": (
+        "op.execute(\"alter type mood add value 'c'\")",
+        "op.execute(\"alter type mood add value 'c' after 'b'\")",
+    ),
+    "renaming-object": (
+        "op.execute(\"alter type mood rename value 'a' to 'z'\")",
+        "op.execute(\"alter type mood add value 'z' before 'a'\")",
+    ),
+    "prefer-bigint-over-int": (
+        'op.add_column("leads", sa.Column("visits", sa.Integer()))',
+        'op.add_column("leads", sa.Column("visits", sa.BigInteger()))',
+    ),
+    "prefer-timestamp-tz": (
+        'op.add_column("leads", sa.Column("seen_at", sa.DateTime()))',
+        'op.add_column("leads", sa.Column("seen_at", sa.DateTime(timezone=True)))',
+    ),
+    "prefer-text-field": (
+        'op.add_column("leads", sa.Column("origin", sa.String(20)))',
+        'op.add_column("leads", sa.Column("origin", sa.Text()))',
+    ),
+    "ban-char-field": (
+        'op.add_column("leads", sa.Column("uf", sa.CHAR(2)))',
+        'op.add_column("leads", sa.Column("uf", sa.Text()))',
+    ),
+    "identifier-too-long": (
+        f'op.add_column("leads", sa.Column("{"x" * 64}", sa.Text()))',
+        f'op.add_column("leads", sa.Column("{"x" * 63}", sa.Text()))',
+    ),
+    "transaction-nesting": ('op.execute("begin")', 'op.execute("select 1")'),
+    "syntax-error": ('op.execute("alter tabel leads add x int")', 'op.execute("alter table leads add x bigint")'),
+    "update-all-rows": (
+        'op.execute("update leads set interesse = 1")',
+        'op.execute("update leads set interesse = 1 where interesse is null")',
+    ),
+    "mixed-revision": (
+        'op.add_column("leads", sa.Column("x", sa.Text()))\n'
+        'with op.get_context().autocommit_block():\n    op.execute("select 1")',
+        'op.add_column("leads", sa.Column("x", sa.Text()))',
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def base(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Project, Database]]:
+    """A database that is at 018, for plans only: a plan changes nothing, so all tests share it."""
+    with new_database(server, "lint") as database:
+        project = Project.copy(tmp_path_factory.mktemp("lint"))
+        project.add("018_base", BASE)
+        assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
+        database.execute("""
+            insert into tenants (company_name) values ('x');
+            insert into leads (tenant_id) select tenant_id from tenants, generate_series(1, 20000);
+            analyze leads;
+        """)
+        yield project, database
+
+
+def plan(base: tuple[Project, Database], folder: Path, body: str, **more: str) -> dict:
+    project = Project.copy(folder)
+    project.add("018_base", BASE)
+    project.add("019_change", body, after="018_base", **more)
+    answer = project.ask(base[1].url, {"action": "plan"})
+    assert answer["status"] == "success", answer["message"]
+    assert answer["linter"].startswith("squawk ")
+    return answer
+
+
+@pytest.mark.parametrize("case", TABLE)
+def test_the_unsafe_one_is_found(base: tuple[Project, Database], tmp_path: Path, case: str) -> None:
+    found = plan(base, tmp_path, TABLE[case][0])["findings"]
+    assert case.partition(" ")[0] in {one["rule"] for one in found}
+    for one in found:
+        assert one["revision"] == "019_change"
+        assert one["message"]
+
+
+@pytest.mark.parametrize("case", TABLE)
+def test_its_safe_twin_is_not(base: tuple[Project, Database], tmp_path: Path, case: str) -> None:
+    assert plan(base, tmp_path, TABLE[case][1])["findings"] == []
+
+
+def test_the_table_is_large_enough() -> None:
+    assert len({case.partition(" ")[0] for case in TABLE} - {"update-all-rows", "mixed-revision"}) >= 25
+
+
+@pytest.mark.parametrize(
+    ("table", "rows", "level"),
+    [("leads", 20_000, "error"), ("tenants", None, "warning"), ("visits", 0, "warning")],
+)
+def test_the_level_depends_on_the_rows_here(
+    base: tuple[Project, Database], tmp_path: Path, table: str, rows: int | None, level: str
+) -> None:
+    """The same statement stops the application on a large table and is over at once on a small one."""
+    column = {"leads": "nome", "tenants": "slug", "visits": "lead_id"}[table]
+    (found,) = plan(base, tmp_path, f'op.create_index("i", "{table}", ["{column}"])')["findings"]
+    assert (found["level"], found["table"]) == (level, table)
+    assert found["rows"] == (pytest.approx(rows, rel=0.05) if rows is not None else 1)
+    assert found["help"] == "Use `create_index_concurrently`, in a revision of its own."
+
+
+def test_rows_that_nobody_counted_yet_count_as_many(project: Project, database: Database) -> None:
+    project.ask(database.url, {"action": "upgrade"})
+    database.execute("set track_counts = off; insert into tenants (company_name) select 'x' from generate_series(1, 9)")
+    project.add("018_index", 'op.create_index("i", "tenants", ["status"])')
+    answer = project.ask(database.url, {"action": "plan"})
+    assert [(one["level"], one["rows"]) for one in answer["findings"]] == [("error", None)]
+
+
+def test_what_the_same_plan_makes_is_nobodys_yet(base: tuple[Project, Database], tmp_path: Path) -> None:
+    """An index, a column and an update on a table of an earlier revision of this plan are no findings."""
+    project = Project.copy(tmp_path)
+    project.add("018_base", BASE)
+    project.add(
+        "019_table", 'op.create_table("calls", sa.Column("id", sa.Integer(), primary_key=True))', after="018_base"
+    )
+    body = (
+        'op.add_column("calls", sa.Column("name", sa.String(9), nullable=False))\n'
+        'op.create_index("calls_name", "calls", ["name"])\n'
+        "op.execute(\"update calls set name = 'x'\")"
+    )
+    project.add("020_more", body, after="019_table")
+    answer = project.ask(base[1].url, {"action": "plan"})
+    assert (len(answer["revisions"]), answer["findings"]) == (2, [])
+    project.add("020_more", body.replace('"calls"', '"leads"').replace("calls set", "leads set"), after="019_table")
+    found = project.ask(base[1].url, {"action": "plan"})["findings"]
+    assert {"adding-required-field", "require-concurrent-index-creation", "update-all-rows"} <= {
+        one["rule"] for one in found
+    }
+
+
+def test_a_table_that_is_there_already_is_not_made(base: tuple[Project, Database], tmp_path: Path) -> None:
+    """IF NOT EXISTS does nothing to what is there: an index on it reads its rows, and one that is there is not built."""
+    make = 'op.execute("create table if not exists leads (n int)")\n'
+    found = plan(base, tmp_path, make + 'op.create_index("i", "leads", ["nome"], if_not_exists=True)')["findings"]
+    assert [one["rule"] for one in found] == ["require-concurrent-index-creation"]
+    there = 'op.create_index("leads_externo", "leads", ["lead_id_externo"], if_not_exists=True)'
+    again = tmp_path / "again"
+    again.mkdir()
+    assert plan(base, again, make + there)["findings"] == []
+
+
+ALLOWED = 'op.drop_column("leads", "tags")  # lint-allow ban-drop-column: nothing has read it since 2026-09'
+
+
+@pytest.mark.parametrize(
+    ("body", "found", "allowed"),
+    [
+        (ALLOWED, [], ["ban-drop-column"]),
+        ('# lint-allow ban-drop-column\nop.drop_column("leads", "tags")',
+         ["ban-drop-column", "suppression-without-reason"], []),
+        ("pass  # lint-allow ban-drop-column: it is gone already", ["unused-suppression"], []),
+        ('op.drop_column("leads", "tags")  # lint-allow no-such-rule: because',
+         ["ban-drop-column", "unused-suppression"], []),
+        ("op.execute('select 1 -- # lint-allow ban-drop-column: in a string')", [], []),
+    ],
+)  # fmt: skip
+def test_a_comment_allows_with_a_reason(
+    base: tuple[Project, Database], tmp_path: Path, body: str, found: list[str], allowed: list[str]
+) -> None:
+    """One without a reason allows nothing, one that nothing needs is told."""
+    answer = plan(base, tmp_path, body)
+    assert sorted(one["rule"] for one in answer["findings"]) == found
+    assert [one["rule"] for one in answer["allowed"]] == allowed
+
+
+def test_a_comment_counts_for_the_direction_that_it_stands_in(base: tuple[Project, Database], tmp_path: Path) -> None:
+    down = 'op.execute("update leads set nome = null")  # lint-allow update-all-rows: few rows by then'
+    answer = plan(base, tmp_path, 'op.add_column("leads", sa.Column("x", sa.Text()))', downgrade=down)
+    assert (answer["findings"], answer["allowed"]) == ([], [])
+
+
+def test_what_a_fresh_database_does_not_need_is_not_idle(base: tuple[Project, Database], tmp_path: Path) -> None:
+    """From nothing the table is made in the same plan; the comment is for the databases that have it."""
+    project = Project.copy(tmp_path)
+    project.add("018_base", BASE)
+    project.add("019_change", ALLOWED, after="018_base")
+    with new_database(base[1].server, "lint_fresh") as fresh:
+        assert project.ask(fresh.url, {"action": "plan"})["findings"] == []
+
+
+def test_our_own_revisions_have_no_findings(tmp_path: Path, database: Database) -> None:
+    """Each of them, planned where the one before it is applied."""
+    project = Project.copy_whole(tmp_path)
+    for one in project.ask(None, {"action": "list-migrations"})["executedMigrations"]:
+        answer = project.ask(database.url, {"action": "plan", "target": one})
+        assert [finding for finding in answer["findings"] if finding["level"] != "note"] == []
+        assert project.ask(database.url, {"action": "upgrade", "target": one})["status"] == "success"
