@@ -71,7 +71,7 @@ class Holds:
         return max(strong, key=lambda hold: hold.held_ms, default=None)
 
     def of(self, table: str, mode: str, not_before: float, now: float) -> Hold:
-        """Return how long a lock has been held: since it was first seen, else since the last look.
+        """Return how long a lock has been held at most; looks are 10 ms apart.
 
         `not_before` is the moment, on the monotonic clock, before which it cannot have been taken.
         """
@@ -96,7 +96,8 @@ class Holds:
         with self.guard.turn() as connection:
             seen_at = time.monotonic()
             for name, mode in connection.execute(HELD, {"pid": self.pid}):
-                self._since.setdefault((name, mode), seen_at)
+                # it was taken after the look before, so it may be reported as held a little too long
+                self._since.setdefault((name, mode), self._looked_at)
             self._looked_at = seen_at
             longest = self.longest()
             if longest is not None and longest.held_ms >= self.max_hold_ms:

@@ -50,11 +50,11 @@ DEFERRABLE = text("""
 LOCKS = text(f"select coalesce({TABLE_LOCKS}, '{{}}')")
 # https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-PG-STAT-ALL-TABLES-VIEW
 WRITTEN = text("""
-    select relid::regclass::text, n_tup_ins + n_tup_upd + n_tup_del from pg_stat_xact_user_tables
+    select relid::regclass::text as name, n_tup_ins + n_tup_upd + n_tup_del as value from pg_stat_xact_user_tables
     where schemaname !~ '^pg_' and schemaname <> 'runner' and n_tup_ins + n_tup_upd + n_tup_del > 0
 """)
 FILES = text("""
-    select c.oid::regclass::text, pg_relation_filenode(c.oid)
+    select c.oid::regclass::text as name, pg_relation_filenode(c.oid) as value
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where c.relkind in ('r', 'm') and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'runner')
 """)
@@ -240,8 +240,8 @@ def _note(seen: Rehearsed, before: State, after: State) -> None:
 
 def _look(connection: Connection) -> State:
     locks = connection.execute(LOCKS, {"version_table": VERSION_TABLE}).scalar_one()
-    written, files = (connection.execute(query).tuples().all() for query in (WRITTEN, FILES))
-    return State(locks, dict(written), dict(files))
+    written, files = ({row.name: row.value for row in connection.execute(query)} for query in (WRITTEN, FILES))
+    return State(locks, written, files)
 
 
 def _never_commit(connection: Connection) -> None:
@@ -290,7 +290,9 @@ def _is_false_failure(error: Exception, stage: Stage, savepoint: Any) -> bool:
 
 def _explain(error: BaseException, stage: Stage, watchdog: Watchdog) -> MigrationError | None:
     current, exceeded = stage.run.current, stage.holds.exceeded
-    assert current is not None  # noqa: S101 - nothing fails before the first step
+    if current is None:
+        # Ctrl-C before the first step
+        return engine.translate(error, stage.run, stage.guard, watchdog)
     if exceeded is not None:
         stage.holds.wait_for_end()
         allowed = stage.holds.max_hold_ms

@@ -12,7 +12,7 @@ from postgres import PASSWORD, Database
 from project import Project
 
 ACTIONS = (
-    "Known actions: `upgrade`, `downgrade`, `stamp`, `repair`, `run-migration`, `current`, `heads`, `history`, `show`, "
+    "Known actions: `upgrade`, `downgrade`, `stamp`, `repair`, `run-migration`, `plan`, `rehearse`, `check`, `current`, `heads`, `history`, `show`, "
     "`list-migrations`."
 )
 HISTORY = "List them with `migrate history`."
@@ -44,19 +44,19 @@ PAYLOADS: list[tuple[str, Any, str]] = [
         "unknown field",
         {"action": "upgrade", "tagret": "017"},
         "invalid-payload: `upgrade` does not know the field `tagret`. Nothing was changed. "
-        "Fields of `upgrade`: `on_error`, `actor`, `idempotency_key`, `action`, `target`.",
+        "Fields of `upgrade`: `on_error`, `actor`, `idempotency_key`, `plan`, `action`, `target`.",
     ),
     (
         "wrong type",
         {"action": "upgrade", "target": 17},
         "invalid-payload: The field `target` of `upgrade` is wrong: input should be a valid string. "
-        "Nothing was changed. Fields of `upgrade`: `on_error`, `actor`, `idempotency_key`, `action`, `target`.",
+        "Nothing was changed. Fields of `upgrade`: `on_error`, `actor`, `idempotency_key`, `plan`, `action`, `target`.",
     ),
     (
         "target that is no name",
         {"action": "upgrade", "target": "017; drop table leads"},
         "invalid-payload: The field `target` of `upgrade` is neither a revision nor a step such as `+1`. "
-        "Nothing was changed. Fields of `upgrade`: `on_error`, `actor`, `idempotency_key`, `action`, `target`.",
+        "Nothing was changed. Fields of `upgrade`: `on_error`, `actor`, `idempotency_key`, `plan`, `action`, `target`.",
     ),
     (
         "limit out of range",
@@ -68,7 +68,7 @@ PAYLOADS: list[tuple[str, Any, str]] = [
         "downgrade without target",
         {"action": "downgrade"},
         "invalid-payload: `downgrade` needs the field `target`. Nothing was changed. "
-        "Fields of `downgrade`: `on_error`, `actor`, `idempotency_key`, `confirm`, `action`, `target`.",
+        "Fields of `downgrade`: `on_error`, `actor`, `idempotency_key`, `confirm`, `plan`, `action`, `target`.",
     ),
     (
         "unknown revision",

@@ -264,7 +264,7 @@ def test_what_the_same_plan_makes_is_nobodys_yet(base: tuple[Project, Database],
 
 
 def test_a_table_that_is_there_already_is_not_made(base: tuple[Project, Database], tmp_path: Path) -> None:
-    """IF NOT EXISTS does nothing to what is there: an index on it reads its rows, and one that is there is not built."""
+    """IF NOT EXISTS does nothing to what is there: a new index reads its rows, one that is there is not built."""
     make = 'op.execute("create table if not exists leads (n int)")\n'
     found = plan(base, tmp_path, make + 'op.create_index("i", "leads", ["nome"], if_not_exists=True)')["findings"]
     assert [one["rule"] for one in found] == ["require-concurrent-index-creation"]

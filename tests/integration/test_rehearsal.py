@@ -1,0 +1,293 @@
+"""A rehearsal really runs a change, tells what it did, and leaves no trace."""
+
+import signal
+import time
+
+import psycopg2
+import pytest
+from test_plan import dump
+
+from postgres import Database
+from project import Project
+
+MILLION = """
+    create table big as select n as id, md5(n::text) as word, 1 as small from generate_series(1, 1000000) n;
+    alter table big add primary key (id);
+    analyze big;
+"""
+INSERT_MANY = """
+op.execute("update dry_run_log set ambiente = ambiente")
+op.execute(
+    "insert into dry_run_log (tenant_id, canal_decidido, motivo_decisao) "
+    "select gen_random_uuid(), 'email', 'x' from generate_series(1, 200000)"
+)
+"""
+REWRITE = 'op.execute("alter table big alter small type bigint")'
+
+
+@pytest.fixture
+def at_017(project: Project, database: Database) -> Project:
+    assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
+    return project
+
+
+def rehearse(project: Project, database: Database, **fields: object) -> dict:
+    return project.ask(database.url, {"action": "rehearse", **fields})
+
+
+def test_figures_are_those_of_the_real_run(at_017: Project, database: Database) -> None:
+    """On a million rows: a rewrite, a default, many inserts; durations within 30 %, and a dump is identical."""
+    database.execute(MILLION)
+    at_017.add("018_rewrite", REWRITE)
+    at_017.add("019_default", 'op.add_column("tenants", sa.Column("score", sa.BigInteger(), server_default="5"))',
+               after="018_rewrite")  # fmt: skip
+    at_017.add("020_insert", INSERT_MANY, after="019_default")
+    before = dump(database)
+    answer = rehearse(at_017, database, max_lock_hold_ms=60_000)
+    assert dump(database) == before
+    assert (answer["status"], answer["ok"]) == ("success", True), answer["message"]
+    first, second, third = answer["revisions"]
+    assert [one["outcome"] for one in answer["revisions"]] == ["rehearsed"] * 3
+    assert (first["rewritten"], second["rewritten"], third["rewritten"]) == (["big"], [], [])
+    assert (first["locks"]["big"], second["locks"]) == ("AccessExclusiveLock", {"tenants": "AccessExclusiveLock"})
+    assert third["rows_written"] == {"dry_run_log": 200_000}
+    assert first["strongest"]["table"] == "big"
+    assert first["strongest"]["held_ms"] == pytest.approx(first["duration_ms"], rel=0.1, abs=30)
+    assert first["strongest"]["blocks"] == "reads and writes"
+    assert second["strongest"]["held_ms"] <= second["duration_ms"]
+    # the server's caches and its disk are as warm for one as for the other only on the second time
+    real = at_017.ask(database.url, {"action": "upgrade"})
+    for seen, done in zip(answer["revisions"], real["applied"], strict=True):
+        assert seen["duration_ms"] == pytest.approx(done["duration_ms"], rel=0.3, abs=50), seen["revision"]
+        for table, mode in seen["locks"].items():
+            assert done["locks"][table] == mode
+
+
+def test_a_lock_that_is_held_too_long_ends_it(at_017: Project, database: Database) -> None:
+    """At once and not at the end of the statement; an application that waits goes on, and nothing is left."""
+    database.execute(MILLION)
+    at_017.add("018_rewrite", f"{REWRITE}\nop.execute('select pg_sleep(20)')")
+    before = dump(database)
+    started = time.monotonic()
+    answer = rehearse(at_017, database, max_lock_hold_ms=300)
+    took_s = time.monotonic() - started
+    assert answer["code"] == "lock-hold-exceeded"
+    assert (answer["revision"], answer["table"], answer["mode"]) == ("018_rewrite", "big", "AccessExclusiveLock")
+    assert 300 <= answer["held_ms"] < 600
+    assert took_s < 5
+    assert [one["outcome"] for one in answer["revisions"]] == ["stopped"]
+    assert "which blocks reads and writes, for" in answer["message"]
+    assert "300 ms are allowed, so the rehearsal was ended. Nothing was changed." in answer["message"]
+    assert database.query("select count(*) from pg_stat_activity where datname = current_database() "
+                          "and pid <> pg_backend_pid()") == [(0,)]  # fmt: skip
+    assert dump(database) == before
+
+
+def test_a_lock_held_by_python_ends_it_too(at_017: Project, database: Database) -> None:
+    """No statement runs that could be cancelled: the backend is ended, and the lock is free while Python sleeps."""
+    at_017.add("018_lock", 'op.execute("lock table leads in share mode")\ntime.sleep(3)')
+    process = at_017.start("migrate", "rehearse", "--max-lock-hold-ms", "200", url=database.url)
+    assert process.stderr is not None
+    process.stderr.readline()
+    started = time.monotonic()
+    database.execute("set lock_timeout = '2s'; insert into tenants (company_name) values ('x'); "
+                     "insert into leads (tenant_id) select tenant_id from tenants")  # fmt: skip
+    assert time.monotonic() - started < 1.5
+    _, told = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "`ShareLock` on `leads`, which blocks writes, for" in told
+
+
+def test_a_lock_that_blocks_nobody_may_be_held(at_017: Project, database: Database) -> None:
+    """Reading, writing, and a table that nobody else can see yet."""
+    at_017.add(
+        "018_writes",
+        "op.execute(\"insert into tenants (company_name) values ('x')\")\n"
+        'op.execute("create table new (n int)")\nop.execute("select pg_sleep(0.5)")',
+    )
+    answer = rehearse(at_017, database, max_lock_hold_ms=100)
+    assert (answer["status"], answer["ok"]) == ("success", True), answer["message"]
+    assert answer["revisions"][0]["rows_written"] == {"tenants": 1}
+    assert "locked against" not in answer["message"]
+
+
+def test_one_that_fails(at_017: Project, database: Database) -> None:
+    """With the line and the statement, as the run itself would tell it, and those after it are not tried."""
+    at_017.add("018_score", 'op.add_column("leads", sa.Column("score", sa.BigInteger()))')
+    at_017.add("019_fails", 'op.execute("select 1/0")', after="018_score")
+    at_017.add("020_after", "pass", after="019_fails")
+    before = dump(database)
+    answer = rehearse(at_017, database)
+    assert (answer["status"], answer["code"], answer["revision"]) == ("error", "revision-failed", "019_fails")
+    assert [one["outcome"] for one in answer["revisions"]] == ["rehearsed", "failed", "not-rehearsed"]
+    assert "in line 8 of `019_fails.py`: DivisionByZero (22012)" in answer["message"]
+    assert "Nothing was changed." in answer["message"]
+    assert dump(database) == before
+    assert at_017.run("migrate", "rehearse", url=database.url).returncode == 1
+
+
+def test_a_downgrade(at_017: Project, database: Database) -> None:
+    before = dump(database)
+    answer = rehearse(at_017, database, target="base")
+    assert [one["revision"] for one in answer["revisions"]] == ["017_dry_run_log", "016_platform_baseline"]
+    assert (answer["ok"], dump(database)) == (True, before)
+
+
+def test_it_stops_before_what_cannot_run_in_a_transaction(at_017: Project, database: Database) -> None:
+    at_017.add("018_score", 'op.add_column("leads", sa.Column("score", sa.BigInteger()))')
+    at_017.add("019_index", "from runner.operations import create_index_concurrently\n"
+               'create_index_concurrently("i", "leads", ["score"])', after="018_score")  # fmt: skip
+    at_017.add("020_after", "pass", after="019_index")
+    answer = rehearse(at_017, database)
+    assert [one["outcome"] for one in answer["revisions"]] == ["rehearsed", "not-rehearsed", "not-rehearsed"]
+    assert answer["message"].endswith("It stopped before `019_index`: it leaves the transaction (autocommit block).")
+    assert (answer["status"], answer["ok"]) == ("success", True)
+
+
+ADD_VALUE = "op.execute(\"alter type mood add value 'b'\")"
+USE_VALUE = "op.execute(\"create table moods (mood mood default 'b')\")"
+
+
+def test_a_new_value_of_an_enum_fails_falsely(at_017: Project, database: Database) -> None:
+    """Between two revisions there is a commit, and the real run succeeds; within one there is none, and it fails."""
+    database.execute("create type mood as enum ('a')")
+    at_017.add("018_value", ADD_VALUE)
+    at_017.add("019_use", USE_VALUE, after="018_value")
+    answer = rehearse(at_017, database)
+    assert [one["outcome"] for one in answer["revisions"]] == ["rehearsed", "inconclusive"]
+    assert (answer["status"], answer["ok"]) == ("success", True)
+    assert "it uses an enum's value that an earlier one adds" in answer["message"]
+    assert at_017.ask(database.url, {"action": "upgrade"})["status"] == "success"
+    at_017.add("020_both", f"{ADD_VALUE}\n{USE_VALUE}".replace("'b'", "'c'").replace("moods", "more"), after="019_use")
+    answer = rehearse(at_017, database)
+    assert (answer["code"], answer["sqlstate"]) == ("revision-failed", "55P04")
+    assert at_017.ask(database.url, {"action": "upgrade"})["code"] == "revision-failed"
+
+
+DEFERRED = """
+    create table parents (id int primary key);
+    create table children (parent_id int references parents deferrable initially deferred);
+"""
+INSERT = 'op.execute("insert into children values (1); insert into parents values (1)")'
+ALTER = 'op.execute("alter table children add x int")'
+
+
+def test_pending_trigger_events_are_told_apart(at_017: Project, database: Database) -> None:
+    """A real commit fires them between two revisions, and so does the rehearsal; within one they are a real failure."""
+    database.execute(DEFERRED)
+    at_017.add("018_insert", INSERT)
+    at_017.add("019_alter", ALTER, after="018_insert")
+    at_017.add("020_insert", INSERT.replace("(1)", "(2)"), after="019_alter")
+    answer = rehearse(at_017, database)
+    assert [one["outcome"] for one in answer["revisions"]] == ["rehearsed"] * 3, answer["message"]
+    at_017.add("018_insert", f"{INSERT}\n{ALTER}")
+    answer = rehearse(at_017, database)
+    assert (answer["code"], answer["sqlstate"]) == ("revision-failed", "55006")
+    at_017.add("018_insert", 'op.execute("insert into children values (1)")')
+    answer = rehearse(at_017, database)
+    assert (answer["code"], answer["sqlstate"]) == ("revision-failed", "23503")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        'op.execute("create table leak (n int)")\nop.execute("COMMIT")',
+        'op.execute("create table leak (n int); COMMIT; create table leak_2 (n int)")',
+        'op.execute("create table leak (n int)")\nop.get_bind().commit()',
+        'op.execute("ROLLBACK")\nop.execute("create table leak (n int)")\nop.execute("COMMIT")',
+        'op.get_bind().rollback()\nop.execute("create table leak (n int)")\nop.execute("COMMIT")',
+        'op.execute("END")',
+        'op.execute("create table leak (n int)")\nop.execute("PREPARE TRANSACTION \'leak\'")',
+    ],
+)
+def test_a_revision_that_commits_by_itself_leaks_nothing(at_017: Project, database: Database, body: str) -> None:
+    at_017.add("018_commits", body)
+    before = dump(database)
+    answer = rehearse(at_017, database)
+    assert (answer["status"], answer["code"]) == ("error", "revision-failed")
+    assert dump(database) == before
+    assert database.query("select count(*) from pg_prepared_xacts") == [(0,)]
+
+
+def test_in_production_only_where_configuration_allows_it(at_017: Project, database: Database) -> None:
+    at_017.add("018_score", "pass")
+    event = {"action": "rehearse"}
+    assert at_017.ask(database.url, event, ENVIRONMENT="prod")["code"] == "action-not-allowed"
+    allowed = at_017.ask(database.url, event, ENVIRONMENT="prod", ALLOWED_ACTIONS="current,rehearse")
+    assert allowed["status"] == "success"
+
+
+def test_behind_a_lock_it_waits_as_long_as_a_run_does(at_017: Project, database: Database) -> None:
+    """The application is not queued behind a rehearsal either; who stands in the way is named."""
+    at_017.add("018_score", 'op.add_column("leads", sa.Column("score", sa.BigInteger()))')
+    with psycopg2.connect(database.url) as reader, reader.cursor() as cursor:
+        cursor.execute("select 1 from leads")
+        answer = at_017.ask(database.url, {"action": "rehearse"}, LOCK_TIMEOUT_MS="500")
+        pid = reader.info.backend_pid
+    reader.close()
+    assert answer["code"] == "lock-timeout"
+    assert f"held by pid {pid}" in answer["message"]
+    assert "Nothing was changed." in answer["message"]
+
+
+def test_the_deadline_ends_it(at_017: Project, database: Database) -> None:
+    at_017.add("018_slow", 'op.execute("select pg_sleep(30)")')
+    started = time.monotonic()
+    answer = at_017.ask(database.url, {"action": "rehearse"}, timeout_s=1)
+    assert answer["code"] == "deadline"
+    assert time.monotonic() - started < 4
+
+
+def test_ctrl_c_ends_it(at_017: Project, database: Database) -> None:
+    at_017.add("018_slow", 'op.execute("lock table leads in row exclusive mode; select pg_sleep(30)")')
+    process = at_017.start("migrate", "rehearse", url=database.url)
+    assert process.stderr is not None
+    process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "interrupted: The run was interrupted. Nothing was changed." in told
+
+
+def test_it_is_the_only_runner(at_017: Project, database: Database) -> None:
+    """An upgrade waits until the rehearsal has been rolled back."""
+    at_017.add("018_slow", 'op.execute("select pg_sleep(1)")')
+    process = at_017.start("migrate", "rehearse", url=database.url)
+    assert process.stderr is not None
+    process.stderr.readline()
+    upgrade = at_017.run("migrate", "upgrade", url=database.url)
+    assert "Waiting for the migration lock" in upgrade.stderr
+    assert (upgrade.returncode, process.wait(timeout=20)) == (0, 0)
+    process.communicate()
+
+
+def test_a_table_that_would_be_adopted_is_completed_in_the_rehearsal(project: Project, database: Database) -> None:
+    project.ask(database.url, {"action": "upgrade"})
+    database.execute("drop table alembic_version; drop schema runner cascade; drop index idx_dry_run_canal")
+    before = dump(database)
+    answer = project.ask(database.url, {"action": "rehearse"})
+    assert answer["ok"], answer["message"]
+    assert dump(database) == before
+    database.execute("alter table dry_run_log drop lead_id")
+    assert project.ask(database.url, {"action": "rehearse"})["code"] == "unversioned-database"
+
+
+def test_nothing_to_rehearse(at_017: Project, database: Database) -> None:
+    answer = rehearse(at_017, database)
+    assert (answer["status"], answer["message"]) == (
+        "success",
+        "Nothing to rehearse: the database is at `017_dry_run_log`.",
+    )
+
+
+def test_the_table_for_people(at_017: Project, database: Database) -> None:
+    database.execute("insert into tenants (company_name) values ('x')")
+    at_017.add("018_locks", 'op.execute("lock table leads in access exclusive mode")\n'
+               "op.execute(\"update tenants set slug = 'x'\")\ntime.sleep(0.1)")  # fmt: skip
+    done = at_017.run("migrate", "rehearse", url=database.url)
+    header, row = (line.split("\t") for line in done.stdout.splitlines())
+    told = dict(zip(header, row, strict=True))
+    assert (told["outcome"], told["rows written"]) == ("rehearsed", "tenants 1")
+    assert told["locks"] == "leads AccessExclusive, tenants RowExclusive"
+    assert told["blocks the application"].startswith("leads for 1")
+    assert "`leads` was locked against reads and writes for 1" in done.stderr
