@@ -176,7 +176,8 @@ def _models(invocation: Invocation, known: Revisions, drifted: drift.Found) -> l
 def _part(one: Difference) -> tuple[str, str]:
     """Return the table and the thing that a difference is about, unqualified; the table twice for a whole one."""
     table = one.path[1].rpartition(".")[2].strip('"')
-    return table, one.path[-1].strip('"') if len(one.path) > catalog.WHOLE_OBJECT else table
+    thing = one.path[-1].strip('"') if len(one.path) > catalog.WHOLE_OBJECT else ""
+    return table, thing or table
 
 
 def _of_step(step: tuple[Any, ...]) -> tuple[tuple[str, str], Finding]:
@@ -202,7 +203,7 @@ def _of_step(step: tuple[Any, ...]) -> tuple[tuple[str, str], Finding]:
 
 def _message(at: str, wrong: list[Finding], drifted: drift.Found, skipped: list[str]) -> str:
     kinds = [finding.kind for finding in wrong]
-    found = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
+    found = ", ".join(f"{kind} ({kinds.count(kind)})" for kind in dict.fromkeys(kinds))
     said = [f"The database is at `{at}`: {found or 'all is as it should be'}."]
     if drifted.accepted:
         said.append(f"{count(len(drifted.accepted), 'known difference')} accepted.")

@@ -1,5 +1,6 @@
 """An answer as tables and texts for people, and as Markdown for the comment of a pull request."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -179,8 +180,9 @@ def _markdown(answer: dict[str, Any], found: list[Section]) -> str:
         if section.rows:
             parts.append(f"**{section.title}**\n\n{_table(section)}")
         else:
-            fence = f"```{section.language}\n{section.text}\n```"
-            parts.append(f"<details><summary>{_cell(section.title)}</summary>\n\n{fence}\n</details>")
+            fence = "`" * (1 + max(map(len, re.findall("`{3,}", section.text)), default=2))
+            text = f"{fence}{section.language}\n{section.text}\n{fence}"
+            parts.append(f"<details><summary>{_cell(section.title)}</summary>\n\n{text}\n</details>")
     return "\n\n".join(parts) + "\n"
 
 
@@ -192,4 +194,4 @@ def _table(section: Section) -> str:
 
 def _cell(text: str) -> str:
     """Return a text that neither ends a cell nor begins a tag."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|").replace("\n", " ")
+    return " ".join(text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|").splitlines())

@@ -12,7 +12,8 @@ from postgres import PASSWORD, Database
 from project import Project
 
 ACTIONS = (
-    "Known actions: `upgrade`, `downgrade`, `stamp`, `repair`, `run-migration`, `plan`, `rehearse`, `check`, `current`, `heads`, `history`, `show`, "
+    "Known actions: `upgrade`, `downgrade`, `stamp`, `repair`, `run-migration`, `plan`, `rehearse`, `check`, "
+    "`current`, `heads`, `history`, `show`, "
     "`list-migrations`."
 )
 HISTORY = "List them with `migrate history`."

@@ -67,7 +67,8 @@ def _done(lines: list[dict], revision: str) -> str:
 def test_metrics_of_runs_that_change_something(task: Path, database: Database) -> None:
     """Applied revisions, duration and failure as EMF; a reading verb and a typing error are no migration."""
     with emulator.start(task, {"DATABASE_URL": database.url, "ENVIRONMENT": "prod"}) as function:
-        upgraded = function.invoke({"action": "upgrade"})
+        plan = function.invoke({"action": "plan"})["plan"]
+        upgraded = function.invoke({"action": "upgrade", "plan": plan})
         for event in ({"action": "upgrade", "target": "099"}, {"action": "current"}, {"action": "upgrad"}):
             function.invoke(event)
         function.invoke({"action": "upgrade", "target": "099", "on_error": "raise"})

@@ -46,7 +46,7 @@ def test_the_readme_lists_every_setting() -> None:
 @pytest.mark.parametrize("kind", error_classes(), ids=lambda kind: kind.__name__)
 def test_sentences_use_the_fields_that_there_are(kind: type[errors.MigrationError]) -> None:
     """A placeholder without a field would fail in the middle of a failure."""
-    values = {str: "value", float: 1.0, int | None: 3, list[str]: ["x"], tuple[str, ...]: ("a_1", "b_2")}
+    values = {str: "value", float: 1.0, int: 3, int | None: 3, list[str]: ["x"], tuple[str, ...]: ("a_1", "b_2")}
     made = kind(**{field.name: values.get(field.type, "value") for field in dataclasses.fields(kind)})
     for sentence in (made.sentence, made.advice):
         assert sentence

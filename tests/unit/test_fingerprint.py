@@ -1,0 +1,57 @@
+"""A plan's id changes with whatever it rests on, and the change is named."""
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runner import fingerprint
+from runner.offline import Rendered
+from runner.payloads import KINDS
+
+NAMES = st.text("abcdefghij", min_size=1, max_size=6)
+PARTS = st.dictionaries(st.tuples(st.sampled_from(["file", "SQL", "tables", "types"]), NAMES), NAMES, max_size=80)
+FIXED = {("heads", ""): "base", ("target", ""): "018", ("image", ""): "none"}
+
+
+def rendered(*statements: str) -> Rendered:
+    return Rendered("018", "", "upgrade", "", "c", statements, None, True, False)
+
+
+@given(PARTS)
+def test_the_same_parts_have_the_same_id(parts: fingerprint.Parts) -> None:
+    whole = {**FIXED, **parts}
+    plan = fingerprint.identify(whole)
+    assert fingerprint.changes(plan, dict(whole), []) == []
+    assert re.fullmatch(r"[0-9a-f]{16}-[A-Za-z0-9_-]+", plan)
+    assert KINDS["upgrade"].model_validate({"action": "upgrade", "plan": plan}).plan == plan
+
+
+@given(PARTS, st.data())
+def test_any_change_of_one_part_is_told(parts: fingerprint.Parts, data: st.DataObject) -> None:
+    """Also beyond the first sixty, where it has no name."""
+    whole = {**FIXED, **parts}
+    plan = fingerprint.identify(whole)
+    part = data.draw(st.sampled_from([*whole]))
+    told = fingerprint.changes(plan, {**whole, part: whole[part] + "!"}, [])
+    assert len(told) == 1
+    assert part[1] in told[0] or "beyond its first" in told[0]
+
+
+def test_a_thing_is_touched_by_its_name_and_by_that_of_its_parts() -> None:
+    catalog = {
+        "tables": {"public.leads": {"indexes": {"leads_nome": "…"}}, 'public."Odd Name"': {}, "public.tenants": {}},
+        "functions": {"public.score(integer)": {}},
+        "types": {"public.mood": {}},
+    }
+    for statement, wanted in {
+        "ALTER TABLE leads ADD x int": [("tables", "public.leads")],
+        'alter table "Odd Name" add x int': [("tables", 'public."Odd Name"')],
+        "DROP INDEX leads_nome": [("tables", "public.leads")],
+        "select SCORE(1)": [("functions", "public.score(integer)")],
+        "alter type public.mood add value 'leads'": [("types", "public.mood")],
+        "comment on table tenants is 'has leads'": [("tables", "public.tenants")],
+        "do $$ begin execute 'drop table leads'; end $$": [("tables", "public.leads")],
+        "select 'leads'": [],
+    }.items():
+        assert list(fingerprint.touched(catalog, rendered(statement))) == wanted, statement
