@@ -91,7 +91,7 @@ def _list(section: Section, data: Console) -> None:
         data.print("  ".join(short), style=LEVELS.get(row["level"]), markup=False)
         for name in section.sentences:
             if row[name]:
-                data.print(Padding(Text(row[name]), (0, 0, 0, 4)))
+                data.print(Padding(Text(row[name]), (0, 0, 0, 4), expand=False))
 
 
 def _table(section: Section, data: Console) -> None:

@@ -68,7 +68,7 @@ class Holds:
         """Return the lock that has kept the application waiting for longest."""
         now = time.monotonic()
         strong = [self.of(name, mode, 0, now) for name, mode in [*self._since] if mode in BLOCKS]
-        return max(strong, key=lambda hold: hold.held_ms, default=None)
+        return max(strong, key=lambda hold: (hold.held_ms, hold.mode == "AccessExclusiveLock"), default=None)
 
     def of(self, table: str, mode: str, not_before: float, now: float) -> Hold:
         """Return how long a lock has been held at most; looks are 10 ms apart.
