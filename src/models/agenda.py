@@ -1,7 +1,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import DateTime, ForeignKey, Integer, String, Text, text
+from sqlalchemy import DateTime, ForeignKey, Index, Integer, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base
@@ -12,7 +12,10 @@ class Agendamento(Base):
     """An appointment with a lead."""
 
     __tablename__ = "agendamentos"
-    __table_args__ = (one_of("status", "proposto", "confirmado", "cancelado", "concluido", "no_show"),)
+    __table_args__ = (
+        one_of("status", "proposto", "confirmado", "cancelado", "concluido", "no_show"),
+        Index("idx_agendamentos_lead", "lead_id", "data_hora"),
+    )
 
     id: Mapped[UuidKey]
     tenant_id: Mapped[UUID]
@@ -30,6 +33,7 @@ class Disparo(Base):
     __tablename__ = "disparos"
     __table_args__ = (
         one_of("status", "pending", "sent", "failed", "rate_limited"),
+        Index("idx_disparos_tenant", "tenant_id", "sent_at"),
         {"comment": "O que foi realmente enviado; um dry-run nunca escreve aqui"},
     )
 

@@ -17,6 +17,7 @@ class DryRunLog(Base):
         Index("idx_dry_run_tenant", "tenant_id", text("created_at DESC")),
         Index("idx_dry_run_canal", "canal_decidido"),
         Index("idx_dry_run_ambiente", "ambiente", text("created_at DESC")),
+        Index("idx_dry_run_run", "run_id", "lead_id", unique=True, postgresql_where=text("run_id IS NOT NULL")),
         {"comment": "Decisões do Micro Agente de Disparos & Agendamentos em modo dry-run; nada foi enviado"},
     )
 
@@ -43,5 +44,8 @@ class DryRunLog(Base):
         Boolean,
         server_default=text("false"),
         comment="Valor de MICRO_AGENT_DISPARO_ENABLED no momento da decisão",
+    )
+    run_id: Mapped[str | None] = mapped_column(
+        Text, comment="Execução que tomou a decisão; repetida, não decide de novo"
     )
     created_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=False), server_default=func.now())

@@ -7,6 +7,7 @@ from sqlalchemy import (
     CheckConstraint,
     DateTime,
     ForeignKey,
+    Index,
     SmallInteger,
     String,
     Text,
@@ -38,6 +39,9 @@ class Lead(Base):
             "concluido",
         ),
         CheckConstraint("interesse BETWEEN 0 AND 100", name="interesse"),
+        Index(
+            "idx_leads_prioridade", "tenant_id", text("interesse DESC NULLS LAST"), "data_ingestao", "lead_id"
+        ),
     )
 
     lead_id: Mapped[UuidKey]
@@ -60,7 +64,10 @@ class LeadTelefone(Base):
     """A structured phone of a lead; wins over `leads.telefone_raw`."""
 
     __tablename__ = "lead_telefones"
-    __table_args__ = (one_of("tipo_origem", "movel", "fixo", "internacional", "desconhecido", "nao_classificado"),)
+    __table_args__ = (
+        one_of("tipo_origem", "movel", "fixo", "internacional", "desconhecido", "nao_classificado"),
+        Index("idx_lead_telefones_lead", "lead_id"),
+    )
 
     telefone_id: Mapped[UuidKey]
     lead_id: Mapped[UUID] = mapped_column(ForeignKey("leads.lead_id", ondelete="CASCADE"))
@@ -75,6 +82,7 @@ class LeadEmail(Base):
     """A structured e-mail address of a lead; wins over `leads.email_raw`."""
 
     __tablename__ = "lead_emails"
+    __table_args__ = (Index("idx_lead_emails_lead", "lead_id"),)
 
     email_id: Mapped[UuidKey]
     lead_id: Mapped[UUID] = mapped_column(ForeignKey("leads.lead_id", ondelete="CASCADE"))
@@ -90,6 +98,7 @@ class Blocklist(Base):
     __tablename__ = "blocklist"
     __table_args__ = (
         CheckConstraint("telefone IS NOT NULL OR email IS NOT NULL", name="contato"),
+        Index("idx_blocklist_tenant", "tenant_id", "lead_id"),
         {"comment": "LGPD: pessoas que pediram para não ser contatadas"},
     )
 

@@ -1,0 +1,73 @@
+"""Append decisions to `dry_run_log` with COPY, a chunk a transaction."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from io import StringIO
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from dispatch_agent.decision import Decision
+from models import DryRunLog
+
+COLUMNS = [
+    DryRunLog.tenant_id,
+    DryRunLog.lead_id,
+    DryRunLog.lead_nome,
+    DryRunLog.lead_telefone,
+    DryRunLog.lead_email,
+    DryRunLog.lead_documento,
+    DryRunLog.canal_decidido,
+    DryRunLog.motivo_decisao,
+    DryRunLog.template_selecionado,
+    DryRunLog.disparo_seria_executado,
+    DryRunLog.razao_bloqueio,
+    DryRunLog.ambiente,
+    DryRunLog.feature_flag_enabled,
+    DryRunLog.run_id,
+]
+COPY = f"COPY {DryRunLog.__tablename__} ({', '.join(column.name for column in COLUMNS)}) FROM STDIN"
+# https://www.postgresql.org/docs/current/sql-copy.html#id-1.9.3.55.9.2
+NULL = "\\N"
+ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": ""})
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Say what all rows of a run share."""
+
+    tenant_id: UUID
+    run_id: str
+    ambiente: str
+    feature_flag: bool
+
+
+def record(connection: Connection, decisions: Iterable[Decision], origin: Origin) -> None:
+    """Append `decisions` and commit. A lead that the run has already makes all of them fail, and none is kept."""
+    text = StringIO(_text(decisions, origin))
+    dbapi: Any = connection.connection.dbapi_connection
+    with connection.begin(), dbapi.cursor() as cursor:
+        cursor.copy_expert(COPY, text)
+
+
+def _text(decisions: Iterable[Decision], origin: Origin) -> str:
+    """Return rows in COPY's text format; every column but the first and the last three is the decision's."""
+    first = f"{origin.tenant_id}\t"
+    last = f"\t{_escaped(origin.ambiente)}\t{_flag(origin.feature_flag)}\t{_escaped(origin.run_id)}\n"
+    return "".join([
+        f"{first}{one.lead_id}\t{_escaped(one.nome)}\t{_escaped(one.telefone)}\t{_escaped(one.email)}\t"
+        f"{_escaped(one.documento)}\t{one.canal}\t{_escaped(one.motivo)}\t{_escaped(one.template)}\t"
+        f"{_flag(one.seria_executado)}\t{_escaped(one.razao_bloqueio)}{last}"
+        for one in decisions
+    ])  # fmt: skip
+
+
+def _escaped(value: str | None) -> str:
+    if value is None:
+        return NULL
+    return value if value.isprintable() and "\\" not in value else value.translate(ESCAPES)
+
+
+def _flag(value: bool) -> str:
+    return "t" if value else "f"

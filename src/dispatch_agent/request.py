@@ -1,0 +1,56 @@
+"""What the agent is asked: a few leads of a tenant, or a large run that can be gone on with."""
+
+import base64
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
+
+
+
+class Cursor(BaseModel):
+    """Name the last lead that was decided on, by the order in which leads are read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    interesse: int | None
+    data_ingestao: datetime
+    lead_id: UUID
+
+    def encode(self) -> str:
+        """Return it as the text that an answer carries."""
+        return base64.urlsafe_b64encode(self.model_dump_json().encode()).decode().rstrip("=")
+
+
+class Request(BaseModel):
+    """Hold one event, in the names that callers have used for years."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    tenant_id: Annotated[str, Field(alias="tenantId", pattern=r"^[A-Za-z0-9_-]{1,63}$")]
+    batch_size: Annotated[int, Field(alias="batchSize", ge=1, le=1_000_000)] = 1
+    lead_id: Annotated[str | None, Field(alias="leadId", pattern=r"^[0-9A-Fa-f-]{32,36}$")] = None
+    run_id: Annotated[Name | None, Field(alias="runId")] = None
+    cursor: Annotated[str | None, Field(max_length=500)] = None
+
+
+def parse(event: object) -> tuple[Request, Cursor | None]:
+    """Return the request that an event is, and where it goes on from. Raises `InvalidRequest`."""
+    try:
+        request = Request.model_validate(event)
+        return request, _decode(request.cursor)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in problem["loc"])
+    raise InvalidRequest(f"The field `{where}` is wrong: {problem['msg']}." if where else "The event is no JSON object.")
+
+
+def _decode(text: str | None) -> Cursor | None:
+    if text is None:
+        return None
+    try:
+        return Cursor.model_validate_json(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    except ValueError:
+        problem = InvalidRequest("The field `cursor` is wrong: it is not one that an answer gave.")
+    raise problem
