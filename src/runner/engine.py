@@ -224,7 +224,7 @@ def _try_once(context: Any, run: Run, find: Find, guard: Guard, connection: Conn
     steps.configure(context, run, find, guard, connection, watchdog)
     watchdog.start()
     try:
-        _render_what_was_planned(context.get_context(), run, find, connection)
+        _render_ahead(context.get_context(), run, find, connection)
         with context.begin_transaction():
             context.run_migrations()
     except BaseException as error:
@@ -239,12 +239,12 @@ def _try_once(context: Any, run: Run, find: Find, guard: Guard, connection: Conn
     return None
 
 
-def _render_what_was_planned(migration: MigrationContext, run: Run, find: Find, connection: Connection) -> None:
-    """Render the steps, to hold them against the plan that the caller names.
+def _render_ahead(migration: MigrationContext, run: Run, find: Find, connection: Connection) -> None:
+    """Render the steps, to hold them against the plan that the caller names, or to see what a downgrade drops.
 
     It comes before Alembic's own run, which hands its one `op` to the revisions.
     """
-    if run.terms.plan is None or run.resolved:
+    if run.resolved or (run.terms.plan is None and run.answer.action != "downgrade"):
         return
     assert migration.script is not None  # noqa: S101 - an EnvironmentContext always has one
     heads = run.answer.before = run.answer.after = read_heads(connection)

@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from sqlalchemy import Connection
+
 from runner.catalog import Catalog
 from runner.offline import Rendered
 
@@ -19,7 +21,7 @@ Part = tuple[str, str]
 """What sort of thing it is (`heads`, `target`, `image`, `file`, `SQL` or a kind of the catalog), and its name."""
 Parts = dict[Part, str]
 
-HEADS, TARGET, IMAGE, REST = ("heads", ""), ("target", ""), ("image", ""), ("rest", "")
+PLACE, HEADS, TARGET, IMAGE, REST = ("place", ""), ("heads", ""), ("target", ""), ("image", ""), ("rest", "")
 MOST_HINTS = 60
 """A plan of a thousand revisions would have an id of 16 kB; the parts beyond these share one hint."""
 HINT_BYTES = 3
@@ -30,11 +32,19 @@ RUNS_STRINGS = re.compile(r"\bEXECUTE\b|\$\w*\$", re.IGNORECASE)
 WORD = re.compile(r'"((?:[^"]|"")+)"|([^\W\d][\w$]*)')
 
 
+def place(environment: str, connection: Connection) -> str:
+    """Return where a plan holds: the environment's name and the database's."""
+    return f"{environment}, {connection.exec_driver_sql('select current_database()').scalar_one()}"
+
+
 def collect(
-    heads: Sequence[str], target: str, rendered: Iterable[Rendered], catalog: Catalog, image: str | None
+    place: str, heads: Sequence[str], target: str, rendered: Iterable[Rendered], catalog: Catalog, image: str | None
 ) -> Parts:
-    """Return the text of each part that a plan rests on, the most telling ones first."""
-    parts = {HEADS: ",".join(heads) or "base", TARGET: target, IMAGE: image or "none"}
+    """Return the text of each part that a plan rests on, the most telling ones first.
+
+    `place` names the environment and the database: what is no error in one may be one in the other.
+    """
+    parts = {PLACE: place, HEADS: ",".join(heads) or "base", TARGET: target, IMAGE: image or "none"}
     for one in rendered:
         parts["file", one.revision] = one.checksum
         parts["SQL", one.revision] = "\n".join(one.statements or ())
@@ -58,15 +68,18 @@ def changes(plan: str, parts: Parts, known: Iterable[str]) -> list[str]:
     if plan == identify(parts):
         return []
     then, now = _read_hints(plan), _hinted(parts)
+    if not {_hint(*part) for part in (PLACE, HEADS, TARGET, IMAGE)} <= then.keys():
+        return ["this is not the whole id of a plan"]
     formerly = {_hint(name): f"`{name}`" for name in [*known, "base"]}
     differing = [part for part in now if then.get(_hint(*part)) != _hint(now[part])]
-    if HEADS in differing:
-        # what else differs follows from it
-        differing = [HEADS]
+    for part in (PLACE, HEADS):
+        if part in differing:
+            # what else differs follows from it
+            differing = [part]
     differing = [part for part in differing if part[0] != "SQL" or ("file", part[1]) not in differing]
     told = [_tell(part, now[part], then.get(_hint(*part)), formerly) for part in differing]
-    gone = [] if HEADS in differing else [f"`{name}` is gone" for name in _gone(parts, then)]
-    return list(dict.fromkeys([*told, *gone])) or ["it is not the id of a plan for this"]
+    gone = [] if differing in ([PLACE], [HEADS]) else [f"`{name}` is gone" for name in _gone(parts, then)]
+    return list(dict.fromkeys([*told, *gone])) or ["this is not the id of a plan for it"]
 
 
 def touched(catalog: Catalog, rendered: Rendered) -> Iterator[Part]:
@@ -129,13 +142,17 @@ def _read_hints(plan: str) -> dict[bytes, bytes]:
         data = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
     except binascii.Error:
         return {}
-    pairs = range(0, len(data) - 2 * HINT_BYTES + 1, 2 * HINT_BYTES)
+    if len(data) % (2 * HINT_BYTES):
+        return {}
+    pairs = range(0, len(data), 2 * HINT_BYTES)
     return {data[at : at + HINT_BYTES]: data[at + HINT_BYTES : at + 2 * HINT_BYTES] for at in pairs}
 
 
 def _tell(part: Part, now: str, then: bytes | None, formerly: dict[bytes, str]) -> str:
     before = formerly.get(then or b"", "another revision")
     match part:
+        case ("place", _):
+            return f"it was made somewhere else than in `{now}`"
         case ("heads", _):
             return f"it was made at {before}, and the database is at `{now}`"
         case ("target", _):

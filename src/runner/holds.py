@@ -4,7 +4,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from runner.lock import GONE, Guard
 
@@ -16,6 +16,17 @@ BLOCKS = {
     "ExclusiveLock": "writes",
     "AccessExclusiveLock": "reads and writes",
 }
+# The strongest first.
+STRENGTH = [
+    "AccessExclusiveLock",
+    "ExclusiveLock",
+    "ShareRowExclusiveLock",
+    "ShareLock",
+    "ShareUpdateExclusiveLock",
+    "RowExclusiveLock",
+    "RowShareLock",
+    "AccessShareLock",
+]
 
 # The guard's connection does not see a table that the other one has not committed, which so keeps nobody waiting.
 HELD = text("""
@@ -78,11 +89,26 @@ class Holds:
         since = max(not_before, self._since.get((table, mode), self._looked_at))
         return Hold(table, mode, round((now - since) * 1000, 1), BLOCKS.get(mode))
 
+    def held(self) -> dict[str, str]:
+        """Look now, and return the strongest mode that the backend holds on each table that others can see."""
+        with self.guard.turn() as connection:
+            found = self._note(connection)
+        return dict(sorted(found, key=lambda lock: STRENGTH.index(lock[1]), reverse=True))
+
     def wait_for_end(self) -> None:
         """Return when the backend that was ended has given back its locks."""
         with self.guard.turn() as connection:
             while connection.execute(ALIVE, {"pid": self.pid}).scalar_one():
                 time.sleep(LOOK_EVERY_S)
+
+    def _note(self, connection: Connection) -> list[tuple[str, str]]:
+        seen_at = time.monotonic()
+        found = [(row.name, row.mode) for row in connection.execute(HELD, {"pid": self.pid})]
+        for lock in found:
+            # it was taken after the look before, so it may be reported as held a little too long
+            self._since.setdefault(lock, self._looked_at)
+        self._looked_at = seen_at
+        return found
 
     def _look(self) -> None:
         while not self._stop.wait(LOOK_EVERY_S):
@@ -94,11 +120,7 @@ class Holds:
 
     def _look_once(self) -> None:
         with self.guard.turn() as connection:
-            seen_at = time.monotonic()
-            for name, mode in connection.execute(HELD, {"pid": self.pid}):
-                # it was taken after the look before, so it may be reported as held a little too long
-                self._since.setdefault((name, mode), self._looked_at)
-            self._looked_at = seen_at
+            self._note(connection)
             longest = self.longest()
             if longest is not None and longest.held_ms >= self.max_hold_ms:
                 self.exceeded = longest

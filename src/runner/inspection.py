@@ -57,8 +57,7 @@ def inspect(invocation: Invocation, known: Revisions, answer: Answer) -> None:
         if not any(finding.kind == "unknown-revision" for finding in findings):
             findings += map(_of_error, steps.changed_history(script, heads, connection))
         drifted = _drift(known, heads, connection, skipped)
-        findings += [_of_difference(one) for one in drifted.differences]
-        findings += [_unneeded(one) for one in drifted.unused]
+        findings += _of_drift(heads, drifted)
         findings += [*_invalid(connection), *_unvalidated(connection, known, heads, drifted), *_left(connection)]
     if set(heads) == set(script.get_heads()):
         findings += _models(invocation, known, drifted)
@@ -97,9 +96,20 @@ def _drift(known: Revisions, heads: tuple[str, ...], connection: Connection, ski
     schema = plan.schema(known)
     expected = adoption.snapshot(schema, heads[0]) if len(heads) == 1 else None if heads else catalog.EMPTY
     if expected is None:
-        skipped.append(f"the catalog, for there is no snapshot of `{shown(heads)}`; `migrate snapshot` writes it")
+        skipped.append(f"the catalog, for there is no snapshot of `{shown(heads)}`")
         return drift.Found((), (), ())
     return drift.find(expected, catalog.read(connection), drift.load(schema))
+
+
+def _of_drift(heads: tuple[str, ...], drifted: drift.Found) -> Iterator[Finding]:
+    if drifted.differences and not heads:
+        message = f"It has {count(len(drifted.differences), 'object')} and no version: it is from before, or not ours."
+        remedy = "`migrate plan` says which tables an upgrade would adopt."
+        yield Finding("unversioned-database", "error", "", message, remedy)
+        return
+    yield from map(_of_difference, drifted.differences)
+    paths = {one.path for one in drifted.differences}
+    yield from (_unneeded(one, one.at in paths) for one in drifted.unused)
 
 
 def _of_difference(one: Difference) -> Finding:
@@ -107,8 +117,11 @@ def _of_difference(one: Difference) -> Finding:
     return Finding("drift", "error", one.name, str(one), remedy, drift.render(one))
 
 
-def _unneeded(one: drift.Accepted) -> Finding:
-    name = ".".join(one.at)
+def _unneeded(one: drift.Accepted, differs: bool) -> Finding:
+    name = Difference(one.at, None, None).name
+    if differs:
+        message = f"It was accepted as `{one.found or 'absent'}`, and is something else by now."
+        return Finding("accepted-drift", "note", name, message, "Mend it, or accept what it is now.")
     return Finding(
         "accepted-drift", "note", name, "It is accepted, and not found here.", "Take it out if it is nowhere."
     )

@@ -134,6 +134,7 @@ LATEST = text("""
            l.revision, l.direction, l.status, l.started_at, l.duration_ms, l.error_code, r.actor, r.request_id,
            r.image_digest
     from runner.migration_log l join runner.migration_run r using (run_id)
+    where r.action <> 'repair'
     order by l.revision, l.log_id desc
 """)
 

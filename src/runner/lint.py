@@ -36,7 +36,7 @@ BREAKING = frozenset({
 })  # fmt: skip
 STYLE = frozenset({
     "ban-char-field", "prefer-bigint-over-int", "prefer-bigint-over-smallint", "prefer-identity", "prefer-text-field",
-    "prefer-timestamp-tz", "require-enum-value-ordering", "not-rendered",
+    "prefer-timestamp-tz", "require-enum-value-ordering",
 })  # fmt: skip
 
 # The way that this project has, where squawk's advice would leave one to write it oneself.
@@ -50,6 +50,7 @@ REMEDIES = {
     "require-concurrent-index-creation": "Use `create_index_concurrently`, in a revision of its own.",
     "require-concurrent-index-deletion": "Use `drop_index_concurrently`, in a revision of its own.",
 }
+LEVELS = ("error", "warning", "note")
 STATEMENT_LENGTH = 120
 
 NAME = r'(?:(?:"[^"]+"|\w+)\.)?(?:"(?P<quoted>[^"]+)"|(?P<plain>\w+))'
@@ -71,7 +72,8 @@ ALL_ROWS = re.compile(r"\s*(?:UPDATE|DELETE\s+FROM)\b(?!.*\bWHERE\b)", re.IGNORE
 # What can be said twice, whatever squawk thinks of it outside of a transaction.
 REPEATABLE = re.compile(r"\bALTER\s+(?:COLUMN\s+)?\S+\s+(?:SET|DROP)\s+(?:NOT\s+NULL|DEFAULT)\b", re.IGNORECASE)
 DROPPED_CONSTRAINT = re.compile(r"\bDROP\s+CONSTRAINT\s+(?:IF\s+EXISTS\s+)?(\S+?)[\s;,]", re.IGNORECASE)
-ALLOWED = re.compile(r"#\s*lint-allow\s+(?P<rule>[a-z-]+)\s*(?::\s*(?P<reason>\S.*))?$")
+COMMENT = re.compile(r"#\s*lint-allow\b(?P<said>.*)")
+ALLOWED = re.compile(r"\s+(?P<rule>[a-z-]+)\s*:\s*(?P<reason>\S.*)")
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,8 @@ class Finding:
     table: str | None = None
     rows: int | None = None
     """The planner's estimate for the table; None where there is none."""
+    reason: str | None = None
+    """Why the revision allows it."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,7 @@ def lint(
         (waived if _is_harmless(finding, one, statement, new) else found).append(finding)
     kept, allowed, about_comments = _allow(rendered, found, waived, linted=program is not None)
     order = {one.revision: place for place, one in enumerate(rendered)}
-    counted = sorted([*kept, *about_comments], key=lambda finding: order[finding.revision])
+    counted = sorted([*kept, *about_comments], key=lambda one: (order[one.revision], LEVELS.index(one.level)))
     return Report(tuple(counted), tuple(allowed), squawk.version(program) if program else None)
 
 
@@ -209,7 +213,7 @@ def _is_harmless(finding: Finding, one: Rendered, statement: str, new: set[str])
 def _ours(one: Rendered, tables: Mapping[str, Size], new: set[str]) -> Iterator[Finding]:
     if one.statements is None:
         message = f"Nobody knows its SQL beforehand: {one.unrendered}. squawk has not seen it."
-        yield Finding("not-rendered", "note", one.revision, message, "Read the file, and rehearse it on a clone.")
+        yield Finding("not-rendered", "warning", one.revision, message, "Read the file, and rehearse it on a clone.")
     if one.mixed:
         message = "It has an autocommit block after other statements, so the engine refuses to run it."
         yield Finding("mixed-revision", "error", one.revision, message, "Put the block into a revision of its own.")
@@ -227,6 +231,7 @@ class _Allowance:
     revision: str
     rule: str
     reason: str | None
+    """None for a comment that is not `# lint-allow RULE: reason`; `rule` is then what it says."""
 
     def covers(self, finding: Finding) -> bool:
         return self.reason is not None and (finding.revision, finding.rule) == (self.revision, self.rule)
@@ -238,17 +243,19 @@ def _allow(
     """Part the findings into those that count and those that a comment allows, and find the idle comments."""
     found = list(found)
     allowances = [allowance for one in rendered for allowance in _allowances(one)]
-    allowed = [finding for finding in found if any(allowance.covers(finding) for allowance in allowances)]
+    by = {(one.revision, one.rule): one.reason for one in allowances if one.reason is not None}
+    kept = [finding for finding in found if (finding.revision, finding.rule) not in by]
+    allowed = [replace(one, reason=by[one.revision, one.rule]) for one in found if one not in kept]
     idle = []
     for allowance in allowances:
         if allowance.reason is None:
-            message = f"The comment that allows `{allowance.rule}` gives no reason, so it allows nothing."
-            remedy = f"Write `# lint-allow {allowance.rule}: ` and why."
+            message = f"The comment `lint-allow{allowance.rule}` allows nothing: it names no one rule with a reason."
+            remedy = "Write `# lint-allow RULE: ` and why, a comment for each rule."
             idle.append(Finding("suppression-without-reason", "warning", allowance.revision, message, remedy))
         elif linted and not any(allowance.covers(finding) for finding in [*found, *waived]):
             message = f"A comment allows `{allowance.rule}`, which is not found."
             idle.append(Finding("unused-suppression", "warning", allowance.revision, message, "Take it out."))
-    return [finding for finding in found if finding not in allowed], allowed, idle
+    return kept, allowed, idle
 
 
 def _allowances(one: Rendered) -> Iterator[_Allowance]:
@@ -256,9 +263,11 @@ def _allowances(one: Rendered) -> Iterator[_Allowance]:
     functions = [node for node in ast.parse(one.source).body if isinstance(node, ast.FunctionDef)]
     lines = {line for node in functions if node.name == "downgrade" for line in range(node.lineno, _end(node) + 1)}
     for token in tokenize.generate_tokens(io.StringIO(one.source).readline):
-        comment = ALLOWED.match(token.string) if token.type == tokenize.COMMENT else None
+        comment = COMMENT.match(token.string) if token.type == tokenize.COMMENT else None
         if comment and (token.start[0] in lines) == (one.direction == "downgrade"):
-            yield _Allowance(one.revision, comment["rule"], comment["reason"])
+            said = ALLOWED.fullmatch(comment["said"])
+            rule, reason = (said["rule"], said["reason"]) if said else (comment["said"], None)
+            yield _Allowance(one.revision, rule, reason)
 
 
 def _end(node: ast.FunctionDef) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from runner import adoption, catalog, engine, fingerprint, guards, lint, offline, revisions, sizes, squawk, steps
+from runner import adoption, catalog, engine, fingerprint, lint, losses, offline, revisions, sizes, squawk, steps
 from runner.adoption import Adopted
 from runner.errors import UnversionedDatabase, count
 from runner.lint import Finding, Report
@@ -36,16 +36,17 @@ def draw_up(invocation: Invocation, known: Revisions, target: str, answer: Answe
         here = catalog.read(connection)
         touched = {one.revision: _tables(here, one) for one in rendered}
         measured = sizes.estimate(connection, {name for names in touched.values() for name in names})
+        place = fingerprint.place(invocation.settings.environment, connection)
         report = lint.lint(
             rendered,
             here["tables"],
             measured,
-            _losses(known, found, connection),
+            _losses(known, found, rendered, here, connection),
             squawk.find(invocation.settings.alembic_config.parent),
             _server_version(connection),
         )
     image = invocation.settings.image_digest
-    parts = fingerprint.collect(heads, answer.target, rendered, here, image)
+    parts = fingerprint.collect(place, heads, answer.target, rendered, here, image)
     errors = [finding for finding in report.findings if finding.level == "error"]
     refused = bool(errors) and invocation.settings.is_protected
     plan = fingerprint.identify(parts) if rendered and not refused else None
@@ -83,15 +84,15 @@ def _server_version(connection: Connection) -> str:
     return f"{number // 10000}.{number % 10000}"
 
 
-def _losses(known: Revisions, found: list[Step], connection: Connection) -> Iterator[Finding]:
+def _losses(
+    known: Revisions, found: list[Step], rendered: list[Rendered], here: catalog.Catalog, connection: Connection
+) -> Iterator[Finding]:
     """Yield what a downgrade loses, counted."""
-    for step in found:
-        if step.info.is_upgrade:
-            continue
-        for lost in guards.losses(schema(known), step.info, connection):
-            name = str(step.info.up_revision_id)
-            remedy = "Keep a copy of them if anybody may want them back."
-            yield Finding("downgrade-loses-rows", "error", name, f"It drops {lost}.", remedy)
+    for step, one in zip(found, rendered, strict=True):
+        if not step.info.is_upgrade:
+            for lost in losses.find(schema(known), step.info, one, here, connection):
+                remedy = "Keep a copy of them if anybody may want them back."
+                yield Finding("downgrade-loses-rows", "error", one.revision, f"It drops {lost}.", remedy)
 
 
 def _tables(here: catalog.Catalog, one: Rendered) -> list[str]:

@@ -22,7 +22,7 @@ from runner.adoption import Adopted
 from runner.catalog import VERSION_TABLE
 from runner.errors import LockHeldTooLong, MigrationError, RevisionFailed, count
 from runner.holds import Hold, Holds
-from runner.lock import TABLE_LOCKS, Guard
+from runner.lock import Guard
 from runner.payloads import revisions as shown
 from runner.revisions import Revisions, Step
 from runner.run import Current, Run
@@ -47,7 +47,6 @@ DEFERRABLE = text("""
           from pg_constraint c join pg_namespace n on n.oid = c.connamespace
           where c.condeferrable and n.nspname !~ '^pg_') can_wait
 """)
-LOCKS = text(f"select coalesce({TABLE_LOCKS}, '{{}}')")
 # https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-PG-STAT-ALL-TABLES-VIEW
 WRITTEN = text("""
     select relid::regclass::text as name, n_tup_ins + n_tup_upd + n_tup_del as value from pg_stat_xact_user_tables
@@ -93,6 +92,7 @@ class Rehearsed:
     """
     reason: str | None = None
     duration_ms: float | None = None
+    lock_wait_ms: float | None = None
     rows_written: dict[str, int] = field(default_factory=dict)
     rewritten: list[str] = field(default_factory=list)
     locks: dict[str, str] = field(default_factory=dict)
@@ -111,6 +111,7 @@ class Stage:
     migration: MigrationContext
     guard: Guard
     holds: Holds
+    watchdog: Watchdog
     adopted: dict[str, Adopted]
 
 
@@ -139,11 +140,11 @@ def rehearse(run: Run, known: Revisions, target: str, max_lock_hold_ms: int) -> 
         answer.pending = [str(step.info.up_revision_id) for step in found]
         connection.rollback()
         pid = connection.connection.driver_connection.info.backend_pid  # type: ignore[union-attr]
-        holds = Holds(guard, pid, max_lock_hold_ms)
+        holds, watchdog = Holds(guard, pid, max_lock_hold_ms), Watchdog(guard, pid, asked.deadline, run.interrupted)
         _never_commit(connection)
         timeouts.bind(connection, asked.deadline, asked.settings.lock_timeout_ms)
         migration = MigrationContext.configure(connection)
-        stage = Stage(run, connection, migration, guard, holds, {one.revision: one for one in adopted})
+        stage = Stage(run, connection, migration, guard, holds, watchdog, {one.revision: one for one in adopted})
         if found:
             _play(stage, found)
         else:
@@ -152,8 +153,7 @@ def rehearse(run: Run, known: Revisions, target: str, max_lock_hold_ms: int) -> 
 
 def _play(stage: Stage, found: list[Step]) -> None:
     """Rehearse step after step until one cannot be, and roll everything back."""
-    run, holds = stage.run, stage.holds
-    watchdog = Watchdog(stage.guard, holds.pid, run.invocation.deadline, run.interrupted)
+    run, holds, watchdog = stage.run, stage.holds, stage.watchdog
     played = [Rehearsed(str(step.info.up_revision_id), step.doc or "") for step in found]
     stage.migration.autocommit_block = _refuse_autocommit  # type: ignore[method-assign]
     watchdog.start()
@@ -169,7 +169,7 @@ def _play(stage: Stage, found: list[Step]) -> None:
             told = f"Done: rehearse `{seen.revision}` in {seen.duration_ms:.0f} ms ({number} of {total})."
             run.invocation.tell(told, event="done", **about)
     except BaseException as error:
-        problem = _explain(error, stage, watchdog)
+        problem = _explain(error, stage)
         if problem is None:
             raise
     else:
@@ -179,7 +179,7 @@ def _play(stage: Stage, found: list[Step]) -> None:
         watchdog.stop()
         holds.stop()
         stage.connection.rollback()
-        run.answer.extra |= {"ok": all(one.outcome != "failed" for one in played)}
+        run.answer.extra |= {"ok": all(one.outcome == "rehearsed" for one in played)}
         run.answer.extra["revisions"] = [asdict(one) for one in played]
     raise problem
 
@@ -188,7 +188,8 @@ def _rehearse(stage: Stage, step: Step, seen: Rehearsed) -> None:
     """Run one step up to where its commit would be, and note in `seen` what it did."""
     connection, run = stage.connection, stage.run
     run.current = Current(step.info, seen.description)
-    before = _look(connection)
+    before = _look(connection, stage.holds)
+    stage.watchdog.waited_ms = 0.0
     savepoint = connection.begin_nested()
     started = time.monotonic()
     try:
@@ -216,11 +217,10 @@ def _rehearse(stage: Stage, step: Step, seen: Rehearsed) -> None:
         seen.duration_ms = round((ended - started) * 1000, 1)
         savepoint.commit()
         seen.outcome = "rehearsed"
-        after = _look(connection)
+        after = _look(connection, stage.holds)
         _note(seen, before, after)
-        held = [
-            stage.holds.of(table, mode, started, ended) for table, mode in seen.locks.items() if table in before.files
-        ]
+        seen.lock_wait_ms = stage.watchdog.waited_ms
+        held = [stage.holds.of(table, mode, started, ended) for table, mode in seen.locks.items()]
         seen.strongest = max(held, key=_strength, default=None)
 
 
@@ -238,10 +238,9 @@ def _note(seen: Rehearsed, before: State, after: State) -> None:
     seen.rewritten = [table for table in both if before.files[table] != after.files[table]]
 
 
-def _look(connection: Connection) -> State:
-    locks = connection.execute(LOCKS, {"version_table": VERSION_TABLE}).scalar_one()
+def _look(connection: Connection, holds: Holds) -> State:
     written, files = ({row.name: row.value for row in connection.execute(query)} for query in (WRITTEN, FILES))
-    return State(locks, written, files)
+    return State(holds.held(), written, files)
 
 
 def _never_commit(connection: Connection) -> None:
@@ -288,11 +287,11 @@ def _is_false_failure(error: Exception, stage: Stage, savepoint: Any) -> bool:
     return bool(set(stage.connection.execute(LABELS).scalars()) - committed)
 
 
-def _explain(error: BaseException, stage: Stage, watchdog: Watchdog) -> MigrationError | None:
+def _explain(error: BaseException, stage: Stage) -> MigrationError | None:
     current, exceeded = stage.run.current, stage.holds.exceeded
     if current is None:
         # Ctrl-C before the first step
-        return engine.translate(error, stage.run, stage.guard, watchdog)
+        return engine.translate(error, stage.run, stage.guard, stage.watchdog)
     if exceeded is not None:
         stage.holds.wait_for_end()
         allowed = stage.holds.max_hold_ms
@@ -301,7 +300,7 @@ def _explain(error: BaseException, stage: Stage, watchdog: Watchdog) -> Migratio
     if isinstance(error, EndsTransaction) or failure.names_constraint(error, GUARD):
         reason = "it ends the transaction by itself, which would leave a failed run half-done"
         return RevisionFailed(current.name, Path(str(current.path)).name, None, reason)
-    return engine.translate(error, stage.run, stage.guard, watchdog)
+    return engine.translate(error, stage.run, stage.guard, stage.watchdog)
 
 
 def _message(played: list[Rehearsed], longest: Hold | None) -> str:

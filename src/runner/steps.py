@@ -48,6 +48,9 @@ def configure(
         assert migration.script is not None  # noqa: S101 - an EnvironmentContext always has one
         run.schema = Path(migration.script.dir) / "schema"
         found = _find(run, find, heads, migration, guard)
+        if not found and run.answer.action == "stamp" and run.answer.earlier is None:
+            # it says so already; whether that is true is asked all the same
+            _compare_stamped(run, str(run.answer.target), connection)
         if found:
             _refuse_mixed_revisions(migration, run, guard, connection)
             if run.run_id is None:
@@ -179,7 +182,8 @@ def _compare_stamped(run: Run, target: str, connection: Connection) -> None:
         )
     found = drift.find(expected, catalog.read(connection), drift.load(run.schema))
     if found.differences:
-        raise Drift(_name_of(connection), [str(difference) for difference in found.differences], target)
+        entries = [drift.render(one) for one in found.differences]
+        raise Drift(_name_of(connection), [str(one) for one in found.differences], target, entries)
 
 
 def _each(run: Run, found: list[Step], guard: Guard, watchdog: Watchdog) -> Iterator[Step]:
