@@ -10,10 +10,10 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 from sqlalchemy import Connection
 
+from runner import sql
 from runner.catalog import Catalog
 from runner.offline import Rendered
 
@@ -26,10 +26,7 @@ MOST_HINTS = 60
 """A plan of a thousand revisions would have an id of 16 kB; the parts beyond these share one hint."""
 HINT_BYTES = 3
 
-# A string holds SQL only where it is run; elsewhere it is the text of a comment or a default.
-STRING = re.compile(r"'(?:[^']|'')*'")
-RUNS_STRINGS = re.compile(r"\bEXECUTE\b|\$\w*\$", re.IGNORECASE)
-WORD = re.compile(r'"((?:[^"]|"")+)"|([^\W\d][\w$]*)')
+RUNS_STRINGS = re.compile(r"\bEXECUTE\b", re.IGNORECASE)
 
 
 def place(environment: str, connection: Connection) -> str:
@@ -85,42 +82,43 @@ def changes(plan: str, parts: Parts, known: Iterable[str]) -> list[str]:
 def touched(catalog: Catalog, rendered: Rendered) -> Iterator[Part]:
     """Yield the things of a catalog that a revision names: in its SQL, or in its file where nobody knows its SQL.
 
-    A thing counts as named by its own name and by that of a part of it, such as an index. Too many may count,
-    for a column can have a table's name; a plan is then refused that would have held.
+    A thing counts as named by its own name and by that of a part of it, such as an index; a function also by
+    a trigger of a table that is named. Too many may count, for a column can have a table's name; a plan is
+    then refused that would have held.
     """
     words = _words(rendered)
+    for name, table in catalog.get("tables", {}).items():
+        if _is_named(name, table, words):
+            words |= {token.value for text in table.get("triggers", {}).values() for token in sql.tokens(text)}
     for kind, things in catalog.items():
         for name, thing in things.items():
-            if _bare(name) in words or any(_bare(part) in words for part in _parts_of(thing)):
+            if _is_named(name, thing, words):
                 yield kind, name
 
 
-def _parts_of(thing: Any) -> Iterator[str]:
-    """Yield the names of what belongs to a table and may be named without it."""
-    if isinstance(thing, dict):
-        for section in ("constraints", "indexes", "triggers"):
-            yield from thing.get(section, ())
+def _is_named(name: str, thing: dict[str, dict[str, str]], words: set[str]) -> bool:
+    parts = (part for section in ("constraints", "indexes", "triggers") for part in thing.get(section, ()))
+    return sql.read_name(name)[1] in words or any(sql.read_name(part)[1] in words for part in parts)
 
 
 def _words(rendered: Rendered) -> set[str]:
+    """Return all that may be a name: words, quoted names, strings that hold nothing else, and what is run as SQL."""
     if rendered.statements is None:
         # in Python's text a quote begins a string, and not a name
-        return _words_of(rendered.source.replace('"', " "))
-    return {
-        word
-        for statement in rendered.statements
-        for word in _words_of(statement if RUNS_STRINGS.search(statement) else STRING.sub("''", statement))
-    }
+        raw = set(re.findall(r"[^\W\d][\w$]*", rendered.source))
+        return raw | {word.lower() for word in raw}
+    return {word for statement in rendered.statements for word in _words_of(statement)}
 
 
-def _words_of(text: str) -> set[str]:
-    """Return the words of a text as PostgreSQL reads names: in lower case unless they are quoted."""
-    return {found[1] or found[2].lower() for found in WORD.finditer(text)}
-
-
-def _bare(name: str) -> str:
-    """Return `leads` for `public.leads`, and `f` for `public.f(integer)`."""
-    return name.partition("(")[0].rpartition(".")[2].strip('"')
+def _words_of(text: str) -> Iterator[str]:
+    runs_strings = RUNS_STRINGS.search(text) is not None
+    for token in sql.tokens(text):
+        if token.kind in ("word", "quoted"):
+            yield token.value
+        elif token.kind == "dollar" or (token.kind == "string" and runs_strings):
+            yield from _words_of(token.value)
+        elif token.kind == "string":
+            yield sql.read_name(token.value)[1] if sql.is_name(token.value) else token.value
 
 
 def _hinted(parts: Parts) -> Parts:

@@ -42,11 +42,28 @@ def hold_to_plan(run: Run, guard: Guard, connection: Connection) -> None:
             raise PlanNeeded(str(run.answer.action), settings.environment, target)
         return
     with guard.turn() as ledgers:
-        plan = ledger.plan_of_rest(ledgers, run.terms.plan) or run.terms.plan
-    parts = plan_parts(run, connection)
-    changed = fingerprint.changes(plan, parts, run.known)
+        rest = ledger.plan_of_rest(ledgers, run.terms.plan)
+    run.parts = plan_parts(run, connection)
+    changed = fingerprint.changes(rest or run.terms.plan, run.parts, run.known)
     if changed:
         raise PlanStale(changed, target)
+
+
+def plan_of_rest(run: Run, connection: Connection) -> str:
+    """Return the id under which a `partial` run may be gone on with.
+
+    What the applied revisions touched is as they left it, anything else as it was when the run began: a change
+    that somebody else made meanwhile does not get in.
+    """
+    here = catalog.read(connection)
+    gone = {one.revision for one in run.answer.applied}
+    applied = [one for one in run.rendered if one.revision in gone]
+    ours = {part for one in applied for part in fingerprint.touched(here, one)}
+    now = plan_parts(run, connection)
+    by_us = {part: text for part, text in now.items() if part in ours or part == fingerprint.HEADS}
+    return fingerprint.identify(
+        {part: by_us.get(part, run.parts.get(part, "")) for part in now if part in by_us | run.parts}
+    )
 
 
 def plan_parts(run: Run, connection: Connection) -> fingerprint.Parts:

@@ -22,11 +22,6 @@ UNVALIDATED = text("""
     from pg_constraint c join pg_class r on r.oid = c.conrelid join pg_namespace n on n.oid = r.relnamespace
     where not c.convalidated and n.nspname !~ '^pg_' and n.nspname <> 'runner' order by 1, 2
 """)
-# REINDEX CONCURRENTLY names them so: https://www.postgresql.org/docs/current/sql-reindex.html
-REINDEXED = text("""
-    select format('%I.%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    where c.relkind = 'i' and c.relname ~ '_cc(new|old)[0-9]*$' and n.nspname !~ '^pg_' order by 1
-""")
 
 
 @dataclass(frozen=True)
@@ -60,7 +55,7 @@ def inspect(invocation: Invocation, known: Revisions, answer: Answer) -> None:
         findings += _of_drift(heads, drifted)
         findings += [*_invalid(connection), *_unvalidated(connection, known, heads, drifted), *_left(connection)]
     if set(heads) == set(script.get_heads()):
-        findings += _models(invocation, known, drifted)
+        findings += _models(invocation, known, drifted, skipped)
     else:
         skipped.append("the models, for they say what the head makes")
     wrong = [finding for finding in findings if finding.level == "error"]
@@ -157,20 +152,17 @@ def _unvalidated(
 
 
 def _left(connection: Connection) -> Iterator[Finding]:
-    """Yield what a run or a REINDEX that was killed has left behind."""
-    for name in connection.execute(REINDEXED).scalars():
-        message = "A concurrent REINDEX was cut off and left it."
-        yield Finding("leftover", "error", name, message, f"`DROP INDEX CONCURRENTLY {name}`, then reindex again.")
+    """Yield what a run that was killed has left behind."""
     if lock.holder(connection, VERSION_TABLE) is None:
         for request_id in ledger.killed(connection):
             message = f"The run of request `{request_id}` was killed."
             yield Finding("leftover", "error", request_id, message, "`migrate upgrade` notes it, and goes on.")
 
 
-def _models(invocation: Invocation, known: Revisions, drifted: drift.Found) -> list[Finding]:
+def _models(invocation: Invocation, known: Revisions, drifted: drift.Found, skipped: list[str]) -> list[Finding]:
     """Compare the models with the database by Alembic's own comparison, through `env.py`, which knows them.
 
-    What differs from the snapshot as well is drift, and is not told twice.
+    Where they cannot be imported, `skipped` says so. What differs from the snapshot as well is drift, told once.
     """
     found: list[Any] = []
 
@@ -180,7 +172,10 @@ def _models(invocation: Invocation, known: Revisions, drifted: drift.Found) -> l
 
     known.config.attributes[INVOCATION] = invocation
     with EnvironmentContext(known.config, known.script, fn=compare):
-        known.script.run_env()
+        try:
+            known.script.run_env()
+        except ImportError as error:
+            skipped.append(f"the models, for `{error.name}` cannot be imported")
     known_already = {_part(one) for one in [*(one for one, _ in drifted.accepted), *drifted.differences]}
     flat = [step for one in found for step in (one if isinstance(one, list) else [one])]
     return [finding for step in flat for part, finding in [_of_step(step)] if part not in known_already]

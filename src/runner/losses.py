@@ -1,27 +1,19 @@
 """What a downgrade drops that holds rows: found in the snapshots and in its SQL, and counted."""
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from alembic.runtime.migration import MigrationInfo
 from sqlalchemy import Connection, text
 
-from runner import adoption
+from runner import adoption, sql
 from runner.catalog import Catalog
 from runner.offline import Rendered
 
 COUNTED_ROWS = 1_000_000
 """Counting stops here: that a table holds more is all that one needs to know."""
 
-NAME = r'(?:(?:"[^"]+"|\w+)\.)?(?:"[^"]+"|\w+)'
-DROPPED_TABLES = re.compile(rf"\bDROP\s+TABLE\s+(?:IF\s+EXISTS\s+)?({NAME}(?:\s*,\s*{NAME})*)", re.IGNORECASE)
-ALTERED = re.compile(rf"\bALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?(?:ONLY\s+)?({NAME})([^;]*)", re.IGNORECASE)
-DROPPED_COLUMN = re.compile(
-    r'\bDROP\s+(?:COLUMN\s+)?(?:IF\s+EXISTS\s+)?(?!CONSTRAINT\b|DEFAULT\b|NOT\b|EXPRESSION\b|IDENTITY\b|IF\b|COLUMN\b)("[^"]+"|\w+)',
-    re.IGNORECASE,
-)
-
+BETWEEN = frozenset({"column", "if", "exists"})
 Dropped = tuple[str, str | None]
 """A table as the catalog names it, and a column of it; None for the whole table."""
 
@@ -61,20 +53,22 @@ def _by_snapshot(schema: Path, info: MigrationInfo) -> set[Dropped] | None:
 
 
 def _by_sql(statements: tuple[str, ...], here: Catalog) -> Iterator[Dropped]:
-    for statement in statements:
-        for found in DROPPED_TABLES.finditer(statement):
-            for name in found[1].split(","):
-                yield from ((table, None) for table in _named(name.strip(), here))
-        for found in ALTERED.finditer(statement):
-            for column in DROPPED_COLUMN.finditer(found[2]):
-                name = column[1] if column[1].startswith('"') else column[1].lower()
-                yield from ((table, name) for table in _named(found[1], here))
+    for statement in map(sql.read, statements):
+        tables = [table for table in here["tables"] if sql.read_name(table) in statement.names]
+        if statement.verb in ("drop table", "truncate", "truncate table", "delete"):
+            yield from ((table, None) for table in tables)
+        elif statement.verb == "alter table":
+            yield from ((table, column) for table in tables for column in _dropped_columns(statement, here, table))
 
 
-def _named(name: str, here: Catalog) -> list[str]:
-    """Return the tables that a statement's name may mean."""
-    folded = name if '"' in name else name.lower()
-    return [table for table in here["tables"] if folded in (table, table.partition(".")[2])]
+def _dropped_columns(statement: sql.Statement, here: Catalog, table: str) -> Iterator[str]:
+    """Yield the columns of a table whose name follows DROP, with or without COLUMN and IF EXISTS."""
+    words = [token.value for token in statement.rest]
+    for column in _columns(here, table):
+        name = sql.read_name(column)[1]
+        for place, word in enumerate(words):
+            if word == "drop" and name == next((one for one in words[place + 1 :] if one not in BETWEEN), None):
+                yield column
 
 
 def _columns(here: Catalog, table: str) -> set[str]:

@@ -9,12 +9,16 @@ from sqlalchemy import Connection
 
 from runner import adoption, catalog, engine, fingerprint, lint, losses, offline, revisions, sizes, squawk, steps
 from runner.adoption import Adopted
+from runner.allowances import Finding
 from runner.errors import UnversionedDatabase, count
-from runner.lint import Finding, Report
+from runner.lint import Report
 from runner.offline import Rendered
 from runner.payloads import Answer
 from runner.revisions import Revisions, Step
 from runner.run import Invocation
+
+SIZED = ("tables", "views")
+"""The kinds of the catalog that may hold rows; a view that holds none is not told."""
 
 
 def draw_up(invocation: Invocation, known: Revisions, target: str, answer: Answer) -> None:
@@ -32,10 +36,11 @@ def draw_up(invocation: Invocation, known: Revisions, target: str, answer: Answe
         answer.pending = [str(step.info.up_revision_id) for step in found]
         steps.refuse_changed_history(known.script, heads, connection)
         adopted = find_adopted(known, heads, found, connection) if direction == "upgrade" else []
-        rendered = offline.render(found)
+        rendered = offline.render(known.config, known.script, found)
         here = catalog.read(connection)
         touched = {one.revision: _tables(here, one) for one in rendered}
-        measured = sizes.estimate(connection, {name for names in touched.values() for name in names})
+        relations = {name for one in rendered for kind, name in fingerprint.touched(here, one) if kind in SIZED}
+        measured = sizes.estimate(connection, relations)
         place = fingerprint.place(invocation.settings.environment, connection)
         report = lint.lint(
             rendered,
