@@ -10,7 +10,7 @@ gives for a thing, so that two catalogs compare without any knowledge of SQL. Wh
 The kinds are tables, views, sequences, types (enums, domains, ranges, composites), functions, schemas,
 extensions, publications and event triggers. Names are quoted as SQL wants them. Left out on purpose: schema
 `runner`, Alembic's version table, what belongs to an extension, an extension's version, the names of the NOT
-NULL constraints that PostgreSQL 18 made, and the rights that PUBLIC has in schema `public` from the start.
+NULL constraints that PostgreSQL 18 made, and the rights in schema `public`.
 
 Not seen: owners, roles, default privileges, grants on columns, types, languages and databases, the right
 MAINTAIN; foreign tables, servers and user mappings, subscriptions, column lists of publications; operators,

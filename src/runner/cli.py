@@ -25,6 +25,7 @@ from runner.run import DEFAULT_TIMEOUT_S, Invocation, Tell
 MINUS = "\N{MINUS SIGN}"
 STEPS_DOWN = re.compile(r"-[0-9]+")
 COMMON = "Every command also takes --local, --env NAME, --function NAME, --json, --timeout SECONDS and --debug."
+HERE = "It also takes --local, --json, --timeout SECONDS and --debug."
 
 
 class OptionsAnywhere(TyperGroup):
@@ -227,13 +228,13 @@ def run_migration(ctx: typer.Context, target: Named, actor: ActorOption = None) 
     _ask(ctx, {"action": "run-migration", "target": target, "actor": _actor(actor)})
 
 
-@app.command(epilog=COMMON)
+@app.command(epilog=HERE)
 def new(ctx: typer.Context, message: Annotated[str, typer.Argument(help="What it does, in a few words.")]) -> None:
     """Write the next-numbered revision after the head."""
     _author(ctx, "new", lambda asked: [authoring.new(asked.settings, message)])
 
 
-@app.command(epilog=COMMON)
+@app.command(epilog=HERE)
 def snapshot(ctx: typer.Context) -> None:
     """Write alembic/schema/: what the database looks like after each revision."""
     _author(ctx, "snapshot", authoring.snapshot)

@@ -74,6 +74,8 @@ def _show_for_people(answer: dict[str, Any]) -> None:
     found = report.sections(answer)
     data = Console(highlight=False)
     for section in found:
+        if section is not found[0] and not data.is_terminal:
+            sys.stdout.write("\n")
         if len(found) > 1 and data.is_terminal:
             words.print(f"\n{section.title}", style="bold", markup=False)
         if section.sentences and data.is_terminal:

@@ -18,7 +18,6 @@ from sqlalchemy.exc import DBAPIError
 from runner import (
     database,
     failure,
-    fingerprint,
     guards,
     indexes,
     interrupt,
@@ -224,7 +223,7 @@ def _try_once(context: Any, run: Run, find: Find, guard: Guard, connection: Conn
     steps.configure(context, run, find, guard, connection, watchdog)
     watchdog.start()
     try:
-        _render_what_was_planned(context.get_context(), run, find, connection)
+        _render_ahead(context.get_context(), run, find, connection)
         with context.begin_transaction():
             context.run_migrations()
     except BaseException as error:
@@ -239,17 +238,22 @@ def _try_once(context: Any, run: Run, find: Find, guard: Guard, connection: Conn
     return None
 
 
-def _render_what_was_planned(migration: MigrationContext, run: Run, find: Find, connection: Connection) -> None:
-    """Render the steps, to hold them against the plan that the caller names.
+def _render_ahead(migration: MigrationContext, run: Run, find: Find, connection: Connection) -> None:
+    """Render the steps, to hold them against the plan that the caller names, or to see what a downgrade drops.
 
     It comes before Alembic's own run, which hands its one `op` to the revisions.
     """
-    if run.terms.plan is None or run.resolved:
+    if run.resolved or (run.terms.plan is None and run.answer.action != "downgrade"):
         return
     assert migration.script is not None  # noqa: S101 - an EnvironmentContext always has one
     heads = run.answer.before = run.answer.after = read_heads(connection)
     connection.rollback()
-    run.rendered = offline.render(step for step in find(heads, migration) if not step.info.is_stamp)
+    found = [step for step in find(heads, migration) if not step.info.is_stamp]
+    ours = migration.environment_context
+    assert ours is not None and ours.config is not None  # noqa: S101, PT018 - a run always has one
+    run.rendered = offline.render(ours.config, migration.script, found)
+    # Alembic has one `context` for all revisions, and the rendering had it
+    ours.__enter__()
     run.known = [one.revision for one in migration.script.walk_revisions()]
 
 
@@ -295,7 +299,7 @@ def _write_down(run: Run, guard: Guard, problem: MigrationError | None) -> None:
             if problem is not None and run.current is not None:
                 ledger.record_failure(connection, run, problem.code)
             partial = run.terms.plan is not None and run.answer.status == "partial"
-            rest = fingerprint.identify(guards.plan_parts(run, connection)) if partial else None
+            rest = guards.plan_of_rest(run, connection) if partial else None
             ledger.finish(connection, run.run_id, run.answer.as_json(), rest)
     except GONE:
         logger.warning("The ledger could not be written; the next run notes this one as interrupted.")

@@ -167,12 +167,18 @@ class UnversionedDatabase(Differs):
 @dataclass(eq=False)
 class Drift(Differs):
     target: str
+    entries: list[str]
+    """What would accept each difference, for `alembic/accepted_drift.toml`."""
+
     code = "drift"
     what = "`{database}` is not what `{target}` makes; it differs in {count}: {listed}."
     hint = (
         "Mend the differences, accept them in `alembic/accepted_drift.toml`, or stamp the revision that the database "
         "really has."
     )
+
+    def details(self) -> dict[str, object]:
+        return {**super().details(), "entries": self.entries}
 
 
 @dataclass(eq=False)
@@ -317,7 +323,7 @@ class ActionNotAllowed(MigrationError):
     allowed: str
     code = "action-not-allowed"
     what = "`{action}` is not among the actions allowed in `{environment}` ({allowed})."
-    hint = "Use another action, or add it to `ALLOWED_ACTIONS`."
+    hint = "Use another action, or name it in `ALLOWED_ACTIONS`, which stands in place of that list."
 
 
 @dataclass(eq=False)

@@ -120,6 +120,12 @@ def names_constraint(error: BaseException, name: str) -> bool:
     return getattr(diagnosis, "constraint_name", None) == name
 
 
+def primary_message(error: BaseException) -> str:
+    """Return the server's own sentence, which may hold row data and so is never told."""
+    diagnosis = getattr(error.orig, "diag", None) if isinstance(error, DBAPIError) else None
+    return getattr(diagnosis, "message_primary", None) or ""
+
+
 def is_lost(error: BaseException) -> bool:
     """Tell whether the connection is gone: closed by the server, by somebody, or by the network."""
     if isinstance(error, PendingRollbackError):

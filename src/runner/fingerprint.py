@@ -10,8 +10,10 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
+from sqlalchemy import Connection
+
+from runner import sql
 from runner.catalog import Catalog
 from runner.offline import Rendered
 
@@ -19,22 +21,27 @@ Part = tuple[str, str]
 """What sort of thing it is (`heads`, `target`, `image`, `file`, `SQL` or a kind of the catalog), and its name."""
 Parts = dict[Part, str]
 
-HEADS, TARGET, IMAGE, REST = ("heads", ""), ("target", ""), ("image", ""), ("rest", "")
+PLACE, HEADS, TARGET, IMAGE, REST = ("place", ""), ("heads", ""), ("target", ""), ("image", ""), ("rest", "")
 MOST_HINTS = 60
 """A plan of a thousand revisions would have an id of 16 kB; the parts beyond these share one hint."""
 HINT_BYTES = 3
 
-# A string holds SQL only where it is run; elsewhere it is the text of a comment or a default.
-STRING = re.compile(r"'(?:[^']|'')*'")
-RUNS_STRINGS = re.compile(r"\bEXECUTE\b|\$\w*\$", re.IGNORECASE)
-WORD = re.compile(r'"((?:[^"]|"")+)"|([^\W\d][\w$]*)')
+RUNS_STRINGS = re.compile(r"\bEXECUTE\b", re.IGNORECASE)
+
+
+def place(environment: str, connection: Connection) -> str:
+    """Return where a plan holds: the environment's name and the database's."""
+    return f"{environment}, {connection.exec_driver_sql('select current_database()').scalar_one()}"
 
 
 def collect(
-    heads: Sequence[str], target: str, rendered: Iterable[Rendered], catalog: Catalog, image: str | None
+    place: str, heads: Sequence[str], target: str, rendered: Iterable[Rendered], catalog: Catalog, image: str | None
 ) -> Parts:
-    """Return the text of each part that a plan rests on, the most telling ones first."""
-    parts = {HEADS: ",".join(heads) or "base", TARGET: target, IMAGE: image or "none"}
+    """Return the text of each part that a plan rests on, the most telling ones first.
+
+    `place` names the environment and the database: what is no error in one may be one in the other.
+    """
+    parts = {PLACE: place, HEADS: ",".join(heads) or "base", TARGET: target, IMAGE: image or "none"}
     for one in rendered:
         parts["file", one.revision] = one.checksum
         parts["SQL", one.revision] = "\n".join(one.statements or ())
@@ -58,56 +65,60 @@ def changes(plan: str, parts: Parts, known: Iterable[str]) -> list[str]:
     if plan == identify(parts):
         return []
     then, now = _read_hints(plan), _hinted(parts)
+    if not {_hint(*part) for part in (PLACE, HEADS, TARGET, IMAGE)} <= then.keys():
+        return ["this is not the whole id of a plan"]
     formerly = {_hint(name): f"`{name}`" for name in [*known, "base"]}
     differing = [part for part in now if then.get(_hint(*part)) != _hint(now[part])]
-    if HEADS in differing:
-        # what else differs follows from it
-        differing = [HEADS]
+    for part in (PLACE, HEADS):
+        if part in differing:
+            # what else differs follows from it
+            differing = [part]
     differing = [part for part in differing if part[0] != "SQL" or ("file", part[1]) not in differing]
     told = [_tell(part, now[part], then.get(_hint(*part)), formerly) for part in differing]
-    gone = [] if HEADS in differing else [f"`{name}` is gone" for name in _gone(parts, then)]
-    return list(dict.fromkeys([*told, *gone])) or ["it is not the id of a plan for this"]
+    gone = [] if differing in ([PLACE], [HEADS]) else [f"`{name}` is gone" for name in _gone(parts, then)]
+    return list(dict.fromkeys([*told, *gone])) or ["this is not the id of a plan for it"]
 
 
 def touched(catalog: Catalog, rendered: Rendered) -> Iterator[Part]:
     """Yield the things of a catalog that a revision names: in its SQL, or in its file where nobody knows its SQL.
 
-    A thing counts as named by its own name and by that of a part of it, such as an index. Too many may count,
-    for a column can have a table's name; a plan is then refused that would have held.
+    A thing counts as named by its own name and by that of a part of it, such as an index; a function also by
+    a trigger of a table that is named. Too many may count, for a column can have a table's name; a plan is
+    then refused that would have held.
     """
     words = _words(rendered)
+    for name, table in catalog.get("tables", {}).items():
+        if _is_named(name, table, words):
+            words |= {token.value for text in table.get("triggers", {}).values() for token in sql.tokens(text)}
     for kind, things in catalog.items():
         for name, thing in things.items():
-            if _bare(name) in words or any(_bare(part) in words for part in _parts_of(thing)):
+            if _is_named(name, thing, words):
                 yield kind, name
 
 
-def _parts_of(thing: Any) -> Iterator[str]:
-    """Yield the names of what belongs to a table and may be named without it."""
-    if isinstance(thing, dict):
-        for section in ("constraints", "indexes", "triggers"):
-            yield from thing.get(section, ())
+def _is_named(name: str, thing: dict[str, dict[str, str]], words: set[str]) -> bool:
+    parts = (part for section in ("constraints", "indexes", "triggers") for part in thing.get(section, ()))
+    return sql.read_name(name)[1] in words or any(sql.read_name(part)[1] in words for part in parts)
 
 
 def _words(rendered: Rendered) -> set[str]:
+    """Return all that may be a name: words, quoted names, strings that hold nothing else, and what is run as SQL."""
     if rendered.statements is None:
         # in Python's text a quote begins a string, and not a name
-        return _words_of(rendered.source.replace('"', " "))
-    return {
-        word
-        for statement in rendered.statements
-        for word in _words_of(statement if RUNS_STRINGS.search(statement) else STRING.sub("''", statement))
-    }
+        raw = set(re.findall(r"[^\W\d][\w$]*", rendered.source))
+        return raw | {word.lower() for word in raw}
+    return {word for statement in rendered.statements for word in _words_of(statement)}
 
 
-def _words_of(text: str) -> set[str]:
-    """Return the words of a text as PostgreSQL reads names: in lower case unless they are quoted."""
-    return {found[1] or found[2].lower() for found in WORD.finditer(text)}
-
-
-def _bare(name: str) -> str:
-    """Return `leads` for `public.leads`, and `f` for `public.f(integer)`."""
-    return name.partition("(")[0].rpartition(".")[2].strip('"')
+def _words_of(text: str) -> Iterator[str]:
+    runs_strings = RUNS_STRINGS.search(text) is not None
+    for token in sql.tokens(text):
+        if token.kind in ("word", "quoted"):
+            yield token.value
+        elif token.kind == "dollar" or (token.kind == "string" and runs_strings):
+            yield from _words_of(token.value)
+        elif token.kind == "string":
+            yield sql.read_name(token.value)[1] if sql.is_name(token.value) else token.value
 
 
 def _hinted(parts: Parts) -> Parts:
@@ -129,13 +140,17 @@ def _read_hints(plan: str) -> dict[bytes, bytes]:
         data = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
     except binascii.Error:
         return {}
-    pairs = range(0, len(data) - 2 * HINT_BYTES + 1, 2 * HINT_BYTES)
+    if len(data) % (2 * HINT_BYTES):
+        return {}
+    pairs = range(0, len(data), 2 * HINT_BYTES)
     return {data[at : at + HINT_BYTES]: data[at + HINT_BYTES : at + 2 * HINT_BYTES] for at in pairs}
 
 
 def _tell(part: Part, now: str, then: bytes | None, formerly: dict[bytes, str]) -> str:
     before = formerly.get(then or b"", "another revision")
     match part:
+        case ("place", _):
+            return f"it was made somewhere else than in `{now}`"
         case ("heads", _):
             return f"it was made at {before}, and the database is at `{now}`"
         case ("target", _):

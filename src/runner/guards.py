@@ -1,27 +1,29 @@
 """Guards against mistakes. Who may ask at all is IAM's affair."""
 
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable
 
 from alembic.runtime.migration import MigrationInfo
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
-from runner import adoption, catalog, fingerprint, ledger
-from runner.errors import ActionNotAllowed, ConfirmNeeded, PlanNeeded, PlanStale
+from runner import catalog, fingerprint, ledger, losses
+from runner.errors import ActionNotAllowed, ConfirmNeeded, InvalidSettings, PlanNeeded, PlanStale
 from runner.lock import Guard
+from runner.payloads import KINDS
 from runner.run import Run
 from runner.settings import Settings
 
 READING = frozenset({"check", "current", "heads", "history", "list-migrations", "plan", "rehearse", "show"})
 """Those that leave the database as it is; a rehearsal takes locks all the same."""
 PROTECTED = READING - {"rehearse"} | {"upgrade", "run-migration"}
-COUNTED_ROWS = 1_000_000
-"""Counting stops here: that a table holds more is all that one needs to know."""
 
 
 def allow(settings: Settings, action: str) -> None:
     """Raise `ActionNotAllowed` unless `ALLOWED_ACTIONS`, or the environment's default, has the verb."""
     allowed = settings.allowed_actions
+    if strangers := sorted((allowed or frozenset()) - KINDS.keys()):
+        raise InvalidSettings(
+            f"`ALLOWED_ACTIONS` names `{strangers[0]}`, which is no action.", f"Name some of {', '.join(KINDS)}."
+        )
     if allowed is None and settings.is_protected:
         allowed = PROTECTED
     if allowed is not None and action not in allowed:
@@ -40,62 +42,60 @@ def hold_to_plan(run: Run, guard: Guard, connection: Connection) -> None:
             raise PlanNeeded(str(run.answer.action), settings.environment, target)
         return
     with guard.turn() as ledgers:
-        plan = ledger.plan_of_rest(ledgers, run.terms.plan) or run.terms.plan
-    parts = plan_parts(run, connection)
-    changed = fingerprint.changes(plan, parts, run.known)
+        rest = ledger.plan_of_rest(ledgers, run.terms.plan)
+    run.parts = plan_parts(run, connection)
+    changed = fingerprint.changes(rest or run.terms.plan, run.parts, run.known)
     if changed:
         raise PlanStale(changed, target)
+
+
+def plan_of_rest(run: Run, connection: Connection) -> str:
+    """Return the id under which a `partial` run may be gone on with.
+
+    What the applied revisions touched is as they left it, anything else as it was when the run began: a change
+    that somebody else made meanwhile does not get in.
+    """
+    here = catalog.read(connection)
+    gone = {one.revision for one in run.answer.applied}
+    applied = [one for one in run.rendered if one.revision in gone]
+    ours = {part for one in applied for part in fingerprint.touched(here, one)}
+    now = plan_parts(run, connection)
+    by_us = {part: text for part, text in now.items() if part in ours or part == fingerprint.HEADS}
+    return fingerprint.identify(
+        {part: by_us.get(part, run.parts.get(part, "")) for part in now if part in by_us | run.parts}
+    )
 
 
 def plan_parts(run: Run, connection: Connection) -> fingerprint.Parts:
     """Return what a plan of the pending revisions rests on, as the database is now."""
     coming = [one for one in run.rendered if one.revision in run.answer.pending]
-    image = run.invocation.settings.image_digest
-    return fingerprint.collect(run.answer.after or (), str(run.answer.target), coming, catalog.read(connection), image)
+    settings = run.invocation.settings
+    place, here = fingerprint.place(settings.environment, connection), catalog.read(connection)
+    heads, target = run.answer.after or (), str(run.answer.target)
+    return fingerprint.collect(place, heads, target, coming, here, settings.image_digest)
 
 
 def confirm_change(run: Run) -> None:
     """Raise `ConfirmNeeded` for a downgrade or a stamp of a protected environment that is not confirmed."""
-    protected = run.invocation.settings.is_protected and run.direction in ("downgrade", "stamp")
-    if protected and run.terms.confirm != _at(run):
-        raise ConfirmNeeded(f"`{run.answer.action}` in `{run.invocation.settings.environment}` is dear", _at(run))
+    settings, confirmed = run.invocation.settings, run.terms.confirm
+    if not settings.is_protected or run.direction not in ("downgrade", "stamp") or confirmed == _at(run):
+        return
+    wrong = f", and `{confirmed}` is not the current revision" if confirmed else ""
+    raise ConfirmNeeded(f"`{run.answer.action}` in `{settings.environment}` wants to be confirmed{wrong}", _at(run))
 
 
 def confirm_losses(run: Run, infos: Iterable[MigrationInfo], connection: Connection) -> None:
     """Raise `ConfirmNeeded`, with the row counts, for a downgrade that drops what holds rows."""
     if run.terms.confirm == _at(run):
         return
-    lost = [what for info in infos for what in losses(run.schema, info, connection)]
+    here, rendered = catalog.read(connection), {one.revision: one for one in run.rendered}
+    lost = [
+        what
+        for info in infos
+        for what in losses.find(run.schema, info, rendered.get(str(info.up_revision_id)), here, connection)
+    ]
     if lost:
         raise ConfirmNeeded(f"Downgrading to `{run.answer.target}` drops {' and '.join(lost)}", _at(run))
-
-
-def losses(schema: Path, info: MigrationInfo, connection: Connection) -> Iterator[str]:
-    """Yield the tables and columns that the snapshots say a revision's downgrade drops, with their rows."""
-    after = adoption.snapshot(schema, str(info.up_revision_id))
-    if after is None:
-        return
-    parents = [adoption.snapshot(schema, parent) or {"tables": {}} for parent in info.down_revision_ids]
-    before = {name: table for parent in parents for name, table in parent["tables"].items()}
-    for name in sorted(after["tables"].keys() & catalog.table_names(connection)):
-        if name not in before:
-            yield from _rows(connection, name, "true", f"`{name}`")
-            continue
-        for column in sorted(_columns(after["tables"][name]) - _columns(before[name])):
-            yield from _rows(connection, name, f"{column} is not null", f"`{name}.{column}`")
-
-
-def _columns(table: dict[str, dict[str, str]]) -> set[str]:
-    return set(table.get("columns", {}))
-
-
-def _rows(connection: Connection, table: str, condition: str, shown: str) -> Iterator[str]:
-    counted = connection.execute(
-        text(f"select count(*) from (select from {table} where {condition} limit {COUNTED_ROWS + 1}) counted")  # noqa: S608 - names quoted by PostgreSQL itself
-    ).scalar_one()
-    if counted:
-        many = f"more than {COUNTED_ROWS:,}" if counted > COUNTED_ROWS else f"{counted:,}"
-        yield f"{shown} and its {many} {'row' if counted == 1 else 'rows'}"
 
 
 def _at(run: Run) -> str:

@@ -22,11 +22,6 @@ UNVALIDATED = text("""
     from pg_constraint c join pg_class r on r.oid = c.conrelid join pg_namespace n on n.oid = r.relnamespace
     where not c.convalidated and n.nspname !~ '^pg_' and n.nspname <> 'runner' order by 1, 2
 """)
-# REINDEX CONCURRENTLY names them so: https://www.postgresql.org/docs/current/sql-reindex.html
-REINDEXED = text("""
-    select format('%I.%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    where c.relkind = 'i' and c.relname ~ '_cc(new|old)[0-9]*$' and n.nspname !~ '^pg_' order by 1
-""")
 
 
 @dataclass(frozen=True)
@@ -57,11 +52,10 @@ def inspect(invocation: Invocation, known: Revisions, answer: Answer) -> None:
         if not any(finding.kind == "unknown-revision" for finding in findings):
             findings += map(_of_error, steps.changed_history(script, heads, connection))
         drifted = _drift(known, heads, connection, skipped)
-        findings += [_of_difference(one) for one in drifted.differences]
-        findings += [_unneeded(one) for one in drifted.unused]
+        findings += _of_drift(heads, drifted)
         findings += [*_invalid(connection), *_unvalidated(connection, known, heads, drifted), *_left(connection)]
     if set(heads) == set(script.get_heads()):
-        findings += _models(invocation, known, drifted)
+        findings += _models(invocation, known, drifted, skipped)
     else:
         skipped.append("the models, for they say what the head makes")
     wrong = [finding for finding in findings if finding.level == "error"]
@@ -97,9 +91,20 @@ def _drift(known: Revisions, heads: tuple[str, ...], connection: Connection, ski
     schema = plan.schema(known)
     expected = adoption.snapshot(schema, heads[0]) if len(heads) == 1 else None if heads else catalog.EMPTY
     if expected is None:
-        skipped.append(f"the catalog, for there is no snapshot of `{shown(heads)}`; `migrate snapshot` writes it")
+        skipped.append(f"the catalog, for there is no snapshot of `{shown(heads)}`")
         return drift.Found((), (), ())
     return drift.find(expected, catalog.read(connection), drift.load(schema))
+
+
+def _of_drift(heads: tuple[str, ...], drifted: drift.Found) -> Iterator[Finding]:
+    if drifted.differences and not heads:
+        message = f"It has {count(len(drifted.differences), 'object')} and no version: it is from before, or not ours."
+        remedy = "`migrate plan` says which tables an upgrade would adopt."
+        yield Finding("unversioned-database", "error", "", message, remedy)
+        return
+    yield from map(_of_difference, drifted.differences)
+    paths = {one.path for one in drifted.differences}
+    yield from (_unneeded(one, one.at in paths) for one in drifted.unused)
 
 
 def _of_difference(one: Difference) -> Finding:
@@ -107,8 +112,11 @@ def _of_difference(one: Difference) -> Finding:
     return Finding("drift", "error", one.name, str(one), remedy, drift.render(one))
 
 
-def _unneeded(one: drift.Accepted) -> Finding:
-    name = ".".join(one.at)
+def _unneeded(one: drift.Accepted, differs: bool) -> Finding:
+    name = Difference(one.at, None, None).name
+    if differs:
+        message = f"It was accepted as `{one.found or 'absent'}`, and is something else by now."
+        return Finding("accepted-drift", "note", name, message, "Mend it, or accept what it is now.")
     return Finding(
         "accepted-drift", "note", name, "It is accepted, and not found here.", "Take it out if it is nowhere."
     )
@@ -144,20 +152,17 @@ def _unvalidated(
 
 
 def _left(connection: Connection) -> Iterator[Finding]:
-    """Yield what a run or a REINDEX that was killed has left behind."""
-    for name in connection.execute(REINDEXED).scalars():
-        message = "A concurrent REINDEX was cut off and left it."
-        yield Finding("leftover", "error", name, message, f"`DROP INDEX CONCURRENTLY {name}`, then reindex again.")
+    """Yield what a run that was killed has left behind."""
     if lock.holder(connection, VERSION_TABLE) is None:
         for request_id in ledger.killed(connection):
             message = f"The run of request `{request_id}` was killed."
             yield Finding("leftover", "error", request_id, message, "`migrate upgrade` notes it, and goes on.")
 
 
-def _models(invocation: Invocation, known: Revisions, drifted: drift.Found) -> list[Finding]:
+def _models(invocation: Invocation, known: Revisions, drifted: drift.Found, skipped: list[str]) -> list[Finding]:
     """Compare the models with the database by Alembic's own comparison, through `env.py`, which knows them.
 
-    What differs from the snapshot as well is drift, and is not told twice.
+    Where they cannot be imported, `skipped` says so. What differs from the snapshot as well is drift, told once.
     """
     found: list[Any] = []
 
@@ -167,7 +172,10 @@ def _models(invocation: Invocation, known: Revisions, drifted: drift.Found) -> l
 
     known.config.attributes[INVOCATION] = invocation
     with EnvironmentContext(known.config, known.script, fn=compare):
-        known.script.run_env()
+        try:
+            known.script.run_env()
+        except ImportError as error:
+            skipped.append(f"the models, for `{error.name}` cannot be imported")
     known_already = {_part(one) for one in [*(one for one, _ in drifted.accepted), *drifted.differences]}
     flat = [step for one in found for step in (one if isinstance(one, list) else [one])]
     return [finding for step in flat for part, finding in [_of_step(step)] if part not in known_already]

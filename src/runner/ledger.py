@@ -57,10 +57,15 @@ create index if not exists migration_log_revision on runner.migration_log (revis
 create index if not exists migration_run_idempotency_key on runner.migration_run (idempotency_key);
 create index if not exists migration_run_running on runner.migration_run (run_id) where status = 'running';
 """
-EXISTS = text("select to_regclass('runner.migration_log') is not null")
+# `to_regclass` would fail for a role that may not look into the schema, without saying what it lacks.
+EXISTS = text("""
+    select exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+                   where n.nspname = 'runner' and c.relname = 'migration_log')
+""")
 UP_TO_DATE = text("""
-    select exists (select from pg_attribute
-                   where attrelid = to_regclass('runner.migration_run') and attname = 'plan_of_rest')
+    select exists (select from pg_attribute a join pg_class c on c.oid = a.attrelid
+                   join pg_namespace n on n.oid = c.relnamespace
+                   where n.nspname = 'runner' and c.relname = 'migration_run' and a.attname = 'plan_of_rest')
 """)
 BEGIN = text("""
     insert into runner.migration_run
@@ -126,7 +131,7 @@ FINISH = text("""
 """).bindparams(bindparam("answer", type_=JSON))
 PLAN_OF_REST = text("""
     select plan_of_rest from runner.migration_run
-    where plan = :plan and plan_of_rest is not null order by run_id desc limit 1
+    where run_id = (select max(run_id) from runner.migration_run) and plan = :plan
 """)
 RUNNING = text("select request_id from runner.migration_run where status = 'running' order by run_id")
 LATEST = text("""
@@ -134,6 +139,7 @@ LATEST = text("""
            l.revision, l.direction, l.status, l.started_at, l.duration_ms, l.error_code, r.actor, r.request_id,
            r.image_digest
     from runner.migration_log l join runner.migration_run r using (run_id)
+    where r.action <> 'repair'
     order by l.revision, l.log_id desc
 """)
 
@@ -244,7 +250,7 @@ def finish(connection: Connection, run_id: int, answer: Mapping[str, Any], plan_
 
 
 def plan_of_rest(connection: Connection, plan: str) -> str | None:
-    """Return the plan of what a `partial` run under `plan` left to do."""
+    """Return the plan of what the last run left to do, if that was a `partial` one under `plan`."""
     if not connection.execute(UP_TO_DATE).scalar_one():
         return None
     return connection.execute(PLAN_OF_REST, {"plan": plan}).scalar_one_or_none()

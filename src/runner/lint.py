@@ -4,15 +4,12 @@ It does not know how many rows a table has here, that a table was made a moment 
 what a downgrade loses. https://squawkhq.com/docs/rules tells each of its rules.
 """
 
-import ast
-import io
-import re
-import tokenize
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from runner import squawk
+from runner import sql, squawk
+from runner.allowances import Finding, allow
 from runner.offline import Rendered
 from runner.sizes import Size
 from runner.squawk import Complaint
@@ -32,11 +29,11 @@ BREAKING = frozenset({
     "adding-required-field", "ban-concurrent-index-creation-in-transaction", "ban-drop-column",
     "ban-drop-database", "ban-drop-schema", "ban-drop-table", "ban-truncate-cascade", "ban-uncommitted-transaction",
     "downgrade-loses-rows", "mixed-revision", "renaming-column", "renaming-table", "syntax-error",
-    "transaction-nesting",
+    "transaction-nesting", "truncate",
 })  # fmt: skip
 STYLE = frozenset({
     "ban-char-field", "prefer-bigint-over-int", "prefer-bigint-over-smallint", "prefer-identity", "prefer-text-field",
-    "prefer-timestamp-tz", "require-enum-value-ordering", "not-rendered",
+    "prefer-timestamp-tz", "require-enum-value-ordering", "do-block",
 })  # fmt: skip
 
 # The way that this project has, where squawk's advice would leave one to write it oneself.
@@ -50,45 +47,11 @@ REMEDIES = {
     "require-concurrent-index-creation": "Use `create_index_concurrently`, in a revision of its own.",
     "require-concurrent-index-deletion": "Use `drop_index_concurrently`, in a revision of its own.",
 }
+LEVELS = ("error", "warning", "note")
 STATEMENT_LENGTH = 120
 
-NAME = r'(?:(?:"[^"]+"|\w+)\.)?(?:"(?P<quoted>[^"]+)"|(?P<plain>\w+))'
-EXISTENCE = r"(?:IF\s+(?:NOT\s+)?EXISTS\s+)?(?:ONLY\s+)?"
-OF_TABLE = re.compile(
-    r"\s*(?:(?:ALTER|DROP|TRUNCATE)\s+TABLE|CREATE\s+(?:UNLOGGED\s+)?TABLE|TRUNCATE|UPDATE|DELETE\s+FROM|REINDEX\s+TABLE"
-    rf"|VACUUM\s+FULL|CLUSTER|COMMENT\s+ON\s+TABLE)\s+{EXISTENCE}{NAME}",
-    re.IGNORECASE,
-)
-OF_INDEX = re.compile(
-    rf"\s*CREATE\s+(?:UNIQUE\s+)?INDEX\s+(?:CONCURRENTLY\s+)?{EXISTENCE}\S+\s+ON\s+(?:ONLY\s+)?{NAME}",
-    re.IGNORECASE,
-)
-IDLE = re.compile(
-    rf"\s*CREATE\s+(?:TABLE|(?:UNIQUE\s+)?INDEX(?:\s+CONCURRENTLY)?)\s+IF\s+NOT\s+EXISTS\s+{NAME}", re.IGNORECASE
-)
-MADE = re.compile(rf"\bCREATE\s+(?:UNLOGGED\s+)?TABLE\s+{EXISTENCE}{NAME}", re.IGNORECASE)
-ALL_ROWS = re.compile(r"\s*(?:UPDATE|DELETE\s+FROM)\b(?!.*\bWHERE\b)", re.IGNORECASE | re.DOTALL)
-# What can be said twice, whatever squawk thinks of it outside of a transaction.
-REPEATABLE = re.compile(r"\bALTER\s+(?:COLUMN\s+)?\S+\s+(?:SET|DROP)\s+(?:NOT\s+NULL|DEFAULT)\b", re.IGNORECASE)
-DROPPED_CONSTRAINT = re.compile(r"\bDROP\s+CONSTRAINT\s+(?:IF\s+EXISTS\s+)?(\S+?)[\s;,]", re.IGNORECASE)
-ALLOWED = re.compile(r"#\s*lint-allow\s+(?P<rule>[a-z-]+)\s*(?::\s*(?P<reason>\S.*))?$")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Say what is unsafe in one revision."""
-
-    rule: str
-    level: str
-    """`error`, `warning` or `note`."""
-    revision: str
-    message: str
-    help: str
-    statement: str | None = None
-    """On one line, cut to 120 characters."""
-    table: str | None = None
-    rows: int | None = None
-    """The planner's estimate for the table; None where there is none."""
+# Words of an ALTER TABLE that can be said twice, whatever squawk thinks of it outside of a transaction.
+REPEATABLE = (["set", "not", "null"], ["drop", "not", "null"], ["set", "default"], ["drop", "default"], ["validate"])
 
 
 @dataclass(frozen=True)
@@ -99,6 +62,17 @@ class Report:
     allowed: tuple[Finding, ...]
     linter: str | None
     """None where squawk is not installed."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Hold what is known of the database on which the SQL would run."""
+
+    present: frozenset[sql.Name]
+    """Tables and indexes."""
+    sizes: Mapping[sql.Name, Size]
+    new: frozenset[sql.Name]
+    """Tables that the plan itself makes, so that nobody uses them yet."""
 
 
 def lint(
@@ -114,59 +88,89 @@ def lint(
     `sizes` are those of the tables that `rendered` touches, `losses` the findings of what a downgrade loses;
     `program` is squawk's, None where it is not installed.
     """
-    tables = {_bare(name): size for name, size in sizes.items()}
-    made = {_name(found) for one in rendered for text in one.statements or () for found in MADE.finditer(text)}
-    new = made - {_bare(name) for name in present}
-    rendered = [_without_idle(one, present) for one in rendered]
-    found = [*losses, *(finding for one in rendered for finding in _ours(one, tables, new))]
-    texts = [_text(one) for one in rendered]
-    complaints = squawk.complain(program, texts, server_version) if program and rendered else []
+    setting = _setting(rendered, present, sizes)
+    looked_at = [_effective(one, setting) for one in rendered]
+    found = [*losses, *(finding for one, texts in zip(rendered, looked_at, strict=True)
+                        for finding in _ours(one, texts, setting))]  # fmt: skip
     waived: list[Finding] = []
-    for complaint in complaints:
-        one, statement = rendered[complaint.text], _statement(texts[complaint.text], complaint)
-        finding = _finding(complaint.rule, one, statement, tables, complaint.message, complaint.help)
-        (waived if _is_harmless(finding, one, statement, new) else found).append(finding)
-    kept, allowed, about_comments = _allow(rendered, found, waived, linted=program is not None)
+    if program is not None and rendered:
+        files = [_text(one, texts) for one, texts in zip(rendered, looked_at, strict=True)]
+        for complaint in squawk.complain(program, files, server_version):
+            one, texts = rendered[complaint.text], looked_at[complaint.text]
+            statement = _statement(one, texts, complaint)
+            finding = _finding(complaint.rule, one, statement, setting, complaint.message, complaint.help)
+            (waived if _is_harmless(finding, one, statement, setting) else found).append(finding)
+    kept, allowed, about_comments = allow(rendered, found, waived, linted=program is not None)
     order = {one.revision: place for place, one in enumerate(rendered)}
-    counted = sorted([*kept, *about_comments], key=lambda finding: order[finding.revision])
+    counted = sorted([*kept, *about_comments], key=lambda one: (order[one.revision], LEVELS.index(one.level)))
     return Report(tuple(counted), tuple(allowed), squawk.version(program) if program else None)
 
 
-def _without_idle(one: Rendered, present: Mapping[str, Any]) -> Rendered:
-    """Leave out what does nothing here: IF NOT EXISTS of a table or an index that is there."""
-    there = {_bare(name) for name in present}
-    there |= {_bare(index) for table in present.values() for index in table.get("indexes", ())}
-    idle = (IDLE.match(statement) for statement in one.statements or ())
-    pairs = zip(one.statements or (), idle, strict=True)
-    kept = tuple(statement for statement, found in pairs if found is None or _name(found) not in there)
-    return one if one.statements is None else replace(one, statements=kept)
+def _setting(rendered: Iterable[Rendered], present: Mapping[str, Any], sizes: Mapping[str, Size]) -> Setting:
+    tables = {sql.read_name(name) for name in present}
+    indexes = {
+        (sql.read_name(name)[0], sql.read_name(index)[1])
+        for name, table in present.items()
+        for index in table.get("indexes", ())
+    }
+    read = [sql.read(text) for one in rendered for text in one.written]
+    made = {name for one in read if one.verb.startswith("create") and one.verb.endswith("table") for name in one.names}
+    return Setting(
+        frozenset(tables | indexes),
+        {sql.read_name(name): size for name, size in sizes.items()},
+        frozenset(made - tables),
+    )
 
 
-def _text(one: Rendered) -> str:
+def _effective(one: Rendered, setting: Setting) -> list[str]:
+    """Return a revision's statements without those that do nothing here: IF NOT EXISTS of what is there."""
+    return [text for text in one.written if not _is_idle(text, setting)]
+
+
+def _is_idle(text: str, setting: Setting) -> bool:
+    words = list(sql.tokens(text))[:9]
+    values = [token.value for token in words]
+    if values[:1] != ["create"] or values[1:3] == ["or", "replace"] or "if" not in values:
+        return False
+    place = values.index("if") + 3
+    name = sql.name_at(words, place) if values[place - 3 : place] == ["if", "not", "exists"] else None
+    return name in setting.present
+
+
+def _text(one: Rendered, texts: Iterable[str]) -> str:
     """Return a revision's SQL as the engine sends it, time-outs included, for squawk asks for those."""
+    lines = [*_first(one), *(_line(text) for text in texts)]
+    return "\n".join([*lines, "COMMIT;"] if one.transactional else lines)
+
+
+def _first(one: Rendered) -> list[str]:
     local = "LOCAL " if one.transactional else ""
     bounds = [f"SET {local}lock_timeout = '2s';", f"SET {local}statement_timeout = '900s';"]
-    # a comment at the end of one would hide its semicolon
-    lines = [*bounds, *(f"{statement}\n;" for statement in one.statements or ())]
-    return "\n".join(["BEGIN;", *lines, "COMMIT;"] if one.transactional else lines)
+    return ["BEGIN;", *bounds] if one.transactional else bounds
 
 
-def _statement(text: str, complaint: Complaint) -> str:
-    """Return the statement that a complaint points into, of several that one call may send."""
-    lines = text.splitlines(keepends=True)
-    at = sum(len(line) for line in lines[: complaint.line]) + complaint.column
-    end = text.find(";", at)
-    return text[text.rfind(";", 0, at) + 1 : None if end < 0 else end + 1].strip()
+def _line(text: str) -> str:
+    """Return a statement for squawk: a comment at its end hides no semicolon, and none in it silences a rule."""
+    return text.replace("squawk-ignore", "squawk ignores") + "\n;"
 
 
-def _finding(
-    rule: str, one: Rendered, statement: str, tables: Mapping[str, Size], message: str, remedy: str
-) -> Finding:
-    name = _subject(statement)
-    size = tables.get(name or "")
+def _statement(one: Rendered, texts: Sequence[str], complaint: Complaint) -> str:
+    """Return the statement that a complaint points into, or nothing for one about the whole."""
+    line = len(_first(one))
+    for text in texts:
+        line += _line(text).count("\n") + 1
+        if complaint.line < line:
+            return text
+    return ""
+
+
+def _finding(rule: str, one: Rendered, statement: str, setting: Setting, message: str, remedy: str) -> Finding:
+    name = sql.read(statement).table
+    size = setting.sizes.get(name) if name else None
     shown = " ".join(statement.split())[:STATEMENT_LENGTH]
+    table = None if name is None else name[1] if name[0] == "public" else ".".join(name)
     rows = size.rows if size else None
-    return Finding(rule, _level(rule, size), one.revision, message, REMEDIES.get(rule, remedy), shown, name, rows)
+    return Finding(rule, _level(rule, size), one.revision, message, REMEDIES.get(rule, remedy), shown, table, rows)
 
 
 def _level(rule: str, size: Size | None) -> str:
@@ -178,88 +182,51 @@ def _level(rule: str, size: Size | None) -> str:
     return "error" if rule in BREAKING else "warning"
 
 
-def _subject(statement: str) -> str | None:
-    """Return the table that a statement is about, None where it is about something else."""
-    found = OF_TABLE.match(statement) or OF_INDEX.match(statement)
-    return _name(found) if found else None
-
-
-def _bare(name: str) -> str:
-    return name.rpartition(".")[2].strip('"')
-
-
-def _name(found: re.Match[str]) -> str:
-    return found["quoted"] or found["plain"].lower()
-
-
-def _is_harmless(finding: Finding, one: Rendered, statement: str, new: set[str]) -> bool:
+def _is_harmless(finding: Finding, one: Rendered, text: str, setting: Setting) -> bool:
     """Tell what squawk could not know: nobody uses a table yet that this plan makes, and the like."""
-    if finding.table in new:
+    statement = sql.read(text)
+    if statement.table in setting.new:
         return True
+    words = [token.value for token in statement.rest]
     if finding.rule == "prefer-robust-stmts":
         # a mixed revision is refused as a whole
-        return one.mixed or REPEATABLE.search(statement) is not None
+        return one.mixed or any(_contains(words, phrase) for phrase in REPEATABLE)
     if finding.rule == "ban-drop-constraint":
         # a helper's own, which it added a moment ago
-        name = DROPPED_CONSTRAINT.search(statement)
-        return name is not None and any(f"ADD CONSTRAINT {name[1]} " in text for text in one.statements or ())
-    return one.direction == "downgrade" and finding.rule.startswith("ban-drop-")
+        dropped = [word for word in words if word not in ("if", "exists")]
+        name = dropped[dropped.index("constraint") + 1] if "constraint" in dropped[:-1] else ""
+        return any(_adds(other, statement, name) for other in map(sql.read, one.written))
+    counted = ("ban-drop-database", "ban-drop-schema")
+    return one.direction == "downgrade" and finding.rule.startswith("ban-drop-") and finding.rule not in counted
 
 
-def _ours(one: Rendered, tables: Mapping[str, Size], new: set[str]) -> Iterator[Finding]:
+def _adds(other: sql.Statement, statement: sql.Statement, name: str) -> bool:
+    words = [token.value for token in other.rest]
+    return other.table == statement.table and _contains(words, ["add", "constraint", name])
+
+
+def _contains(words: Sequence[str], phrase: Sequence[str]) -> bool:
+    return any(list(words[at : at + len(phrase)]) == list(phrase) for at in range(len(words)))
+
+
+def _ours(one: Rendered, texts: Iterable[str], setting: Setting) -> Iterator[Finding]:
     if one.statements is None:
-        message = f"Nobody knows its SQL beforehand: {one.unrendered}. squawk has not seen it."
-        yield Finding("not-rendered", "note", one.revision, message, "Read the file, and rehearse it on a clone.")
+        message = f"Its SQL is not known beforehand: {one.unrendered}. What comes after that was not looked at."
+        yield Finding("not-rendered", "warning", one.revision, message, "Read the file, and rehearse it on a clone.")
     if one.mixed:
         message = "It has an autocommit block after other statements, so the engine refuses to run it."
         yield Finding("mixed-revision", "error", one.revision, message, "Put the block into a revision of its own.")
-    for statement in one.statements or ():
-        if ALL_ROWS.match(statement) and (name := _subject(statement)) not in new:
-            message = f"It writes every row of `{name}` in one transaction, and keeps them all locked until its end."
+    for text in texts:
+        statement = sql.read(text)
+        if statement.table in setting.new:
+            continue
+        if statement.verb in ("update", "delete") and not statement.says("where"):
+            message = "It writes every row of the table in one transaction, and keeps them all locked until its end."
             remedy = "Write them in batches from outside of the migration."
-            yield _finding("update-all-rows", one, statement, tables, message, remedy)
-
-
-@dataclass(frozen=True)
-class _Allowance:
-    """A comment in a revision that allows a rule's findings."""
-
-    revision: str
-    rule: str
-    reason: str | None
-
-    def covers(self, finding: Finding) -> bool:
-        return self.reason is not None and (finding.revision, finding.rule) == (self.revision, self.rule)
-
-
-def _allow(
-    rendered: Iterable[Rendered], found: Iterable[Finding], waived: Iterable[Finding], *, linted: bool
-) -> tuple[list[Finding], list[Finding], list[Finding]]:
-    """Part the findings into those that count and those that a comment allows, and find the idle comments."""
-    found = list(found)
-    allowances = [allowance for one in rendered for allowance in _allowances(one)]
-    allowed = [finding for finding in found if any(allowance.covers(finding) for allowance in allowances)]
-    idle = []
-    for allowance in allowances:
-        if allowance.reason is None:
-            message = f"The comment that allows `{allowance.rule}` gives no reason, so it allows nothing."
-            remedy = f"Write `# lint-allow {allowance.rule}: ` and why."
-            idle.append(Finding("suppression-without-reason", "warning", allowance.revision, message, remedy))
-        elif linted and not any(allowance.covers(finding) for finding in [*found, *waived]):
-            message = f"A comment allows `{allowance.rule}`, which is not found."
-            idle.append(Finding("unused-suppression", "warning", allowance.revision, message, "Take it out."))
-    return [finding for finding in found if finding not in allowed], allowed, idle
-
-
-def _allowances(one: Rendered) -> Iterator[_Allowance]:
-    """Yield what the comments allow in the direction that is planned; those outside `downgrade()` are for upgrades."""
-    functions = [node for node in ast.parse(one.source).body if isinstance(node, ast.FunctionDef)]
-    lines = {line for node in functions if node.name == "downgrade" for line in range(node.lineno, _end(node) + 1)}
-    for token in tokenize.generate_tokens(io.StringIO(one.source).readline):
-        comment = ALLOWED.match(token.string) if token.type == tokenize.COMMENT else None
-        if comment and (token.start[0] in lines) == (one.direction == "downgrade"):
-            yield _Allowance(one.revision, comment["rule"], comment["reason"])
-
-
-def _end(node: ast.FunctionDef) -> int:
-    return node.end_lineno or node.lineno
+            yield _finding("update-all-rows", one, text, setting, message, remedy)
+        if statement.verb in ("truncate", "truncate table") and one.direction == "upgrade":
+            message = "It removes every row of the table, and blocks reads and writes until the commit."
+            yield _finding("truncate", one, text, setting, message, "Delete what is meant, in batches.")
+        if statement.verb == "do":
+            message = "Nobody has looked into the block: it is code, and what it sends is not known beforehand."
+            yield _finding("do-block", one, text, setting, message, "Read it, and rehearse it on a clone.")

@@ -46,6 +46,8 @@ HOLDER = text(f"""
            to_char(a.backend_start at time zone 'UTC', 'HH24:MI:SS') as since
     from pg_stat_activity a where a.pid in (select l.pid {HELD})
 """)  # noqa: S608 - put together from the constant above
+ROLE = text("select current_setting('role')")
+SET_ROLE = text("select set_config('role', :role, false)")
 PID = text("select pg_backend_pid()")
 STILL_HELD = text(f"select exists (select {HELD} and l.pid = pg_backend_pid())")
 HELD_BY = text(f"select exists (select {HELD} and l.pid = :pid)")
@@ -109,6 +111,29 @@ def hold(engine: Engine, version_table: str, deadline: Deadline, waiting: Callab
             yield guard
         finally:
             _release(guard)
+
+
+def end_session(connection: Connection, pid: int) -> bool:
+    """End a session of our own, as the user who logged in, whatever role the sessions have taken on.
+
+    The owner that `DB_ROLE` names need not be allowed to signal those who act for it.
+    https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-ADMIN-SIGNAL
+    """
+    return _signal(connection, "select pg_terminate_backend(:pid)", pid)
+
+
+def cancel_statement(connection: Connection, pid: int) -> bool:
+    """Cancel what a session of our own is doing; see `end_session`."""
+    return _signal(connection, "select pg_cancel_backend(:pid)", pid)
+
+
+def _signal(connection: Connection, call: str, pid: int) -> bool:
+    role = connection.execute(ROLE).scalar_one()
+    connection.execute(SET_ROLE, {"role": "none"})
+    try:
+        return bool(connection.execute(text(call), {"pid": pid}).scalar_one())
+    finally:
+        connection.execute(SET_ROLE, {"role": role})
 
 
 def key(version_table: str) -> int:

@@ -2,16 +2,18 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
+from alembic.config import Config
 from alembic.operations import Operations
+from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
-from alembic.script import Script
+from alembic.script import Script, ScriptDirectory
 from sqlalchemy import create_mock_engine
 
-from runner import revisions
+from runner import revisions, sql
 from runner.revisions import Step
 
 DIALECT = "postgresql"
@@ -30,44 +32,61 @@ class Rendered:
     source: str
     """The file's text."""
     checksum: str
-    statements: tuple[str, ...] | None
-    """None for a revision that reads the database, whose SQL nobody knows beforehand."""
+    written: tuple[str, ...]
+    """The statements, as far as they are known."""
     unrendered: str | None
-    """Why there is no SQL: where the revision failed without a database."""
+    """Why they are not all that the revision would send; None where they are."""
     transactional: bool
     mixed: bool
     """Whether it enters an autocommit block after other statements, which the engine refuses."""
 
+    @property
+    def statements(self) -> tuple[str, ...] | None:
+        """Return the whole SQL of the revision, None where nobody knows it beforehand."""
+        return None if self.unrendered else self.written
+
 
 class _Statements(list[str]):
-    """Take what Alembic writes, a statement a write."""
+    """Take what Alembic writes, and part it into statements."""
 
     def write(self, text: str) -> None:
-        self.append(text.strip())
+        self.extend(f"{statement};" for statement in sql.split(text))
 
     def flush(self) -> None:
         """Serve Alembic, which flushes after each statement."""
 
 
-def render(steps: Iterable[Step]) -> list[Rendered]:
-    """Return what each of `steps` would send; one that cannot be known so is there with its reason."""
-    return [_render(step) for step in steps]
+def render(config: Config, script: ScriptDirectory, steps: Iterable[Step]) -> list[Rendered]:
+    """Return what each of `steps` would send; one that cannot be known so is there with its reason.
+
+    The revisions' Python really runs, with an Alembic context that is offline. Each is rendered twice: what
+    comes out different each time is not known beforehand.
+    """
+    with EnvironmentContext(config, script, as_sql=True) as environment:
+        return [_settle(_render(environment, step), _render(environment, step)) for step in steps]
 
 
-def _render(step: Step) -> Rendered:
+def _settle(one: Rendered, again: Rendered) -> Rendered:
+    if one.unrendered or one.written == again.written:
+        return one
+    return replace(one, unrendered="its SQL is another each time")
+
+
+def _render(environment: EnvironmentContext, step: Step) -> Rendered:
     revision = step.info.up_revision
     assert isinstance(revision, Script)  # noqa: S101 - a stamp runs nothing, so it is never rendered
     written = _Statements()
-    context = MigrationContext.configure(
-        dialect_name=DIALECT, dialect_opts=DIALECT_OPTIONS, opts={**OPTIONS, "as_sql": True, "output_buffer": written}
+    environment.configure(
+        dialect_name=DIALECT, dialect_opts=DIALECT_OPTIONS, output_buffer=cast("TextIO", written), **OPTIONS
     )
+    context = environment.get_context()
     _refuse_parameters(context)
     blocks = _follow_autocommit_blocks(context, written)
     unrendered = None
     with Operations.context(context):
         try:
             step.migration_fn()
-        except Exception as error:  # noqa: BLE001 - without a database a revision may fail in any way
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - without a database a revision may fail in any way
             unrendered = f"it fails without a database ({type(error).__name__})"
     return Rendered(
         revision=revision.revision,
@@ -75,7 +94,7 @@ def _render(step: Step) -> Rendered:
         direction="upgrade" if step.info.is_upgrade else "downgrade",
         source=Path(revision.path).read_text(encoding="utf-8"),
         checksum=revisions.checksum(revision.path),
-        statements=None if unrendered else tuple(written),
+        written=tuple(written),
         unrendered=unrendered,
         transactional=not blocks,
         mixed=any(blocks),

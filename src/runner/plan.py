@@ -7,14 +7,18 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from runner import adoption, catalog, engine, fingerprint, guards, lint, offline, revisions, sizes, squawk, steps
+from runner import adoption, catalog, engine, fingerprint, lint, losses, offline, revisions, sizes, squawk, steps
 from runner.adoption import Adopted
+from runner.allowances import Finding
 from runner.errors import UnversionedDatabase, count
-from runner.lint import Finding, Report
+from runner.lint import Report
 from runner.offline import Rendered
 from runner.payloads import Answer
 from runner.revisions import Revisions, Step
 from runner.run import Invocation
+
+SIZED = ("tables", "views")
+"""The kinds of the catalog that may hold rows; a view that holds none is not told."""
 
 
 def draw_up(invocation: Invocation, known: Revisions, target: str, answer: Answer) -> None:
@@ -32,20 +36,22 @@ def draw_up(invocation: Invocation, known: Revisions, target: str, answer: Answe
         answer.pending = [str(step.info.up_revision_id) for step in found]
         steps.refuse_changed_history(known.script, heads, connection)
         adopted = find_adopted(known, heads, found, connection) if direction == "upgrade" else []
-        rendered = offline.render(found)
+        rendered = offline.render(known.config, known.script, found)
         here = catalog.read(connection)
         touched = {one.revision: _tables(here, one) for one in rendered}
-        measured = sizes.estimate(connection, {name for names in touched.values() for name in names})
+        relations = {name for one in rendered for kind, name in fingerprint.touched(here, one) if kind in SIZED}
+        measured = sizes.estimate(connection, relations)
+        place = fingerprint.place(invocation.settings.environment, connection)
         report = lint.lint(
             rendered,
             here["tables"],
             measured,
-            _losses(known, found, connection),
+            _losses(known, found, rendered, here, connection),
             squawk.find(invocation.settings.alembic_config.parent),
             _server_version(connection),
         )
     image = invocation.settings.image_digest
-    parts = fingerprint.collect(heads, answer.target, rendered, here, image)
+    parts = fingerprint.collect(place, heads, answer.target, rendered, here, image)
     errors = [finding for finding in report.findings if finding.level == "error"]
     refused = bool(errors) and invocation.settings.is_protected
     plan = fingerprint.identify(parts) if rendered and not refused else None
@@ -83,15 +89,15 @@ def _server_version(connection: Connection) -> str:
     return f"{number // 10000}.{number % 10000}"
 
 
-def _losses(known: Revisions, found: list[Step], connection: Connection) -> Iterator[Finding]:
+def _losses(
+    known: Revisions, found: list[Step], rendered: list[Rendered], here: catalog.Catalog, connection: Connection
+) -> Iterator[Finding]:
     """Yield what a downgrade loses, counted."""
-    for step in found:
-        if step.info.is_upgrade:
-            continue
-        for lost in guards.losses(schema(known), step.info, connection):
-            name = str(step.info.up_revision_id)
-            remedy = "Keep a copy of them if anybody may want them back."
-            yield Finding("downgrade-loses-rows", "error", name, f"It drops {lost}.", remedy)
+    for step, one in zip(found, rendered, strict=True):
+        if not step.info.is_upgrade:
+            for lost in losses.find(schema(known), step.info, one, here, connection):
+                remedy = "Keep a copy of them if anybody may want them back."
+                yield Finding("downgrade-loses-rows", "error", one.revision, f"It drops {lost}.", remedy)
 
 
 def _tables(here: catalog.Catalog, one: Rendered) -> list[str]:

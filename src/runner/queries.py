@@ -258,16 +258,14 @@ QUERIES = [
     left join pg_description d on d.classoid = 'pg_namespace'::regclass and d.objoid = n.oid
         and d.description <> 'standard public schema'
     where (n.nspname <> 'public' or d.objoid is not null) and {OURS.format(catalog="pg_namespace", oid="n.oid")}""",
-    # what PUBLIC may do in schema `public` from the start is not the same before PostgreSQL 15
+    # who migrates, and who reads, needs rights in schema `public` before the first revision
     GRANTS.format(
         kind="'schemas'",
         name="quote_ident(n.nspname)",
         source="pg_namespace n",
         acl="n.nspacl",
         owner="n.nspowner",
-        condition=f"""not (n.nspname = 'public' and a.grantee = 0 and (
-            a.privilege_type = 'USAGE' or current_setting('server_version_num')::int < 150000))
-        and {OURS.format(catalog="pg_namespace", oid="n.oid")}""",
+        condition=f"n.nspname <> 'public' and {OURS.format(catalog='pg_namespace', oid='n.oid')}",
     ),
     "select 'extensions', quote_ident(e.extname), null, null, null from pg_extension e where e.extname <> 'plpgsql'",
     f"""

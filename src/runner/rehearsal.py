@@ -7,77 +7,50 @@ back, as in PostgreSQL at large: the values drawn from a sequence, and the room 
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from alembic.operations import Operations
+from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, event, text
 
-from runner import adoption, database, engine, failure, interrupt, lock, plan, revisions, steps, timeouts
+from runner import (
+    database,
+    effects,
+    engine,
+    failure,
+    interrupt,
+    lock,
+    plan,
+    revisions,
+    seal,
+    sql,
+    steps,
+    timeouts,
+)  # fmt: skip
 from runner.adoption import Adopted
 from runner.catalog import VERSION_TABLE
-from runner.errors import LockHeldTooLong, MigrationError, RevisionFailed, count
+from runner.errors import ConnectionLost, LockHeldTooLong, MigrationError, MixedRevision, RevisionFailed, count
 from runner.holds import Hold, Holds
-from runner.lock import TABLE_LOCKS, Guard
+from runner.lock import Guard
 from runner.payloads import revisions as shown
 from runner.revisions import Revisions, Step
 from runner.run import Current, Run
 from runner.watchdog import Watchdog
 
-GUARD = "rehearsal_is_never_committed"
-# Whatever commits, a raw COMMIT of a revision too, meets this trigger and fails.
-ARM = f"""
-    create temporary table {GUARD} (armed boolean) on commit drop;
-    create function pg_temp.{GUARD}() returns trigger language plpgsql as
-        $$ begin raise exception 'a rehearsal is never committed' using constraint = '{GUARD}'; end $$;
-    create constraint trigger {GUARD} after insert on {GUARD} deferrable initially deferred
-        for each row execute function pg_temp.{GUARD}();
-    insert into {GUARD} values (true)
-"""  # noqa: S608 - put together from the constant above
-ENDS_TRANSACTION = re.compile(r"\s*(?:ROLLBACK|ABORT)\b(?!\s+(?:WORK\s+|TRANSACTION\s+)?TO\b)", re.IGNORECASE)
-# What a commit would do with deferred constraints; the next transaction begins with them deferred again.
-DEFERRABLE = text("""
-    select coalesce(string_agg(name, ', '), '') as all,
-           coalesce(string_agg(name, ', ') filter (where deferred), '') as deferred
-    from (select format('%I.%I', n.nspname, c.conname) as name, c.condeferred as deferred
-          from pg_constraint c join pg_namespace n on n.oid = c.connamespace
-          where c.condeferrable and n.nspname !~ '^pg_') can_wait
-""")
-LOCKS = text(f"select coalesce({TABLE_LOCKS}, '{{}}')")
-# https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-PG-STAT-ALL-TABLES-VIEW
-WRITTEN = text("""
-    select relid::regclass::text as name, n_tup_ins + n_tup_upd + n_tup_del as value from pg_stat_xact_user_tables
-    where schemaname !~ '^pg_' and schemaname <> 'runner' and n_tup_ins + n_tup_upd + n_tup_del > 0
-""")
-FILES = text("""
-    select c.oid::regclass::text as name, pg_relation_filenode(c.oid) as value
-    from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    where c.relkind in ('r', 'm') and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'runner')
-""")
-LABELS = text("select enumtypid::regtype::text || '.' || enumlabel from pg_enum")
+LABELS = text("select enumlabel, enumtypid::regtype::text || '.' || enumlabel as name from pg_enum")
 # https://www.postgresql.org/docs/current/sql-altertype.html: a new value cannot be used before the commit
 NEW_LABEL_USED = "55P04"
+SETS_CONSTRAINTS = re.compile(r"\s*set\s+constraints\b", re.IGNORECASE)
+READING_VERBS = ("select", "set", "show", "")
 
 
 class NotTransactional(Exception):
     """A revision is about to leave the transaction."""
-
-
-class EndsTransaction(Exception):
-    """A revision rolls back by itself."""
-
-
-@dataclass(frozen=True)
-class State:
-    """Hold what a transaction has done so far."""
-
-    locks: dict[str, str]
-    written: dict[str, int]
-    files: dict[str, int]
 
 
 @dataclass
@@ -93,6 +66,7 @@ class Rehearsed:
     """
     reason: str | None = None
     duration_ms: float | None = None
+    lock_wait_ms: float | None = None
     rows_written: dict[str, int] = field(default_factory=dict)
     rewritten: list[str] = field(default_factory=list)
     locks: dict[str, str] = field(default_factory=dict)
@@ -111,7 +85,10 @@ class Stage:
     migration: MigrationContext
     guard: Guard
     holds: Holds
+    watchdog: Watchdog
     adopted: dict[str, Adopted]
+    sent: list[str]
+    """The verbs of the statements that the current revision has sent."""
 
 
 def rehearse(run: Run, known: Revisions, target: str, max_lock_hold_ms: int) -> None:
@@ -138,27 +115,32 @@ def rehearse(run: Run, known: Revisions, target: str, max_lock_hold_ms: int) -> 
         answer.target = revisions.absolute(known.script, target, found, heads)
         answer.pending = [str(step.info.up_revision_id) for step in found]
         connection.rollback()
-        pid = connection.connection.driver_connection.info.backend_pid  # type: ignore[union-attr]
-        holds = Holds(guard, pid, max_lock_hold_ms)
-        _never_commit(connection)
-        timeouts.bind(connection, asked.deadline, asked.settings.lock_timeout_ms)
-        migration = MigrationContext.configure(connection)
-        stage = Stage(run, connection, migration, guard, holds, {one.revision: one for one in adopted})
-        if found:
-            _play(stage, found)
-        else:
+        if not found:
             answer.message = f"Nothing to rehearse: the database is at `{shown(heads) or 'base'}`."
+            return
+        pid = connection.connection.driver_connection.info.backend_pid  # type: ignore[union-attr]
+        holds = Holds(guard, pid, max_lock_hold_ms, opened.connect)
+        watchdog = Watchdog(guard, pid, asked.deadline, run.interrupted)
+        seal.apply(connection)
+        timeouts.bind(connection, asked.deadline, asked.settings.lock_timeout_ms)
+        with EnvironmentContext(known.config, known.script) as environment:
+            environment.configure(connection=connection)
+            migration = environment.get_context()
+            by_revision = {one.revision: one for one in adopted}
+            _play(Stage(run, connection, migration, guard, holds, watchdog, by_revision, []), found)
 
 
 def _play(stage: Stage, found: list[Step]) -> None:
     """Rehearse step after step until one cannot be, and roll everything back."""
-    run, holds = stage.run, stage.holds
-    watchdog = Watchdog(stage.guard, holds.pid, run.invocation.deadline, run.interrupted)
+    run, holds, watchdog = stage.run, stage.holds, stage.watchdog
     played = [Rehearsed(str(step.info.up_revision_id), step.doc or "") for step in found]
-    stage.migration.autocommit_block = _refuse_autocommit  # type: ignore[method-assign]
+    stage.migration.autocommit_block = _refuse_autocommit(stage)  # type: ignore[method-assign]
+    event.listen(stage.connection, "before_cursor_execute", lambda *_: stage.sent.append(_[2]))
     watchdog.start()
     holds.start()
     try:
+        # what the seal itself may not do is no revision's fault
+        stage.connection.begin()
         for number, (step, seen) in enumerate(zip(found, played, strict=True), 1):
             total = len(found)
             about = {"revision": seen.revision, "number": number, "total": total}
@@ -168,140 +150,118 @@ def _play(stage: Stage, found: list[Step]) -> None:
                 break
             told = f"Done: rehearse `{seen.revision}` in {seen.duration_ms:.0f} ms ({number} of {total})."
             run.invocation.tell(told, event="done", **about)
+        longest = holds.longest()
     except BaseException as error:
-        problem = _explain(error, stage, watchdog)
+        problem = _explain(error, stage)
         if problem is None:
             raise
     else:
-        run.answer.message = _message(played, holds.longest())
-        return
+        # a backend that was ended after its last statement has not noticed
+        problem = _ended(stage)
+        run.answer.message = _message(played, longest)
     finally:
         watchdog.stop()
         holds.stop()
         stage.connection.rollback()
-        run.answer.extra |= {"ok": all(one.outcome != "failed" for one in played)}
+        run.answer.extra |= {"ok": all(one.outcome == "rehearsed" for one in played)}
         run.answer.extra["revisions"] = [asdict(one) for one in played]
-    raise problem
+    if problem is not None:
+        raise problem
 
 
 def _rehearse(stage: Stage, step: Step, seen: Rehearsed) -> None:
     """Run one step up to where its commit would be, and note in `seen` what it did."""
     connection, run = stage.connection, stage.run
     run.current = Current(step.info, seen.description)
-    before = _look(connection)
+    before, held_before = effects.look(connection), stage.holds.held()
+    stage.watchdog.waited_ms = 0.0
     savepoint = connection.begin_nested()
+    stage.sent.clear()
     started = time.monotonic()
     try:
         with Operations.context(stage.migration):
             step.migration_fn()
         if seen.revision in stage.adopted:
-            adoption.complete(connection, stage.adopted[seen.revision])
-        _settle_constraints(connection)
+            steps.complete(stage.adopted[seen.revision], run.current, connection)
+        seal.settle_constraints(connection)
     except NotTransactional:
         savepoint.rollback()
         seen.reason = "it leaves the transaction (autocommit block)"
     except Exception as error:
         seen.duration_ms = round((time.monotonic() - started) * 1000, 1)
-        if stage.holds.exceeded is not None:
-            seen.outcome = "stopped"
+        seen.reason = _false_failure(error, stage, savepoint)
+        ended = stage.holds.exceeded or stage.holds.lost
+        seen.outcome = "stopped" if ended else "inconclusive" if seen.reason else "failed"
+        if not seen.reason:
             raise
-        if _is_false_failure(error, stage, savepoint):
-            seen.outcome = "inconclusive"
-            seen.reason = "it uses an enum's value that an earlier one adds, which takes a commit between the two"
-            return
-        seen.outcome = "failed"
-        raise
     else:
-        ended = time.monotonic()
-        seen.duration_ms = round((ended - started) * 1000, 1)
+        ended_at = time.monotonic()
+        after, held = effects.look(connection), stage.holds.held()
         savepoint.commit()
-        seen.outcome = "rehearsed"
-        after = _look(connection)
-        _note(seen, before, after)
-        held = [
-            stage.holds.of(table, mode, started, ended) for table, mode in seen.locks.items() if table in before.files
-        ]
-        seen.strongest = max(held, key=_strength, default=None)
+        seen.outcome, seen.duration_ms = "rehearsed", round((ended_at - started) * 1000, 1)
+        seen.lock_wait_ms, seen.held_before = stage.watchdog.waited_ms, held_before
+        seen.rows_written = effects.rows_between(before, after)
+        seen.rewritten = effects.rewritten_between(before, after)
+        seen.locks = {table: mode for table, mode in held.items() if held_before.get(table) != mode}
+        holds = [stage.holds.of(table, mode, started, ended_at) for table, mode in seen.locks.items()]
+        seen.strongest = max(holds, key=_strength, default=None)
 
 
 def _strength(hold: Hold) -> tuple[bool, bool, float]:
     return hold.blocks is not None, hold.mode == "AccessExclusiveLock", hold.held_ms
 
 
-def _note(seen: Rehearsed, before: State, after: State) -> None:
-    """Note what is there after a revision and was not before it; the transaction's locks add up."""
-    seen.locks = {table: mode for table, mode in after.locks.items() if before.locks.get(table) != mode}
-    seen.held_before = before.locks
-    counts = {table: rows - before.written.get(table, 0) for table, rows in after.written.items()}
-    seen.rows_written = {table: rows for table, rows in sorted(counts.items()) if rows}
-    both = sorted(before.files.keys() & after.files.keys())
-    seen.rewritten = [table for table in both if before.files[table] != after.files[table]]
+def _refuse_autocommit(stage: Stage) -> Callable[[], Any]:
+    @contextmanager
+    def autocommit_block() -> Iterator[None]:
+        verbs = (sql.read(one).verb for text in stage.sent for one in sql.split(text))
+        current = stage.run.current
+        if current is not None and any(verb.partition(" ")[0] not in READING_VERBS for verb in verbs):
+            raise MixedRevision(current.name)
+        raise NotTransactional
+        yield
+
+    return autocommit_block
 
 
-def _look(connection: Connection) -> State:
-    locks = connection.execute(LOCKS, {"version_table": VERSION_TABLE}).scalar_one()
-    written, files = ({row.name: row.value for row in connection.execute(query)} for query in (WRITTEN, FILES))
-    return State(locks, written, files)
-
-
-def _never_commit(connection: Connection) -> None:
-    """Make every commit on `connection` fail, and every rollback but our own."""
-
-    def arm(opened: Connection) -> None:
-        dbapi: Any = opened.connection.dbapi_connection
-        with dbapi.cursor() as cursor:
-            cursor.execute(ARM)
-
-    def refuse(_opened: Connection, _cursor: Any, statement: str, *_: Any) -> None:
-        if ENDS_TRANSACTION.match(statement):
-            raise EndsTransaction
-
-    event.listen(connection, "begin", arm)
-    event.listen(connection, "before_cursor_execute", refuse)
-
-
-@contextmanager
-def _refuse_autocommit() -> Iterator[None]:
-    raise NotTransactional
-    yield
-
-
-def _settle_constraints(connection: Connection) -> None:
-    """Do what a commit does with deferred constraints, and defer them again for the next revision.
-
-    So its "pending trigger events" are gone, as they are after a real commit.
-    """
-    found = connection.execute(DEFERRABLE).one()
-    if found.all:
-        connection.exec_driver_sql(f"set constraints {found.all} immediate")
-    if found.deferred:
-        connection.exec_driver_sql(f"set constraints {found.deferred} deferred")
-
-
-def _is_false_failure(error: Exception, stage: Stage, savepoint: Any) -> bool:
-    """Tell whether a revision only fails because those before it are not committed; undo it if so."""
+def _false_failure(error: Exception, stage: Stage, savepoint: Any) -> str | None:
+    """Say why a revision only fails in a rehearsal, and undo it; None for one that would fail in the run too."""
+    if seal.is_broken(error) and SETS_CONSTRAINTS.match(str(getattr(error, "statement", ""))):
+        savepoint.rollback()
+        return "it sets all constraints, and one keeps a rehearsal from being committed"
     if failure.sqlstate(error) != NEW_LABEL_USED:
-        return False
+        return None
     savepoint.rollback()
     with stage.guard.turn() as other:
-        committed = set(other.execute(LABELS).scalars())
-    return bool(set(stage.connection.execute(LABELS).scalars()) - committed)
+        committed = {row.name for row in other.execute(LABELS)}
+    earlier = {row.enumlabel for row in stage.connection.execute(LABELS) if row.name not in committed}
+    named = set(re.findall(r'"((?:[^"]|"")*)"', failure.primary_message(error)))
+    if earlier & named:
+        return "it uses an enum's value that an earlier one adds, which takes a commit between the two"
+    return None
 
 
-def _explain(error: BaseException, stage: Stage, watchdog: Watchdog) -> MigrationError | None:
+def _ended(stage: Stage) -> MigrationError | None:
+    """Say why the backend was ended, None where it was not."""
     current, exceeded = stage.run.current, stage.holds.exceeded
-    if current is None:
-        # Ctrl-C before the first step
-        return engine.translate(error, stage.run, stage.guard, watchdog)
-    if exceeded is not None:
+    if exceeded is not None and current is not None:
         stage.holds.wait_for_end()
-        allowed = stage.holds.max_hold_ms
-        blocks = str(exceeded.blocks)
+        allowed, blocks = stage.holds.max_hold_ms, str(exceeded.blocks)
         return LockHeldTooLong(current.name, exceeded.table, exceeded.mode, blocks, exceeded.held_ms, allowed)
-    if isinstance(error, EndsTransaction) or failure.names_constraint(error, GUARD):
+    if stage.holds.lost:
+        stage.holds.wait_for_end()
+        return ConnectionLost()
+    return None
+
+
+def _explain(error: BaseException, stage: Stage) -> MigrationError | None:
+    current, ended = stage.run.current, _ended(stage)
+    if ended is not None:
+        return ended
+    if current is not None and seal.is_broken(error):
         reason = "it ends the transaction by itself, which would leave a failed run half-done"
         return RevisionFailed(current.name, Path(str(current.path)).name, None, reason)
-    return engine.translate(error, stage.run, stage.guard, watchdog)
+    return engine.translate(error, stage.run, stage.guard, stage.watchdog)
 
 
 def _message(played: list[Rehearsed], longest: Hold | None) -> str:

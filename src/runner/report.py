@@ -83,6 +83,8 @@ def _state(state: str, known: dict[str, Any]) -> str:
 
 def _of_plan(answer: dict[str, Any]) -> Iterator[Section]:
     revisions = answer.get("revisions", [])
+    if answer.get("plan"):
+        yield Section("Plan", [{"plan": answer["plan"], "target": answer["target"]}])
     yield Section("Revisions", [
         {
             "revision": one["revision"],
@@ -100,7 +102,7 @@ def _of_plan(answer: dict[str, Any]) -> Iterator[Section]:
     ])  # fmt: skip
     for title, key in (("Findings", "findings"), ("Allowed by a comment", "allowed")):
         rows = [_finding(one) for one in answer.get(key, [])]
-        yield Section(title, rows, sentences=("what", "statement", "instead"))
+        yield Section(title, rows, sentences=("what", "statement", "instead", "reason"))
     for one in revisions:
         yield Section(f"SQL of {one['revision']}", text=_sql(one, answer), language="sql")
 
@@ -115,6 +117,7 @@ def _finding(one: dict[str, Any]) -> Row:
         "what": one["message"],
         "statement": one["statement"] or "",
         "instead": one["help"],
+        "reason": one["reason"] or "",
     }
 
 
@@ -130,6 +133,7 @@ def _of_rehearsal(answer: dict[str, Any]) -> Iterator[Section]:
             "revision": one["revision"],
             "outcome": one["outcome"],
             "took": _ms(one["duration_ms"]),
+            "waited": _ms(one["lock_wait_ms"] or None),
             "rows written": ", ".join(f"{table} {rows:,}" for table, rows in one["rows_written"].items()),
             "rewrites": ", ".join(one["rewritten"]),
             "locks": ", ".join(f"{table} {mode.removesuffix('Lock')}" for table, mode in one["locks"].items()),
@@ -193,5 +197,11 @@ def _table(section: Section) -> str:
 
 
 def _cell(text: str) -> str:
-    """Return a text that neither ends a cell nor begins a tag."""
-    return " ".join(text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|").splitlines())
+    """Return a text that neither ends a cell nor begins a tag; in a code span, `&lt;` would stay `&lt;`."""
+    parts = text.split("`")
+    code = len(parts) % 2 == 1
+    shown = [
+        part if code and place % 2 else part.replace("&", "&amp;").replace("<", "&lt;")
+        for place, part in enumerate(parts)
+    ]
+    return " ".join("`".join(shown).replace("|", "\\|").splitlines())

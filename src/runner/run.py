@@ -13,6 +13,7 @@ from runner import revisions
 from runner.adoption import Adopted
 from runner.deadline import Deadline
 from runner.errors import LockTimeout
+from runner.fingerprint import Parts
 from runner.offline import Rendered
 from runner.payloads import Answer
 from runner.settings import Settings
@@ -122,6 +123,8 @@ class Run:
     adopted: dict[str, Adopted] = field(default_factory=dict)
     known: list[str] = field(default_factory=list)
     """The ids of all revisions here."""
+    parts: Parts = field(default_factory=dict)
+    """What the caller's plan rested on when the run began."""
     rendered: list[Rendered] = field(default_factory=list)
     """What the steps would send; only where the caller names a plan."""
     tries: int = 0

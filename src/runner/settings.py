@@ -6,6 +6,7 @@ from pathlib import Path
 
 from runner.errors import InvalidSettings
 
+PROTECTED = ("prod", "production")
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
 
@@ -35,7 +36,7 @@ class Settings:
     @property
     def is_protected(self) -> bool:
         """Tell whether mistakes are dear here."""
-        return self.environment == "prod"
+        return self.environment.lower() in PROTECTED
 
 
 def read(environ: Mapping[str, str]) -> Settings:

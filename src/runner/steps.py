@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from runner import adoption, catalog, drift, failure, guards, indexes, ledger, revisions
 from runner.adoption import Adopted
-from runner.catalog import VERSION_TABLE, Difference
+from runner.catalog import VERSION_TABLE
 from runner.errors import (
     ConnectionLost,
     DeadlinePassed,
@@ -48,6 +48,9 @@ def configure(
         assert migration.script is not None  # noqa: S101 - an EnvironmentContext always has one
         run.schema = Path(migration.script.dir) / "schema"
         found = _find(run, find, heads, migration, guard)
+        if not found and run.answer.action == "stamp" and run.answer.earlier is None:
+            # it says so already; whether that is true is asked all the same
+            _compare_stamped(run, str(run.answer.target), connection)
         if found:
             _refuse_mixed_revisions(migration, run, guard, connection)
             if run.run_id is None:
@@ -179,7 +182,8 @@ def _compare_stamped(run: Run, target: str, connection: Connection) -> None:
         )
     found = drift.find(expected, catalog.read(connection), drift.load(run.schema))
     if found.differences:
-        raise Drift(_name_of(connection), [str(difference) for difference in found.differences], target)
+        entries = [drift.render(one) for one in found.differences]
+        raise Drift(_name_of(connection), [str(one) for one in found.differences], target, entries)
 
 
 def _each(run: Run, found: list[Step], guard: Guard, watchdog: Watchdog) -> Iterator[Step]:
@@ -231,20 +235,25 @@ def _finish(run: Run, connection: Connection) -> None:
     """Complete what was adopted and write the ledger's row, inside the revision's own transaction."""
     current = _current(run)
     if current.name in run.adopted:
-        wrong = _complete(run.adopted[current.name], current, connection)
-        if wrong:
-            raise UnversionedDatabase(_name_of(connection), [str(difference) for difference in wrong])
+        complete(run.adopted[current.name], current, connection)
     current.locks = ledger.record_success(connection, run)
 
 
-def _complete(adopted: Adopted, current: Current, connection: Connection) -> list[Difference]:
-    """Complete what was there; where its rows or its owner do not allow that, it is not the revision's fault."""
+def complete(adopted: Adopted, current: Current, connection: Connection) -> None:
+    """Complete what was there, inside the revision's transaction. Raises `UnversionedDatabase` where it differs then.
+
+    Where its rows or its owner do not allow completing it, that is not the revision's fault.
+    """
     try:
-        return adoption.complete(connection, adopted)
+        wrong = adoption.complete(connection, adopted)
     except DBAPIError as error:
         if failure.is_lost(error) or failure.is_contention(error):
             raise
         problem = failure.of_revision(error, current.name, current.path)
+    else:
+        if wrong:
+            raise UnversionedDatabase(_name_of(connection), [str(difference) for difference in wrong])
+        return
     if isinstance(problem, RevisionFailed):
         tables = ", ".join(f"`{name}`" for name in adopted.tables)
         problem = replace(problem, remedy=f"Mend the rows or the owner of {tables}, then run the same command again.")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import text
 
 from runner.deadline import Deadline
-from runner.lock import GONE, Guard
+from runner.lock import GONE, Guard, cancel_statement, end_session
 
 LOOK_EVERY_S = 0.2
 GRACE_S = 0.3
@@ -21,8 +21,6 @@ BLOCKERS = text("""
     left join pg_locks w on w.pid = :pid and not w.granted
     order by age_s desc nulls last limit 1
 """)
-CANCEL = text("select pg_cancel_backend(:pid)")
-END = text("select pg_terminate_backend(:pid)")
 
 
 @dataclass
@@ -61,11 +59,11 @@ class Watchdog:
     def _look_once(self) -> None:
         with self.guard.turn() as connection:
             if self.deadline.passed_s >= GRACE_S:
-                self.ended_backend = bool(connection.execute(END, {"pid": self.pid}).scalar_one())
+                self.ended_backend = end_session(connection, self.pid)
                 self._stop.set()
                 return
             if self.interrupted.is_set():
-                connection.execute(CANCEL, {"pid": self.pid})
+                cancel_statement(connection, self.pid)
                 return
             row = connection.execute(BLOCKERS, {"pid": self.pid}).first()
         if row is not None:

@@ -320,3 +320,46 @@ def test_our_own_revisions_have_no_findings(tmp_path: Path, database: Database) 
         answer = project.ask(database.url, {"action": "plan", "target": one})
         assert [finding for finding in answer["findings"] if finding["level"] != "note"] == []
         assert project.ask(database.url, {"action": "upgrade", "target": one})["status"] == "success"
+
+
+HIDDEN = {
+    "behind IF NOT EXISTS": (
+        'op.execute("create table if not exists leads (n int); alter table leads drop nome")', "ban-drop-column"),
+    "behind squawk's own comment": (
+        'op.execute("-- squawk-ignore ban-drop-column\\nalter table leads drop column nome")', "ban-drop-column"),
+    "behind squawk's own comment on the file": (
+        'op.execute("-- squawk-ignore-file")\nop.drop_column("leads", "nome")', "ban-drop-column"),
+    "in another schema of that name": (
+        'op.execute("create table if not exists reports.leads (n bigint)")\nop.create_index("i", "leads", ["nome"])',
+        "require-concurrent-index-creation"),
+    "an update behind another statement": (
+        'op.execute("select 1; /* all */ update leads set nome = \'x\'")', "update-all-rows"),
+    "an update with a condition inside": (
+        'op.execute("update leads set nome = (select slug from tenants where true) -- where")', "update-all-rows"),
+    "a delete behind WITH": ('op.execute("with x as (select 1 where true) delete from leads")', "update-all-rows"),
+    "a truncate": ('op.execute("truncate leads")', "truncate"),
+    "a block of code": ('op.execute("do $$ begin execute \'drop table leads\'; end $$")', "do-block"),
+    "a revision that reads afterwards": (
+        'op.drop_table("visits")\nif op.get_bind().execute(sa.text("select 1")).scalar(): pass', "ban-drop-table"),
+    "a constraint of another table": (
+        'op.execute("alter table visits add constraint leads_status_check check (at is not null) not valid")\n'
+        'op.execute("alter table leads drop constraint leads_status_check")', "ban-drop-constraint"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", HIDDEN)
+def test_nothing_hides_a_danger(base: tuple[Project, Database], tmp_path: Path, case: str) -> None:
+    body, rule = HIDDEN[case]
+    assert rule in {one["rule"] for one in plan(base, tmp_path, body)["findings"]}
+
+
+def test_rows_are_those_of_the_schema_that_is_meant(base: tuple[Project, Database], tmp_path: Path) -> None:
+    """A small table of the same name in another schema makes no large one small."""
+    base[1].execute("create table if not exists reports.leads (nome text); analyze reports.leads")
+    body = 'op.execute("alter table {} alter nome type varchar(3)")'
+    small, large = tmp_path / "small", tmp_path / "large"
+    for folder, table in ((small, "reports.leads"), (large, "leads")):
+        folder.mkdir()
+        both = body.format(table) + '\nop.execute("select 1 from leads, reports.leads")'
+        (found,) = [one for one in plan(base, folder, both)["findings"] if one["rule"] == "changing-column-type"]
+        assert (found["table"], found["level"]) == (table, "error" if folder == large else "warning")

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from waiting import ASLEEP, until
 
 from postgres import Database
 from project import Project
@@ -235,7 +236,10 @@ def test_a_plan_for_another_target(at_017: Project, database: Database) -> None:
 def test_an_id_of_no_plan(at_017: Project, database: Database, plan: str) -> None:
     at_017.add("018_score", SCORE)
     answer = at_017.ask(database.url, {"action": "upgrade", "plan": plan})
-    assert answer["code"] in ("plan-stale", "invalid-payload")
+    if plan == "0123456789abcdef-":
+        assert answer["error"] == "The field `plan` of `upgrade` is not the id of a plan."
+    else:
+        assert (answer["code"], answer["changes"]) == ("plan-stale", ["this is not the whole id of a plan"])
     assert database.query("select version_num from alembic_version") == [("017_dry_run_log",)]
 
 
@@ -262,7 +266,11 @@ def test_in_production_a_plan_with_errors_has_no_id(at_017: Project, database: D
     answer = at_017.ask(database.url, {"action": "plan"}, ENVIRONMENT="prod")
     assert (answer["status"], answer["ok"], answer["plan"]) == ("success", False, None)
     assert "In `prod` a plan with errors has no id" in answer["message"]
-    assert at_017.ask(database.url, {"action": "plan"})["plan"] is not None
+    elsewhere = at_017.ask(database.url, {"action": "plan"})["plan"]
+    refused = at_017.ask(database.url, {"action": "upgrade", "plan": elsewhere}, ENVIRONMENT="prod")
+    assert (refused["code"], refused["changes"]) == (
+        "plan-stale", [f"it was made somewhere else than in `prod, {database.name}`"]
+    )  # fmt: skip
     path.write_text(path.read_text() + "# lint-allow ban-drop-column: nothing has read it since 2026-09\n")
     answer = at_017.ask(database.url, {"action": "plan"}, ENVIRONMENT="prod")
     assert (answer["ok"], answer["findings"]) == (True, [])
@@ -340,3 +348,74 @@ def test_without_squawk_the_plan_says_that_it_was_not_linted(
     assert "no findings. The SQL was not linted: squawk is not installed. The plan is `" in done.stderr
     linted = at_017.run("migrate", "plan", url=database.url)
     assert "require-concurrent-index-creation" in linted.stdout
+
+
+def test_a_plan_may_be_used_again(at_017: Project, database: Database) -> None:
+    """After a partial run under it, its end, and a downgrade, the same plan is the same again."""
+    at_017.add("018_score", SCORE, downgrade=NO_SCORE)
+    slow = 'op.execute("select pg_sleep(2.5)")\nop.execute("alter table leads add x int")'
+    at_017.add("019_slow", slow, after="018_score", downgrade='op.drop_column("leads", "x")')
+    plan = at_017.ask(database.url, {"action": "plan"})["plan"]
+    assert at_017.ask(database.url, {"action": "upgrade", "plan": plan}, timeout_s=1.5)["status"] == "partial"
+    assert at_017.ask(database.url, {"action": "upgrade", "plan": plan})["status"] == "success"
+    assert at_017.ask(database.url, {"action": "downgrade", "target": "017"})["status"] == "success"
+    assert at_017.ask(database.url, {"action": "plan"})["plan"] == plan
+    assert at_017.ask(database.url, {"action": "upgrade", "plan": plan})["status"] == "success"
+
+
+def test_what_is_changed_by_hand_during_a_partial_run_is_seen(at_017: Project, database: Database) -> None:
+    at_017.add("018_score", SCORE)
+    slow = 'op.execute("select pg_sleep(3)")\nop.execute("alter table tenants add x int")'
+    at_017.add("019_slow", slow, after="018_score")
+    event = {"action": "upgrade", "plan": at_017.ask(database.url, {"action": "plan"})["plan"]}
+    process = at_017.start("migrate", "upgrade", "--plan", event["plan"], "--timeout", "2", url=database.url)
+    until(database, ASLEEP, 1)
+    database.execute("alter table tenants add by_hand int")
+    process.communicate(timeout=20)
+    assert process.returncode == 3
+    assert at_017.ask(database.url, event)["changes"] == ["`public.tenants` was altered"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "from alembic import context\nop.execute(f'select {int(context.is_offline_mode())}')",
+        "from datetime import datetime\nop.execute(f\"select '{datetime.now()}'\")",
+        "import uuid\nop.execute(f\"select '{uuid.uuid4()}'\")",
+    ],
+)
+def test_a_plan_is_not_stale_at_once(at_017: Project, database: Database, body: str) -> None:
+    """SQL that depends on how Alembic was entered, and SQL that is another each time."""
+    at_017.add("018_odd", body)
+    answer = at_017.ask(database.url, {"action": "plan"})
+    assert at_017.ask(database.url, {"action": "upgrade", "plan": answer["plan"]})["status"] == "success"
+
+
+def test_python_that_exits_is_no_plan(at_017: Project, database: Database) -> None:
+    at_017.add("018_exits", "raise SystemExit(3)")
+    assert at_017.ask(database.url, {"action": "plan"})["revisions"][0]["sql"] is None
+
+
+@pytest.mark.parametrize(
+    ("downgrade", "lost"),
+    [
+        ('op.drop_table("dry_run_log")', "`public.dry_run_log` and its 3 rows"),
+        ('op.execute("truncate dry_run_log")', "`public.dry_run_log` and its 3 rows"),
+        ('op.execute("delete from dry_run_log where true")', "`public.dry_run_log` and its 3 rows"),
+        ('op.drop_column("dry_run_log", "motivo_decisao")', "`public.dry_run_log.motivo_decisao` and its 3 rows"),
+        ("op.get_bind().execute(sa.text('select 1')).scalar()", "what nobody knows beforehand"),
+    ],
+)
+def test_a_downgrade_without_a_snapshot_loses_no_rows_unasked(
+    at_017: Project, database: Database, downgrade: str, lost: str
+) -> None:
+    """What its SQL drops counts, also of tables that another revision made."""
+    database.execute("insert into dry_run_log (tenant_id, canal_decidido, motivo_decisao) "
+                     "select gen_random_uuid(), 'email', 'x' from generate_series(1, 3)")  # fmt: skip
+    at_017.add("018_loses", "pass", downgrade=downgrade)
+    at_017.ask(database.url, {"action": "upgrade"})
+    found = at_017.ask(database.url, {"action": "plan", "target": "-1"})["findings"]
+    assert any(lost in one["message"] for one in found if one["rule"] == "downgrade-loses-rows")
+    answer = at_017.ask(database.url, {"action": "downgrade", "target": "-1"})
+    assert answer["code"] == "confirm-needed"
+    assert lost in answer["message"]

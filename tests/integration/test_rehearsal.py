@@ -6,6 +6,7 @@ import time
 import psycopg2
 import pytest
 from test_plan import dump
+from waiting import ASLEEP, until
 
 from postgres import Database
 from project import Project
@@ -139,7 +140,8 @@ def test_it_stops_before_what_cannot_run_in_a_transaction(at_017: Project, datab
     answer = rehearse(at_017, database)
     assert [one["outcome"] for one in answer["revisions"]] == ["rehearsed", "not-rehearsed", "not-rehearsed"]
     assert answer["message"].endswith("It stopped before `019_index`: it leaves the transaction (autocommit block).")
-    assert (answer["status"], answer["ok"]) == ("success", True)
+    assert (answer["status"], answer["ok"]) == ("success", False)
+    assert at_017.run("migrate", "rehearse", url=database.url).returncode == 4
 
 
 ADD_VALUE = "op.execute(\"alter type mood add value 'b'\")"
@@ -153,7 +155,7 @@ def test_a_new_value_of_an_enum_fails_falsely(at_017: Project, database: Databas
     at_017.add("019_use", USE_VALUE, after="018_value")
     answer = rehearse(at_017, database)
     assert [one["outcome"] for one in answer["revisions"]] == ["rehearsed", "inconclusive"]
-    assert (answer["status"], answer["ok"]) == ("success", True)
+    assert (answer["status"], answer["ok"]) == ("success", False)
     assert "it uses an enum's value that an earlier one adds" in answer["message"]
     assert at_017.ask(database.url, {"action": "upgrade"})["status"] == "success"
     at_017.add("020_both", f"{ADD_VALUE}\n{USE_VALUE}".replace("'b'", "'c'").replace("moods", "more"), after="019_use")
@@ -195,6 +197,14 @@ def test_pending_trigger_events_are_told_apart(at_017: Project, database: Databa
         'op.execute("ROLLBACK")\nop.execute("create table leak (n int)")\nop.execute("COMMIT")',
         'op.get_bind().rollback()\nop.execute("create table leak (n int)")\nop.execute("COMMIT")',
         'op.execute("END")',
+        'op.execute("select 1; ROLLBACK; create table leaked (i int)")',
+        'op.execute("select 1; ROLLBACK; create table leaked (i int); commit")',
+        'op.execute("/* x */ ROLLBACK")\nop.execute("create table leaked (i int)")\nop.execute("COMMIT")',
+        'op.execute("-- undo\\nROLLBACK")\nop.execute("create table leaked (i int)")\nop.execute("COMMIT")',
+        'op.execute("select 1; rollback and chain; create table leaked (i int)")\nop.execute("commit")',
+        "raw = op.get_bind().connection; raw.rollback()\n"
+        'raw.cursor().execute("create table leaked (i int)"); raw.commit()',
+        'op.execute("set session_replication_role = replica; create table leaked (i int)")\nop.get_bind().commit()',
         'op.execute("create table leak (n int)")\nop.execute("PREPARE TRANSACTION \'leak\'")',
     ],
 )
@@ -289,3 +299,104 @@ def test_the_table_for_people(at_017: Project, database: Database) -> None:
     assert told["locks"] == "leads AccessExclusive, tenants RowExclusive"
     assert told["blocks the application"].startswith("leads for 1")
     assert "`leads` was locked against reads and writes for 1" in done.stderr
+
+
+def test_with_a_role_the_limit_holds_too(at_017: Project, database: Database) -> None:
+    """The owner that `DB_ROLE` names may not end the sessions of those who log in; they may do so themselves."""
+    owner, login = f"owner_{database.name}", f"login_{database.name}"
+    database.execute(f"""
+        create role {owner}; create role {login} login password 'p' in role {owner};
+        grant create on database {database.name} to {owner}; grant create, usage on schema public to {owner};
+        grant all on schema runner to {owner}; grant all on all tables in schema runner, public to {owner};
+        alter table leads owner to {owner};
+    """)
+    at_017.add("018_lock", 'op.execute("lock table leads in access exclusive mode")\ntime.sleep(5)')
+    url = database.url.replace("//postgres:only-for-tests@", f"//{login}:p@")
+    started = time.monotonic()
+    answer = at_017.ask(url, {"action": "rehearse", "max_lock_hold_ms": 300}, DB_ROLE=owner)
+    assert answer["code"] == "lock-hold-exceeded", answer["message"]
+    assert answer["held_ms"] < 1000
+    upgraded = at_017.ask(url, {"action": "upgrade"}, DB_ROLE=owner, timeout_s=1.5)
+    assert upgraded["code"] == "deadline", upgraded["message"]
+    assert time.monotonic() - started < 12
+    database.execute(
+        f"reassign owned by {owner} to postgres; drop owned by {owner}, {login}; drop role {login}, {owner}"
+    )
+
+
+def test_without_the_guards_connection_it_is_ended(at_017: Project, database: Database) -> None:
+    """Nobody could look any more, so the locks are given back at once."""
+    at_017.add("018_lock", 'op.execute("lock table leads in access exclusive mode")\nop.execute("select pg_sleep(20)")')
+    process = at_017.start("migrate", "rehearse", "--max-lock-hold-ms", "15000", url=database.url)
+    until(database, ASLEEP, 1)
+    database.execute("""
+        select pg_terminate_backend(l.pid) from pg_locks l
+        where l.locktype = 'advisory' and l.database = (select oid from pg_database where datname = current_database())
+    """)
+    until(database, "select count(*) from pg_locks where relation = 'leads'::regclass", 0, within_s=5)
+    _, told = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "database-unreachable: The connection was lost" in told
+
+
+@pytest.mark.parametrize(
+    ("body", "table", "blocks"),
+    [
+        ('op.execute("create or replace view seen as select 2 as n")', "seen", "reads and writes"),
+        ('op.execute("alter sequence numbers restart")', "numbers", "writes"),
+        ('op.execute("lock table only split in access exclusive mode")', "split", "reads and writes"),
+        ('op.execute("reindex index idx_dry_run_canal")', "dry_run_log", "reads and writes"),
+        ('op.execute("drop table dry_run_log")', "dry_run_log", "reads and writes"),
+        ('op.execute("alter table dry_run_log rename to old_log")', "dry_run_log", "reads and writes"),
+    ],
+)
+def test_whatever_is_locked_is_seen(at_017: Project, database: Database, body: str, table: str, blocks: str) -> None:
+    """Views, sequences, partitioned tables, an index as its table, and what is dropped or renamed meanwhile."""
+    database.execute("""
+        create view seen as select 1 as n; create sequence numbers;
+        create table split (n int) partition by range (n); create table split_1 partition of split default;
+    """)
+    at_017.add("018_lock", f"{body}\ntime.sleep(0.05)")
+    (seen,) = rehearse(at_017, database)["revisions"]
+    assert (seen["strongest"]["table"], seen["strongest"]["blocks"]) == (table, blocks)
+    at_017.add("018_lock", f"{body}\ntime.sleep(2)")
+    assert rehearse(at_017, database, max_lock_hold_ms=200)["code"] == "lock-hold-exceeded"
+
+
+def test_figures_follow_a_table_through_a_rename(at_017: Project, database: Database) -> None:
+    database.execute("create table a as select n from generate_series(1, 10) n")
+    at_017.add("018_writes", 'op.execute("update a set n = n + 1")')
+    at_017.add("019_renames", 'op.execute("alter table a rename to b")\n'
+               'op.execute("alter table b alter n type bigint")', after="018_writes")  # fmt: skip
+    first, second = rehearse(at_017, database)["revisions"]
+    assert (first["rows_written"], second["rows_written"]) == ({"a": 10}, {})
+    assert (first["rewritten"], second["rewritten"]) == ([], ["a"])
+
+
+def test_alembics_context_is_there(at_017: Project, database: Database) -> None:
+    at_017.add("018_context", "from alembic import context\nassert not context.is_offline_mode()\n"
+               'assert context.config.get_main_option("script_location")')  # fmt: skip
+    assert rehearse(at_017, database)["ok"]
+
+
+def test_a_mixed_revision_is_refused_as_the_run_refuses_it(at_017: Project, database: Database) -> None:
+    at_017.add("018_mixed", 'op.execute("create table t (n int)")\n'
+               'with op.get_context().autocommit_block():\n    op.execute("select 1")')  # fmt: skip
+    assert rehearse(at_017, database)["code"] == "mixed-revision"
+    assert at_017.ask(database.url, {"action": "upgrade"})["code"] == "mixed-revision"
+
+
+def test_the_new_value_that_a_revision_adds_itself_is_a_real_failure(at_017: Project, database: Database) -> None:
+    """Although an earlier one adds another value."""
+    database.execute("create type mood as enum ('a')")
+    at_017.add("018_value", ADD_VALUE)
+    at_017.add("019_both", f"{ADD_VALUE}\n{USE_VALUE}".replace("'b'", "'c'"), after="018_value")
+    answer = rehearse(at_017, database)
+    assert (answer["code"], answer["sqlstate"]) == ("revision-failed", "55P04")
+
+
+def test_setting_all_constraints_says_nothing_of_the_revision(at_017: Project, database: Database) -> None:
+    at_017.add("018_sets", 'op.execute("set constraints all immediate")')
+    answer = rehearse(at_017, database)
+    assert [one["outcome"] for one in answer["revisions"]] == ["inconclusive"]
+    assert at_017.ask(database.url, {"action": "upgrade"})["status"] == "success"

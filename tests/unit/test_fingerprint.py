@@ -11,7 +11,7 @@ from runner.payloads import KINDS
 
 NAMES = st.text("abcdefghij", min_size=1, max_size=6)
 PARTS = st.dictionaries(st.tuples(st.sampled_from(["file", "SQL", "tables", "types"]), NAMES), NAMES, max_size=80)
-FIXED = {("heads", ""): "base", ("target", ""): "018", ("image", ""): "none"}
+FIXED = {("place", ""): "dev, db", ("heads", ""): "base", ("target", ""): "018", ("image", ""): "none"}
 
 
 def rendered(*statements: str) -> Rendered:
@@ -40,7 +40,12 @@ def test_any_change_of_one_part_is_told(parts: fingerprint.Parts, data: st.DataO
 
 def test_a_thing_is_touched_by_its_name_and_by_that_of_its_parts() -> None:
     catalog = {
-        "tables": {"public.leads": {"indexes": {"leads_nome": "…"}}, 'public."Odd Name"': {}, "public.tenants": {}},
+        "tables": {
+            "public.leads": {"indexes": {"leads_nome": "…"}},
+            'public."Odd Name"': {},
+            "public.tenants": {},
+            'public."my.tab"': {},
+        },
         "functions": {"public.score(integer)": {}},
         "types": {"public.mood": {}},
     }
@@ -49,9 +54,14 @@ def test_a_thing_is_touched_by_its_name_and_by_that_of_its_parts() -> None:
         'alter table "Odd Name" add x int': [("tables", 'public."Odd Name"')],
         "DROP INDEX leads_nome": [("tables", "public.leads")],
         "select SCORE(1)": [("functions", "public.score(integer)")],
-        "alter type public.mood add value 'leads'": [("types", "public.mood")],
+        "alter type public.mood add value 'some leads'": [("types", "public.mood")],
         "comment on table tenants is 'has leads'": [("tables", "public.tenants")],
         "do $$ begin execute 'drop table leads'; end $$": [("tables", "public.leads")],
-        "select 'leads'": [],
+        "select touch('leads')": [("tables", "public.leads")],
+        "select 'of leads'": [],
+        "-- don't block\nalter table leads add x text default 'a'": [("tables", "public.leads")],
+        "select E'don\\'t'; alter table leads add x int": [("tables", "public.leads")],
+        "select 1 /* leads */": [],
+        'alter table "my.tab" add x int': [("tables", 'public."my.tab"')],
     }.items():
         assert list(fingerprint.touched(catalog, rendered(statement))) == wanted, statement
