@@ -45,6 +45,7 @@ def _parsed(written: str) -> str | None:
 def email(text: str) -> str | None:
     """Return the normalised form of a valid e-mail address, domain in lower case, else None; no DNS is asked.
 
+    Valid is what a mail server takes, so the local part has at most 64 characters, and is no quoted string.
     The local part keeps its case, since the receiving server may tell `Ana` from `ana`:
     https://www.rfc-editor.org/rfc/rfc5321#section-2.4
     """
@@ -68,7 +69,7 @@ def _validated(written: str) -> str | None:
     from email_validator import EmailNotValidError, validate_email
 
     try:
-        return validate_email(written, check_deliverability=False).normalized
+        return validate_email(written, check_deliverability=False, strict=True).normalized
     except EmailNotValidError:
         return None
 
