@@ -16,6 +16,8 @@ _USUAL_LOCAL_PART = re.compile(r"[a-z0-9]+(?:[._+-][a-z0-9]+)*")
 # Between 2012 and 2016 mobile numbers got a 9 in front; both forms name one subscriber (Anatel, Resolução 553).
 _OLD_MOBILE = re.compile(r"(\+55[1-9]{2})([6-9][0-9]{7})")
 _LONGEST_EMAIL = 254
+# A raw string of a megabyte would otherwise hold up the run for seconds.
+_MOST_RAW_VALUES = 100
 
 
 def phone(text: str) -> str | None:
@@ -85,10 +87,12 @@ def emails(lead: Lead) -> tuple[str, ...]:
 
 
 def _from_raw(normalise: Callable[[str], str | None], raw: str | None, refused: Iterable[str]) -> tuple[str, ...]:
-    if not raw:
-        return ()
-    unwanted = set(keys(refused))
-    return tuple(found for found in _distinct(normalise, raw.split("|")) if key(found) not in unwanted)
+    unwanted = set(keys(refused)) if raw else ()
+    return tuple(found for found in _distinct(normalise, _values(raw)) if key(found) not in unwanted)
+
+
+def _values(raw: str | None) -> list[str]:
+    return raw.split("|", _MOST_RAW_VALUES)[:_MOST_RAW_VALUES] if raw else []
 
 
 def _distinct(normalise: Callable[[str], str | None], texts: Iterable[str]) -> tuple[str, ...]:
@@ -126,6 +130,6 @@ def everything(lead: Lead) -> Iterator[str]:
     """Yield all contacts of the lead as they stand, used or not, valid or not."""
     yield from lead.telefones
     yield from lead.emails
-    yield from (lead.telefone_raw or "").split("|")
-    yield from (lead.email_raw or "").split("|")
+    yield from _values(lead.telefone_raw)
+    yield from _values(lead.email_raw)
     yield from lead.recusados

@@ -137,6 +137,8 @@ TOMORROW = TUESDAY + timedelta(days=1)
         ({"telefone_raw": "x| (11) 98765-4321 |84997084444"}, "whatsapp", SP, None, "2 telefones válidos"),
         ({"telefone_raw": "||x||"}, "none", None, None, "0 telefones válidos e 0 e-mails válidos"),
         ({"telefone_raw": "|" * 10_000}, "none", None, None, "0 telefones válidos"),
+        ({"telefone_raw": "x|" * 99 + NATAL}, "whatsapp", NATAL, None, "1 telefone válido"),
+        ({"telefone_raw": "x|" * 100 + NATAL}, "none", None, None, "0 telefones válidos"),
         ({"telefone_raw": "(11) 98765-4321; 84997084444"}, "none", None, None, "0 telefones válidos"),
         ({"telefone_raw": NATAL, "emails": ("a@b.com.br",)}, "whatsapp", NATAL, "a@b.com.br", "1 e-mail válido"),
         ({"telefone_raw": NATAL, "recusados": ("(84)99708-4444",)}, "none", None, None, "0 telefones válidos"),
