@@ -113,7 +113,7 @@ def key(text: str) -> str | None:
     """
     if len(text) > _LONGEST_EMAIL:
         return None
-    if "@" in text:
+    if "@" in text.strip()[1:-1]:
         return (email(text) or text.strip()).casefold()
     if found := phone(text):
         return _OLD_MOBILE.sub(r"\g<1>9\2", found) if len(found) == len("+551100000000") else found

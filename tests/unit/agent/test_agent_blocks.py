@@ -36,6 +36,7 @@ ABROAD = "+1 415 555 2671"
         ({"telefones": ("+5511987654321",), "recusados": (NATAL,)}, (NATAL,), "whatsapp", BY_PHONE),
         ({"telefones": (NATAL, ABROAD)}, ("+1 (415) 555-2671",), "whatsapp", BY_PHONE),
         ({"telefones": (NATAL,), "telefone_raw": "n/a"}, ("n/a", "-", "", "0"), "whatsapp", None),
+        ({"telefones": (NATAL,), "email_raw": "@"}, ("@",), "whatsapp", None),
         ({"emails": (ANA,)}, (ANA,), "email", BY_EMAIL),
         ({"emails": (ANA,)}, ("ANA@Exemplo.com.BR",), "email", BY_EMAIL),
         ({"emails": ("Ana@EXEMPLO.com.br",)}, (ANA,), "email", BY_EMAIL),
