@@ -1,0 +1,155 @@
+"""The decision: on which channel a lead would be contacted, and what blocks it."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from uuid import UUID
+
+from sqlalchemy import String
+
+from dispatch_agent import contacts, hours, limits, zones
+from dispatch_agent.lead import Lead
+from dispatch_agent.limits import Limits, Usage
+from dispatch_agent.zones import Place
+from models import DryRunLog
+
+TEMPLATES = {
+    "calendar": "lembrete_agendamento_v1",
+    "whatsapp": "cobranca_padrao_whatsapp_v1",
+    "email": "cobranca_padrao_email_v1",
+    "none": None,
+}
+"""The channels, and what each of them sends."""
+
+CLOSED = frozenset({"descartado", "concluido"})
+
+# Control characters that are no white space, what turns the direction of writing, halves of surrogate pairs.
+_UNWANTED = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """Hold what is the same for all leads of a tenant. Raises `ValueError` for a clock or a zone that is none."""
+
+    agora: datetime
+    """Aware."""
+    zone: str
+    """The tenant's, for leads without a phone."""
+    blocked: frozenset[str]
+    """The tenant's blocklist, as `contacts.keys` has it."""
+    limits: Limits
+
+    def __post_init__(self) -> None:
+        if self.agora.tzinfo is None:
+            raise ValueError("The moment of a decision needs a time zone.")
+        zones.zone(self.zone)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Hold what is recorded of a lead; each text fits its column of `dry_run_log`."""
+
+    lead_id: UUID
+    nome: str | None
+    canal: str
+    motivo: str
+    template: str | None
+    telefone: str | None
+    """The first valid one, E.164."""
+    email: str | None
+    """Same."""
+    documento: str | None
+    seria_executado: bool
+    razao_bloqueio: str | None
+    """What stands before the colon names the rule."""
+
+
+def decide(lead: Lead, circumstances: Circumstances, usage: Usage) -> Decision:
+    """Decide on which channel `lead` would be contacted now, and whether anything blocks that.
+
+    `usage` is what the tenant has sent so far; where the send is not blocked, go on with `usage.after(canal)`.
+    """
+    phones, emails = contacts.phones(lead), contacts.emails(lead)
+    phone = phones[0] if phones else None
+    email = emails[0] if emails else None
+    canal = _channel(lead, circumstances.agora, phone, email)
+    place = zones.place(phone) if phone else Place(circumstances.zone, None)
+    razao = _block(lead, canal, place, circumstances, usage)
+    return Decision(
+        lead_id=lead.lead_id,
+        nome=_fitting("lead_nome", lead.nome),
+        canal=canal,
+        motivo=_reason(canal, len(phones), len(emails)),
+        template=TEMPLATES[canal],
+        telefone=_fitting("lead_telefone", phone),
+        email=_fitting("lead_email", email),
+        documento=_fitting("lead_documento", lead.documento),
+        seria_executado=razao is None,
+        razao_bloqueio=razao,
+    )
+
+
+def _channel(lead: Lead, now: datetime, phone: str | None, email: str | None) -> str:
+    if lead.agendamento is not None and lead.agendamento > now:
+        return "calendar"
+    if phone:
+        return "whatsapp"
+    return "email" if email else "none"
+
+
+def _block(lead: Lead, canal: str, place: Place, circumstances: Circumstances, usage: Usage) -> str | None:
+    if canal == "none":
+        return "nenhum canal disponível: nenhum telefone nem e-mail válido"
+    if by := _blocklisted(lead, circumstances.blocked):
+        return f"bloqueado a pedido da pessoa (LGPD): {by} na lista de bloqueio"
+    if lead.status in CLOSED:
+        return f"lead encerrado: status {lead.status}"
+    if outside := hours.closed(circumstances.agora, place):
+        return f"fora do horário comercial: {outside}"
+    return limits.reached(circumstances.limits, usage, canal)
+
+
+def _blocklisted(lead: Lead, blocked: frozenset[str]) -> str | None:
+    if lead.bloqueado:
+        return "lead"
+    if not blocked or blocked.isdisjoint(found := set(contacts.keys(contacts.everything(lead)))):
+        return None
+    return "e-mail" if any("@" in key for key in found & blocked) else "telefone"
+
+
+def _reason(canal: str, phones: int, emails: int) -> str:
+    counted = f"{_counted(phones, 'telefone')} e {_counted(emails, 'e-mail')}"
+    match canal:
+        case "calendar":
+            return f"Lembrete pelo calendário, pois há um agendamento futuro, com {counted}."
+        case "whatsapp":
+            return f"WhatsApp para o primeiro telefone, com {counted}."
+        case "email":
+            return f"E-mail para o primeiro endereço, com {counted}."
+        case _:
+            return f"Nenhum canal, com {counted}."
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun} válido" if count == 1 else f"{count} {noun}s válidos"
+
+
+def _fitting(column: str, text: str | None) -> str | None:
+    """Return `text` without control characters, and cut to end in `…` where the column of `dry_run_log` is shorter.
+
+    None where nothing is left of it.
+    """
+    if not text:
+        return None
+    shown = text if text.isprintable() else " ".join(_UNWANTED.sub("", text).split())
+    longest = _length(column)
+    return (shown if len(shown) <= longest else f"{shown[: longest - 1]}…") or None
+
+
+@cache  # one for each column
+def _length(column: str) -> int:
+    kind = DryRunLog.__table__.c[column].type
+    if not isinstance(kind, String) or kind.length is None:
+        raise TypeError(f"`{column}` has no length.")
+    return kind.length

@@ -1,0 +1,63 @@
+"""Business hours: when a lead may be contacted, and when next."""
+
+from datetime import date, datetime, time, timedelta
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from dispatch_agent.zones import Place
+
+if TYPE_CHECKING:
+    from holidays import HolidayBase
+
+OPENS = time(8)
+CLOSES = time(18)
+"""No longer open at this time."""
+
+_WEEKDAYS = ("segunda-feira", "terça-feira", "quarta-feira", "quinta-feira", "sexta-feira", "sábado", "domingo")
+
+
+@lru_cache(maxsize=1024)  # a run asks for one moment and some thirty places
+def closed(moment: datetime, place: Place) -> str | None:
+    """Say in Portuguese why `place` is outside business hours at `moment`, which is aware, and when they begin next.
+
+    None within them: Monday to Friday from 08:00 until before 18:00, local time, on no holiday.
+    """
+    local = moment.astimezone(ZoneInfo(place.zone))
+    why = _day_off(local.date(), place.state) or _too_early_or_late(local.time())
+    return why and f"{why}; próxima janela: {said(next_opening(moment, place))}"
+
+
+def next_opening(moment: datetime, place: Place) -> datetime:
+    """Return the first moment after `moment` at which business hours begin, in local time."""
+    zone = ZoneInfo(place.zone)
+    local = moment.astimezone(zone)
+    day = local.date() if local.time() < OPENS else local.date() + timedelta(days=1)
+    while _day_off(day, place.state):
+        day += timedelta(days=1)
+    return datetime.combine(day, OPENS, zone)
+
+
+def said(moment: datetime) -> str:
+    """Say `moment`, whose zone has a name, as `segunda-feira, 23/11/2026, às 08:00 (America/Sao_Paulo)`."""
+    return f"{_WEEKDAYS[moment.weekday()]}, {moment:%d/%m/%Y, às %H:%M} ({moment.tzinfo})"
+
+
+def _too_early_or_late(local: time) -> str | None:
+    if local < OPENS:
+        return f"antes das {OPENS:%H:%M}"
+    return f"a partir das {CLOSES:%H:%M}" if local >= CLOSES else None
+
+
+def _day_off(day: date, state: str | None) -> str | None:
+    if day.weekday() >= 5:
+        return _WEEKDAYS[day.weekday()]
+    holiday = _holidays(state).get(day)
+    return holiday and f"feriado ({holiday})"
+
+
+@cache  # one for each of the 27 states, and one for none; each fills itself year by year
+def _holidays(state: str | None) -> "HolidayBase":
+    from holidays import PUBLIC, country_holidays
+
+    return country_holidays("BR", subdiv=state, categories=PUBLIC, language="pt_BR")

@@ -1,0 +1,55 @@
+"""A believable lead on a working day, and what is decided of it when something about it is different."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from dispatch_agent import contacts
+from dispatch_agent.decision import Circumstances, Decision, decide
+from dispatch_agent.lead import Lead
+from dispatch_agent.limits import Limits, Usage
+
+TUESDAY = datetime(2026, 11, 24, 14, tzinfo=UTC)
+"""Within business hours in all four zones."""
+
+NATAL = "+5584997084444"
+NOBODY = "nenhum canal disponível: nenhum telefone nem e-mail válido"
+
+
+def lead(**different: Any) -> Lead:
+    usual: dict[str, Any] = {
+        "lead_id": UUID(int=1),
+        "nome": "Ana Lima",
+        "documento": "123.456.789-09",
+        "status": "novo",
+        "interesse": 70,
+        "data_ingestao": datetime(2026, 11, 1, tzinfo=UTC),
+        "telefones": (),
+        "emails": (),
+        "telefone_raw": None,
+        "email_raw": None,
+        "agendamento": None,
+        "bloqueado": False,
+    }
+    return Lead(**usual | different)
+
+
+def decided(
+    known: Lead,
+    at: datetime = TUESDAY,
+    *,
+    zone: str = "America/Sao_Paulo",
+    blocklist: tuple[str, ...] = (),
+    limits: Limits | None = None,
+    usage: Usage | None = None,
+) -> Decision:
+    blocked = frozenset(contacts.keys(blocklist))
+    return decide(known, Circumstances(at, zone, blocked, limits or Limits()), usage or Usage())
+
+
+def outcome(decision: Decision) -> tuple[str, bool, str | None]:
+    return decision.canal, decision.seria_executado, decision.razao_bloqueio
+
+
+def expected(canal: str, reason: str | None) -> tuple[str, bool, str | None]:
+    return canal, reason is None, reason

@@ -1,0 +1,157 @@
+"""What holds for any lead, whatever its fields hold."""
+
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+from deciding import NATAL, TUESDAY, decided, lead
+from email_validator import EmailNotValidError, validate_email
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from phonenumbers import NumberParseException, parse
+
+from dispatch_agent import contacts, zones
+from dispatch_agent.decision import TEMPLATES, Decision
+from dispatch_agent.lead import Lead
+from dispatch_agent.limits import Limits, Usage
+from models import DryRunLog
+
+COLUMNS = {"nome": "lead_nome", "telefone": "lead_telefone", "email": "lead_email", "documento": "lead_documento"}
+COLUMNS |= {"canal": "canal_decidido", "template": "template_selecionado"}
+
+ANYTHING = st.text(st.characters(exclude_categories=()), max_size=600)
+TEXTS = st.one_of(
+    ANYTHING,
+    st.sampled_from(
+        [NATAL, "(11)98765-4321", "+558136191234", "ana@exemplo.com.br", "Ana@Exemplo.com.br", "8" * 10_000]
+    ),
+    st.from_regex(r"\A\+?(55)?[ (]*[0-9]{2}[ )-]*[0-9]{4,5}[ -]?[0-9]{4}\Z"),
+    st.emails(),
+)
+SOME = st.lists(TEXTS, max_size=3).map(tuple)
+RAW = st.none() | st.lists(TEXTS, max_size=3).map("|".join)
+MOMENTS = st.datetimes(timezones=st.just(UTC)) | st.just(TUESDAY + timedelta(days=1))
+NOW = st.datetimes(datetime(2000, 1, 1), datetime(2099, 1, 1), timezones=st.just(UTC)) | st.just(TUESDAY)
+COUNTS = st.integers(0, 600)
+
+LEADS = st.builds(
+    Lead,
+    lead_id=st.uuids(),
+    nome=st.none() | TEXTS,
+    documento=st.none() | TEXTS,
+    status=st.sampled_from(["novo", "descartado", "concluido"]) | ANYTHING,
+    interesse=st.none() | st.integers(),
+    data_ingestao=MOMENTS,
+    telefones=SOME,
+    emails=SOME,
+    telefone_raw=RAW,
+    email_raw=RAW,
+    agendamento=st.none() | MOMENTS,
+    bloqueado=st.booleans(),
+    recusados=SOME,
+)
+LIMITS = st.builds(Limits, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS)
+USAGES = st.builds(Usage, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS)
+
+
+@settings(max_examples=400, deadline=None)
+@given(LEADS, NOW, SOME, LIMITS, USAGES)
+@example(lead(telefones=(NATAL,)), TUESDAY, (), Limits(), Usage())
+def test_any_lead_is_decided(
+    known: Lead, now: datetime, blocklist: tuple[str, ...], allowed: Limits, used: Usage
+) -> None:
+    found = decided(known, now, blocklist=blocklist, limits=allowed, usage=used)
+    blocked_lead_is_never_sent_to(known, found)
+    the_channel_has_a_destination(known, now, found)
+    the_texts_fit(found)
+    a_full_limit_lets_nothing_through(found, allowed, used)
+    assert decided(known, now, blocklist=blocklist, limits=allowed, usage=used) == found
+
+
+def blocked_lead_is_never_sent_to(known: Lead, found: Decision) -> None:
+    assert found.seria_executado is (found.razao_bloqueio is None)
+    if known.bloqueado or known.status in ("descartado", "concluido") or found.canal == "none":
+        assert not found.seria_executado
+
+
+def the_channel_has_a_destination(known: Lead, now: datetime, found: Decision) -> None:
+    assert found.template == TEMPLATES[found.canal]
+    if found.canal == "whatsapp":
+        assert found.telefone
+        assert contacts.phone(found.telefone) == found.telefone
+    if found.canal == "email":
+        assert found.email
+        assert not found.telefone
+        assert contacts.email(found.email) == found.email
+    if found.canal == "calendar":
+        assert known.agendamento
+        assert known.agendamento > now
+    if found.canal == "none":
+        assert not found.telefone
+        assert not found.email
+
+
+def the_texts_fit(found: Decision) -> None:
+    for field, column in COLUMNS.items():
+        text = getattr(found, field)
+        assert text is None or 0 < len(text) <= DryRunLog.__table__.c[column].type.length
+    for field in (*COLUMNS, "motivo", "razao_bloqueio"):
+        text = getattr(found, field) or ""
+        assert not any(character < " " or "\x7f" <= character <= "\x9f" for character in text)
+        text.encode()
+
+
+def a_full_limit_lets_nothing_through(found: Decision, allowed: Limits, used: Usage) -> None:
+    left = (allowed.per_minute - used.minute, allowed.per_hour - used.hour, allowed.per_day - used.day)
+    if min(left) <= 0:
+        assert not found.seria_executado
+
+
+@settings(deadline=None)
+@given(LEADS, SOME)
+def test_a_contact_on_the_blocklist_blocks(known: Lead, others: tuple[str, ...]) -> None:
+    """Whichever valid contact of the lead it is."""
+    for contact in (*contacts.phones(known), *contacts.emails(known)):
+        assert not decided(known, blocklist=(*others, contact)).seria_executado
+
+
+@settings(max_examples=1000, deadline=None)
+@given(st.from_regex(contacts._USUAL_PHONE, fullmatch=True))
+@example("55 5999-1234")
+@example("5555999991234")
+@example("(55)99999-1234")
+def test_the_usual_notations_are_read_as_phonenumbers_would(text: str) -> None:
+    """The quick way for them is no rule of its own."""
+    try:
+        known = parse(text, "BR")
+    except NumberParseException:
+        known = None
+    national = str(known.national_number) if known and known.country_code == 55 else ""
+    is_possible = len(national) in (10, 11) and national[:2] in zones.AREAS
+    assert contacts.phone(text) == (f"+55{national}" if is_possible else None)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.emails() | st.emails().map(str.lower) | st.text("ab1.+-_@", max_size=20).map(lambda text: f"{text}@a.com.br"))
+def test_the_usual_addresses_are_read_as_email_validator_would(text: str) -> None:
+    try:
+        known = validate_email(text.strip(), check_deliverability=False, strict=True).normalized
+    except EmailNotValidError:
+        known = None
+    assert contacts.email(text) == known
+
+
+@settings(deadline=None)
+@given(TEXTS)
+def test_a_contact_has_the_key_of_its_own_form(text: str) -> None:
+    """What is stored of a contact is found by what was written."""
+    form = contacts.phone(text) or contacts.email(text)
+    assert form is None or contacts.key(form) == contacts.key(text)
+
+
+def test_importing_a_decision_is_cheap() -> None:
+    """The libraries are loaded by the first lead that needs them."""
+    program = "import sys, dispatch_agent.decision; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert "dispatch_agent.decision" in loaded
+    assert not {"phonenumbers", "email_validator", "holidays", "dns"} & set(loaded)
