@@ -59,4 +59,6 @@ def explain(error: Exception) -> Problem:
     sqlstate = getattr(getattr(error, "orig", None), "pgcode", None)
     if sqlstate == INSUFFICIENT_PRIVILEGE:
         return Problem("settings", "The role may not read leads or append to the log: grant it `dispatch_agent`.")
-    return Problem("internal-error", f"The agent itself failed with {type(error).__name__} ({sqlstate or 'no SQLSTATE'}).")
+    return Problem(
+        "internal-error", f"The agent itself failed with {type(error).__name__} ({sqlstate or 'no SQLSTATE'})."
+    )

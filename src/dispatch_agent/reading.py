@@ -7,10 +7,10 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, Select, Text, and_, cast, exists, func, or_, select, tuple_
-from sqlalchemy.dialects.postgresql import array
 
-from dispatch_agent.contacts import email, phone
+from dispatch_agent import contacts
 from dispatch_agent.lead import Lead
+from dispatch_agent.limits import Usage
 from dispatch_agent.request import Cursor
 from models import Agendamento, Blocklist, Disparo, DryRunLog, LeadEmail, LeadTelefone, Tenant
 from models import Lead as Leads
@@ -38,12 +38,11 @@ def find_account(connection: Connection, name: str) -> Account | None:
 def read_blocked(connection: Connection, tenant_id: UUID) -> frozenset[str]:
     """Return the contacts of people who asked not to be contacted, in the form in which contacts are compared."""
     rows = connection.execute(select(Blocklist.telefone, Blocklist.email).where(Blocklist.tenant_id == tenant_id))
-    found = (known for row in rows for known in (phone(row.telefone or ""), email(row.email or "")))
-    return frozenset(known for known in found if known)
+    return frozenset(contacts.keys(text for row in rows for text in row))
 
 
-def count_sends(connection: Connection, tenant_id: UUID, run_id: str, now: datetime) -> dict[str, dict[str, int]]:
-    """Count by channel what was sent in the last `minute`, `hour` and `day`: really, and by this run as it would.
+def read_usage(connection: Connection, tenant_id: UUID, run_id: str, now: datetime) -> Usage:
+    """Count what was sent in the last minute, hour and day: really, and by this run as it would.
 
     The log's own moments have no zone: they are compared in that of the session, in which they were written.
     """
@@ -51,15 +50,19 @@ def count_sends(connection: Connection, tenant_id: UUID, run_id: str, now: datet
         Disparo.tenant_id == tenant_id, Disparo.status == "sent", Disparo.sent_at <= now
     )
     would = select(DryRunLog.canal_decidido, (func.localtimestamp() - DryRunLog.created_at).label("age")).where(
-        DryRunLog.run_id == run_id, DryRunLog.disparo_seria_executado
+        DryRunLog.run_id == run_id, DryRunLog.tenant_id == tenant_id, DryRunLog.disparo_seria_executado.is_(True)
     )
     sends = really.union_all(would).subquery()
-    within = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1)}
-    counts = [func.count().filter(sends.c.age < age).label(name) for name, age in within.items()]
-    rows = connection.execute(
-        select(sends.c.canal, *counts).where(sends.c.age < within["day"]).group_by(sends.c.canal)
-    ).mappings()
-    return {row["canal"]: {name: row[name] for name in within} for row in rows}
+    minute, hour, day = (sends.c.age < timedelta(seconds=seconds) for seconds in (60, 3_600, 86_400))
+    counted = {
+        "minute": func.count().filter(minute),
+        "hour": func.count().filter(hour),
+        "day": func.count(),
+        "whatsapp": func.count().filter(hour, sends.c.canal == "whatsapp"),
+        "email": func.count().filter(hour, sends.c.canal == "email"),
+    }
+    row = connection.execute(select(*(count.label(name) for name, count in counted.items())).where(day))
+    return Usage(**row.mappings().one())
 
 
 def read_leads(
@@ -82,6 +85,12 @@ def read_leads(
         yield Lead(*row)
 
 
+def has_lead(connection: Connection, account: Account, lead_id: UUID) -> bool:
+    """Tell whether the tenant has that lead."""
+    query = select(exists().where(Leads.tenant_id == account.tenant_id, Leads.lead_id == lead_id))
+    return bool(connection.execute(query).scalar_one())
+
+
 def _query(account: Account, now: datetime) -> Select[Any]:
     """Return the query for leads as `Lead` has them, its columns in the same order."""
     return (
@@ -97,11 +106,10 @@ def _query(account: Account, now: datetime) -> Select[Any]:
             Leads.telefone_raw,
             Leads.email_raw,
             select(func.min(Agendamento.data_hora))
-            .where(
-                Agendamento.lead_id == Leads.lead_id, Agendamento.status.in_(COMING), Agendamento.data_hora > now
-            )
+            .where(Agendamento.lead_id == Leads.lead_id, Agendamento.status.in_(COMING), Agendamento.data_hora > now)
             .scalar_subquery(),
             exists().where(Blocklist.tenant_id == account.tenant_id, Blocklist.lead_id == Leads.lead_id),
+            _refused(),
         )
         .where(Leads.tenant_id == account.tenant_id)
         .order_by(Leads.interesse.desc().nulls_last(), Leads.data_ingestao, Leads.lead_id)
@@ -112,6 +120,15 @@ def _contacts(table: Any, contact: Any, principal: Any, key: Any) -> ColumnEleme
     """Return the usable contacts of a lead as an array, the principal ones first."""
     usable = select(contact).where(table.lead_id == Leads.lead_id, table.valido_para_disparo)
     return func.array(usable.order_by(principal.desc(), table.created_at, key).scalar_subquery())
+
+
+def _refused() -> ColumnElement[Any]:
+    """Return the contacts of a lead that are marked as not to be used."""
+    phones = select(LeadTelefone.telefone).where(
+        LeadTelefone.lead_id == Leads.lead_id, ~LeadTelefone.valido_para_disparo
+    )
+    emails = select(LeadEmail.email).where(LeadEmail.lead_id == Leads.lead_id, ~LeadEmail.valido_para_disparo)
+    return func.array(phones.union_all(emails).scalar_subquery())
 
 
 def _comes_after(cursor: Cursor) -> ColumnElement[bool]:

@@ -7,8 +7,9 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
+from dispatch_agent.errors import InvalidRequest
 
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
 
 
 class Cursor(BaseModel):
@@ -43,7 +44,9 @@ def parse(event: object) -> tuple[Request, Cursor | None]:
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(str(part) for part in problem["loc"])
-    raise InvalidRequest(f"The field `{where}` is wrong: {problem['msg']}." if where else "The event is no JSON object.")
+    raise InvalidRequest(
+        f"The field `{where}` is wrong: {problem['msg']}." if where else "The event is no JSON object."
+    )
 
 
 def _decode(text: str | None) -> Cursor | None:

@@ -1,9 +1,9 @@
 """One run: read a tenant's leads, decide on each, record the decisions, and say what came of it."""
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import monotonic
@@ -11,13 +11,12 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
 
-from dispatch_agent import reading, recording, turn
+from dispatch_agent import limits, reading, recording, turn
 from dispatch_agent.decision import Circumstances, Decision, decide
-from dispatch_agent.failure import Failure, explain
+from dispatch_agent.errors import InvalidSettings, UnknownTenant, explain
 from dispatch_agent.lead import Lead
-from dispatch_agent.limits import Limits, Usage
+from dispatch_agent.limits import Usage
 from dispatch_agent.recording import Origin
 from dispatch_agent.request import Cursor, Request, parse
 from runner.database import open_from
@@ -27,6 +26,7 @@ SHOWN = 100
 """How many decisions an answer lists."""
 MARGIN_S = 3.0
 """Kept back to record what is decided, and to answer."""
+FLAG = "MICRO_AGENT_DISPARO_ENABLED"
 Tell = Callable[..., None]
 
 
@@ -35,17 +35,33 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+@dataclass(frozen=True)
+class Job:
+    """Hold what one invocation is to do, and until when."""
+
+    asked: Request
+    run_id: str
+    environ: Mapping[str, str]
+    ends_at: float
+    """On the monotonic clock."""
+    now: datetime
+
+    def remaining_s(self) -> float:
+        """Return the seconds until nothing more may be begun."""
+        return self.ends_at - monotonic() - MARGIN_S
+
+
 @dataclass
 class Progress:
     """Gather what is recorded; nothing of it grows with the number of leads."""
 
+    last: Cursor | None
+    """The lead that was recorded last."""
     done: int = 0
     shown: list[Decision] = field(default_factory=list)
     counts: dict[str, dict[str, Any]] = field(default_factory=dict)
-    last: Cursor | None = None
-    """The lead that was recorded last."""
-    whole: bool = False
-    """Whether there was nothing left to decide on."""
+    stopped: bool = False
+    """Whether the time ran out before all was done."""
 
     def add(self, decisions: list[Decision], last: Lead) -> None:
         """Note a chunk that is recorded."""
@@ -57,8 +73,8 @@ class Progress:
             if one.razao_bloqueio is None:
                 counted["executaria"] += 1
             else:
-                kind = one.razao_bloqueio.partition(":")[0]
-                counted["bloqueios"][kind] = counted["bloqueios"].get(kind, 0) + 1
+                rule = one.razao_bloqueio.partition(":")[0]
+                counted["bloqueios"][rule] = counted["bloqueios"].get(rule, 0) + 1
 
 
 def run(
@@ -71,19 +87,124 @@ def run(
 ) -> dict[str, Any]:
     """Do what `event` asks for within `seconds`, and return the answer; a failure is an answer too.
 
-    `tell` is called with a sentence, `number` and `total` after each chunk. With the `cursor` of an answer the
-    same run goes on; with the same run id no lead is decided on twice.
+    `tell` is called after each chunk with a sentence, `number` and `total`. With the same run id no lead is
+    decided on twice, and with the `cursor` of an answer the run goes on where that one stopped.
     """
     ends_at = monotonic() + seconds
-    progress = Progress()
-    run_id = request_id
+    run_id, progress = request_id, Progress(None)
     try:
-        asked, after = parse(event)
+        asked, progress.last = parse(event)
         run_id = asked.run_id or request_id
-        progress.last = after
-        engine = open_from(environ, f"dispatch-agent {request_id}", seconds)
-        _work(asked, run_id, environ, engine, ends_at, progress, tell, clock())
+        job = Job(asked, run_id, environ, ends_at, clock())
+        _work(job, open_from(environ, f"dispatch-agent {request_id}", seconds), progress, tell)
     except Exception as error:  # noqa: BLE001 - who parses answers gets one for a bug of ours too
         problem = explain(error)
-        return {**_answer(progress, run_id, [*problem.logs]), "success": False, "error": problem.sentence, "code": problem.code}
-    return _answer(progress, run_id, [])
+        return _answer(progress, run_id, unfinished=True) | {
+            "success": False,
+            "error": problem.sentence,
+            "code": problem.code,
+            "logs": [f"{problem.code}: {problem.sentence}"],
+        }
+    return _answer(progress, run_id, unfinished=progress.stopped)
+
+
+def _work(job: Job, engine: Engine, progress: Progress, tell: Tell) -> None:
+    """Decide on the leads of the run that it has not decided on yet, chunk by chunk."""
+    with (
+        engine.connect().execution_options(isolation_level="AUTOCOMMIT") as guard,
+        turn.take(guard, job.run_id, job.remaining_s),
+        engine.connect() as reader,
+        engine.connect() as writer,
+        _recorder(writer, progress, tell, job.asked.batch_size) as record,
+    ):
+        account = reading.find_account(reader, job.asked.tenant_id)
+        if account is None:
+            raise UnknownTenant(f"There is no tenant with the id or slug `{job.asked.tenant_id}`.")
+        circumstances = _circumstances(job, reader, account)
+        usage = reading.read_usage(reader, account.tenant_id, job.run_id, job.now)
+        flag = job.environ.get(FLAG) == "true"
+        origin = Origin(account.tenant_id, job.run_id, job.environ.get("ENVIRONMENT") or "dev", flag)
+        only = UUID(job.asked.lead_id) if job.asked.lead_id else None
+        leads = reading.read_leads(reader, account, job.run_id, job.now, job.asked.batch_size, progress.last, only)
+        for chunk in _chunks(leads):
+            decisions, usage = _decide(chunk, circumstances, usage)
+            record(decisions, origin, chunk[-1])
+            if job.remaining_s() <= 0:
+                progress.stopped = True
+                return
+        if only is not None and not reading.has_lead(reader, account, only):
+            raise UnknownTenant(f"The tenant `{job.asked.tenant_id}` has no lead `{only}`.")
+
+
+def _circumstances(job: Job, reader: Connection, account: reading.Account) -> Circumstances:
+    environment = job.environ.get("ENVIRONMENT") or "dev"
+    try:
+        allowed = limits.read(job.environ, environment)
+        return Circumstances(job.now, account.timezone, reading.read_blocked(reader, account.tenant_id), allowed)
+    except ValueError as error:
+        problem = InvalidSettings(str(error))
+    raise problem
+
+
+def _decide(leads: Iterable[Lead], circumstances: Circumstances, usage: Usage) -> tuple[list[Decision], Usage]:
+    """Decide on leads in their order; what would be sent counts against the limits of those after it."""
+    decisions = []
+    for lead in leads:
+        one = decide(lead, circumstances, usage)
+        if one.seria_executado:
+            usage = usage.after(one.canal)
+        decisions.append(one)
+    return decisions, usage
+
+
+def _chunks(leads: Iterator[Lead]) -> Iterator[list[Lead]]:
+    while chunk := list(itertools.islice(leads, CHUNK_ROWS)):
+        yield chunk
+
+
+@contextmanager
+def _recorder(
+    writer: Connection, progress: Progress, tell: Tell, total: int
+) -> Iterator[Callable[[list[Decision], Origin, Lead], None]]:
+    """Give what records a chunk while the next one is decided on; one at a time, and noted once it is committed."""
+    pending: list[tuple[Future[None], list[Decision], Lead]] = []
+
+    def settle() -> None:
+        future, decisions, last = pending.pop()
+        future.result()
+        progress.add(decisions, last)
+        tell(f"{progress.done:,} decisions recorded.", number=progress.done, total=total)
+
+    def record(decisions: list[Decision], origin: Origin, last: Lead) -> None:
+        if pending:
+            settle()
+        pending.append((pool.submit(recording.record, writer, decisions, origin), decisions, last))
+
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="recorder") as pool:
+        yield record
+        if pending:
+            settle()
+
+
+def _answer(progress: Progress, run_id: str, *, unfinished: bool) -> dict[str, Any]:
+    answer: dict[str, Any] = {
+        "success": True,
+        "leadsProcessados": progress.done,
+        "decisoes": [_shown(one) for one in progress.shown],
+        "logs": [f"{progress.done} decisões registradas em dry_run_log; nada foi enviado."],
+        "runId": run_id,
+        "contagens": progress.counts,
+    }
+    if unfinished and progress.last is not None:
+        answer["cursor"] = progress.last.encode()
+    return answer
+
+
+def _shown(one: Decision) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "lead": {"id": str(one.lead_id), "nome": one.nome},
+        "canal": one.canal,
+        "motivo": one.motivo,
+        "seria_executado": one.seria_executado,
+    }
+    return shown if one.razao_bloqueio is None else shown | {"razao_bloqueio": one.razao_bloqueio}

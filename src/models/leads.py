@@ -39,9 +39,7 @@ class Lead(Base):
             "concluido",
         ),
         CheckConstraint("interesse BETWEEN 0 AND 100", name="interesse"),
-        Index(
-            "idx_leads_prioridade", "tenant_id", text("interesse DESC NULLS LAST"), "data_ingestao", "lead_id"
-        ),
+        Index("idx_leads_prioridade", "tenant_id", text("interesse DESC NULLS LAST"), "data_ingestao", "lead_id"),
     )
 
     lead_id: Mapped[UuidKey]

@@ -1,0 +1,69 @@
+"""The Lambda's door: an event in, an answer out, one structured line and the metrics of the run.
+
+Nothing happens on import; what decides is loaded with the first invocation.
+"""
+
+import os
+from collections.abc import Mapping
+from functools import cache
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools import Logger
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+SERVICE = "micro-agente-disparo-agendamento"
+NAMESPACE = "AlquimistaAI/DispatchAgent"
+ANSWERING_S = 1.0
+"""Kept back from the function's time-out, to answer."""
+NOT_BLOCKED = "nenhum"
+
+
+def handler(event: object, context: "LambdaContext") -> dict[str, Any]:
+    """Decide for the leads that `event` names and record the decisions; nothing is sent. See `run.run`."""
+    from dispatch_agent.run import run
+
+    logger = _logger()
+    logger.append_keys(request_id=context.aws_request_id)
+    started = monotonic()
+    seconds = context.get_remaining_time_in_millis() / 1000 - ANSWERING_S
+    answer = run(event, os.environ, context.aws_request_id, seconds, lambda *_, **__: None)
+    duration_ms = round((monotonic() - started) * 1000, 1)
+    log = logger.info if answer["success"] else logger.error
+    log(answer["logs"][0], extra={**_summary(answer), "duration_ms": duration_ms})
+    _measure(answer, duration_ms)
+    return answer
+
+
+def _summary(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a line of the log tells of a run; no lead is in it."""
+    return {key: answer[key] for key in ("runId", "leadsProcessados", "contagens", "code", "cursor") if key in answer}
+
+
+def _measure(answer: Mapping[str, Any], duration_ms: float) -> None:
+    """Emit the decisions by channel and reason, the duration (ms) and the blocked share (percent)."""
+    from aws_lambda_powertools.metrics import Metrics, MetricUnit, single_metric
+
+    environment = os.environ.get("ENVIRONMENT") or "dev"
+    blocked = 0
+    for canal, counted in answer["contagens"].items():
+        blocked += sum(counted["bloqueios"].values())
+        for reason, count in {NOT_BLOCKED: counted["executaria"], **counted["bloqueios"]}.items():
+            with single_metric("Decisions", MetricUnit.Count, count, namespace=NAMESPACE) as metric:
+                for name, value in {"environment": environment, "canal": canal, "bloqueio": reason}.items():
+                    metric.add_dimension(name, value)
+    metrics = Metrics(namespace=NAMESPACE, service=SERVICE)
+    metrics.add_dimension("environment", environment)
+    metrics.add_metric("RunDuration", MetricUnit.Milliseconds, duration_ms)
+    metrics.add_metric("RunFailed", MetricUnit.Count, int(not answer["success"]))
+    if answer["leadsProcessados"]:
+        metrics.add_metric("BlockedShare", MetricUnit.Percent, 100 * blocked / answer["leadsProcessados"])
+    metrics.flush_metrics()
+
+
+@cache
+def _logger() -> "Logger":
+    from aws_lambda_powertools import Logger
+
+    return Logger(service=SERVICE)

@@ -1,0 +1,32 @@
+"""One invocation of a run at a time: a second one waits, and finds what is left to decide."""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, text
+
+from dispatch_agent.errors import RunBusy
+
+TRY = text("select pg_try_advisory_lock(:key)")
+RELEASE = text("select pg_advisory_unlock(:key)")
+LOOK_EVERY_S = 0.2
+
+
+@contextmanager
+def take(connection: Connection, run_id: str, remaining_s: Callable[[], float]) -> Iterator[None]:
+    """Hold the run for as long as the block lasts, on a session of its own in AUTOCOMMIT.
+
+    It is polled and not waited for in the server: a session that waits there holds a snapshot, which hangs
+    concurrent index builds. Raises `RunBusy` when no time is left. A session that ends gives the run back.
+    """
+    key = int.from_bytes(hashlib.sha256(f"dispatch {run_id}".encode()).digest()[:8], "big", signed=True)
+    while not connection.execute(TRY, {"key": key}).scalar_one():
+        if remaining_s() <= 0:
+            raise RunBusy(f"Another invocation of the run `{run_id}` is at work. Repeat when it has ended.")
+        time.sleep(LOOK_EVERY_S)
+    try:
+        yield
+    finally:
+        connection.execute(RELEASE, {"key": key})
