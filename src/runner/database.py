@@ -4,15 +4,17 @@ import logging
 import os
 import re
 import socket
+from collections.abc import Mapping
 from typing import Any
 
 import psycopg2
 from sqlalchemy import URL, Engine, NullPool, create_engine
 
-from runner import address
+from runner import address, settings
 from runner.address import DRIVER, Source
 from runner.deadline import Deadline
-from runner.errors import AuthenticationFailed, DatabaseUnreachable, InvalidSettings, MigrationError
+from runner.errors import AuthenticationFailed, DatabaseUnreachable, InvalidSettings
+from runner.errors import MigrationError as MigrationError
 from runner.settings import Settings
 
 CONNECT_TIMEOUT_S = 5
@@ -51,6 +53,14 @@ def open_engine(settings: Settings, request_id: str, deadline: Deadline) -> Engi
         poolclass=NullPool,
         hide_parameters=True,
     )
+
+
+def open_from(environ: Mapping[str, str], name: str, seconds: float) -> Engine:
+    """Return an engine for another program of this house.
+
+    It is opened as `environ` says and named `name`; a connection is tried for at most `seconds`.
+    """
+    return open_engine(settings.read(environ), name, Deadline.after(seconds))
 
 
 def application_name(request_id: str) -> str:

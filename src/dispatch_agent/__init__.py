@@ -1,0 +1,1 @@
+"""The dispatch agent: on which channel each lead would be contacted, and what would stop it."""
