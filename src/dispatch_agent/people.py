@@ -154,9 +154,9 @@ class _Lead:
         """Draw digits with their area code, 10 of a fixed line or 11 of a mobile."""
         place = self.number % (len(AREAS) + 1)
         if place == len(AREAS):
-            return NORONHA + self.fake.numerify("####")
-        area = str(AREAS[place])
-        return area + self.fake.numerify(self.fake.random_element(("9%#######", "99#######", "3%######")))
+            return f"{NORONHA}{self.fake.numerify('####')}"
+        pattern = self.fake.random_element(("97#######", "99#######", "3%######"))
+        return f"{AREAS[place]}{self.fake.numerify(pattern)}"
 
     def _email(self, person: str, place: int) -> str:
         plain = normalize("NFKD", person).encode("ascii", "ignore").decode().lower().replace(" ", ".")
@@ -229,12 +229,12 @@ class _Lead:
 
     def _sent(self) -> list[dict[str, Any]]:
         """Send to some leads in the last minute, hour and day: few enough to leave room below the limits."""
-        ago_s = self.fake.random_int(*self._window()) if self._window() else None
-        if ago_s is None:
+        window = self._window()
+        if window is None:
             return []
         canal = self.fake.random_element(("whatsapp", "whatsapp", "email"))
         status = "sent" if self.number % 7 else "failed"
-        at = self.now - timedelta(seconds=ago_s)
+        at = self.now - timedelta(seconds=self.fake.random_int(*window))
         return [
             {
                 "id": uuid5(self.id, "disparo"),

@@ -53,6 +53,16 @@ class Added:
     rows: dict[str, int] = field(default_factory=dict)
     there_already: int = 0
 
+    def sentence(self, tenant: str, seed: int) -> str:
+        """Say what was added."""
+        leads = self.rows.get("leads", 0)
+        if not leads:
+            return f"Nothing to add: `{tenant}` has the {self.there_already:,} leads of seed {seed} already."
+        made = f"Tenant `{tenant}` made. " if self.tenant_made else ""
+        more = ", ".join(f"{number:,} {table}" for table, number in self.rows.items() if table != "leads")
+        there = f" {self.there_already:,} were there already." if self.there_already else ""
+        return f"{made}{leads:,} leads of seed {seed} added to `{tenant}`, with {more}.{there}"
+
 
 def refuse(environ: Mapping[str, str]) -> None:
     """Raise `Protected` or `FakerMissing` where no samples can be made, before anything is connected to."""
