@@ -112,8 +112,8 @@ def tell_stats(
         if given.as_json:
             console.put({"tenant": tenant, "days": days, "today": found.today, "tallies": stats.as_data(found)})
             return 0
-        whose = f"of `{tenant}`" if tenant else "of all tenants"
-        console.say(f"{found.decisions:,} decisions {whose} in {days} days, up to {found.today}.")
+        decisions = console.count(found.decisions, "decision")
+        console.say(f"{decisions} of {f'`{tenant}`' if tenant else 'all tenants'} since {found.dates[0]}.")
         if not console.draws():
             console.table(stats.plain(found))
         elif found.decisions:
@@ -170,16 +170,22 @@ def purge(
             with console.progress() as tell, _stoppable() as stop:
                 for number in retention.delete(connection, retention.Purge(before, owner)):
                     gone.append(number)
-                    tell(f"{sum(gone):,} rows deleted.", number=sum(gone))
+                    tell(f"{console.count(sum(gone), 'row')} deleted.", number=sum(gone))
                     if stop.is_set():
                         raise KeyboardInterrupt
             left = retention.left(connection, owner)
         if given.as_json:
             console.put({"deleted": sum(gone), "left": left, "before": before})
-        console.say(f"Deleted {sum(gone):,} rows from before {before:%Y-%m-%d %H:%M:%S}; {left:,} rows are left.")
+        console.say(f"{console.count(sum(gone), 'row')} from before {before:%Y-%m-%d %H:%M:%S} deleted, {left:,} left.")
         return 0
 
-    _do(ctx, work, lambda: f"Deleted {sum(gone):,} rows in {len(gone)} whole batches before that; they stay deleted.")
+    _do(
+        ctx,
+        work,
+        lambda: (
+            f"{console.count(sum(gone), 'row')} in {console.count(len(gone), 'whole transaction')} deleted before that."
+        ),
+    )
 
 
 def show(answer: dict[str, Any], event: dict[str, Any], given: Options) -> int:
@@ -217,7 +223,7 @@ def _decision(one: dict[str, Any]) -> console.Row:
 def _summary(answer: dict[str, Any]) -> Iterator[str]:
     number, listed = answer["leadsProcessados"], len(answer["decisoes"])
     shown = f", the first {listed} shown" if listed < number else ""
-    yield f"{number:,} leads decided on in run `{answer['runId']}`{shown}. Nothing was sent."
+    yield f"{console.count(number, 'lead')} decided on in run `{answer['runId']}`{shown}. Nothing was sent."
     for channel, counts in answer.get("contagens", {}).items():
         blocked = [f"{many:,} {kind}" for kind, many in counts["bloqueios"].items()]
         yield f"  {channel}: " + "; ".join([f"{counts['executaria']:,} would be sent", *blocked])

@@ -30,6 +30,11 @@ def put(answer: object) -> None:
     sys.stdout.write(json.dumps(answer, indent=2, ensure_ascii=False, default=str) + "\n")
 
 
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun: `1 lead`, `2,000 leads`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def draws() -> int:
     """Return how many columns there are to draw in, 0 where nobody sees it."""
     data = Console()
@@ -48,8 +53,10 @@ def picture(drawn: str) -> None:
 
 def table(rows: list[Row], *, title: str = "", only_piped: tuple[str, ...] = ()) -> None:
     """Write rows that have the same columns; those of `only_piped` are for programs."""
+    if not rows:
+        return
     data = Console(highlight=False)
-    columns = [name for name in rows[0] if not (data.is_terminal and name in only_piped)] if rows else []
+    columns = [name for name in rows[0] if not (data.is_terminal and name in only_piped)]
     if not data.is_terminal:
         for line in [columns, *([row[name] for name in columns] for row in rows)]:
             sys.stdout.write("\t".join(map(_printable, line)) + "\n")

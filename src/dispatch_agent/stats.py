@@ -114,9 +114,11 @@ def plot(stats: Stats, width: int, colour: bool) -> str:
         figure.draw(figure.bar(places, base, top, marker=shade, width=0.7))
         base = top
     figure.title("   ".join(f"{shade} {channel}" for channel, shade in zip(CHANNELS, SHADES, strict=True)))
+    # a day without decisions has no bar, and would be left off at either end
+    figure.ruler("x").lim(0.5, len(days) + 0.5)
     figure.ruler("x").ticks(places, [f"{day:%d/%m}" for day in days])
     figure.ruler("y").ticks(*_marks(max(base)))
-    return str(figure.build().string(colorless=not colour))
+    return str(figure.build().string(colorless=not colour)).rstrip()
 
 
 def _kind() -> ColumnElement[Any]:
