@@ -95,7 +95,7 @@ def dry_run(
             answer = run(event, given.environ, str(uuid.uuid4()), timeout, tell)
         return show(answer, event, given)
 
-    _do(ctx, work, f"What was recorded stays; `--run-id {event['runId']}` leaves those leads out.")
+    _do(ctx, work, f"What was recorded stays, and is left out with `--run-id {event['runId']}`.")
 
 
 @app.command("stats", epilog=COMMON)

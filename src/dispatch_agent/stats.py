@@ -14,6 +14,7 @@ from models import DryRunLog
 CHANNELS = ("whatsapp", "email", "calendar", "none")
 SHADES = ("█", "▓", "▒", "░")
 """Tell the channels apart without colour."""
+COLOURS = ("green+", "blue+", "orange+", "gray")
 PLOT_HEIGHT = 16
 NARROWEST_BAR = 2
 UNSAID = "(no reason)"
@@ -97,7 +98,7 @@ def plain(stats: Stats) -> list[dict[str, str]]:
     ]
 
 
-def plot(stats: Stats, width: int, colour: bool) -> str:
+def plot(stats: Stats, width: int, coloured: bool) -> str:
     """Draw the decisions of each day as bars of `width` columns together, the channels upon each other.
 
     Leaves the oldest days out where there is no room for a bar each.
@@ -108,17 +109,18 @@ def plot(stats: Stats, width: int, colour: bool) -> str:
     numbers = _sums(((one.day, one.channel), one.decisions) for one in stats.tallies)
     figure, places, base = plotext.figure, list(range(1, len(days) + 1)), [0] * len(days)
     plotext.terminal.limit(False, False)
-    figure.theme("simple").legend(False).plot_size(width, PLOT_HEIGHT)
-    for channel, shade in zip(CHANNELS, SHADES, strict=True):
+    figure.clear()
+    figure.theme("colorless").legend(False).plot_size(width, PLOT_HEIGHT)
+    for channel, shade, colour in zip(CHANNELS, SHADES, COLOURS, strict=True):
         top = [low + numbers[day, channel] for low, day in zip(base, days, strict=True)]
-        figure.draw(figure.bar(places, base, top, marker=shade, width=0.7))
+        figure.draw(figure.bar(places, base, top, marker=plotext.marker(shade, plotext.pixel(colour)), width=0.7))
         base = top
     figure.title("   ".join(f"{shade} {channel}" for channel, shade in zip(CHANNELS, SHADES, strict=True)))
     # a day without decisions has no bar, and would be left off at either end
     figure.ruler("x").lim(0.5, len(days) + 0.5)
     figure.ruler("x").ticks(places, [f"{day:%d/%m}" for day in days])
     figure.ruler("y").ticks(*_marks(max(base)))
-    return str(figure.build().string(colorless=not colour)).rstrip()
+    return str(figure.build().string(colorless=not coloured)).rstrip()
 
 
 def _kind() -> ColumnElement[Any]:

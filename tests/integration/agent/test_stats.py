@@ -102,7 +102,7 @@ def test_on_a_terminal_there_are_tables_and_a_plot(project: Project, logged: Dat
     assert first in seen.splitlines()[-1]
     assert max(map(len, seen.splitlines())) <= 120
     coloured = terminal.run(project.folder, "dispatch-agent", "stats", columns=80, DATABASE_URL=logged.url)[1]
-    assert re.search(r"\x1b\[38;[0-9;]+m█", coloured)
+    assert re.search(r"\x1b\[38;[0-9;]+m▒", coloured)
     assert max(len(re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", line).rstrip()) for line in coloured.splitlines()) <= 80
 
 
