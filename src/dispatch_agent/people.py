@@ -34,7 +34,7 @@ NOTATIONS = (
     "{area} {front} {back}",
     "55 ({area}) {front}.{back}",
 )
-BROKEN_PHONES = ("não tem", "9970", "(84)", "http://wa.me/", "000000000000", "falar com a recepção | ???", " | | ")
+BROKEN_PHONES = ("não tem", "9970", "(84)", "http://wa.me/", "00000", "falar com a recepção | ???", " | | ")
 BROKEN_EMAILS = ("não informado", "ana@", "@example.com", "ana example.com", "www.example.com | n/a", ";")
 
 

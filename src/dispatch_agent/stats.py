@@ -115,12 +115,13 @@ def plot(stats: Stats, width: int, coloured: bool) -> str:
         top = [low + numbers[day, channel] for low, day in zip(base, days, strict=True)]
         figure.draw(figure.bar(places, base, top, marker=plotext.marker(shade, plotext.pixel(colour)), width=0.7))
         base = top
-    figure.title("   ".join(f"{shade} {channel}" for channel, shade in zip(CHANNELS, SHADES, strict=True)))
     # a day without decisions has no bar, and would be left off at either end
     figure.ruler("x").lim(0.5, len(days) + 0.5)
     figure.ruler("x").ticks(places, [f"{day:%d/%m}" for day in days])
     figure.ruler("y").ticks(*_marks(max(base)))
-    return str(figure.build().string(colorless=not coloured)).rstrip()
+    # a title would be left off where it is wider than the terminal
+    legend = "   ".join(f"{shade} {channel}" for channel, shade in zip(CHANNELS, SHADES, strict=True))
+    return legend + "\n" + str(figure.build().string(colorless=not coloured)).rstrip()
 
 
 def _kind() -> ColumnElement[Any]:

@@ -147,6 +147,26 @@ def test_help_loads_little() -> None:
     assert done.stdout == "set()\n"
 
 
+PROGRESS = """
+from dispatch_agent import console
+import time
+with console.progress() as tell:
+    for number in range(1, 13):
+        tell(f"{number}000 leads", number=number * 1000, total=12000)
+        time.sleep(0.2)
+"""
+
+
+def test_progress_is_a_bar_on_a_terminal_and_a_line_now_and_then_elsewhere(project: Project) -> None:
+    """A log is spared a line for each chunk of a large run."""
+    code, seen = terminal.run(project.folder, "python", "-c", PROGRESS)
+    assert code == 0, seen
+    assert "6000/12000" in seen
+    assert "━" in seen
+    piped = project.run("python", "-c", PROGRESS).stderr.splitlines()
+    assert 1 <= len(piped) <= 2, piped
+
+
 @pytest.fixture
 def sampled(tmp_path_factory: pytest.TempPathFactory, database: Database) -> tuple[Project, Database]:
     """A database at the head, with leads; needs the run itself."""
