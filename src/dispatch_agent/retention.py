@@ -27,16 +27,16 @@ TENANTS = text("""
 """)
 # An array of addresses is always looked up one by one; a join could become a scan of the whole table.
 # Each batch begins where the one before it ended, else it would first step over all that is deleted already.
+# What was found and not deleted, another purge deleted first.
 BATCH = text("""
-    with gone as (
-        delete from dry_run_log where ctid = any (array(
-            select ctid from dry_run_log
-            where tenant_id = :tenant and created_at < :before and created_at >= :begin
-            order by created_at limit :rows
-        ))
-        returning created_at
+    with old as materialized (
+        select ctid, created_at from dry_run_log
+        where tenant_id = :tenant and created_at < :before and created_at >= :begin
+        order by created_at limit :rows
+    ), gone as (
+        delete from dry_run_log where ctid = any (array(select ctid from old)) returning 1
     )
-    select count(*), max(created_at) from gone
+    select (select count(*) from gone), (select count(*) from old), (select max(created_at) from old)
 """)
 
 
@@ -77,12 +77,12 @@ def delete(connection: Connection, purge: Purge) -> Iterator[int]:
         while True:
             with connection.begin():
                 _be_brief(connection)
-                number, last = connection.execute(BATCH, _of(purge, tenant, begin)).one()
-            if number:
-                yield number
-                begin = last
-            if number < purge.batch:
+                gone, found, last = connection.execute(BATCH, _of(purge, tenant, begin)).one()
+            if gone:
+                yield gone
+            if found < purge.batch:
                 break
+            begin = last
 
 
 def left(connection: Connection, tenant: UUID | None) -> int:

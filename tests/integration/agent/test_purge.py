@@ -79,6 +79,17 @@ def test_rows_that_come_in_meanwhile_are_kept(migrated: Database) -> None:
     assert rows(migrated) == {OURS: 60, THEIRS: 60}
 
 
+def test_two_at_once_delete_each_row_once(project: Project, migrated: Database) -> None:
+    fill(migrated, OURS, 40_000, days=100)
+    fill(migrated, THEIRS, 100, days=1)
+    command = ("dispatch-agent", "purge", "--older-than", "90d", "--json")
+    both = [project.start(*command, url=migrated.url) for _ in range(2)]
+    answers = [one.communicate() for one in both]
+    assert [one.returncode for one in both] == [0, 0], answers
+    assert sum(json.loads(data)["deleted"] for data, _ in answers) == 40_000
+    assert rows(migrated) == {THEIRS: 100}
+
+
 def test_interrupted_after_a_whole_batch(project: Project, migrated: Database) -> None:
     """Ctrl-C keeps what is deleted and says how much that is; the same command goes on."""
     fill(migrated, OURS, 30_000, days=100)
