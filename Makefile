@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 .PHONY: help demo stop test lint constraints
 
 help:
-	@echo "make demo         a database from nothing: upgrade, current, history, tables"
+	@echo "make demo         a database from nothing: upgrade, current, history, tables; then the agent at work"
 	@echo "make stop         stop the demo's PostgreSQL; its data stay in .postgres/"
 	@echo "make test         unit, integration and runtime tests, on a real PostgreSQL"
 	@echo "make lint         ruff, mypy, import-linter"
@@ -28,6 +28,12 @@ demo: $(VENV)/installed
 	@$(BIN)/migrate --local history
 	@echo && echo '$$ python -m runner.embedded psql -c "\dt"'
 	@$(BIN)/python -m runner.embedded psql -P pager=off -c '\dt'
+	@echo '$$ dispatch-agent --local sample-data --leads 200 --seed 7'
+	@$(BIN)/dispatch-agent --local sample-data --leads 200 --seed 7
+	@echo && echo '$$ dispatch-agent --local dry-run --tenant test-001 --batch 10'
+	@$(BIN)/dispatch-agent --local dry-run --tenant test-001 --batch 10
+	@echo && echo '$$ dispatch-agent --local stats --tenant test-001'
+	@$(BIN)/dispatch-agent --local stats --tenant test-001
 	@echo 'Three commands to try next:'
 	@echo '  $(BIN)/migrate --local downgrade -1         revert the newest revision'
 	@echo '  $(BIN)/migrate new "add score"              write the next revision, 018_add_score'

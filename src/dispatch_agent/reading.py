@@ -1,12 +1,11 @@
 """Read what is decided on: the leads of a tenant in their order, in one query and little memory."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Select, Text, and_, cast, exists, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, or_, select, tuple_
 
 from dispatch_agent import contacts
 from dispatch_agent.lead import Lead
@@ -20,19 +19,9 @@ FETCHED_ROWS = 2_000
 COMING = ("proposto", "confirmado")
 
 
-@dataclass(frozen=True)
-class Account:
-    """A tenant, as the agent needs to know it."""
-
-    tenant_id: UUID
-    timezone: str
-
-
-def find_account(connection: Connection, name: str) -> Account | None:
-    """Return the tenant with that id or slug, None where there is none."""
-    is_it = or_(cast(Tenant.tenant_id, Text) == name.lower(), Tenant.slug == name)
-    row = connection.execute(select(Tenant.tenant_id, Tenant.timezone).where(is_it)).first()
-    return None if row is None else Account(row.tenant_id, row.timezone)
+def read_zone(connection: Connection, tenant_id: UUID) -> str:
+    """Return the name of the tenant's time zone."""
+    return connection.execute(select(Tenant.timezone).where(Tenant.tenant_id == tenant_id)).scalar_one()
 
 
 def read_blocked(connection: Connection, tenant_id: UUID) -> frozenset[str]:
@@ -67,7 +56,7 @@ def read_usage(connection: Connection, tenant_id: UUID, run_id: str, now: dateti
 
 def read_leads(
     connection: Connection,
-    account: Account,
+    tenant_id: UUID,
     run_id: str,
     now: datetime,
     limit: int,
@@ -75,7 +64,7 @@ def read_leads(
     only: UUID | None = None,
 ) -> Iterator[Lead]:
     """Yield the leads that the run has not decided on, highest interest first, the older one on a tie."""
-    query = _query(account, now).where(~exists().where(DryRunLog.run_id == run_id, DryRunLog.lead_id == Leads.lead_id))
+    query = _query(tenant_id, now).where(~exists().where(DryRunLog.run_id == run_id, DryRunLog.lead_id == Leads.lead_id))
     if after is not None:
         query = query.where(_comes_after(after))
     if only is not None:
@@ -85,13 +74,13 @@ def read_leads(
         yield Lead(*row)
 
 
-def has_lead(connection: Connection, account: Account, lead_id: UUID) -> bool:
+def has_lead(connection: Connection, tenant_id: UUID, lead_id: UUID) -> bool:
     """Tell whether the tenant has that lead."""
-    query = select(exists().where(Leads.tenant_id == account.tenant_id, Leads.lead_id == lead_id))
+    query = select(exists().where(Leads.tenant_id == tenant_id, Leads.lead_id == lead_id))
     return bool(connection.execute(query).scalar_one())
 
 
-def _query(account: Account, now: datetime) -> Select[Any]:
+def _query(tenant_id: UUID, now: datetime) -> Select[Any]:
     """Return the query for leads as `Lead` has them, its columns in the same order."""
     return (
         select(
@@ -108,10 +97,10 @@ def _query(account: Account, now: datetime) -> Select[Any]:
             select(func.min(Agendamento.data_hora))
             .where(Agendamento.lead_id == Leads.lead_id, Agendamento.status.in_(COMING), Agendamento.data_hora > now)
             .scalar_subquery(),
-            exists().where(Blocklist.tenant_id == account.tenant_id, Blocklist.lead_id == Leads.lead_id),
+            exists().where(Blocklist.tenant_id == tenant_id, Blocklist.lead_id == Leads.lead_id),
             _refused(),
         )
-        .where(Leads.tenant_id == account.tenant_id)
+        .where(Leads.tenant_id == tenant_id)
         .order_by(Leads.interesse.desc().nulls_last(), Leads.data_ingestao, Leads.lead_id)
     )
 

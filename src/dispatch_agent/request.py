@@ -1,15 +1,25 @@
 """What the agent is asked: a few leads of a tenant, or a large run that can be gone on with."""
 
 import base64
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from dispatch_agent.errors import InvalidRequest
+from runner.database import MigrationError
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
+
+
+@dataclass(eq=False)
+class InvalidRequest(MigrationError):
+    reason: str
+    code = "invalid-payload"
+    what = "{reason}"
+    left = "Nothing was recorded."
+    hint = "The fields are `tenantId`, and `batchSize`, `leadId`, `runId`, `cursor`."
 
 
 class Cursor(BaseModel):

@@ -12,13 +12,14 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine
 
-from dispatch_agent import limits, reading, recording, turn
+from dispatch_agent import limits, reading, recording, tenants, turn
 from dispatch_agent.decision import Circumstances, Decision, decide
-from dispatch_agent.errors import InvalidSettings, UnknownTenant, explain
+from dispatch_agent.failure import InvalidSettings, explain
 from dispatch_agent.lead import Lead
 from dispatch_agent.limits import Usage
 from dispatch_agent.recording import Origin
 from dispatch_agent.request import Cursor, Request, parse
+from dispatch_agent.tenants import UnknownLead
 from runner.database import open_from
 
 CHUNK_ROWS = 5_000
@@ -99,12 +100,9 @@ def run(
         _work(job, open_from(environ, f"dispatch-agent {request_id}", seconds), progress, tell)
     except Exception as error:  # noqa: BLE001 - who parses answers gets one for a bug of ours too
         problem = explain(error)
-        return _answer(progress, run_id, unfinished=True) | {
-            "success": False,
-            "error": problem.sentence,
-            "code": problem.code,
-            "logs": [f"{problem.code}: {problem.sentence}"],
-        }
+        told = " ".join(part for part in (problem.sentence, problem.state, problem.advice) if part)
+        failed = {"success": False, "error": told, "code": problem.code, "logs": [f"{problem.code}: {told}"]}
+        return _answer(progress, run_id, unfinished=True) | failed
     return _answer(progress, run_id, unfinished=progress.stopped)
 
 
@@ -117,13 +115,11 @@ def _work(job: Job, engine: Engine, progress: Progress, tell: Tell) -> None:
         engine.connect() as writer,
         _recorder(writer, progress, tell, job.asked.batch_size) as record,
     ):
-        account = reading.find_account(reader, job.asked.tenant_id)
-        if account is None:
-            raise UnknownTenant(f"There is no tenant with the id or slug `{job.asked.tenant_id}`.")
-        circumstances = _circumstances(job, reader, account)
-        usage = reading.read_usage(reader, account.tenant_id, job.run_id, job.now)
+        tenant_id = tenants.find(reader, job.asked.tenant_id)
+        circumstances = _circumstances(job, reader, tenant_id)
+        usage = reading.read_usage(reader, tenant_id, job.run_id, job.now)
         flag = job.environ.get(FLAG) == "true"
-        origin = Origin(account.tenant_id, job.run_id, job.environ.get("ENVIRONMENT") or "dev", flag)
+        origin = Origin(tenant_id, job.run_id, job.environ.get("ENVIRONMENT") or "dev", flag)
         only = UUID(job.asked.lead_id) if job.asked.lead_id else None
         leads = reading.read_leads(reader, account, job.run_id, job.now, job.asked.batch_size, progress.last, only)
         for chunk in _chunks(leads):
@@ -132,15 +128,16 @@ def _work(job: Job, engine: Engine, progress: Progress, tell: Tell) -> None:
             if job.remaining_s() <= 0:
                 progress.stopped = True
                 return
-        if only is not None and not reading.has_lead(reader, account, only):
-            raise UnknownTenant(f"The tenant `{job.asked.tenant_id}` has no lead `{only}`.")
+        if only is not None and not reading.has_lead(reader, tenant_id, only):
+            raise UnknownLead(str(only), job.asked.tenant_id)
 
 
-def _circumstances(job: Job, reader: Connection, account: reading.Account) -> Circumstances:
+def _circumstances(job: Job, reader: Connection, tenant_id: UUID) -> Circumstances:
     environment = job.environ.get("ENVIRONMENT") or "dev"
     try:
         allowed = limits.read(job.environ, environment)
-        return Circumstances(job.now, account.timezone, reading.read_blocked(reader, account.tenant_id), allowed)
+        blocked = reading.read_blocked(reader, tenant_id)
+        return Circumstances(job.now, reading.read_zone(reader, tenant_id), blocked, allowed)
     except ValueError as error:
         problem = InvalidSettings(str(error))
     raise problem

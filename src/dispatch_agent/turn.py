@@ -4,14 +4,24 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
-from dispatch_agent.errors import RunBusy
+from runner.database import MigrationError
 
 TRY = text("select pg_try_advisory_lock(:key)")
 RELEASE = text("select pg_advisory_unlock(:key)")
 LOOK_EVERY_S = 0.2
+
+
+@dataclass(eq=False)
+class RunBusy(MigrationError):
+    run_id: str
+    code = "run-busy"
+    what = "Another invocation of the run `{run_id}` is at work."
+    left = "Nothing was recorded by this one."
+    hint = "Repeat when it has ended."
 
 
 @contextmanager
@@ -24,7 +34,7 @@ def take(connection: Connection, run_id: str, remaining_s: Callable[[], float]) 
     key = int.from_bytes(hashlib.sha256(f"dispatch {run_id}".encode()).digest()[:8], "big", signed=True)
     while not connection.execute(TRY, {"key": key}).scalar_one():
         if remaining_s() <= 0:
-            raise RunBusy(f"Another invocation of the run `{run_id}` is at work. Repeat when it has ended.")
+            raise RunBusy(run_id)
         time.sleep(LOOK_EVERY_S)
     try:
         yield

@@ -56,7 +56,10 @@ def open_engine(settings: Settings, request_id: str, deadline: Deadline) -> Engi
 
 
 def open_from(environ: Mapping[str, str], name: str, seconds: float) -> Engine:
-    """Return an engine for another program of this house: as `environ` says, named `name`, for at most `seconds`."""
+    """Return an engine for another program of this house.
+
+    It is opened as `environ` says and named `name`; a connection is tried for at most `seconds`.
+    """
     return open_engine(settings.read(environ), name, Deadline.after(seconds))
 
 

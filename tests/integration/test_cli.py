@@ -2,7 +2,6 @@
 
 import json
 import os
-import pty
 import re
 import select
 import signal
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import terminal
 from postgres import Database
 from project import Project
 
@@ -111,23 +111,7 @@ def test_a_table_and_a_bar_on_a_terminal(project: Project, database: Database) -
 
 
 def _on_a_terminal(project: Project, database: Database, *command: str) -> tuple[int, str]:
-    master, slave = pty.openpty()
-    environ = {"DATABASE_URL": database.url, "PATH": os.environ["PATH"], "TERM": "xterm-256color", "COLUMNS": "160"}
-    process = subprocess.Popen(
-        [MIGRATE, *command], cwd=project.folder, env=environ, stdin=slave, stdout=slave, stderr=slave
-    )
-    os.close(slave)
-    seen = b""
-    while True:
-        try:
-            part = os.read(master, 65536)
-        except OSError:
-            break
-        if not part:
-            break
-        seen += part
-    os.close(master)
-    return process.wait(), seen.decode()
+    return terminal.run(project.folder, "migrate", *command, DATABASE_URL=database.url)
 
 
 def test_interrupted_in_a_statement(project: Project, database: Database) -> None:

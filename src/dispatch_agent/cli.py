@@ -1,0 +1,274 @@
+"""The command line: it translates, nothing else."""
+
+import itertools
+import os
+import signal
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+from sqlalchemy import Engine
+from typer.core import TyperGroup
+
+from dispatch_agent import console, failure, retention, samples, stats, tenants
+from runner.database import MigrationError, open_from
+
+CONNECT_S = 60
+PARTLY_DONE = 3
+# 130 is 128 and the number of SIGINT, as shells report it.
+EXIT_CODES = {"invalid-payload": 2, "interrupted": 130}
+COMMON = "Every command also takes --local, --json and --debug."
+A_DAY = retention.age("1d")
+
+
+class OptionsAnywhere(TyperGroup):
+    """Take the options that every command knows on either side of the command."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        known = {name for one in self.params if one.param_type_name == "option" for name in one.opts} - {"--help", "-h"}
+        mine = list(itertools.filterfalse(lambda word: word not in known, args))
+        return super().parse_args(ctx, [*mine, *(word for word in args if word not in known)])
+
+
+@dataclass(frozen=True)
+class Options:
+    """Hold what every command takes."""
+
+    local: bool
+    as_json: bool
+    debug: bool
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return {**os.environ, "DATABASE_URL": "embedded:"} if self.local else dict(os.environ)
+
+    def engine(self) -> Engine:
+        """Return an engine; nothing is connected yet."""
+        return open_from(self.environ, "dispatch-agent", CONNECT_S)
+
+
+app = typer.Typer(
+    cls=OptionsAnywhere,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
+    help="Decide on which channel each lead would be contacted, and record it. Nothing is ever sent.",
+    epilog="Exit codes: 0 done, 1 error, 2 usage, 3 partly done, 130 interrupted.",
+)
+TenantOption = Annotated[str | None, typer.Option("--tenant", help="A tenant's slug or id; else all tenants.")]
+
+
+@app.callback()
+def options(
+    ctx: typer.Context,
+    local: Annotated[bool, typer.Option("--local", help="Use the embedded PostgreSQL under .postgres/.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Print the run's log and a failure's frames.")] = False,
+) -> None:
+    ctx.obj = Options(local, as_json, debug)
+
+
+@app.command("dry-run", epilog=COMMON)
+def dry_run(
+    ctx: typer.Context,
+    tenant: Annotated[str, typer.Option(help="A tenant's slug or id.")],
+    batch: Annotated[int, typer.Option(min=1, help="How many leads to decide on.")] = 1,
+    lead: Annotated[str | None, typer.Option(metavar="ID", help="Only this lead.")] = None,
+    run_id: Annotated[str | None, typer.Option(metavar="ID", help="Go on with this run: each lead once.")] = None,
+    cursor: Annotated[str | None, typer.Option(help="Where to go on, from the answer that was partly done.")] = None,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds after which to stop.")] = 900,
+) -> None:
+    """Decide on leads, the most interested first, and record the decisions."""
+    asked = {"tenantId": tenant, "batchSize": batch, "leadId": lead, "cursor": cursor}
+    event = {name: value for name, value in asked.items() if value is not None}
+    event["runId"] = run_id or str(uuid.uuid4())
+
+    def work(given: Options) -> int:
+        from dispatch_agent.run import run
+
+        with console.progress() as tell:
+            answer = run(event, given.environ, str(uuid.uuid4()), timeout, tell)
+        return show(answer, event, given)
+
+    _do(ctx, work, f"What was recorded stays, and is left out with `--run-id {event['runId']}`.")
+
+
+@app.command("stats", epilog=COMMON)
+def tell_stats(
+    ctx: typer.Context,
+    tenant: TenantOption = None,
+    days: Annotated[int, typer.Option(min=1, max=366, help="Today and the days before it.")] = 14,
+) -> None:
+    """Count the decisions a day, by channel and by what blocked them."""
+
+    def work(given: Options) -> int:
+        with given.engine().connect() as connection:
+            found = stats.read(connection, tenants.find(connection, tenant) if tenant else None, days)
+        if given.as_json:
+            console.put({"tenant": tenant, "days": days, "today": found.today, "tallies": stats.as_data(found)})
+            return 0
+        decisions = console.count(found.decisions, "decision")
+        console.say(f"{decisions} of {f'`{tenant}`' if tenant else 'all tenants'} since {found.dates[0]}.")
+        if not console.draws():
+            console.table(stats.plain(found))
+        elif found.decisions:
+            console.table(stats.per_day(found), title="Decisions a day")
+            console.table(stats.per_reason(found), title="What blocked them")
+            console.picture(stats.plot(found, console.draws(), console.colours()))
+        return 0
+
+    _do(ctx, work)
+
+
+@app.command("sample-data", epilog=COMMON)
+def sample_data(
+    ctx: typer.Context,
+    leads: Annotated[int, typer.Option(min=1, help="How many.")] = 1000,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same leads.")] = 7,
+    tenant: Annotated[str, typer.Option(help="A tenant's slug or id; made where no one has the slug.")] = "test-001",
+) -> None:
+    """Add believable leads that belong to nobody; those that are there already are left alone."""
+
+    def work(given: Options) -> int:
+        samples.refuse(given.environ)
+        with given.engine().begin() as connection:
+            added = samples.add(connection, tenant, leads, seed)
+        if given.as_json:
+            console.put(vars(added))
+        console.say(added.sentence(tenant, seed))
+        return 0
+
+    _do(ctx, work, "Nothing was changed.")
+
+
+@app.command(epilog=COMMON)
+def purge(
+    ctx: typer.Context,
+    older_than: Annotated[str, typer.Option(metavar="AGE", help="Days or hours: 90d, 36h.")],
+    tenant: TenantOption = None,
+    recent: Annotated[bool, typer.Option("--recent", help="Allow an age of less than a day.")] = False,
+) -> None:
+    """Delete old decisions from the log, in batches; Ctrl-C ends it after a batch."""
+    try:
+        age = retention.age(older_than)
+    except ValueError:
+        ctx.fail(f"`{older_than}` is no age: write days or hours, such as 90d or 36h.")
+    if age < A_DAY and not recent:
+        ctx.fail(f"{older_than} is less than a day, and would take today's decisions; `--recent` allows it.")
+    gone: list[int] = []
+
+    def work(given: Options) -> int:
+        with given.engine().connect() as connection:
+            with connection.begin():
+                owner = tenants.find(connection, tenant) if tenant else None
+                before = retention.moment(connection, age)
+            with console.progress() as tell, _stoppable() as stop:
+                for number in retention.delete(connection, retention.Purge(before, owner)):
+                    gone.append(number)
+                    tell(f"{console.count(sum(gone), 'row')} deleted.", number=sum(gone))
+                    if stop.is_set():
+                        raise KeyboardInterrupt
+            left = retention.left(connection, owner)
+        if given.as_json:
+            console.put({"deleted": sum(gone), "left": left, "before": before})
+        console.say(f"{console.count(sum(gone), 'row')} from before {before:%Y-%m-%d %H:%M:%S} deleted, {left:,} left.")
+        return 0
+
+    _do(
+        ctx,
+        work,
+        lambda: (
+            f"{console.count(sum(gone), 'row')} in {console.count(len(gone), 'whole transaction')} deleted before that."
+        ),
+    )
+
+
+def show(answer: dict[str, Any], event: dict[str, Any], given: Options) -> int:
+    """Print the answer of a run and return the exit code that it stands for."""
+    if given.as_json:
+        console.put(answer)
+    if given.debug:
+        for line in answer.get("logs", []):
+            console.say(line)
+    if not answer["success"]:
+        code = str(answer.get("code", "internal-error"))
+        console.say(f"{code}: {answer['error']}", "red")
+        return EXIT_CODES.get(code, 1)
+    if not given.as_json:
+        console.table([_decision(one) for one in answer["decisoes"]], only_piped=("id",))
+    for sentence in _summary(answer):
+        console.say(sentence)
+    if not answer.get("cursor"):
+        return 0
+    again = f"--tenant {event['tenantId']} --batch {event['batchSize']} --run-id {event['runId']}"
+    console.say(f"The time ran out. Go on with `dispatch-agent dry-run {again} --cursor {answer['cursor']}`.")
+    return PARTLY_DONE
+
+
+def _decision(one: dict[str, Any]) -> console.Row:
+    return {
+        "id": str(one["lead"]["id"]),
+        "lead": one["lead"]["nome"] or "",
+        "canal": one["canal"],
+        "seria_executado": "sim" if one["seria_executado"] else "não",
+        "motivo": one.get("razao_bloqueio") or one["motivo"],
+    }
+
+
+def _summary(answer: dict[str, Any]) -> Iterator[str]:
+    number, listed = answer["leadsProcessados"], len(answer["decisoes"])
+    shown = f", the first {listed} shown" if listed < number else ""
+    yield f"{console.count(number, 'lead')} decided on in run `{answer['runId']}`{shown}. Nothing was sent."
+    for channel, counts in answer.get("contagens", {}).items():
+        blocked = [f"{many:,} {kind}" for kind, many in counts["bloqueios"].items()]
+        yield f"  {channel}: " + "; ".join([f"{counts['executaria']:,} would be sent", *blocked])
+
+
+def _do(ctx: typer.Context, work: Callable[[Options], int], left: str | Callable[[], str] = "") -> None:
+    """Do the work and exit; where it fails say what happened, which state is `left`, and one next step."""
+    given: Options = ctx.obj
+    try:
+        code = work(given)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - told as one sentence each
+        problem = failure.explain(error)
+        state = problem.state or (left if isinstance(left, str) else left())
+        code = _fail(problem, state, given)
+        if given.debug:
+            for frame in failure.frames(error):
+                console.say(f"  {frame}")
+    raise typer.Exit(code)
+
+
+def _fail(problem: MigrationError, state: str, given: Options) -> int:
+    if given.as_json:
+        told = {"error": problem.sentence, "state": state, "hint": problem.advice}
+        console.put({"success": False, "code": problem.code, **told})
+    console.say(" ".join(filter(None, (f"{problem.code}: {problem.sentence}", state, problem.advice))), "red")
+    return EXIT_CODES.get(problem.code, 1)
+
+
+@contextmanager
+def _stoppable() -> Iterator[threading.Event]:
+    """Yield an event that the first Ctrl-C sets; a second one interrupts where it hits."""
+    asked = threading.Event()
+    before = signal.getsignal(signal.SIGINT)
+
+    def stop(*_: object) -> None:
+        signal.signal(signal.SIGINT, before)
+        asked.set()
+
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,116 @@
+"""Sample leads put into a database, each once however often they are asked for."""
+
+import importlib.util
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from uuid import UUID, uuid5
+
+from sqlalchemy import Connection, select
+from sqlalchemy.dialects.postgresql import insert
+
+from dispatch_agent import people, tenants
+from models import Lead, Tenant
+from runner.database import MigrationError
+
+CHUNK = 5_000
+"""Leads that are held in memory at once."""
+SLUG = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+
+
+@dataclass(eq=False)
+class Protected(MigrationError):
+    code = "action-not-allowed"
+    what = "Sample data do not belong into `prod`."
+    left = "Nothing was changed."
+    hint = "Use another database, with its own name in `ENVIRONMENT`."
+
+
+@dataclass(eq=False)
+class FakerMissing(MigrationError):
+    code = "settings"
+    what = "Faker, which draws the names, is not installed."
+    left = "Nothing was changed."
+    hint = "Install the extra `samples`."
+
+
+@dataclass(eq=False)
+class UnfitSlug(MigrationError):
+    slug: str
+    code = "invalid-payload"
+    what = "`{slug}` is no tenant, and cannot become the slug of one."
+    left = "Nothing was changed."
+    hint = "Take at most 63 lower-case letters, digits and hyphens."
+
+
+@dataclass
+class Added:
+    """Count what a call put in, by table, and how many of its leads were there already."""
+
+    tenant_id: UUID
+    tenant_made: bool
+    rows: dict[str, int] = field(default_factory=dict)
+    there_already: int = 0
+
+    def sentence(self, tenant: str, seed: int) -> str:
+        """Say what was added."""
+        leads = self.rows.get("leads", 0)
+        if not leads:
+            return f"Nothing to add: `{tenant}` has the {self.there_already:,} leads of seed {seed} already."
+        made = f"Tenant `{tenant}` made. " if self.tenant_made else ""
+        more = ", ".join(f"{number:,} {table}" for table, number in self.rows.items() if table != "leads")
+        there = f" {self.there_already:,} were there already." if self.there_already else ""
+        return f"{made}{leads:,} leads of seed {seed} added to `{tenant}`, with {more}.{there}"
+
+
+def refuse(environ: Mapping[str, str]) -> None:
+    """Raise `Protected` or `FakerMissing` where no samples can be made, before anything is connected to."""
+    if environ.get("ENVIRONMENT") == "prod":
+        raise Protected
+    if importlib.util.find_spec("faker") is None:
+        raise FakerMissing
+
+
+def add(connection: Connection, tenant: str, leads: int, seed: int) -> Added:
+    """Insert the first `leads` leads of `seed` for a tenant, by id or slug, unless they are there.
+
+    Makes the tenant where no one has that slug; the transaction is the caller's. Raises `UnfitSlug`.
+    """
+    added = _hold(connection, tenant)
+    slug = connection.scalar(select(Tenant.slug).where(Tenant.tenant_id == added.tenant_id)) or str(added.tenant_id)
+    now = datetime.now(UTC)
+    for first in range(0, leads, CHUNK):
+        ids = {people.lead_id(slug, seed, number): number for number in range(first, min(first + CHUNK, leads))}
+        known = set(connection.scalars(select(Lead.lead_id).where(Lead.lead_id.in_(ids))))
+        added.there_already += len(known)
+        fresh = [number for key, number in ids.items() if key not in known]
+        _insert(connection, people.draw(added.tenant_id, slug, seed, fresh, now), added)
+    return added
+
+
+def _hold(connection: Connection, named: str) -> Added:
+    """Find or make the tenant and lock its row, so that who adds the same leads meanwhile finds them there."""
+    made = _make(connection, named)
+    found = tenants.find(connection, named)
+    connection.execute(select(Tenant.tenant_id).where(Tenant.tenant_id == found).with_for_update())
+    return Added(found, made)
+
+
+def _make(connection: Connection, named: str) -> bool:
+    try:
+        tenants.find(connection, named)
+    except tenants.UnknownTenant:
+        if tenants.as_id(named) or not SLUG.fullmatch(named):
+            raise UnfitSlug(named) from None
+    else:
+        return False
+    row = {"tenant_id": uuid5(people.NAMESPACE, named), "slug": named, "company_name": f"Empresa de teste {named}"}
+    return connection.execute(insert(Tenant).values(row).on_conflict_do_nothing()).rowcount == 1
+
+
+def _insert(connection: Connection, rows: people.Rows, added: Added) -> None:
+    for table, drawn in rows.items():
+        if drawn:
+            connection.execute(insert(table).on_conflict_do_nothing(), drawn)
+        added.rows[table.__tablename__] = added.rows.get(table.__tablename__, 0) + len(drawn)

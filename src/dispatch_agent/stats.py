@@ -1,0 +1,151 @@
+"""What the agent decided: a day, a channel and a kind of reason at a time."""
+
+from collections import Counter
+from collections.abc import Hashable, Iterable
+from dataclasses import asdict, dataclass
+from datetime import date, timedelta
+from typing import Any, TypeVar
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Connection, Date, case, cast, func, literal, null, select
+
+from models import DryRunLog
+
+CHANNELS = ("whatsapp", "email", "calendar", "none")
+SHADES = ("█", "▓", "▒", "░")
+"""Tell the channels apart without colour."""
+COLOURS = ("green+", "blue+", "orange+", "gray")
+PLOT_HEIGHT = 16
+NARROWEST_BAR = 2
+UNSAID = "(no reason)"
+Key = TypeVar("Key", bound=Hashable)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Count the decisions of one day and channel that have one kind of reason; None where nothing blocked them."""
+
+    day: date
+    channel: str
+    reason: str | None
+    decisions: int
+
+
+@dataclass(frozen=True)
+class Stats:
+    """Hold the tallies of the `days` days up to `today`, in the order of day, channel and number."""
+
+    today: date
+    days: int
+    tallies: list[Tally]
+
+    @property
+    def decisions(self) -> int:
+        """Return how many decisions there are."""
+        return sum(one.decisions for one in self.tallies)
+
+    @property
+    def dates(self) -> list[date]:
+        """Return each day, the oldest first, whether anything was decided on it or not."""
+        return [self.today - timedelta(days=ago) for ago in reversed(range(self.days))]
+
+
+def as_data(stats: Stats) -> list[dict[str, object]]:
+    """Return the tallies for JSON, `reason` null where nothing blocked them."""
+    return [asdict(one) for one in stats.tallies]
+
+
+def read(connection: Connection, tenant: UUID | None, days: int) -> Stats:
+    """Count the decisions of today and the days before it, of one tenant or of all.
+
+    A day begins and ends in the zone of the session, in which `created_at` was written too. The kind of a
+    reason is what it says before its first colon: numbers and times follow that.
+    """
+    today: date = connection.execute(select(func.current_date())).scalar_one()
+    day, channel, reason = cast(DryRunLog.created_at, Date), DryRunLog.canal_decidido, _kind()
+    decisions = func.count()
+    query = select(day, channel, reason, decisions).where(DryRunLog.created_at >= today - timedelta(days=days - 1))
+    if tenant is not None:
+        query = query.where(DryRunLog.tenant_id == tenant)
+    query = query.group_by(day, channel, reason).order_by(day, channel, decisions.desc(), reason)
+    return Stats(today, days, [Tally(*row) for row in connection.execute(query)])
+
+
+def per_day(stats: Stats) -> list[dict[str, str]]:
+    """Return a row for each day that has decisions, with each channel's number."""
+    sent = _sums((one.day, one.decisions) for one in stats.tallies if one.reason is None)
+    return [
+        {"day": str(day), **row, "would send": f"{sent[day]:,}"}
+        for day in stats.dates
+        if (row := _across([one for one in stats.tallies if one.day == day]))
+    ]
+
+
+def per_reason(stats: Stats) -> list[dict[str, str]]:
+    """Return a row for each kind of reason, the commonest first, with each channel's number."""
+    kinds = _sums((one.reason, one.decisions) for one in stats.tallies if one.reason is not None)
+    return [
+        {"block reason": kind, **_across([one for one in stats.tallies if one.reason == kind])}
+        for kind, _ in kinds.most_common()
+    ]
+
+
+def plain(stats: Stats) -> list[dict[str, str]]:
+    """Return the tallies themselves, for programs."""
+    return [
+        {"day": str(one.day), "channel": one.channel, "reason": one.reason or "", "decisions": str(one.decisions)}
+        for one in stats.tallies
+    ]
+
+
+def plot(stats: Stats, width: int, coloured: bool) -> str:
+    """Draw the decisions of each day as bars of `width` columns together, the channels upon each other.
+
+    Leaves the oldest days out where there is no room for a bar each.
+    """
+    import plotext
+
+    days = stats.dates[-max(1, width // NARROWEST_BAR) :]
+    numbers = _sums(((one.day, one.channel), one.decisions) for one in stats.tallies)
+    figure, places, base = plotext.figure, list(range(1, len(days) + 1)), [0] * len(days)
+    plotext.terminal.limit(False, False)
+    figure.clear()
+    figure.theme("colorless").legend(False).plot_size(width, PLOT_HEIGHT)
+    for channel, shade, colour in zip(CHANNELS, SHADES, COLOURS, strict=True):
+        top = [low + numbers[day, channel] for low, day in zip(base, days, strict=True)]
+        figure.draw(figure.bar(places, base, top, marker=plotext.marker(shade, plotext.pixel(colour)), width=0.7))
+        base = top
+    # a day without decisions has no bar, and would be left off at either end
+    figure.ruler("x").lim(0.5, len(days) + 0.5)
+    figure.ruler("x").ticks(places, [f"{day:%d/%m}" for day in days])
+    figure.ruler("y").ticks(*_marks(max(base)))
+    # a title would be left off where it is wider than the terminal
+    legend = "   ".join(f"{shade} {channel}" for channel, shade in zip(CHANNELS, SHADES, strict=True))
+    return legend + "\n" + str(figure.build().string(colorless=not coloured)).rstrip()
+
+
+def _kind() -> ColumnElement[Any]:
+    words = func.trim(func.split_part(func.coalesce(DryRunLog.razao_bloqueio, ""), ":", 1))
+    said = case((words == "", literal(UNSAID)), else_=words)
+    return case((func.coalesce(DryRunLog.disparo_seria_executado, False), null()), else_=said)
+
+
+def _sums(numbered: Iterable[tuple[Key, int]]) -> Counter[Key]:
+    sums: Counter[Key] = Counter()
+    for key, number in numbered:
+        sums[key] += number
+    return sums
+
+
+def _across(tallies: list[Tally]) -> dict[str, str]:
+    """Put the numbers of tallies side by side, a channel each and their total; nothing where there are none."""
+    sums = _sums((one.channel, one.decisions) for one in tallies)
+    if not sums:
+        return {}
+    return {channel: f"{sums[channel]:,}" for channel in CHANNELS} | {"total": f"{sums.total():,}"}
+
+
+def _marks(highest: int) -> tuple[list[int], list[str]]:
+    """Mark nothing, half and all of the highest bar, in whole decisions."""
+    marks = sorted({0, highest // 2, highest})
+    return marks, [f"{mark:,}" for mark in marks]
