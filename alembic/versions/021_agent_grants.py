@@ -11,8 +11,6 @@ down_revision = "020_agent_reads"
 branch_labels = None
 depends_on = None
 
-READ = "tenants, leads, lead_telefones, lead_emails, blocklist, agendamentos, disparos"
-
 
 def upgrade() -> None:
     op.execute("""
@@ -26,11 +24,17 @@ def upgrade() -> None:
         END $$
     """)
     op.execute("GRANT USAGE ON SCHEMA public TO dispatch_agent")
-    op.execute(f"GRANT SELECT ON {READ} TO dispatch_agent")
+    op.execute(
+        "GRANT SELECT ON tenants, leads, lead_telefones, lead_emails, blocklist, agendamentos, disparos "
+        "TO dispatch_agent"
+    )
     op.execute("GRANT SELECT, INSERT ON dry_run_log TO dispatch_agent")
 
 
 def downgrade() -> None:
     op.execute("REVOKE SELECT, INSERT ON dry_run_log FROM dispatch_agent")
-    op.execute(f"REVOKE SELECT ON {READ} FROM dispatch_agent")
+    op.execute(
+        "REVOKE SELECT ON tenants, leads, lead_telefones, lead_emails, blocklist, agendamentos, disparos "
+        "FROM dispatch_agent"
+    )
     op.execute("REVOKE USAGE ON SCHEMA public FROM dispatch_agent")

@@ -64,7 +64,8 @@ def read_leads(
     only: UUID | None = None,
 ) -> Iterator[Lead]:
     """Yield the leads that the run has not decided on, highest interest first, the older one on a tie."""
-    query = _query(tenant_id, now).where(~exists().where(DryRunLog.run_id == run_id, DryRunLog.lead_id == Leads.lead_id))
+    decided = exists().where(DryRunLog.run_id == run_id, DryRunLog.lead_id == Leads.lead_id)
+    query = _query(tenant_id, now).where(~decided)
     if after is not None:
         query = query.where(_comes_after(after))
     if only is not None:

@@ -121,7 +121,7 @@ def _work(job: Job, engine: Engine, progress: Progress, tell: Tell) -> None:
         flag = job.environ.get(FLAG) == "true"
         origin = Origin(tenant_id, job.run_id, job.environ.get("ENVIRONMENT") or "dev", flag)
         only = UUID(job.asked.lead_id) if job.asked.lead_id else None
-        leads = reading.read_leads(reader, account, job.run_id, job.now, job.asked.batch_size, progress.last, only)
+        leads = reading.read_leads(reader, tenant_id, job.run_id, job.now, job.asked.batch_size, progress.last, only)
         for chunk in _chunks(leads):
             decisions, usage = _decide(chunk, circumstances, usage)
             record(decisions, origin, chunk[-1])
