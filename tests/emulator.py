@@ -45,7 +45,9 @@ class Function:
 
 
 @contextmanager
-def start(task: Path, environ: dict[str, str], *, timeout_s: int = 30) -> Iterator[Function]:
+def start(
+    task: Path, environ: dict[str, str], *, timeout_s: int = 30, handler: str = "runner.handler.handler"
+) -> Iterator[Function]:
     """Run the handler in the folder `task`, with nothing of this process's environment but `environ`."""
     port, api = free_port(), free_port()
     log = task.parent / f"function-{port}.log"
@@ -60,7 +62,7 @@ def start(task: Path, environ: dict[str, str], *, timeout_s: int = 30) -> Iterat
     command = [
         emulator(),
         *("--runtime-interface-emulator-address", f"127.0.0.1:{port}", "--runtime-api-address", f"127.0.0.1:{api}"),
-        *(sys.executable, "-m", "awslambdaric", "runner.handler.handler"),
+        *(sys.executable, "-m", "awslambdaric", handler),
     ]
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=task, env=known, stdout=output, stderr=output, start_new_session=True)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from runner.database import MigrationError
 
+UUID_TEXT = r"^[0-9A-Fa-f]{8}(-?[0-9A-Fa-f]{4}){3}-?[0-9A-Fa-f]{12}$"
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
 
 
@@ -41,7 +42,7 @@ class Request(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
     tenant_id: Annotated[str, Field(alias="tenantId", pattern=r"^[A-Za-z0-9_-]{1,63}$")]
     batch_size: Annotated[int, Field(alias="batchSize", ge=1, le=1_000_000)] = 1
-    lead_id: Annotated[str | None, Field(alias="leadId", pattern=r"^[0-9A-Fa-f-]{32,36}$")] = None
+    lead_id: Annotated[str | None, Field(alias="leadId", pattern=UUID_TEXT)] = None
     run_id: Annotated[Name | None, Field(alias="runId")] = None
     cursor: Annotated[str | None, Field(max_length=500)] = None
 

@@ -170,7 +170,6 @@ def test_progress_is_a_bar_on_a_terminal_and_a_line_now_and_then_elsewhere(proje
 @pytest.fixture
 def sampled(tmp_path_factory: pytest.TempPathFactory, database: Database) -> tuple[Project, Database]:
     """A database at the head, with leads; needs the run itself."""
-    pytest.importorskip("dispatch_agent.run")
     project = Project.copy_whole(tmp_path_factory.mktemp("whole"))
     project.ask(database.url, {"action": "upgrade"})
     done = project.run("dispatch-agent", "sample-data", "--leads", "60", url=database.url)

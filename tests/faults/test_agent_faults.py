@@ -1,0 +1,63 @@
+"""Whatever happens to a large run, each lead is decided on exactly once."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import agency
+import postgres
+from agency import ask
+from postgres import Database
+
+LEADS = 100_000
+RECORDED = "select count(*) from dry_run_log"
+ONCE = "select count(*), count(distinct lead_id), count(distinct run_id) from dry_run_log"
+COMMAND = ["dispatch-agent", "dry-run", "--tenant", "test-001", "--batch", str(LEADS), "--run-id", "big"]
+
+
+def test_killed_in_the_middle_and_run_again(database: Database, tmp_path: Path) -> None:
+    project = agency.prepare(tmp_path, database, LEADS)
+    process = project.start(*COMMAND, url=database.url)
+    while database.query(RECORDED) == [(0,)]:
+        assert process.poll() is None
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    ((before,),) = database.query(RECORDED)
+    assert 0 < before < LEADS
+    again = project.run(*COMMAND, url=database.url)
+    assert again.returncode == 0, again.stderr
+    assert database.query(ONCE) == [(LEADS, LEADS, 1)]
+
+
+def test_two_at_once(database: Database, tmp_path: Path) -> None:
+    """The second one waits for its turn, and decides on what is left: nothing."""
+    project = agency.prepare(tmp_path, database, LEADS)
+    both = [project.start(*COMMAND, url=database.url) for _ in range(2)]
+    for process in both:
+        _, told = process.communicate(timeout=120)
+        assert process.returncode == 0, told
+    assert database.query(ONCE) == [(LEADS, LEADS, 1)]
+
+
+def test_the_database_stops_in_the_middle(tmp_path: Path) -> None:
+    """The answer says so, and names the last lead that is recorded; from there the run goes on."""
+    with postgres.cluster(postgres.binaries()) as cluster:
+        database = cluster.database()
+        agency.prepare(tmp_path, database, LEADS)
+        answers = []
+        event = {"tenantId": "test-001", "batchSize": LEADS, "runId": "big"}
+        asking = threading.Thread(target=lambda: answers.append(ask(database, event, seconds=60)))
+        asking.start()
+        while database.query(RECORDED) == [(0,)]:
+            time.sleep(0.01)
+        cluster.stop()
+        asking.join(timeout=90)
+        (answer,) = answers
+        assert (answer["success"], answer["code"]) == (False, "database-unreachable")
+        assert 0 < answer["leadsProcessados"] < LEADS
+        cluster.start()
+        again = ask(database, {**event, "cursor": answer["cursor"]}, seconds=120)
+        assert again["success"], again
+        assert database.query(ONCE) == [(LEADS, LEADS, 1)]

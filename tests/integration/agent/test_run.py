@@ -1,0 +1,293 @@
+"""A run reads real leads, decides, and records each decision once."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, make_url
+
+import agency
+import old_agent
+from agency import OPEN, ask
+from postgres import Database
+from runner.database import open_from
+
+GENEROUS = {"LIMIT_PER_MINUTE": "100000", "LIMIT_PER_HOUR": "100000", "LIMIT_PER_DAY": "100000",
+            "LIMIT_WHATSAPP_PER_HOUR": "100000", "LIMIT_EMAIL_PER_HOUR": "100000"}  # fmt: skip
+FORBIDDEN = [
+    "delete from dry_run_log",
+    "update dry_run_log set run_id = 'x'",
+    "truncate dry_run_log",
+    "update leads set nome = 'x'",
+    "insert into disparos (tenant_id) values (null)",
+    "select 1 from runner.migration_run",
+    "create table public.mine (n int)",
+]
+RECORDED = """
+    select lead_id::text, lead_nome, canal_decidido, motivo_decisao, disparo_seria_executado, razao_bloqueio
+    from dry_run_log order by created_at, log_id
+"""
+
+
+def test_what_is_recorded_is_what_is_answered(database: Database, tmp_path: Path) -> None:
+    agency.prepare(tmp_path, database, 30)
+    answer = ask(database, {"tenantId": "test-001", "batchSize": 30, "runId": "a"}, MICRO_AGENT_DISPARO_ENABLED="true")
+    assert (answer["success"], answer["leadsProcessados"], answer["runId"]) == (True, 30, "a")
+    shown = {
+        (one["lead"]["id"], one["lead"]["nome"], one["canal"], one["motivo"], one["seria_executado"],
+         one.get("razao_bloqueio"))
+        for one in answer["decisoes"]
+    }  # fmt: skip
+    assert shown == set(database.query(RECORDED))
+    assert database.query("select distinct ambiente, feature_flag_enabled, run_id, tenant_id = (select tenant_id "
+                          "from tenants) from dry_run_log") == [("dev", True, "a", True)]  # fmt: skip
+    assert "cursor" not in answer
+
+
+def test_the_limits_hold_within_a_run(database: Database, tmp_path: Path) -> None:
+    """Ten a minute: the first ten would be sent, the others say which limit is full; a repeated call starts anew."""
+    agency.prepare(tmp_path, database, 25)
+    answer = ask(database, {"tenantId": "test-001", "batchSize": 25})
+    assert answer["contagens"] == {"whatsapp": {"executaria": 10, "bloqueios": {"limite por minuto atingido": 15}}}
+    assert [one["seria_executado"] for one in answer["decisoes"]] == [True] * 10 + [False] * 15
+    assert answer["decisoes"][10]["razao_bloqueio"] == "limite por minuto atingido: 10 de 10"
+
+
+def test_what_was_really_sent_counts(database: Database, tmp_path: Path) -> None:
+    """Of this tenant, within the last minute, hour and day, and only what was sent; a dry run uses up nothing."""
+    agency.prepare(tmp_path, database, 5)
+    sends = """
+        insert into disparos (tenant_id, lead_id, canal, status, sent_at)
+        select tenant_id, (select min(lead_id::text)::uuid from leads), 'whatsapp', '{status}', '{at}'
+        from tenants, generate_series(1, {number})
+    """
+    for status, age, number in (("sent", 30, 8), ("sent", 90, 40), ("failed", 10, 90), ("sent", 90_000, 900)):
+        at = (OPEN - timedelta(seconds=age)).isoformat()
+        database.execute(sends.format(status=status, at=at, number=number))
+    answer = ask(database, {"tenantId": "test-001", "batchSize": 5})
+    assert [one.get("razao_bloqueio") for one in answer["decisoes"]] == [
+        None, None, *["limite por minuto atingido: 10 de 10"] * 3
+    ]  # fmt: skip
+    event = {"tenantId": "test-001", "batchSize": 5, "runId": "later"}
+    later = ask(database, event, LIMIT_PER_MINUTE="99", LIMIT_PER_HOUR="48")
+    assert later["decisoes"][0]["razao_bloqueio"] == "limite por hora atingido: 48 de 48"
+    assert database.query("select count(*) from disparos") == [(8 + 40 + 90 + 900,)]
+
+
+def test_the_order_is_by_interest_and_then_by_age(database: Database, tmp_path: Path) -> None:
+    """Leads of no known interest come last; chunk borders and cursors make no difference."""
+    agency.prepare(tmp_path, database, 300)
+    database.execute("update leads set interesse = null where nome like '%7'")
+    wanted = [row[0] for row in database.query(
+        "select lead_id::text from leads order by coalesce(interesse, -1) desc, data_ingestao, lead_id")]  # fmt: skip
+    answer = ask(database, {"tenantId": "test-001", "batchSize": 100})
+    assert [one["lead"]["id"] for one in answer["decisoes"]] == wanted[:100]
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 100])
+def test_a_run_in_pieces_is_the_run(
+    database: Database, tmp_path: Path, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each call goes on behind the last one, by the run id alone as by the cursor."""
+    agency.prepare(tmp_path, database, 40)
+    monkeypatch.setattr("dispatch_agent.run.CHUNK_ROWS", chunk)
+    seen = []
+    for size in (5, 0, 9, 100):
+        answer = ask(database, {"tenantId": "test-001", "batchSize": max(size, 1), "runId": "pieces"}, **GENEROUS)
+        seen += [one["lead"]["id"] for one in answer["decisoes"]]
+    assert len(seen) == len(set(seen)) == 40
+    assert ask(database, {"tenantId": "test-001", "batchSize": 9, "runId": "pieces"})["leadsProcessados"] == 0
+    assert database.query("select count(*), count(distinct lead_id) from dry_run_log") == [(40, 40)]
+
+
+def test_time_running_out_gives_a_cursor(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is decided is recorded; the cursor leads to the rest, and the last answer has none."""
+    agency.prepare(tmp_path, database, 60)
+    monkeypatch.setattr("dispatch_agent.run.CHUNK_ROWS", 20)
+    event = {"tenantId": "test-001", "batchSize": 60, "runId": "slow"}
+    answer = ask(database, event, seconds=2)
+    assert (answer["success"], answer["leadsProcessados"]) == (True, 20)
+    again = ask(database, {**event, "cursor": answer["cursor"]})
+    assert (again["leadsProcessados"], "cursor" in again) == (40, False)
+    assert database.query("select count(*), count(distinct lead_id) from dry_run_log") == [(60, 60)]
+
+
+def test_one_lead(database: Database, tmp_path: Path) -> None:
+    agency.prepare(tmp_path, database, 5)
+    ((lead,),) = database.query("select lead_id::text from leads where nome = 'Lead 2'")
+    answer = ask(database, {"tenantId": "test-001", "leadId": lead})
+    assert [one["lead"] for one in answer["decisoes"]] == [{"id": lead, "nome": "Lead 2"}]
+    missing = ask(database, {"tenantId": "test-001", "leadId": "00000000-0000-0000-0000-000000000001"})
+    assert (missing["success"], missing["code"]) == (False, "unknown-lead")
+
+
+@pytest.mark.parametrize("named", ["id", "slug"])
+def test_a_tenant_is_named_by_id_or_slug(database: Database, tmp_path: Path, named: str) -> None:
+    agency.prepare(tmp_path, database, 2)
+    database.execute("insert into tenants (slug, company_name) values ('other', 'Outra')")
+    ((tenant,),) = database.query("select tenant_id::text from tenants where slug = 'test-001'")
+    answer = ask(database, {"tenantId": tenant if named == "id" else "test-001", "batchSize": 9})
+    assert (answer["success"], answer["leadsProcessados"]) == (True, 2)
+    assert ask(database, {"tenantId": "other", "batchSize": 9})["leadsProcessados"] == 0
+
+
+@pytest.mark.parametrize(
+    ("event", "code"),
+    [
+        ({"tenantId": "nobody"}, "unknown-tenant"),
+        ({}, "invalid-payload"),
+        (None, "invalid-payload"),
+        ([], "invalid-payload"),
+        ({"tenantId": 7}, "invalid-payload"),
+        ({"tenantId": "a b"}, "invalid-payload"),
+        ({"tenantId": "x'; drop table leads"}, "invalid-payload"),
+        ({"tenantId": "test-001", "batchSize": 0}, "invalid-payload"),
+        ({"tenantId": "test-001", "batchSize": "5"}, "invalid-payload"),
+        ({"tenantId": "test-001", "batchSize": True}, "invalid-payload"),
+        ({"tenantId": "test-001", "leadId": "x"}, "invalid-payload"),
+        ({"tenantId": "test-001", "leadId": "f" * 33}, "invalid-payload"),
+        ({"tenantId": "test-001", "runId": "a b"}, "invalid-payload"),
+        ({"tenantId": "test-001", "cursor": "!!"}, "invalid-payload"),
+        ({"tenantId": "test-001", "cursor": "eyJhIjoxfQ"}, "invalid-payload"),
+        ({"tenantId": "test-001", "tenant": "x"}, "invalid-payload"),
+    ],
+)
+def test_what_it_does_not_take(database: Database, tmp_path: Path, event: object, code: str) -> None:
+    """The answer keeps its shape, says which field is wrong, repeats no value, and nothing is recorded."""
+    agency.prepare(tmp_path, database, 1)
+    answer = ask(database, event)
+    assert (answer["success"], answer["leadsProcessados"], answer["decisoes"]) == (False, 0, [])
+    assert (answer["code"], len(answer["logs"])) == (code, 1)
+    assert "drop table" not in str(answer)
+    assert database.query("select count(*) from dry_run_log") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    ("environ", "code"),
+    [({"LIMIT_PER_HOUR": "many"}, "settings"), ({"DATABASE_URL": ""}, "settings"),
+     ({"DATABASE_URL": "postgresql://u@127.0.0.1:1/x"}, "database-unreachable")],
+)  # fmt: skip
+def test_settings_that_do_not_do(database: Database, tmp_path: Path, environ: dict[str, str], code: str) -> None:
+    agency.prepare(tmp_path, database, 1)
+    assert ask(database, {"tenantId": "test-001"}, seconds=6, **environ)["code"] == code
+
+
+def test_a_tenant_with_a_zone_that_is_none(database: Database, tmp_path: Path) -> None:
+    agency.prepare(tmp_path, database, 1)
+    database.execute("update tenants set timezone = 'Brazil/Nowhere'")
+    assert ask(database, {"tenantId": "test-001"})["code"] == "settings"
+
+
+def test_a_schema_from_before_is_told(database: Database, tmp_path: Path) -> None:
+    project = agency.prepare(tmp_path, database, 1)
+    assert project.ask(database.url, {"action": "downgrade", "target": "017"})["status"] == "success"
+    answer = ask(database, {"tenantId": "test-001"})
+    assert (answer["code"], "migrate upgrade" in answer["error"]) == ("schema-behind", True)
+
+
+def test_the_agent_from_before_goes_on_working(database: Database, tmp_path: Path) -> None:
+    """Its rows have no run, may repeat a lead, and do not count for the runs of the new one."""
+    agency.prepare(tmp_path, database, 20)
+    old_agent.run(database.url, 10)
+    new = ask(database, {"tenantId": "test-001", "batchSize": 20, "runId": "new"}, **GENEROUS)
+    old_agent.run(database.url, 10)
+    assert new["leadsProcessados"] == 20
+    by_run = "select run_id, count(*), count(distinct lead_id) from dry_run_log group by 1 order by 1"
+    assert database.query(by_run) == [("new", 20, 20), (None, 20, 10)]
+
+
+def test_contacts_appointments_and_blocklist_are_joined(database: Database, tmp_path: Path) -> None:
+    agency.prepare(tmp_path, database, 6)
+    at = "(select lead_id from leads where nome = 'Lead {}')"
+    now = OPEN.isoformat()
+    tenant = "(select tenant_id from tenants)"
+    database.execute(f"""
+        insert into lead_telefones (lead_id, telefone, telefone_principal, valido_para_disparo, created_at) values
+            ({at.format(1)}, '(84)99708-4444', false, true, '2026-01-01'),
+            ({at.format(1)}, '84 3206-1234', true, true, '2026-02-01'),
+            ({at.format(2)}, '(84)99708-5555', true, false, '2026-01-01');
+        update leads set telefone_raw = '(84) 99708-5555' where nome = 'Lead 2';
+        insert into lead_emails (lead_id, email, email_principal) values ({at.format(2)}, 'Ana@Example.com.br', true);
+        insert into agendamentos (tenant_id, lead_id, data_hora, status) values
+            ({tenant}, {at.format(3)}, timestamptz '{now}' + interval '1 day', 'confirmado'),
+            ({tenant}, {at.format(4)}, timestamptz '{now}' + interval '1 day', 'cancelado'),
+            ({tenant}, {at.format(4)}, timestamptz '{now}' - interval '1 day', 'confirmado');
+        insert into blocklist (tenant_id, lead_id, telefone) values ({tenant}, {at.format(5)}, 'x');
+        insert into blocklist (tenant_id, telefone) values ({tenant}, '+55 11 9 0000-0006');
+    """)
+    ask(database, {"tenantId": "test-001", "batchSize": 9}, **GENEROUS)
+    found = {name: rest for name, *rest in database.query(
+        "select lead_nome, canal_decidido, lead_telefone, lead_email, split_part(razao_bloqueio, ':', 1) "
+        "from dry_run_log")}  # fmt: skip
+    assert found == {
+        "Lead 1": ["whatsapp", "+558432061234", None, None],
+        "Lead 2": ["email", None, "Ana@example.com.br", None],
+        "Lead 3": ["calendar", "+5511900000003", None, None],
+        "Lead 4": ["whatsapp", "+5511900000004", None, None],
+        "Lead 5": ["whatsapp", "+5511900000005", None, "bloqueado a pedido da pessoa (LGPD)"],
+        "Lead 6": ["whatsapp", "+5511900000006", None, "bloqueado a pedido da pessoa (LGPD)"],
+    }
+
+
+def test_bad_data_costs_a_lead_its_channel_and_never_the_run(database: Database, tmp_path: Path) -> None:
+    agency.prepare(tmp_path, database, 8)
+    bad = {
+        1: ("nome = repeat('ã', 500)", "whatsapp"),
+        2: (r"telefone_raw = 'https://wa.me/5511999998888'", "none"),
+        3: (r"telefone_raw = E'\x01\x02||| ;drop table leads;--'", "none"),
+        4: ("telefone_raw = repeat('(11) 98888-7777|', 5000)", "whatsapp"),
+        5: (r"nome = E'a\tb\\N\nc\\.\r', documento = E'\\.'", "whatsapp"),
+        6: ("telefone_raw = null, email_raw = 'not an address|@|a@b|' || repeat('x', 20000)", "none"),
+        7: (r"nome = E'\u202Eevil\u200F', telefone_raw = '\N'", "none"),
+        8: ("nome = '', documento = '', telefone_raw = ''", "none"),
+    }
+    for number, (change, _) in bad.items():
+        database.execute(f"update leads set {change} where nome = 'Lead {number}'")
+    answer = ask(database, {"tenantId": "test-001", "batchSize": 8}, **GENEROUS)
+    assert (answer["success"], answer["leadsProcessados"]) == (True, 8), answer
+    channels = database.query(
+        "select l.data_ingestao, d.canal_decidido from dry_run_log d join leads l using (lead_id) order by 1"
+    )
+    assert [channel for _, channel in channels] == [channel for _, channel in bad.values()]
+    ((nome,),) = database.query("select lead_nome from dry_run_log where lead_nome like 'a%'")
+    assert "\n" not in nome
+    assert "\\N" in nome
+
+
+def test_its_role_may_read_leads_and_append_to_the_log_and_nothing_else(database: Database, tmp_path: Path) -> None:
+    project = agency.prepare(tmp_path, database, 3)
+    login = f"agent_{database.name}"
+    database.execute(f"create role {login} login password 'p' in role dispatch_agent")
+    url = database.url.replace("//postgres:only-for-tests@", f"//{login}:p@")
+    restricted = Database(database.server.__class__(database.server.kind, make_url(url)), database.name)
+    answer = ask(restricted, {"tenantId": "test-001", "batchSize": 3, "runId": "r"})
+    assert (answer["success"], answer["leadsProcessados"]) == (True, 3), answer
+    with create_engine(make_url(url).set(drivername="postgresql+psycopg2")).connect() as connection:
+        for statement in FORBIDDEN:
+            with pytest.raises(Exception, match="permission denied"):
+                connection.exec_driver_sql(statement)
+            connection.rollback()
+    database.execute(f"drop owned by {login}; drop role {login}")
+    assert project.ask(database.url, {"action": "check"})["ok"]
+
+
+def test_without_its_rights_it_says_so(database: Database, tmp_path: Path) -> None:
+    agency.prepare(tmp_path, database, 1)
+    login = f"nobody_{database.name}"
+    database.execute(f"create role {login} login password 'p'")
+    url = database.url.replace("//postgres:only-for-tests@", f"//{login}:p@")
+    answer = ask(database, {"tenantId": "test-001"}, DATABASE_URL=url)
+    assert (answer["success"], answer["code"]) == (False, "settings")
+    database.execute(f"drop role {login}")
+
+
+def test_two_sessions_of_one_run_take_turns(database: Database, tmp_path: Path) -> None:
+    """While another invocation holds the run nothing is begun, and in the end that is said."""
+    from dispatch_agent import turn
+
+    agency.prepare(tmp_path, database, 1)
+    engine = open_from({"DATABASE_URL": database.url}, "other", 10)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as other, turn.take(other, "same", lambda: 9):
+        answer = ask(database, {"tenantId": "test-001", "runId": "same"}, seconds=4)
+    assert (answer["success"], answer["code"]) == (False, "run-busy")
+    assert ask(database, {"tenantId": "test-001", "runId": "same"})["leadsProcessados"] == 1

@@ -1,0 +1,89 @@
+"""The agent under the real Lambda runtime: the example that callers know, end to end."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import agency
+import emulator
+from postgres import Database
+
+ANSWER = {"success", "leadsProcessados", "decisoes", "logs"}
+
+
+def start(task: Path, environ: dict[str, str]) -> Any:
+    return emulator.start(task, environ, handler="dispatch_agent.handler.handler")
+
+
+@pytest.fixture
+def agent_task(tmp_path: Path, database: Database) -> Path:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    project = agency.prepare(folder, database, 12)
+    return emulator.lay_out(tmp_path, project.folder)
+
+
+def test_the_example(agent_task: Path, database: Database) -> None:
+    """`{"tenantId":"test-001","batchSize":1}`: rows are in the log, equal to the answer."""
+    with start(agent_task, {"DATABASE_URL": database.url, "MICRO_AGENT_DISPARO_ENABLED": "true"}) as function:
+        answer = function.invoke({"tenantId": "test-001", "batchSize": 1})
+        default = function.invoke({"tenantId": "test-001"})
+        unknown = function.invoke({"tenantId": "nobody"})
+    for one in (answer, default, unknown):
+        assert one.keys() >= ANSWER
+    assert (answer["success"], answer["leadsProcessados"], len(answer["decisoes"])) == (True, 1, 1)
+    (decision,) = answer["decisoes"]
+    recorded = database.query(
+        "select lead_id::text, lead_nome, canal_decidido, motivo_decisao, disparo_seria_executado, razao_bloqueio, "
+        f"feature_flag_enabled, ambiente from dry_run_log where run_id = '{answer['runId']}'"
+    )
+    assert recorded == [
+        (decision["lead"]["id"], decision["lead"]["nome"], decision["canal"], decision["motivo"],
+         decision["seria_executado"], decision.get("razao_bloqueio"), True, "dev")
+    ]  # fmt: skip
+    assert default["leadsProcessados"] == 1
+    assert (unknown["success"], unknown["leadsProcessados"], unknown["decisoes"]) == (False, 0, [])
+    assert database.query("select count(*) from disparos") == [(0,)]
+
+
+def test_one_line_and_the_metrics_of_a_run(agent_task: Path, database: Database) -> None:
+    """One structured line, decisions by channel and reason, duration, blocked share; no lead is in the log."""
+    with start(agent_task, {"DATABASE_URL": database.url, "ENVIRONMENT": "prod"}) as function:
+        answer = function.invoke({"tenantId": "test-001", "batchSize": 12})
+        lines = function.lines()
+    told = [line for line in lines if "_aws" not in line]
+    assert [(line["runId"], line["leadsProcessados"]) for line in told] == [(answer["runId"], 12)]
+    assert "Lead " not in json.dumps(told)
+    decisions = {(m["canal"], m["bloqueio"]): m["Decisions"] for m in lines if "Decisions" in m}
+    assert sum(sum(counts) for counts in decisions.values()) == 12
+    (run,) = [m for m in lines if "RunDuration" in m]
+    blocked = 12 - sum(counted["executaria"] for counted in answer["contagens"].values())
+    assert (run["RunFailed"], run["BlockedShare"]) == ([0.0], [pytest.approx(100 * blocked / 12)])
+    assert run["environment"] == "prod"
+    assert run["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "AlquimistaAI/DispatchAgent"
+
+
+def test_with_a_secret_of_its_own(agent_task: Path, database: Database, secrets: Any, aws: dict[str, str]) -> None:
+    """The secret of a login that is a member of `dispatch_agent` and nothing else is enough."""
+    login = f"agent_{database.name}"
+    database.execute(f"create role {login} login password 'hidden-7' in role dispatch_agent")
+    url = database.server.url
+    content = {"host": url.host, "port": url.port, "dbname": database.name, "username": login, "password": "hidden-7"}
+    arn = secrets.create_secret(Name=f"agent/{database.name}", SecretString=json.dumps(content))["ARN"]
+    with start(agent_task, {**aws, "DB_SECRET_ARN": arn}) as function:
+        answer = function.invoke({"tenantId": "test-001", "batchSize": 3})
+        text = function.log.read_text()
+    assert (answer["success"], answer["leadsProcessados"]) == (True, 3), answer
+    assert "hidden-7" not in text + json.dumps(answer)
+    database.execute(f"drop owned by {login}; drop role {login}")
+
+
+def test_a_retry_of_lambda_itself_decides_once(agent_task: Path, database: Database) -> None:
+    """An asynchronous invocation that is repeated keeps its request id, which is the run's by default."""
+    with start(agent_task, {"DATABASE_URL": database.url}) as function:
+        request = {"X-Amzn-RequestId": "8d7f2e1c-0000-4000-8000-000000000001"}
+        first = function.invoke({"tenantId": "test-001", "batchSize": 12}, request)
+        again = function.invoke({"tenantId": "test-001", "batchSize": 12, "runId": first["runId"]})
+    assert (first["leadsProcessados"], again["leadsProcessados"]) == (12, 0)
