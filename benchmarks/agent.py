@@ -47,7 +47,7 @@ assert answer["leadsProcessados"] == int(number), answer
 print(json.dumps({"seconds": took, "peak_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}))
 """
 COLUMNS = """tenant_id, lead_id, lead_nome, lead_telefone, lead_email, lead_documento, canal_decidido, motivo_decisao,
-    template_selecionado, disparo_seria_executado, razao_bloqueio, ambiente, feature_flag_enabled"""
+    template_selecionado, disparo_seria_executado, razao_bloqueio, ambiente, feature_flag_enabled, run_id"""
 
 
 def main() -> None:
@@ -114,7 +114,7 @@ def _rate(work: Callable[[Database, str], int], database: Database, rows: str) -
 def _insert(database: Database, rows: str) -> int:
     """Insert each row by itself; values are as COPY writes them, so that only the way differs."""
     values = [[None if cell == "\\N" else cell for cell in line.split("\t")] for line in rows.splitlines()[:INSERTED]]
-    statement = f"insert into dry_run_log ({COLUMNS}) values ({', '.join(['%s'] * 13)})"
+    statement = f"insert into dry_run_log ({COLUMNS}) values ({', '.join(['%s'] * 14)})"
     connection = database.server.connect(database.name)
     with connection.cursor() as cursor:
         for one in values:

@@ -4,7 +4,6 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from uuid import UUID
 
 from sqlalchemy import String
 
@@ -50,7 +49,7 @@ class Circumstances:
 class Decision:
     """Hold what is recorded of a lead; each text fits its column of `dry_run_log`."""
 
-    lead_id: UUID
+    lead_id: str
     nome: str | None
     canal: str
     motivo: str

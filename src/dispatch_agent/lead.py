@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID
 
 
 @dataclass(frozen=True, slots=True)
 class Lead:
     """Hold one row of `leads` with what belongs to it; texts are as stored, nothing is checked yet."""
 
-    lead_id: UUID
+    lead_id: str
+    """A UUID as text: nobody computes with it, and to make objects of a million takes seconds."""
     nome: str | None
     documento: str | None
     status: str

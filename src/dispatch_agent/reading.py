@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, Text, and_, cast, exists, func, or_, select, tuple_
 
 from dispatch_agent import contacts
 from dispatch_agent.lead import Lead
@@ -85,7 +85,7 @@ def _query(tenant_id: UUID, now: datetime) -> Select[Any]:
     """Return the query for leads as `Lead` has them, its columns in the same order."""
     return (
         select(
-            Leads.lead_id,
+            cast(Leads.lead_id, Text),
             Leads.nome,
             Leads.documento,
             Leads.status,

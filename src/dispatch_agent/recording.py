@@ -30,6 +30,7 @@ COLUMNS = [
 COPY = f"COPY {DryRunLog.__tablename__} ({', '.join(column.name for column in COLUMNS)}) FROM STDIN"
 # https://www.postgresql.org/docs/current/sql-copy.html#id-1.9.3.55.9.2
 NULL = "\\N"
+READ_BYTES = 1 << 20
 ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": ""})
 
 
@@ -48,7 +49,8 @@ def record(connection: Connection, decisions: Iterable[Decision], origin: Origin
     text = StringIO(_text(decisions, origin))
     dbapi: Any = connection.connection.dbapi_connection
     with connection.begin(), dbapi.cursor() as cursor:
-        cursor.copy_expert(COPY, text)
+        # each read wants the interpreter's lock, for which it waits while the next chunk is decided on
+        cursor.copy_expert(COPY, text, size=READ_BYTES)
 
 
 def _text(decisions: Iterable[Decision], origin: Origin) -> str:

@@ -68,7 +68,7 @@ class Progress:
         """Note a chunk that is recorded."""
         self.done += len(decisions)
         self.shown += decisions[: SHOWN - len(self.shown)]
-        self.last = Cursor(interesse=last.interesse, data_ingestao=last.data_ingestao, lead_id=last.lead_id)
+        self.last = Cursor(interesse=last.interesse, data_ingestao=last.data_ingestao, lead_id=UUID(last.lead_id))
         for one in decisions:
             counted = self.counts.setdefault(one.canal, {"executaria": 0, "bloqueios": {}})
             if one.razao_bloqueio is None:
@@ -122,7 +122,7 @@ def _work(job: Job, engine: Engine, progress: Progress, tell: Tell) -> None:
         origin = Origin(tenant_id, job.run_id, job.environ.get("ENVIRONMENT") or "dev", flag)
         only = UUID(job.asked.lead_id) if job.asked.lead_id else None
         leads = reading.read_leads(reader, tenant_id, job.run_id, job.now, job.asked.batch_size, progress.last, only)
-        for chunk in _chunks(leads):
+        for chunk in _ahead(_chunks(leads)):
             decisions, usage = _decide(chunk, circumstances, usage)
             record(decisions, origin, chunk[-1])
             if job.remaining_s() <= 0:
@@ -157,6 +157,15 @@ def _decide(leads: Iterable[Lead], circumstances: Circumstances, usage: Usage) -
 def _chunks(leads: Iterator[Lead]) -> Iterator[list[Lead]]:
     while chunk := list(itertools.islice(leads, CHUNK_ROWS)):
         yield chunk
+
+
+def _ahead(chunks: Iterator[list[Lead]]) -> Iterator[list[Lead]]:
+    """Yield chunks while the next one is read, for the server is at work meanwhile."""
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="reader") as pool:
+        coming = pool.submit(next, chunks, None)
+        while (chunk := coming.result()) is not None:
+            coming = pool.submit(next, chunks, None)
+            yield chunk
 
 
 @contextmanager
@@ -199,7 +208,7 @@ def _answer(progress: Progress, run_id: str, *, unfinished: bool) -> dict[str, A
 
 def _shown(one: Decision) -> dict[str, Any]:
     shown: dict[str, Any] = {
-        "lead": {"id": str(one.lead_id), "nome": one.nome},
+        "lead": {"id": one.lead_id, "nome": one.nome},
         "canal": one.canal,
         "motivo": one.motivo,
         "seria_executado": one.seria_executado,
