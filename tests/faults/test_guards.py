@@ -57,7 +57,7 @@ def test_only_some_actions_are_allowed_in_prod(project: Project, database: Datab
     assert answer["message"] == (
         f"action-not-allowed: `{action}` is not among the actions allowed in `prod` (`check`, `current`, `heads`, "
         "`history`, `list-migrations`, `plan`, `run-migration`, `show`, `upgrade`). Nothing was changed. Use another "
-        "action, or add it to `ALLOWED_ACTIONS`."
+        "action, or name it in `ALLOWED_ACTIONS`, which stands in place of that list."
     )
 
 
@@ -75,7 +75,8 @@ def test_what_is_dear_in_prod_wants_the_current_revision(project: Project, datab
         assert answer["code"] in ("confirm-needed", "drift"), answer["message"]
     answer = project.ask(database.url, {"action": "downgrade", "target": "016"}, **allowed)
     assert answer["message"] == (
-        "confirm-needed: `downgrade` in `prod` is dear. Nothing was changed. Repeat with `--confirm 017_dry_run_log`."
+        "confirm-needed: `downgrade` in `prod` wants to be confirmed. Nothing was changed. "
+        "Repeat with `--confirm 017_dry_run_log`."
     )
     confirmed = {"action": "downgrade", "target": "016", "confirm": "017_dry_run_log"}
     assert project.ask(database.url, confirmed, **allowed)["status"] == "success"
