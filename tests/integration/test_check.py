@@ -3,19 +3,28 @@
 import os
 import re
 import signal
+from pathlib import Path
 
 import pytest
 from test_plan import dump
 from waiting import ASLEEP, until
 
 from postgres import Database
-from project import Project
+from project import ROOT, Project
+
+HEAD = max(path.stem for path in (ROOT / "alembic" / "versions").glob("*.py"))
+"""The models say what it makes."""
 
 
 @pytest.fixture
-def at_017(project: Project, database: Database) -> Project:
+def at_head(tmp_path: Path, database: Database) -> Project:
+    project = Project.copy_whole(tmp_path)
     assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
     return project
+
+
+def add(project: Project, revision: str, body: str) -> Path:
+    return project.add(revision, body, after=HEAD)
 
 
 def check(project: Project, database: Database) -> dict:
@@ -28,14 +37,14 @@ def kinds(answer: dict) -> list[tuple[str, str]]:
     return [(one["kind"], one["name"]) for one in answer["findings"]]
 
 
-def test_a_clean_database(at_017: Project, database: Database) -> None:
+def test_a_clean_database(at_head: Project, database: Database) -> None:
     """Nothing is found, nothing is left out, and nothing is written."""
     before = dump(database)
-    answer = check(at_017, database)
+    answer = check(at_head, database)
     assert (answer["ok"], answer["findings"], answer["accepted"], answer["not_compared"]) == (True, [], [], [])
-    assert answer["message"] == "The database is at `017_dry_run_log`: all is as it should be."
+    assert answer["message"] == f"The database is at `{HEAD}`: all is as it should be."
     assert dump(database) == before
-    assert at_017.run("migrate", "check", url=database.url).returncode == 0
+    assert at_head.run("migrate", "check", url=database.url).returncode == 0
 
 
 def test_what_is_pending(project: Project, database: Database) -> None:
@@ -55,10 +64,10 @@ def test_drift_at_a_revision_that_is_not_the_head(project: Project, database: Da
     assert kinds(answer) == [("pending", "017_dry_run_log"), ("drift", "public.f()"), ("drift", "public.leads")]
 
 
-def test_drift_is_told_once(at_017: Project, database: Database) -> None:
+def test_drift_is_told_once(at_head: Project, database: Database) -> None:
     """The models see the same column; it is drift, with the entry that would accept it."""
     database.execute("alter table leads add column x int, drop column contato_nome")
-    answer = check(at_017, database)
+    answer = check(at_head, database)
     assert kinds(answer) == [("drift", "public.leads.contato_nome"), ("drift", "public.leads.x")]
     assert answer["findings"][1]["message"] == "`public.leads.x` (columns): expected none, found `integer`"
     assert answer["findings"][1]["entry"] == (
@@ -66,37 +75,37 @@ def test_drift_is_told_once(at_017: Project, database: Database) -> None:
     )
 
 
-def test_accepted_drift_hides_nothing_new(at_017: Project, database: Database) -> None:
+def test_accepted_drift_hides_nothing_new(at_head: Project, database: Database) -> None:
     """The entry that the answer gives is taken once it has a reason; another change of the same thing is new drift."""
     database.execute("alter table leads add column x int")
-    entry = check(at_017, database)["findings"][0]["entry"]
-    file = at_017.folder / "alembic" / "accepted_drift.toml"
+    entry = check(at_head, database)["findings"][0]["entry"]
+    file = at_head.folder / "alembic" / "accepted_drift.toml"
     file.write_text(entry)
-    assert at_017.ask(database.url, {"action": "check"})["code"] == "settings"
+    assert at_head.ask(database.url, {"action": "check"})["code"] == "settings"
     file.write_text(entry.replace('reason = ""', 'reason = "for the report of March"'))
-    answer = check(at_017, database)
+    answer = check(at_head, database)
     assert (answer["ok"], answer["findings"]) == (True, [])
     assert [(one["name"], one["reason"]) for one in answer["accepted"]] == [
         ("public.leads.x", "for the report of March")
     ]
     database.execute("alter table leads alter x type bigint")
-    assert [kind for kind, _ in kinds(check(at_017, database))] == ["drift", "accepted-drift"]
+    assert [kind for kind, _ in kinds(check(at_head, database))] == ["drift", "accepted-drift"]
     database.execute("alter table leads drop x")
-    answer = check(at_017, database)
+    answer = check(at_head, database)
     assert (answer["ok"], kinds(answer)) == (True, [("accepted-drift", "public.leads.x")])
     assert answer["findings"][0]["level"] == "note"
 
 
-def test_the_models_against_the_head(at_017: Project, database: Database) -> None:
+def test_the_models_against_the_head(at_head: Project, database: Database) -> None:
     """A revision without its model, seen by Alembic's comparison once its snapshot says that the column belongs."""
-    at_017.add("018_score", 'op.add_column("leads", sa.Column("score", sa.BigInteger()))\n'
+    add(at_head, "900_score", 'op.add_column("leads", sa.Column("score", sa.BigInteger()))\n'
                'op.create_index("leads_score", "leads", ["score"])\n'
                'op.alter_column("tenants", "slug", type_=sa.Text())\n'
                'op.create_table("visits", sa.Column("id", sa.BigInteger(), primary_key=True))\n'
                'op.drop_column("leads", "contato_nome")')  # fmt: skip
-    at_017.ask(database.url, {"action": "upgrade"})
-    assert at_017.run("migrate", "snapshot", url=database.url).returncode == 0
-    found = check(at_017, database)["findings"]
+    at_head.ask(database.url, {"action": "upgrade"})
+    assert at_head.run("migrate", "snapshot", url=database.url).returncode == 0
+    found = check(at_head, database)["findings"]
     assert {one["kind"] for one in found} == {"models"}
     assert {one["name"]: one["message"] for one in found} == {
         "leads.score": "The database has this column, the models have not.",
@@ -107,29 +116,29 @@ def test_the_models_against_the_head(at_017: Project, database: Database) -> Non
     }
 
 
-def test_every_edited_revision_is_named(at_017: Project, database: Database) -> None:
+def test_every_edited_revision_is_named(at_head: Project, database: Database) -> None:
     for name in ("016_platform_baseline", "017_dry_run_log"):
-        path = at_017.folder / "alembic" / "versions" / f"{name}.py"
+        path = at_head.folder / "alembic" / "versions" / f"{name}.py"
         path.write_text(path.read_text() + "# edited\n")
-    answer = check(at_017, database)
+    answer = check(at_head, database)
     assert kinds(answer) == [("history-changed", "016_platform_baseline"), ("history-changed", "017_dry_run_log")]
     assert "was edited after it ran here" in answer["findings"][0]["message"]
 
 
-def test_an_invalid_index_and_constraints_that_were_never_proven(at_017: Project, database: Database) -> None:
+def test_an_invalid_index_and_constraints_that_were_never_proven(at_head: Project, database: Database) -> None:
     """One that its revision left unproven is only a note; one made by hand is drift as well."""
-    at_017.add("018_check", "from runner import operations\n"
+    add(at_head, "900_check", "from runner import operations\n"
                'operations.add_check_not_valid("later", "leads", "interesse > 1")')  # fmt: skip
-    at_017.ask(database.url, {"action": "upgrade"})
-    assert at_017.run("migrate", "snapshot", url=database.url).returncode == 0
-    answer = check(at_017, database)
+    at_head.ask(database.url, {"action": "upgrade"})
+    assert at_head.run("migrate", "snapshot", url=database.url).returncode == 0
+    answer = check(at_head, database)
     assert kinds(answer) == [("unvalidated-constraint", "leads.later"), ("models", "leads.later")]
     database.execute("""
         alter table tenants add constraint by_hand check (slug <> '') not valid;
         create index broken on tenants (cnpj);
         update pg_index set indisvalid = false where indexrelid = 'broken'::regclass
     """)
-    answer = check(at_017, database)
+    answer = check(at_head, database)
     assert kinds(answer) == [
         ("drift", "public.tenants.by_hand"),
         ("drift", "public.tenants.broken"),
@@ -141,49 +150,49 @@ def test_an_invalid_index_and_constraints_that_were_never_proven(at_017: Project
     assert [one["level"] for one in answer["findings"]] == ["error", "error", "error", "note", "error", "error"]
 
 
-def test_what_a_killed_run_left(at_017: Project, database: Database) -> None:
+def test_what_a_killed_run_left(at_head: Project, database: Database) -> None:
     """While it runs it is no leftover; once it is killed it is, until the next run has noted it."""
-    at_017.add("018_slow", 'op.execute("select pg_sleep(30)")')
-    process = at_017.start("migrate", "upgrade", url=database.url)
+    add(at_head, "900_slow", 'op.execute("select pg_sleep(30)")')
+    process = at_head.start("migrate", "upgrade", url=database.url)
     until(database, ASLEEP, 1)
-    assert kinds(check(at_017, database)) == [("pending", "018_slow")]
+    assert kinds(check(at_head, database)) == [("pending", "900_slow")]
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     until(database, ASLEEP, 0)
-    found = check(at_017, database)["findings"]
+    found = check(at_head, database)["findings"]
     assert [one["kind"] for one in found] == ["pending", "leftover"]
     assert "was killed" in found[1]["message"]
-    at_017.add("018_slow", "pass")
-    at_017.ask(database.url, {"action": "upgrade"})
-    assert "leftover" not in {kind for kind, _ in kinds(check(at_017, database))}
+    add(at_head, "900_slow", "pass")
+    at_head.ask(database.url, {"action": "upgrade"})
+    assert "leftover" not in {kind for kind, _ in kinds(check(at_head, database))}
 
 
-def test_several_heads_and_a_stranger(at_017: Project, database: Database) -> None:
-    at_017.add("018_a", "pass")
-    at_017.add("018_b", "pass")
-    assert [kind for kind, _ in kinds(check(at_017, database))] == ["multiple-heads", "pending", "pending"]
+def test_several_heads_and_a_stranger(at_head: Project, database: Database) -> None:
+    add(at_head, "900_a", "pass")
+    add(at_head, "900_b", "pass")
+    assert [kind for kind, _ in kinds(check(at_head, database))] == ["multiple-heads", "pending", "pending"]
     database.execute("update alembic_version set version_num = '099_elsewhere'")
-    found = check(at_017, database)
+    found = check(at_head, database)
     assert [kind for kind, _ in kinds(found)] == ["multiple-heads", "unknown-revision"]
     assert found["not_compared"][0].startswith("the catalog, for there is no snapshot of `099_elsewhere`")
 
 
-def test_behind_somebody_who_locks_a_table(at_017: Project, database: Database) -> None:
+def test_behind_somebody_who_locks_a_table(at_head: Project, database: Database) -> None:
     """A view's text needs a lock on it: the answer says so in time, and is no bug of ours."""
     database.execute("create view seen as select 1 as n")
     other = database.server.connect(database.name)
     other.autocommit = False
     other.cursor().execute("lock table seen in access exclusive mode")
-    answer = at_017.ask(database.url, {"action": "check"}, LOCK_TIMEOUT_MS="300")
+    answer = at_head.ask(database.url, {"action": "check"}, LOCK_TIMEOUT_MS="300")
     other.close()
     assert answer["code"] == "lock-timeout"
     assert answer["message"].startswith("lock-timeout: A table that is to be read is locked by another session")
 
 
-def test_markdown_for_a_pull_request(at_017: Project, database: Database) -> None:
+def test_markdown_for_a_pull_request(at_head: Project, database: Database) -> None:
     """Tables whose cells end nothing, and the entries folded."""
     database.execute("alter table leads add column \"a|b\" int; comment on table leads is '<b>x|y</b>'")
-    done = at_017.run("migrate", "check", "--markdown", url=database.url)
+    done = at_head.run("migrate", "check", "--markdown", url=database.url)
     assert done.returncode == 4
     lines = done.stdout.splitlines()
     assert lines[0] == "### `migrate check`"
@@ -198,15 +207,15 @@ def test_markdown_for_a_pull_request(at_017: Project, database: Database) -> Non
 
 
 @pytest.mark.parametrize("command", [["plan"], ["rehearse"], ["history"], ["check"]])
-def test_each_report_is_markdown_too(at_017: Project, database: Database, command: list[str]) -> None:
-    at_017.add("018_score", 'op.add_column("leads", sa.Column("score", sa.BigInteger()))')
-    done = at_017.run("migrate", *command, "--markdown", url=database.url)
+def test_each_report_is_markdown_too(at_head: Project, database: Database, command: list[str]) -> None:
+    add(at_head, "900_score", 'op.add_column("leads", sa.Column("score", sa.BigInteger()))')
+    done = at_head.run("migrate", *command, "--markdown", url=database.url)
     assert done.stdout.startswith(f"### `migrate {command[0]}`\n\n")
     assert "| --- |" in done.stdout
-    assert "018_score" in done.stdout
+    assert "900_score" in done.stdout
 
 
-def test_plain_alembics_check_agrees(at_017: Project, database: Database) -> None:
-    assert at_017.run("alembic", "check", url=database.url).returncode == 0
+def test_plain_alembics_check_agrees(at_head: Project, database: Database) -> None:
+    assert at_head.run("alembic", "check", url=database.url).returncode == 0
     database.execute("alter table leads add column x int")
-    assert at_017.run("alembic", "check", url=database.url).returncode != 0
+    assert at_head.run("alembic", "check", url=database.url).returncode != 0
