@@ -135,12 +135,12 @@ def standby(binaries: Path, primary: URL) -> Iterator[Cluster]:
         as_owner = _own(Path(folder))
         source = primary.render_as_string(hide_password=False)
         _run([*as_owner, binaries / "pg_basebackup", "-d", source, "-D", data, "-R", "-X", "stream"])
-        yield from _serve(as_owner, binaries, Path(folder), port)
+        yield from _serve(as_owner, binaries, Path(folder), port, "-c fsync=off")
 
 
 @contextmanager
-def cluster(binaries: Path) -> Iterator[Cluster]:
-    """Run a throw-away cluster on TCP that wants passwords, and yield it."""
+def cluster(binaries: Path, settings: str = "-c fsync=off") -> Iterator[Cluster]:
+    """Run a throw-away cluster on TCP that wants passwords, and yield it; a benchmark gives `settings` of its own."""
     with tempfile.TemporaryDirectory(prefix="pg", ignore_cleanup_errors=True) as folder:
         data, password, port = Path(folder) / "data", Path(folder) / "password", free_port()
         password.write_text(PASSWORD)
@@ -148,11 +148,11 @@ def cluster(binaries: Path) -> Iterator[Cluster]:
         options = ["--username=postgres", "--auth-local=trust", "--auth-host=scram-sha-256", "--no-sync"]
         locale = ["--locale=C.UTF-8", "--encoding=UTF8", f"--pwfile={password}"]
         _run([*as_owner, binaries / "initdb", *options, *locale, "-D", data])
-        yield from _serve(as_owner, binaries, Path(folder), port)
+        yield from _serve(as_owner, binaries, Path(folder), port, settings)
 
 
-def _serve(as_owner: list[str], binaries: Path, folder: Path, port: int) -> Iterator[Cluster]:
-    settings = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=200"
+def _serve(as_owner: list[str], binaries: Path, folder: Path, port: int, more: str) -> Iterator[Cluster]:
+    settings = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c max_connections=200 {more}"
     url = URL.create("postgresql", "postgres", PASSWORD, "127.0.0.1", port, "postgres")
     control = [*as_owner, binaries / "pg_ctl", "-D", folder / "data", "-w"]
     server = Cluster(url, folder, control, ["-o", settings, "-l", folder / "log"])
