@@ -32,9 +32,13 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.execute("REVOKE SELECT, INSERT ON dry_run_log FROM dispatch_agent")
-    op.execute(
-        "REVOKE SELECT ON tenants, leads, lead_telefones, lead_emails, blocklist, agendamentos, disparos "
-        "FROM dispatch_agent"
-    )
-    op.execute("REVOKE USAGE ON SCHEMA public FROM dispatch_agent")
+    op.execute("""
+        DO $$ BEGIN
+            IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'dispatch_agent') THEN
+                REVOKE SELECT, INSERT ON dry_run_log FROM dispatch_agent;
+                REVOKE SELECT ON tenants, leads, lead_telefones, lead_emails, blocklist, agendamentos, disparos
+                    FROM dispatch_agent;
+                REVOKE USAGE ON SCHEMA public FROM dispatch_agent;
+            END IF;
+        END $$
+    """)

@@ -77,13 +77,13 @@ def decide(lead: Lead, circumstances: Circumstances, usage: Usage) -> Decision:
     razao = _block(lead, canal, place, circumstances, usage)
     return Decision(
         lead_id=lead.lead_id,
-        nome=_fitting("lead_nome", lead.nome),
+        nome=fitting("lead_nome", lead.nome),
         canal=canal,
         motivo=_reason(canal, len(phones), len(emails)),
         template=TEMPLATES[canal],
-        telefone=_fitting("lead_telefone", phone),
-        email=_fitting("lead_email", email),
-        documento=_fitting("lead_documento", lead.documento),
+        telefone=fitting("lead_telefone", phone),
+        email=fitting("lead_email", email),
+        documento=fitting("lead_documento", lead.documento),
         seria_executado=razao is None,
         razao_bloqueio=razao,
     )
@@ -134,7 +134,7 @@ def _counted(count: int, noun: str) -> str:
     return f"{count} {noun} válido" if count == 1 else f"{count} {noun}s válidos"
 
 
-def _fitting(column: str, text: str | None) -> str | None:
+def fitting(column: str, text: str | None) -> str | None:
     """Return `text` without control characters, and cut to end in `…` where the column of `dry_run_log` is shorter.
 
     None where nothing is left of it.

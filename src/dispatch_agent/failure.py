@@ -3,6 +3,7 @@
 import traceback
 from dataclasses import dataclass
 
+import psycopg2
 from sqlalchemy.exc import DBAPIError
 
 from runner.database import MigrationError
@@ -11,6 +12,7 @@ from runner.database import MigrationError
 LACKING = ("42P01", "42703")
 LOCKED = ("55P03", "40P01")
 NOT_ALLOWED = "42501"
+CANCELLED = "57014"
 READ_ONLY = "25006"
 
 
@@ -41,6 +43,13 @@ class Locked(MigrationError):
     code = "lock-timeout"
     what = "A table is locked by another session, perhaps by a migration (`migrate current` tells)."
     hint = "Repeat when that has ended."
+
+
+@dataclass(eq=False)
+class OutOfTime(MigrationError):
+    code = "deadline"
+    what = "The time ran out while the database was at work or a table was locked."
+    hint = "Repeat with the same run id, or with the cursor."
 
 
 @dataclass(eq=False)
@@ -89,7 +98,9 @@ def explain(error: BaseException) -> MigrationError:
         return error
     if isinstance(error, KeyboardInterrupt):
         return Interrupted()
-    return _of_database(error) if isinstance(error, DBAPIError) else InternalError(type(error).__name__)
+    # COPY is psycopg2's own, whose errors SQLAlchemy does not wrap
+    of_database = isinstance(error, DBAPIError | psycopg2.Error)
+    return _of_database(error) if of_database else InternalError(type(error).__name__)
 
 
 def frames(error: BaseException) -> list[str]:
@@ -98,11 +109,15 @@ def frames(error: BaseException) -> list[str]:
     return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in reversed(found)]
 
 
-def _of_database(error: DBAPIError) -> MigrationError:
-    sqlstate = getattr(error.orig, "pgcode", None) or ""
+def _of_database(error: BaseException) -> MigrationError:
+    driver = getattr(error, "orig", error)
+    sqlstate = getattr(driver, "pgcode", None) or ""
+    broken = isinstance(driver, psycopg2.OperationalError | psycopg2.InterfaceError) and not sqlstate
     # the server's own ending of a session has a state of class 57P, a broken one has none
-    if error.connection_invalidated or sqlstate.startswith(("57P", "08")):
+    if broken or getattr(error, "connection_invalidated", False) or sqlstate.startswith(("57P", "08")):
         return ConnectionLost()
+    if sqlstate == CANCELLED:
+        return OutOfTime()
     if sqlstate in LACKING:
         return SchemaBehind()
     if sqlstate in LOCKED:

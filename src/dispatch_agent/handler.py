@@ -4,6 +4,7 @@ Nothing happens on import; what decides is loaded with the first invocation.
 """
 
 import os
+import unicodedata
 from collections.abc import Mapping
 from functools import cache
 from time import monotonic
@@ -38,7 +39,7 @@ def handler(event: object, context: "LambdaContext") -> dict[str, Any]:
 
 def _summary(answer: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a line of the log tells of a run; no lead is in it."""
-    return {key: answer[key] for key in ("runId", "leadsProcessados", "contagens", "code", "cursor") if key in answer}
+    return {key: answer[key] for key in ("runId", "leadsProcessados", "contagens", "code") if key in answer}
 
 
 def _measure(answer: Mapping[str, Any], duration_ms: float) -> None:
@@ -49,7 +50,9 @@ def _measure(answer: Mapping[str, Any], duration_ms: float) -> None:
     blocked = 0
     for canal, counted in answer["contagens"].items():
         blocked += sum(counted["bloqueios"].values())
-        for reason, count in {NOT_BLOCKED: counted["executaria"], **counted["bloqueios"]}.items():
+        # CloudWatch takes ASCII only in a dimension
+        reasons = {_ascii(reason): count for reason, count in counted["bloqueios"].items()}
+        for reason, count in {NOT_BLOCKED: counted["executaria"], **reasons}.items():
             with single_metric("Decisions", MetricUnit.Count, count, namespace=NAMESPACE) as metric:
                 for name, value in {"environment": environment, "canal": canal, "bloqueio": reason}.items():
                     metric.add_dimension(name, value)
@@ -60,6 +63,11 @@ def _measure(answer: Mapping[str, Any], duration_ms: float) -> None:
     if answer["leadsProcessados"]:
         metrics.add_metric("BlockedShare", MetricUnit.Percent, 100 * blocked / answer["leadsProcessados"])
     metrics.flush_metrics()
+
+
+def _ascii(text: str) -> str:
+    """Return a Portuguese text without its accents."""
+    return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
 
 
 @cache

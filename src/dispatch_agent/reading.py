@@ -1,7 +1,7 @@
 """Read what is decided on: the leads of a tenant in their order, in one query and little memory."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +17,10 @@ from models import Lead as Leads
 FETCHED_ROWS = 2_000
 """How many rows the server-side cursor hands over at once."""
 COMING = ("proposto", "confirmado")
+# Python knows the years 1 to 9999, PostgreSQL many more: a mistyped year must not end the run.
+EARLIEST, LATEST = datetime(1000, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+LONGEST_RAW = 30_000
+"""Characters of a raw string that are read; a hundred contacts take no more."""
 
 
 def read_zone(connection: Connection, tenant_id: UUID) -> str:
@@ -36,13 +40,16 @@ def read_usage(connection: Connection, tenant_id: UUID, run_id: str, now: dateti
     The log's own moments have no zone: they are compared in that of the session, in which they were written.
     """
     really = select(Disparo.canal, (now - Disparo.sent_at).label("age")).where(
-        Disparo.tenant_id == tenant_id, Disparo.status == "sent", Disparo.sent_at <= now
+        Disparo.tenant_id == tenant_id, Disparo.status == "sent", Disparo.sent_at > now - timedelta(days=1)
     )
     would = select(DryRunLog.canal_decidido, (func.localtimestamp() - DryRunLog.created_at).label("age")).where(
-        DryRunLog.run_id == run_id, DryRunLog.tenant_id == tenant_id, DryRunLog.disparo_seria_executado.is_(True)
+        DryRunLog.run_id == run_id,
+        DryRunLog.tenant_id == tenant_id,
+        DryRunLog.disparo_seria_executado.is_(True),
+        DryRunLog.created_at > func.localtimestamp() - timedelta(days=1),
     )
     sends = really.union_all(would).subquery()
-    minute, hour, day = (sends.c.age < timedelta(seconds=seconds) for seconds in (60, 3_600, 86_400))
+    minute, hour = (sends.c.age < timedelta(seconds=seconds) for seconds in (60, 3_600))
     counted = {
         "minute": func.count().filter(minute),
         "hour": func.count().filter(hour),
@@ -50,8 +57,14 @@ def read_usage(connection: Connection, tenant_id: UUID, run_id: str, now: dateti
         "whatsapp": func.count().filter(hour, sends.c.canal == "whatsapp"),
         "email": func.count().filter(hour, sends.c.canal == "email"),
     }
-    row = connection.execute(select(*(count.label(name) for name, count in counted.items())).where(day))
+    row = connection.execute(select(*(count.label(name) for name, count in counted.items())))
     return Usage(**row.mappings().one())
+
+
+def count_recorded(connection: Connection, tenant_id: UUID, run_id: str) -> int:
+    """Return how many leads the run has decided on already."""
+    query = select(func.count()).where(DryRunLog.run_id == run_id, DryRunLog.tenant_id == tenant_id)
+    return connection.execute(query).scalar_one()
 
 
 def read_leads(
@@ -92,12 +105,12 @@ def _query(tenant_id: UUID, now: datetime) -> Select[Any]:
             Leads.documento,
             Leads.status,
             Leads.interesse,
-            Leads.data_ingestao,
+            func.greatest(func.least(Leads.data_ingestao, LATEST), EARLIEST),
             _contacts(LeadTelefone, LeadTelefone.telefone, LeadTelefone.telefone_principal, LeadTelefone.telefone_id),
             _contacts(LeadEmail, LeadEmail.email, LeadEmail.email_principal, LeadEmail.email_id),
-            Leads.telefone_raw,
-            Leads.email_raw,
-            select(func.min(Agendamento.data_hora))
+            func.left(Leads.telefone_raw, LONGEST_RAW),
+            func.left(Leads.email_raw, LONGEST_RAW),
+            select(func.min(func.least(Agendamento.data_hora, LATEST)))
             .where(Agendamento.lead_id == Leads.lead_id, Agendamento.status.in_(COMING), Agendamento.data_hora > now)
             .scalar_subquery(),
             exists().where(Blocklist.tenant_id == tenant_id, Blocklist.lead_id == Leads.lead_id),

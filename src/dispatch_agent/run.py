@@ -1,6 +1,7 @@
 """One run: read a tenant's leads, decide on each, record the decisions, and say what came of it."""
 
 import itertools
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,8 +14,8 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine
 
 from dispatch_agent import limits, reading, recording, tenants, turn
-from dispatch_agent.decision import Circumstances, Decision, decide
-from dispatch_agent.failure import InvalidSettings, explain
+from dispatch_agent.decision import Circumstances, Decision, decide, fitting
+from dispatch_agent.failure import InvalidSettings, explain, frames
 from dispatch_agent.lead import Lead
 from dispatch_agent.limits import Usage
 from dispatch_agent.recording import Origin
@@ -25,10 +26,14 @@ from runner.database import open_from
 CHUNK_ROWS = 5_000
 SHOWN = 100
 """How many decisions an answer lists."""
+ANSWERING_S = 1.0
+"""When this little is left no statement runs any more."""
 MARGIN_S = 3.0
 """Kept back to record what is decided, and to answer."""
 FLAG = "MICRO_AGENT_DISPARO_ENABLED"
 Tell = Callable[..., None]
+
+logger = logging.getLogger(__name__)
 
 
 def utc_now() -> datetime:
@@ -88,8 +93,9 @@ def run(
 ) -> dict[str, Any]:
     """Do what `event` asks for within `seconds`, and return the answer; a failure is an answer too.
 
-    `tell` is called after each chunk with a sentence, `number` and `total`. With the same run id no lead is
-    decided on twice, and with the `cursor` of an answer the run goes on where that one stopped.
+    `tell` is called after each chunk with a sentence, `number` and `total`. The batch is the run's: with the same
+    run id no lead is decided on twice, the same event again finds nothing left to do, and with the `cursor` of
+    an answer the run goes on where that one stopped.
     """
     ends_at = monotonic() + seconds
     run_id, progress = request_id, Progress(None)
@@ -100,6 +106,7 @@ def run(
         _work(job, open_from(environ, f"dispatch-agent {request_id}", seconds), progress, tell)
     except Exception as error:  # noqa: BLE001 - who parses answers gets one for a bug of ours too
         problem = explain(error)
+        logger.warning("%s at %s", problem.code, " < ".join(frames(error)))
         told = " ".join(part for part in (problem.sentence, problem.state, problem.advice) if part)
         failed = {"success": False, "error": told, "code": problem.code, "logs": [f"{problem.code}: {told}"]}
         return _answer(progress, run_id, unfinished=True) | failed
@@ -115,13 +122,18 @@ def _work(job: Job, engine: Engine, progress: Progress, tell: Tell) -> None:
         engine.connect() as writer,
         _recorder(writer, progress, tell, job.asked.batch_size) as record,
     ):
+        for connection in (reader, writer):
+            turn.bound(connection, job.remaining_s() + MARGIN_S - ANSWERING_S)
+            connection.commit()
         tenant_id = tenants.find(reader, job.asked.tenant_id)
         circumstances = _circumstances(job, reader, tenant_id)
         usage = reading.read_usage(reader, tenant_id, job.run_id, job.now)
         flag = job.environ.get(FLAG) == "true"
-        origin = Origin(tenant_id, job.run_id, job.environ.get("ENVIRONMENT") or "dev", flag)
+        environment = fitting("ambiente", job.environ.get("ENVIRONMENT")) or "dev"
+        origin = Origin(tenant_id, job.run_id, environment, flag)
         only = UUID(job.asked.lead_id) if job.asked.lead_id else None
-        leads = reading.read_leads(reader, tenant_id, job.run_id, job.now, job.asked.batch_size, progress.last, only)
+        left = job.asked.batch_size - reading.count_recorded(reader, tenant_id, job.run_id)
+        leads = reading.read_leads(reader, tenant_id, job.run_id, job.now, max(left, 0), progress.last, only)
         for chunk in _ahead(_chunks(leads)):
             decisions, usage = _decide(chunk, circumstances, usage)
             record(decisions, origin, chunk[-1])
@@ -134,10 +146,9 @@ def _work(job: Job, engine: Engine, progress: Progress, tell: Tell) -> None:
 
 def _circumstances(job: Job, reader: Connection, tenant_id: UUID) -> Circumstances:
     environment = job.environ.get("ENVIRONMENT") or "dev"
+    blocked, zone = reading.read_blocked(reader, tenant_id), reading.read_zone(reader, tenant_id)
     try:
-        allowed = limits.read(job.environ, environment)
-        blocked = reading.read_blocked(reader, tenant_id)
-        return Circumstances(job.now, reading.read_zone(reader, tenant_id), blocked, allowed)
+        return Circumstances(job.now, zone, blocked, limits.read(job.environ, environment))
     except ValueError as error:
         problem = InvalidSettings(str(error))
     raise problem
@@ -187,9 +198,12 @@ def _recorder(
         pending.append((pool.submit(recording.record, writer, decisions, origin), decisions, last))
 
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="recorder") as pool:
-        yield record
-        if pending:
-            settle()
+        try:
+            yield record
+        finally:
+            # what was recorded counts, whatever else has failed
+            if pending:
+                settle()
 
 
 def _answer(progress: Progress, run_id: str, *, unfinished: bool) -> dict[str, Any]:

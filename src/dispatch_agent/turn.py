@@ -3,14 +3,16 @@
 import hashlib
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
 from runner.database import MigrationError
 
 TRY = text("select pg_try_advisory_lock(:key)")
+BOUND = text("select set_config('statement_timeout', :limit, false), set_config('lock_timeout', :limit, false)")
 RELEASE = text("select pg_advisory_unlock(:key)")
 LOOK_EVERY_S = 0.2
 
@@ -39,4 +41,11 @@ def take(connection: Connection, run_id: str, remaining_s: Callable[[], float]) 
     try:
         yield
     finally:
-        connection.execute(RELEASE, {"key": key})
+        # with its session the server has given it back already, and what the block came to stands
+        with suppress(DBAPIError, PendingRollbackError):
+            connection.execute(RELEASE, {"key": key})
+
+
+def bound(connection: Connection, seconds: float) -> None:
+    """Let no later statement of `connection` run or wait for a lock for longer than `seconds`."""
+    connection.execute(BOUND, {"limit": f"{max(1, int(seconds * 1000))}ms"})

@@ -58,6 +58,7 @@ def test_one_line_and_the_metrics_of_a_run(agent_task: Path, database: Database)
     assert "Lead " not in json.dumps(told)
     decisions = {(m["canal"], m["bloqueio"]): m["Decisions"] for m in lines if "Decisions" in m}
     assert sum(sum(counts) for counts in decisions.values()) == 12
+    assert all(reason.isascii() for _, reason in decisions)
     (run,) = [m for m in lines if "RunDuration" in m]
     blocked = 12 - sum(counted["executaria"] for counted in answer["contagens"].values())
     assert (run["RunFailed"], run["BlockedShare"]) == ([0.0], [pytest.approx(100 * blocked / 12)])
@@ -80,10 +81,11 @@ def test_with_a_secret_of_its_own(agent_task: Path, database: Database, secrets:
     database.execute(f"drop owned by {login}; drop role {login}")
 
 
-def test_a_retry_of_lambda_itself_decides_once(agent_task: Path, database: Database) -> None:
-    """An asynchronous invocation that is repeated keeps its request id, which is the run's by default."""
+def test_asked_again_with_its_run_id_it_decides_once(agent_task: Path, database: Database) -> None:
+    """The run's id is the request's by default, and the answer tells it."""
     with start(agent_task, {"DATABASE_URL": database.url}) as function:
-        request = {"X-Amzn-RequestId": "8d7f2e1c-0000-4000-8000-000000000001"}
-        first = function.invoke({"tenantId": "test-001", "batchSize": 12}, request)
+        first = function.invoke({"tenantId": "test-001", "batchSize": 12})
         again = function.invoke({"tenantId": "test-001", "batchSize": 12, "runId": first["runId"]})
+        told = [line["request_id"] for line in function.lines() if "runId" in line]
     assert (first["leadsProcessados"], again["leadsProcessados"]) == (12, 0)
+    assert told[0] == first["runId"]

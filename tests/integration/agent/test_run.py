@@ -1,19 +1,30 @@
 """A run reads real leads, decides, and records each decision once."""
 
+import time
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
+from uuid import UUID
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sqlalchemy import create_engine, make_url
 
 import agency
 import old_agent
 from agency import OPEN, ask
+from dispatch_agent import reading
+from dispatch_agent.request import Cursor
 from postgres import Database
 from runner.database import open_from
 
 GENEROUS = {"LIMIT_PER_MINUTE": "100000", "LIMIT_PER_HOUR": "100000", "LIMIT_PER_DAY": "100000",
             "LIMIT_WHATSAPP_PER_HOUR": "100000", "LIMIT_EMAIL_PER_HOUR": "100000"}  # fmt: skip
+INSERT = """
+    insert into leads (tenant_id, interesse, data_ingestao)
+    select tenant_id, %s, timestamptz '2026-01-01' + %s * interval '1 second' from tenants
+"""
 FORBIDDEN = [
     "delete from dry_run_log",
     "update dry_run_log set run_id = 'x'",
@@ -45,7 +56,7 @@ def test_what_is_recorded_is_what_is_answered(database: Database, tmp_path: Path
 
 
 def test_the_limits_hold_within_a_run(database: Database, tmp_path: Path) -> None:
-    """Ten a minute: the first ten would be sent, the others say which limit is full; a repeated call starts anew."""
+    """Ten a minute: the first ten would be sent, the others say which limit is full."""
     agency.prepare(tmp_path, database, 25)
     answer = ask(database, {"tenantId": "test-001", "batchSize": 25})
     assert answer["contagens"] == {"whatsapp": {"executaria": 10, "bloqueios": {"limite por minuto atingido": 15}}}
@@ -74,29 +85,125 @@ def test_what_was_really_sent_counts(database: Database, tmp_path: Path) -> None
     assert database.query("select count(*) from disparos") == [(8 + 40 + 90 + 900,)]
 
 
-def test_the_order_is_by_interest_and_then_by_age(database: Database, tmp_path: Path) -> None:
-    """Leads of no known interest come last; chunk borders and cursors make no difference."""
-    agency.prepare(tmp_path, database, 300)
-    database.execute("update leads set interesse = null where nome like '%7'")
-    wanted = [row[0] for row in database.query(
-        "select lead_id::text from leads order by coalesce(interesse, -1) desc, data_ingestao, lead_id")]  # fmt: skip
-    answer = ask(database, {"tenantId": "test-001", "batchSize": 100})
-    assert [one["lead"]["id"] for one in answer["decisoes"]] == wanted[:100]
+def ordered(database: Database) -> list[str]:
+    """Return the leads in the order in which they are to be decided on."""
+    query = "select lead_id::text from leads order by coalesce(interesse, -1) desc, data_ingestao, lead_id"
+    return [row[0] for row in database.query(query)]
+
+
+@pytest.mark.parametrize("chunk", [7, 5000])
+def test_the_order_is_by_interest_and_then_by_age(
+    database: Database, tmp_path: Path, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Leads of no known interest come last, ties go to the older one; chunk borders make no difference."""
+    agency.prepare(tmp_path, database, 90)
+    monkeypatch.setattr("dispatch_agent.run.CHUNK_ROWS", chunk)
+    database.execute("update leads set interesse = null where nome like '%7'; "
+                     "update leads set interesse = 50, data_ingestao = '2026-01-01' where nome like '%3'")  # fmt: skip
+    answer = ask(database, {"tenantId": "test-001", "batchSize": 90})
+    assert [one["lead"]["id"] for one in answer["decisoes"]] == ordered(database)
+
+
+@given(
+    leads=st.lists(st.tuples(st.one_of(st.none(), st.integers(0, 3)), st.integers(0, 3)), min_size=1, max_size=12),
+    cut=st.integers(0, 11),
+)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_cursor_leads_to_what_comes_after_it(
+    migrated: Database, leads: list[tuple[int | None, int]], cut: int
+) -> None:
+    """Of any leads, also where interest is unknown or everything is a tie; by the cursor alone, in another run."""
+    migrated.execute("truncate leads, dry_run_log cascade")
+    for interest, second in leads:
+        migrated.execute(INSERT, (interest, second))
+    wanted, at = ordered(migrated), min(cut, len(leads) - 1)
+    ((interest, ingested, lead),) = migrated.query(
+        f"select interesse, data_ingestao, lead_id from leads where lead_id = '{wanted[at]}'"
+    )
+    cursor = Cursor(interesse=interest, data_ingestao=ingested, lead_id=lead)
+    ((tenant,),) = migrated.query("select tenant_id::text from tenants")
+    with open_from({"DATABASE_URL": migrated.url}, "test", 10).connect() as connection:
+        found = list(reading.read_leads(connection, UUID(tenant), "another", OPEN, 99, cursor))
+    assert [one.lead_id for one in found] == wanted[at + 1 :]
+
+
+@pytest.fixture
+def migrated(database: Database, tmp_path: Path) -> Database:
+    agency.prepare(tmp_path, database, 1)
+    return database
+
+
+def test_what_a_run_would_have_sent_counts_when_it_goes_on(database: Database, tmp_path: Path) -> None:
+    agency.prepare(tmp_path, database, 12)
+    first = ask(database, {"tenantId": "test-001", "batchSize": 6, "runId": "r"})
+    second = ask(database, {"tenantId": "test-001", "batchSize": 12, "runId": "r"})
+    assert [one["contagens"]["whatsapp"]["executaria"] for one in (first, second)] == [6, 4]
+
+
+@pytest.mark.parametrize("locked", ["leads", "dry_run_log"])
+def test_a_locked_table_does_not_outlast_the_time(database: Database, tmp_path: Path, locked: str) -> None:
+    agency.prepare(tmp_path, database, 3)
+    other = database.server.connect(database.name)
+    other.autocommit = False
+    other.cursor().execute(f"lock table {locked} in exclusive mode" if locked == "dry_run_log" else
+                           "lock table leads in access exclusive mode")  # fmt: skip
+    started = time.monotonic()
+    answer = ask(database, {"tenantId": "test-001", "batchSize": 3}, seconds=5)
+    took_s = time.monotonic() - started
+    other.close()
+    assert (answer["success"], answer["code"] in ("deadline", "lock-timeout")) == (False, True), answer
+    assert took_s < 30
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [("alter database {} set default_transaction_read_only = on", "read-only-database"),
+     ("revoke insert on dry_run_log from dispatch_agent", "settings")],
+)  # fmt: skip
+def test_what_recording_is_refused_with_is_told(database: Database, tmp_path: Path, change: str, code: str) -> None:
+    agency.prepare(tmp_path, database, 2)
+    login = f"agent_{database.name}"
+    database.execute(f"create role {login} login password 'p' in role dispatch_agent")
+    database.execute(change.format(database.name))
+    url = database.url.replace("//postgres:only-for-tests@", f"//{login}:p@")
+    answer = ask(database, {"tenantId": "test-001", "batchSize": 2}, DATABASE_URL=url)
+    assert (answer["success"], answer["code"], answer["leadsProcessados"]) == (False, code, 0), answer
+    with closing(database.server.connect()) as admin:
+        admin.cursor().execute(f"drop role {login}")
+
+
+def test_a_year_that_python_does_not_know(database: Database, tmp_path: Path) -> None:
+    agency.prepare(tmp_path, database, 4)
+    database.execute("""
+        update leads set data_ingestao = '20226-01-01' where nome = 'Lead 1';
+        update leads set data_ingestao = '0044-03-15 BC' where nome = 'Lead 2';
+        insert into agendamentos (tenant_id, lead_id, data_hora, status)
+        select tenant_id, lead_id, '20226-11-30', 'proposto' from leads where nome = 'Lead 3';
+    """)
+    answer = ask(database, {"tenantId": "test-001", "batchSize": 4}, **GENEROUS)
+    assert (answer["success"], answer["leadsProcessados"]) == (True, 4), answer
+    assert database.query("select lead_nome from dry_run_log where canal_decidido = 'calendar'") == [("Lead 3",)]
+
+
+def test_an_environment_with_a_long_name(database: Database, tmp_path: Path) -> None:
+    agency.prepare(tmp_path, database, 1)
+    assert ask(database, {"tenantId": "test-001"}, ENVIRONMENT="homologacao")["success"]
+    assert database.query("select ambiente from dry_run_log") == [("homologac…",)]
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 100])
 def test_a_run_in_pieces_is_the_run(
     database: Database, tmp_path: Path, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each call goes on behind the last one, by the run id alone as by the cursor."""
+    """The batch is the run's: asked for the same again nothing is left, for a larger one the rest, in order."""
     agency.prepare(tmp_path, database, 40)
     monkeypatch.setattr("dispatch_agent.run.CHUNK_ROWS", chunk)
     seen = []
-    for size in (5, 0, 9, 100):
-        answer = ask(database, {"tenantId": "test-001", "batchSize": max(size, 1), "runId": "pieces"}, **GENEROUS)
+    for size, decided in ((5, 5), (5, 0), (14, 9), (100, 26), (100, 0)):
+        answer = ask(database, {"tenantId": "test-001", "batchSize": size, "runId": "pieces"}, **GENEROUS)
+        assert answer["leadsProcessados"] == decided
         seen += [one["lead"]["id"] for one in answer["decisoes"]]
-    assert len(seen) == len(set(seen)) == 40
-    assert ask(database, {"tenantId": "test-001", "batchSize": 9, "runId": "pieces"})["leadsProcessados"] == 0
+    assert seen == ordered(database)
     assert database.query("select count(*), count(distinct lead_id) from dry_run_log") == [(40, 40)]
 
 
