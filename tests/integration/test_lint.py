@@ -185,7 +185,7 @@ def base(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
         database.execute("""
             insert into tenants (company_name) values ('x');
             insert into leads (tenant_id) select tenant_id from tenants, generate_series(1, 20000);
-            analyze leads;
+            analyze leads, tenants;
         """)
         yield project, database
 
