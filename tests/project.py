@@ -49,6 +49,9 @@ class Project:
     ) -> Path:
         """Write a revision with the given bodies and return its path."""
         path = self.folder / "alembic" / "versions" / f"{revision}.py"
+        for compiled in path.parent.glob(f"__pycache__/{revision}.*"):
+            # Python takes a file of the same size and second for the same
+            compiled.unlink()
         path.write_text(
             f'"""{revision[4:].replace("_", " ")}"""\n'
             "import time\n"
