@@ -16,6 +16,7 @@ _USUAL_LOCAL_PART = re.compile(r"[a-z0-9]+(?:[._+-][a-z0-9]+)*")
 # Between 2012 and 2016 mobile numbers got a 9 in front; both forms name one subscriber (Anatel, Resolução 553).
 _OLD_MOBILE = re.compile(r"(\+55[1-9]{2})([6-9][0-9]{7})")
 _LONGEST_EMAIL = 254
+_BETWEEN = re.compile("[/;,|]")
 # A raw string of a megabyte would otherwise hold up the run for seconds.
 _MOST_RAW_VALUES = 100
 
@@ -116,14 +117,26 @@ def key(text: str) -> str | None:
     if "@" in text.strip()[1:-1]:
         return (email(text) or text.strip()).casefold()
     if found := phone(text):
-        return _OLD_MOBILE.sub(r"\g<1>9\2", found) if len(found) == len("+551100000000") else found
+        return _with_ninth_digit(found)
     digits = "".join(re.findall("[0-9]", text))
+    if found := phone(digits):
+        # somebody wrote a word beside the number
+        return _with_ninth_digit(found)
     return digits if len(digits) >= 8 else None
 
 
+def _with_ninth_digit(found: str) -> str:
+    return _OLD_MOBILE.sub(r"\g<1>9\2", found) if len(found) == len("+551100000000") else found
+
+
 def keys(texts: Iterable[str | None]) -> Iterator[str]:
-    """Yield the keys of all `texts` that name somebody; a tenant's blocklist is a set of these."""
-    return (found for text in texts if text and (found := key(text)))
+    """Yield the keys of all `texts` that name somebody, of each where one names several.
+
+    A tenant's blocklist is a set of these: one too many blocks a send, one too few breaks the law.
+    """
+    for text in texts:
+        pieces = () if not text else (text, *_BETWEEN.split(text)) if _BETWEEN.search(text) else (text,)
+        yield from (found for piece in pieces if (found := key(piece)))
 
 
 def everything(lead: Lead) -> Iterator[str]:
