@@ -142,26 +142,41 @@ def test_interrupted_in_a_statement(project: Project, database: Database) -> Non
     assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
 
 
+UNTIL_TOLD = """
+op.execute('''
+    do $$ begin
+        while not exists (select from pg_class where relname = 'told') loop
+            perform pg_sleep(0.05);
+        end loop;
+    end $$
+''')
+"""
+
+
 def test_two_terminals(project: Project, database: Database) -> None:
     """The second one says whom it waits for, waits, finds nothing left to do, and is a success."""
-    project.add("018_slow", "op.execute('select pg_sleep(1.5)')")
+    project.add("018_until_told", UNTIL_TOLD)
     project.ask(database.url, {"action": "upgrade", "target": "017"})
-    environ = {"DATABASE_URL": database.url, "PATH": os.environ["PATH"]}
-    first = subprocess.Popen([MIGRATE, "upgrade"], cwd=project.folder, env=environ, stderr=subprocess.PIPE, text=True)
-    _wait_for(
-        database, "select count(*) from pg_stat_activity where query like 'select pg_sleep%' and state = 'active'"
-    )
-    reading = project.run("migrate", "current", url=database.url)
-    second = project.run("migrate", "upgrade", url=database.url)
+    with project.start("migrate", "upgrade", url=database.url) as first:
+        _wait_for(
+            database,
+            "select count(*) from pg_stat_activity where query like '%while not exists%' and pid <> pg_backend_pid()",
+        )
+        reading = project.run("migrate", "current", url=database.url)
+        with project.start("migrate", "upgrade", url=database.url) as second:
+            assert second.stderr is not None
+            said = second.stderr.readline()
+            database.execute("create table told ()")
+            said += second.stderr.read()
+        first.communicate()
     assert reading.stdout == "017_dry_run_log\n"
-    assert first.wait() == 0
+    assert first.returncode == 0
     assert second.returncode == 0
     assert re.match(
         r"Waiting for the migration lock, held by migrate [0-9a-f-]{36} \S+, pid \d+, connected since "
-        r"\d\d:\d\d:\d\d UTC\.\nNothing to do: the database is at `018_slow`\.\n$",
-        second.stderr,
-    ), second.stderr
-    first.communicate()
+        r"\d\d:\d\d:\d\d UTC\.\nNothing to do: the database is at `018_until_told`\.\n$",
+        said,
+    ), said
 
 
 def test_lock_held_past_the_deadline(project: Project, database: Database) -> None:
