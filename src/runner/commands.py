@@ -190,7 +190,7 @@ def show(payload: payloads.Show, invocation: Invocation, answer: Answer) -> None
     script = revisions.load(invocation.settings).script
     found = revisions.get(script, payload.target)
     answer.extra["revisions"] = [
-        {**revisions.describe(found), "checksum": revisions.checksum(found.path), "text": found.longdoc}
+        {**revisions.describe(found), "checksum": revisions.checksum(found), "text": found.longdoc}
     ]
     answer.message = f"`{found.revision}`: {found.doc.rstrip('.')}."
 

@@ -94,7 +94,7 @@ def repair(run: Run, known: Revisions, target: str) -> list[str]:
         ledger.close_interrupted(connection, None)
         run.answer.pending = [revision.revision]
         run.run_id = ledger.begin(connection, run)
-        ledger.record_repair(connection, run.run_id, revision.revision, revisions.checksum(revision.path))
+        ledger.record_repair(connection, run.run_id, revision.revision, revisions.checksum(revision))
         run.answer.pending = []
         try:
             cleared = indexes.drop_invalid(connection, asked.deadline)

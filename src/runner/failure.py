@@ -65,6 +65,13 @@ def of_import(error: Exception, project: Path) -> MigrationError:
     return RevisionFailed(Path(file).stem, name, line, f"it does not import, {type(error).__name__}")
 
 
+def of_file(error: Exception, path: str) -> RevisionFailed:
+    """Describe why a revision's file does not import."""
+    here = isinstance(error, SyntaxError) and error.filename == path
+    line = error.lineno if here and isinstance(error, SyntaxError) else _line(error, path)
+    return RevisionFailed(Path(path).stem, Path(path).name, line, f"it does not import, {type(error).__name__}")
+
+
 def template(statement: str) -> str:
     """Return a statement on one line, its literals masked, cut to 300 characters."""
 

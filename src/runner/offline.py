@@ -93,7 +93,7 @@ def _render(environment: EnvironmentContext, step: Step) -> Rendered:
         description=revision.doc,
         direction="upgrade" if step.info.is_upgrade else "downgrade",
         source=Path(revision.path).read_text(encoding="utf-8"),
-        checksum=revisions.checksum(revision.path),
+        checksum=revisions.checksum(revision),
         written=tuple(written),
         unrendered=unrendered,
         transactional=not blocks,

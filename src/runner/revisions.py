@@ -1,19 +1,22 @@
 """The revisions on disk: what there is, and which of them lie between a database and a target."""
 
-import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from alembic.config import Config
 from alembic.runtime.migration import RevisionStep, StampStep
 from alembic.script import Script, ScriptDirectory
 from alembic.script import revision as graph
-from alembic.util import CommandError
+from alembic.util import CommandError, load_python_file, to_tuple
 
-from runner import failure
+from runner import failure, headers
 from runner.errors import InvalidSettings, MigrationError, MultipleHeads, RevisionFailed, UnknownRevision
+from runner.headers import Header, Headers
 from runner.settings import Settings
 
 Step = RevisionStep | StampStep
@@ -38,11 +41,39 @@ class Revisions:
         return Path(self.script.versions)
 
 
-def load(settings: Settings, *, may_be_empty: bool = False) -> Revisions:
-    """Read `alembic.ini` and import every revision.
+class UnreadScript(Script):
+    """Know a revision by the head of its file, which is imported when somebody asks for what is in it."""
 
-    Raises `InvalidSettings` where there is no `alembic.ini`, `RevisionFailed` for a revision that does
-    not import, `UnknownRevision` where one names a parent that is not there.
+    def __init__(self, header: Header) -> None:
+        self.path = header.path
+        self.checksum = header.checksum
+        self.said = header.said or {}
+        said = self.said.get
+        graph.Revision.__init__(
+            self, said("revision", ""), said("down_revision"), said("depends_on"), said("branch_labels")
+        )
+
+    @cached_property
+    def module(self) -> ModuleType:  # type: ignore[override]
+        """Import the file. Raises `RevisionFailed` when that fails, or when its head turns out to be another."""
+        try:
+            found = load_python_file(*os.path.split(self.path))
+        except Exception as error:  # noqa: BLE001 - a revision's import may raise anything
+            problem = failure.of_file(error, self.path)
+        else:
+            odd = [name for name, said in self.said.items() if to_tuple(getattr(found, name, None)) != to_tuple(said)]
+            if not odd:
+                return found
+            file = Path(self.path)
+            problem = RevisionFailed(file.stem, file.name, None, f"its `{odd[0]}` is not what its text says")
+        raise problem
+
+
+def load(settings: Settings, *, may_be_empty: bool = False) -> Revisions:
+    """Read `alembic.ini` and the head of every revision; a revision is imported when it is about to run.
+
+    Raises `InvalidSettings` where there is no `alembic.ini`, `RevisionFailed` for a revision that has to be
+    imported and does not, `UnknownRevision` where one names a parent that is not there.
     """
     path = settings.alembic_config
     if not path.is_file():
@@ -53,6 +84,8 @@ def load(settings: Settings, *, may_be_empty: bool = False) -> Revisions:
     try:
         config = Config(str(path))
         script = ScriptDirectory.from_config(config)
+        if not (script.sourceless or script.recursive_version_locations or len(script.version_locations) > 1):
+            script.revision_map = _graph(headers.read(Path(script.versions)))
         heads = script.get_heads()
     except Exception as error:  # noqa: BLE001 - a revision's import may raise anything
         problem = failure.of_import(error, path.resolve().parent)
@@ -64,6 +97,19 @@ def load(settings: Settings, *, may_be_empty: bool = False) -> Revisions:
             "Point `script_location` in `alembic.ini` to the folder that has them, or begin with `migrate new`.",
         )
     raise problem
+
+
+@lru_cache(maxsize=1)
+def _graph(found: Headers) -> graph.RevisionMap:
+    """Return the graph of the revisions; that of an unchanged folder is kept for the next run of this process."""
+    return graph.RevisionMap(lambda: map(_script, found.files))
+
+
+def _script(header: Header) -> Script:
+    if header.said is not None:
+        return UnreadScript(header)
+    module = load_python_file(*os.path.split(header.path))
+    return Script(module, module.revision, header.path)
 
 
 def steps(script: ScriptDirectory, direction: str, target: str, heads: tuple[str, ...]) -> list[Step]:
@@ -139,8 +185,13 @@ def pending(script: ScriptDirectory, heads: tuple[str, ...]) -> list[str]:
 
 def applied(script: ScriptDirectory, heads: tuple[str, ...]) -> set[str]:
     """Return the ids of the revisions that a database at `heads` has had."""
+    return {one.revision for one in applied_scripts(script, heads)}
+
+
+def applied_scripts(script: ScriptDirectory, heads: tuple[str, ...]) -> list[Script]:
+    """Return the revisions that a database at `heads` has had, newest first."""
     try:
-        return {one.revision for one in script.iterate_revisions(heads, "base")} if heads else set()
+        return list(script.iterate_revisions(heads, "base")) if heads else []
     except (CommandError, graph.RevisionError) as error:
         problem = _explain(script, error, "upgrade", "head", heads)
     raise problem
@@ -156,9 +207,11 @@ def describe(revision: Script) -> dict[str, Any]:
     }
 
 
-def checksum(path: str | Path) -> str:
+def checksum(revision: Script) -> str:
     """Return the SHA-256 of a revision's text in hex; line endings do not count, a comment does."""
-    return hashlib.sha256(Path(path).read_bytes().replace(b"\r\n", b"\n")).hexdigest()
+    if isinstance(revision, UnreadScript):
+        return revision.checksum
+    return headers.checksum(Path(revision.path).read_bytes())
 
 
 def _explain(

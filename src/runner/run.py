@@ -90,10 +90,9 @@ class Current:
     @property
     def checksum(self) -> str | None:
         """Return the file's checksum, as the ledger keeps it."""
-        if self.info.is_stamp:
-            stamped = next(iter(self.info.destination_revisions), None)
-            return revisions.checksum(stamped.path) if isinstance(stamped, Script) else None
-        return revisions.checksum(self.path) if self.path else None
+        stamped = self.info.is_stamp
+        revision = next(iter(self.info.destination_revisions), None) if stamped else self.info.up_revision
+        return revisions.checksum(revision) if isinstance(revision, Script) else None
 
     @property
     def took_ms(self) -> float:

@@ -124,13 +124,10 @@ def changed_history(
 ) -> Iterator[HistoryChanged]:
     """Yield the applied revisions whose text is not what ran. No record means adopted."""
     recorded = ledger.checksums(connection)
-    for revision in sorted(revisions.applied(script, heads)):
-        known = recorded.get(revision)
-        if known is None:
-            continue
-        found = revisions.checksum(revisions.get(script, revision).path)
-        if found != known.checksum:
-            yield HistoryChanged(revision, known.ran_at, known.checksum, found)
+    for revision in sorted(revisions.applied_scripts(script, heads), key=lambda one: one.revision):
+        known, found = recorded.get(revision.revision), revisions.checksum(revision)
+        if known is not None and found != known.checksum:
+            yield HistoryChanged(revision.revision, known.ran_at, known.checksum, found)
 
 
 def _prepare(run: Run, found: list[Step], guard: Guard, connection: Connection) -> None:

@@ -102,3 +102,16 @@ def test_system_exit_in_a_revision_is_a_failure_of_it(project: Project, database
     answer = project.ask(database.url, {"action": "upgrade"})
     assert answer["error"] == "`018_exit` failed in line 8 of `018_exit.py`: SystemExit."
     assert database.query("select status from runner.migration_run") == [("error",)]
+
+
+@pytest.mark.parametrize(
+    "trick", ["globals()['down_revision'] = '016_platform_baseline'", "for revision in ('x',): pass"]
+)
+def test_a_head_that_is_another_when_it_runs_is_refused(project: Project, database: Database, trick: str) -> None:
+    """Revisions are told apart by the text of their files; what runs has to say the same."""
+    path = project.add("018_odd", "op.execute('create table odd ()')")
+    path.write_text(path.read_text().replace("def upgrade", f"{trick}\ndef upgrade"))
+    answer = project.ask(database.url, {"action": "upgrade"})
+    name = "down_revision" if "down_revision" in trick else "revision"
+    assert answer["error"] == f"`018_odd` failed: its `{name}` is not what its text says."
+    assert database.query("select to_regclass('odd'), to_regclass('alembic_version')") == [(None, None)]
