@@ -2,18 +2,25 @@
 
 import json
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import quote, urlencode
 
-from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
+import psycopg2
+from psycopg2.extensions import parse_dsn
 
 from runner import embedded
 from runner.errors import InvalidSettings
 from runner.settings import Settings, port, ssl_mode
 
-DRIVER = "postgresql+psycopg2"
+Address = dict[str, str]
+"""What libpq is told, in its own words: `host`, `port`, `dbname`, `user`, `password`, `sslmode` and the like.
+https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
+"""
+
+SCHEME = re.compile(r"postgres(?:ql)?(?:\+psycopg2)?://")
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 logger = logging.getLogger(__name__)
@@ -24,7 +31,7 @@ class Source:
     """Say which setting names the database, and how to read the address from it now."""
 
     setting: str
-    read: Callable[[bool], URL]
+    read: Callable[[bool], Address]
     """Takes whether a cached secret must be read again."""
 
 
@@ -47,55 +54,66 @@ def source(settings: Settings) -> Source:
     )
 
 
-def hosts(url: URL, fallback: str | None) -> list[str]:
-    """Return every host that libpq may connect to: the query wins over the authority, then `PGHOST`.
-
-    https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
-    """
-    named = url.query.get("host") or url.host or fallback or ""
-    addresses = url.query.get("hostaddr", "")
-    parts = [named] if isinstance(named, str) else list(named)
-    parts += [addresses] if isinstance(addresses, str) else list(addresses)
+def hosts(address: Address, fallback: str | None) -> list[str]:
+    """Return every host that libpq may connect to; where none is named, `PGHOST` is."""
+    parts = (address.get("host") or fallback or "", address.get("hostaddr", ""))
     return [one for part in parts for one in part.split(",") if one]
 
 
-def secure(url: URL, settings: Settings) -> URL:
+def secure(address: Address, settings: Settings) -> Address:
     """Ask for a verified certificate unless the server is on this machine or a setting says less."""
-    remote = [one for one in hosts(url, settings.pg_host) if one not in LOCAL_HOSTS and not one.startswith("/")]
+    remote = [one for one in hosts(address, settings.pg_host) if one not in LOCAL_HOSTS and not one.startswith("/")]
     if not remote:
-        return url
-    mode = settings.db_sslmode or str(url.query.get("sslmode", "verify-full"))
+        return address
+    mode = settings.db_sslmode or address.get("sslmode", "verify-full")
     if mode != "verify-full":
         logger.warning("sslmode=%s does not verify the certificate of %s", mode, ", ".join(remote))
     if any(".proxy-" in one for one in remote):
         logger.warning("An RDS Proxy pins the session to one connection, and keeps a paused Aurora awake.")
-    return url.update_query_dict({"sslmode": mode})
+    return {**address, "sslmode": mode}
 
 
-def _from_url(settings: Settings) -> URL:
+def as_url(address: Address) -> str:
+    """Return the address as a `DATABASE_URL`, with its password."""
+    return f"postgresql:///?{urlencode(address, quote_via=quote)}"
+
+
+def _from_url(settings: Settings) -> Address:
     text = settings.database_url or ""
     if text == "embedded:":
         text = embedded.start(settings.alembic_config.resolve().parent)
-    try:
-        url = make_url(text)
-    except (ArgumentError, ValueError):
-        url = None
+    address = _parse(text)
+    if "service" in address:
+        raise InvalidSettings("`DATABASE_URL` names a libpq service.", "Name the host itself.")
+    ssl_mode("`sslmode` in `DATABASE_URL`", address.get("sslmode"))
+    return address
+
+
+def _parse(text: str) -> Address:
+    """Return a URL as libpq reads it. Its own error is left out: it quotes the URL."""
+    address: Address | None = None
+    unknown = False
+    if scheme := SCHEME.match(text):
+        try:
+            address = parse_dsn(f"postgresql://{text[scheme.end() :]}")
+        except (psycopg2.Error, ValueError) as error:
+            unknown = "query parameter" in str(error)
+    if unknown:
+        raise InvalidSettings("`DATABASE_URL` has something that libpq does not take.", "Correct its options.")
+    ports = [one for one in (address or {}).get("port", "").split(",") if one]
     # an `@` that is not encoded ends the password early, and the rest of it stands in the host
-    if url is None or url.drivername not in ("postgres", "postgresql", DRIVER) or "@" in (url.host or ""):
+    if address is None or "@" in address.get("host", "") or not all(one.isdigit() for one in ports):
         raise InvalidSettings(
             "`DATABASE_URL` is not a PostgreSQL URL.",
             "Set it to `postgresql://user:password@host:5432/database`, with `%`, `@`, `/` and `:` "
             "in the password percent-encoded, or to `embedded:`.",
         )
-    if url.port is not None:
-        port("The port in `DATABASE_URL`", url.port)
-    if "service" in url.query:
-        raise InvalidSettings("`DATABASE_URL` names a libpq service.", "Name the host itself.")
-    ssl_mode("`sslmode` in `DATABASE_URL`", url.query.get("sslmode"))
-    return url.set(drivername=DRIVER)
+    for one in ports:
+        port("The port in `DATABASE_URL`", one)
+    return address
 
 
-def _from_secret(settings: Settings, fresh: bool) -> URL:
+def _from_secret(settings: Settings, fresh: bool) -> Address:
     arn = settings.db_secret_arn or ""
     content = _secret(arn, _fetch(arn, fresh))
     address = ("host", "dbname", "database")
@@ -150,27 +168,35 @@ def _secret(arn: str, text: str) -> dict[str, Any]:
     return content
 
 
-def _from_iam(settings: Settings) -> URL:
+def _from_iam(settings: Settings) -> Address:
     """Address the database with an RDS token, valid for 15 minutes, made afresh for each connection.
 
     https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/UsingWithRDS.IAMDBAuth.html
     """
     address = _compose(settings, None, "`DB_IAM_AUTH`")
+    where = (address["host"], int(address["port"]), address["user"])
     import boto3
     from botocore.exceptions import BotoCoreError
 
     try:
-        token = boto3.client("rds").generate_db_auth_token(address.host, address.port, address.username)
+        token = boto3.client("rds").generate_db_auth_token(*where)
     except BotoCoreError as error:
         reason = type(error).__name__
     else:
-        return address.set(password=token)
+        return {**address, "password": token}
     raise InvalidSettings(f"No RDS token could be made ({reason}).", "Give AWS credentials and a region.")
 
 
-def _compose(settings: Settings, password: str | None, asker: str) -> URL:
+def _compose(settings: Settings, password: str | None, asker: str) -> Address:
     names = {"DB_HOST": settings.db_host, "DB_NAME": settings.db_name, "DB_USER": settings.db_user}
     lacking = " and ".join(f"`{name}`" for name, value in names.items() if not value)
     if lacking:
         raise InvalidSettings(f"{asker} needs {lacking} beside it.", f"Set {lacking} in the environment.")
-    return URL.create(DRIVER, settings.db_user, password, settings.db_host, settings.db_port, settings.db_name)
+    address = {
+        "host": settings.db_host,
+        "port": str(settings.db_port),
+        "dbname": settings.db_name,
+        "user": settings.db_user,
+        "password": password,
+    }
+    return {name: value for name, value in address.items() if value is not None}

@@ -133,8 +133,8 @@ def _throw_away(invocation: Invocation) -> Iterator[Invocation]:
     with server.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql(f"create database {name} template template0")
         try:
-            url = address.source(settings).read(False).set(database=name)
-            there = replace(settings, database_url=url.render_as_string(hide_password=False))
+            url = address.as_url({**address.source(settings).read(False), "dbname": name})
+            there = replace(settings, database_url=url)
             yield replace(invocation, settings=there, tell=lambda *_, **__: None)
         finally:
             connection.exec_driver_sql(f"drop database {name} with (force)")

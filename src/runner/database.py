@@ -5,17 +5,19 @@ import os
 import re
 import socket
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg2
-from sqlalchemy import URL, Engine, NullPool, create_engine
 
 from runner import address, settings
-from runner.address import DRIVER, Source
+from runner.address import Address, Source
 from runner.deadline import Deadline
 from runner.errors import AuthenticationFailed, DatabaseUnreachable, InvalidSettings
 from runner.errors import MigrationError as MigrationError  # what another program has to catch
 from runner.settings import Settings
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 CONNECT_TIMEOUT_S = 5
 SHORTEST_TIMEOUT_S = 2
@@ -39,23 +41,30 @@ SESSION_SETTINGS = {
 logger = logging.getLogger(__name__)
 
 
-def open_engine(settings: Settings, request_id: str, deadline: Deadline) -> Engine:
+def open_engine(settings: Settings, request_id: str, deadline: Deadline) -> "Engine":
     """Return a SQLAlchemy engine whose connections are made as the settings say, without a pool.
 
     Errors of its statements hide their parameters. Opening it connects nothing yet; a connection
     raises `DatabaseUnreachable`, `AuthenticationFailed` or `InvalidSettings`.
     """
+    # 0.2 s, which who only wants to know where the database is need not wait
+    from sqlalchemy import NullPool, create_engine
+
     found = address.source(settings)
-    name = application_name(request_id)
     return create_engine(
-        f"{DRIVER}://",
-        creator=lambda: _connect(settings, found, name, deadline.earlier(CONNECT_BUDGET_S)),
+        "postgresql+psycopg2://",
+        creator=lambda: _connect(settings, found, request_id, deadline),
         poolclass=NullPool,
         hide_parameters=True,
     )
 
 
-def open_from(environ: Mapping[str, str], name: str, seconds: float) -> Engine:
+def connect(settings: Settings, request_id: str, deadline: Deadline) -> Any:
+    """Return a connection of psycopg2's own; see `open_engine`."""
+    return _connect(settings, address.source(settings), request_id, deadline)
+
+
+def open_from(environ: Mapping[str, str], name: str, seconds: float) -> "Engine":
     """Return an engine for another program of this house.
 
     It is opened as `environ` says and named `name`; a connection is tried for at most `seconds`.
@@ -71,20 +80,21 @@ def application_name(request_id: str) -> str:
     return f"migrate {request_id} {socket.gethostname()}:{os.getpid()}"[:63]
 
 
-def _connect(settings: Settings, found: Source, application: str, deadline: Deadline) -> Any:
-    """Connect, trying again while the server may still be waking, until `deadline`."""
-    url = address.secure(found.read(False), settings)
+def _connect(settings: Settings, found: Source, request_id: str, deadline: Deadline) -> Any:
+    """Connect, trying again while the server may still be waking, until `deadline` and for at most a minute."""
+    application, deadline = application_name(request_id), deadline.earlier(CONNECT_BUDGET_S)
+    there = address.secure(found.read(False), settings)
     pauses = deadline.pauses(first_s=0.2, longest_s=5)
     told = ""
     while True:
-        problem = _try(url, found, application, settings.db_role, deadline)
+        problem = _try(there, found, application, settings.db_role, deadline)
         if not isinstance(problem, MigrationError):
             return problem
         if isinstance(problem, AuthenticationFailed) and settings.db_secret_arn and not settings.database_url:
             # rotated since it was cached: read the secret again, once
             fresh = address.secure(found.read(True), settings)
-            if fresh != url:
-                url = fresh
+            if fresh != there:
+                there = fresh
                 continue
         final = not isinstance(problem, DatabaseUnreachable) or problem.reason in FINAL_REASONS
         # the shortest time-out that libpq takes must not outlast the deadline
@@ -95,26 +105,24 @@ def _connect(settings: Settings, found: Source, application: str, deadline: Dead
             logger.warning("%s Trying again for up to %.0f s.", told, deadline.remaining_s)
 
 
-def _try(url: URL, found: Source, application: str, role: str | None, deadline: Deadline) -> Any:
+def _try(there: Address, found: Source, application: str, role: str | None, deadline: Deadline) -> Any:
     """Return a connection, or the error that says why there is none.
 
     The error is returned, not raised, so that libpq's own text never becomes its context.
     """
-    arguments = {**url.translate_connect_args(database="dbname", username="user"), **url.query}
     # libpq takes whole seconds and reads 1 as 2; 0 would mean for ever
     timeout = max(1, min(CONNECT_TIMEOUT_S, int(deadline.remaining_s)))
+    arguments: dict[str, Any] = {"connect_timeout": timeout, **KEEPALIVES, **there, "application_name": application}
     try:
-        connection = psycopg2.connect(
-            **{"connect_timeout": timeout, **KEEPALIVES, **arguments, "application_name": application}
-        )
+        connection = psycopg2.connect(**arguments)
     except psycopg2.OperationalError as error:
-        return _explain(str(error), url, found)
+        return _explain(str(error), there, found)
     except (psycopg2.Error, ValueError, TypeError):
         # an option that libpq does not know, or a character that it cannot take
         return InvalidSettings(f"{found.setting} has something that libpq does not take.", "Correct its options.")
     _set_up_session(connection)
     if role:
-        return _assume(connection, role, url)
+        return _assume(connection, role, there)
     return connection
 
 
@@ -128,15 +136,16 @@ def _set_up_session(connection: Any) -> None:
         logger.warning("The server's platform cannot notice a vanished client; a killed run may keep its lock longer.")
 
 
-def _assume(connection: Any, role: str, url: URL) -> Any:
+def _assume(connection: Any, role: str, there: Address) -> Any:
     try:
         with connection, connection.cursor() as cursor:
             cursor.execute("select set_config('role', %s, false)", (role,))
     except psycopg2.Error as error:
         connection.close()
+        user = there.get("user", "")
         return InvalidSettings(
-            f"`{url.username}` cannot become the role `{role}` (SQLSTATE {error.pgcode}).",
-            f'Grant the role (`GRANT "{role}" TO "{url.username}"`), or correct `DB_ROLE`.',
+            f"`{user}` cannot become the role `{role}` (SQLSTATE {error.pgcode}).",
+            f'Grant the role (`GRANT "{role}" TO "{user}"`), or correct `DB_ROLE`.',
         )
     return connection
 
@@ -159,12 +168,12 @@ REASONS = {
 AUTHENTICATION = r"authentication failed|no password supplied|role .* does not exist|pg_hba\.conf"
 
 
-def _explain(text: str, url: URL, found: Source) -> MigrationError:
+def _explain(text: str, there: Address, found: Source) -> MigrationError:
     """Turn libpq's text into a sentence of ours; the text itself, which may hold anything, goes no further."""
-    named = ",".join(address.hosts(url, None)) or "the local socket"
-    place = f"{named}:{url.port or 5432}/{url.database}"
+    named = ",".join(address.hosts(there, None)) or "the local socket"
+    place = f"{named}:{there.get('port', 5432)}/{there.get('dbname')}"
     if re.search(AUTHENTICATION, text):
-        return AuthenticationFailed(place, url.username or "", found.setting)
+        return AuthenticationFailed(place, there.get("user", ""), found.setting)
     for pattern, reason in REASONS.items():
         if re.search(pattern, text):
             return DatabaseUnreachable(place, reason, *_remedy(reason, found))

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from sqlalchemy import URL, Connection, text
+from sqlalchemy import Connection, text
 
 from runner import address, catalog, database, doctor, engine, lock, revisions, settings
+from runner.address import Address
 from runner.deadline import Deadline
 from runner.doctor import NotAsked, Question, Unwell
 from runner.errors import MultipleHeads, count
@@ -36,7 +37,7 @@ class Patient:
     request_id: str
     stack: ExitStack
     source: str = ""
-    url: URL | None = None
+    address: Address | None = None
     connection: Connection | None = None
 
     @property
@@ -45,16 +46,16 @@ class Patient:
         return self.connection
 
     @property
-    def located(self) -> URL:
-        assert self.url is not None  # noqa: S101 - asked only after `settings`
-        return self.url
+    def located(self) -> Address:
+        assert self.address is not None  # noqa: S101 - asked only after `settings`
+        return self.address
 
     def places(self) -> list[tuple[str, int]]:
         """Return the hosts and ports that libpq will try. Raises `NotAsked` for a socket."""
         hosts = [one for one in address.hosts(self.located, self.environ.get("PGHOST")) if not one.startswith("/")]
         if not hosts:
             raise NotAsked("The server is reached through a socket of this machine.")
-        return [(host, self.located.port or 5432) for host in hosts]
+        return [(host, int(self.located.get("port", 5432))) for host in hosts]
 
 
 def examine(environ: Mapping[str, str], deadline: Deadline, answer: Answer) -> None:
@@ -82,8 +83,8 @@ def _settings(patient: Patient) -> str:
     known = settings.read(patient.environ)
     found = address.source(known)
     patient.source = found.setting
-    patient.url = address.secure(found.read(False), known)
-    return f"The database `{patient.url.database}` is named by {found.setting}."
+    patient.address = address.secure(found.read(False), known)
+    return f"The database `{patient.address.get('dbname')}` is named by {found.setting}."
 
 
 def _name(patient: Patient) -> str:
@@ -116,7 +117,7 @@ def _port(patient: Patient) -> str:
 
 
 def _tls(patient: Patient) -> str:
-    mode = patient.located.query.get("sslmode")
+    mode = patient.located.get("sslmode")
     if mode is None:
         return "The server is on this machine; libpq decides."
     return f"`sslmode={mode}`" + (
