@@ -6,9 +6,9 @@ from typing import Any
 from runner import database, doctor, refusals, remote
 from runner.doctor import NotAsked, Question, Unwell
 from runner.errors import DatabaseUnreachable, FunctionFailed, FunctionUnreachable
+from runner.invocation import Tell
 from runner.payloads import Answer
 from runner.profiles import Profile
-from runner.run import Tell
 
 NOT_THERE = (FunctionUnreachable.code, FunctionFailed.code)
 # Which check an error of the answer belongs to; what is not listed is a matter of the function's settings.

@@ -16,9 +16,10 @@ from alembic.script import Script, ScriptDirectory
 from runner import address, catalog, database, engine, revisions
 from runner.catalog import Catalog
 from runner.errors import InvalidPayload, MultipleHeads, StaleBranch
+from runner.invocation import Invocation
 from runner.payloads import Answer
 from runner.revisions import Revisions
-from runner.run import Invocation, Run, Terms
+from runner.run import Run, Terms
 from runner.settings import Settings
 
 NUMBERED = re.compile(r"[0-9]{3}_")

@@ -31,13 +31,13 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from runner.position import VERSION_TABLE
 from runner.queries import OWNERS, QUERIES, TABLES
 
 Catalog = dict[str, dict[str, dict[str, dict[str, str]]]]
 
 EMPTY: Catalog = {"tables": {}}
 """What is read from a new database."""
-VERSION_TABLE = "alembic_version"
 WHOLE_OBJECT = 2
 """How long the path of an object is."""
 SHOWN = 400

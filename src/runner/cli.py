@@ -1,4 +1,7 @@
-"""The command line: Alembic's words, translated into the same payloads that the Lambda takes."""
+"""The command line: Alembic's words, translated into the same payloads that the Lambda takes.
+
+What only some commands need, they import themselves: a command is as fast as its start.
+"""
 
 import getpass
 import itertools
@@ -15,12 +18,12 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from runner import __version__, afar, authoring, commands, console, nearby, profiles, remote, settings
+from runner import __version__, commands, console, profiles, settings
 from runner.deadline import Deadline
 from runner.errors import MigrationError, count
+from runner.invocation import DEFAULT_TIMEOUT_S, Invocation, Tell
 from runner.payloads import Answer
 from runner.profiles import Profile
-from runner.run import DEFAULT_TIMEOUT_S, Invocation, Tell
 
 MINUS = "\N{MINUS SIGN}"
 STEPS_DOWN = re.compile(r"-[0-9]+")
@@ -231,18 +234,24 @@ def run_migration(ctx: typer.Context, target: Named, actor: ActorOption = None) 
 @app.command(epilog=HERE)
 def new(ctx: typer.Context, message: Annotated[str, typer.Argument(help="What it does, in a few words.")]) -> None:
     """Write the next-numbered revision after the head."""
+    from runner import authoring
+
     _author(ctx, "new", lambda asked: [authoring.new(asked.settings, message)])
 
 
 @app.command(epilog=HERE)
 def snapshot(ctx: typer.Context) -> None:
     """Write alembic/schema/: what the database looks like after each revision."""
+    from runner import authoring
+
     _author(ctx, "snapshot", authoring.snapshot)
 
 
 @app.command(epilog=COMMON)
 def doctor(ctx: typer.Context) -> None:
     """Check what a run needs, one thing after the other, and say what to do."""
+    from runner import afar, nearby
+
     given: Options = ctx.obj
 
     def work(answer: Answer, tell: Tell) -> None:
@@ -297,6 +306,8 @@ def _ask_there_or_here(given: Options, asked: dict[str, object], tell: Tell) -> 
         answer.fail(error)
         return answer.as_json()
     if profile:
+        from runner import remote
+
         return remote.ask(profile, asked, given.timeout_s, tell)
     return commands.execute(asked, given.environ, request_id, given.deadline(), tell).answer
 

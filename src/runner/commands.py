@@ -1,12 +1,15 @@
-"""The facade: one function a verb, and the single registry of verbs."""
+"""The facade: one function a verb, and the single registry of verbs.
+
+SQLAlchemy and Alembic take 0.3 s to import, so each verb imports what it needs when it is asked for.
+"""
 
 import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from runner import catalog, engine, failure, guards, inspection, ledger, lock, payloads, rehearsal, revisions, settings
+from runner import chain, payloads, permission, position, settings
 from runner.deadline import Deadline
 from runner.errors import (
     Blocked,
@@ -19,9 +22,12 @@ from runner.errors import (
     UnknownRevision,
     count,
 )
+from runner.invocation import Invocation, Tell
 from runner.payloads import Answer
-from runner.plan import draw_up
-from runner.run import Invocation, Run, Tell, Terms
+
+if TYPE_CHECKING:
+    from runner.revisions import Revisions
+    from runner.run import Terms
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +52,7 @@ def execute(event: object, environ: Mapping[str, str], request_id: str, deadline
     try:
         payload = payloads.parse(event)
         known = settings.read(environ)
-        guards.allow(known, payload.action)
+        permission.allow(known, payload.action)
         VERBS[payload.action](payload, Invocation(known, request_id, deadline, tell), answer)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - who parses answers gets one for a bug of ours too
         problem = explain(error)
@@ -66,6 +72,8 @@ def explain(error: BaseException) -> MigrationError:
         return error
     if isinstance(error, KeyboardInterrupt):
         return Interrupted()
+    from runner import failure
+
     if isinstance(error, Exception) and failure.is_lost(error):
         return ConnectionLost()
     if failure.is_contention(error):
@@ -96,6 +104,9 @@ def stamp(payload: payloads.Stamp, invocation: Invocation, answer: Answer) -> No
 
 def repair(payload: payloads.Repair, invocation: Invocation, answer: Answer) -> None:
     """Accept the text that an applied revision has now, and clear away what a failure left."""
+    from runner import engine, revisions
+    from runner.run import Run
+
     known = revisions.load(invocation.settings)
     run = Run(invocation, answer, _terms(payload, invocation), Answer.succeed)
     cleared = engine.repair(run, known, payload.target)
@@ -120,6 +131,8 @@ def run_migration(payload: payloads.RunMigration, invocation: Invocation, answer
 
 def list_migrations(payload: payloads.ListMigrations, invocation: Invocation, answer: Answer) -> None:
     """List the revisions of this image, oldest first, in the older contract's words."""
+    from runner import revisions
+
     script = revisions.load(invocation.settings).script
     answer.message = "Available migrations listed"
     answer.extra["executedMigrations"] = [one.revision for one in script.walk_revisions()][::-1]
@@ -127,39 +140,54 @@ def list_migrations(payload: payloads.ListMigrations, invocation: Invocation, an
 
 def plan(payload: payloads.Plan, invocation: Invocation, answer: Answer) -> None:
     """Say what a change to `target` would do here: revisions, SQL, findings, sizes, and the plan's id."""
+    from runner import revisions
+    from runner.plan import draw_up
+
     draw_up(invocation, revisions.load(invocation.settings), payload.target, answer)
 
 
 def rehearse(payload: payloads.Rehearse, invocation: Invocation, answer: Answer) -> None:
     """Run a change to `target` in one transaction, measure it, and roll it back."""
+    from runner import rehearsal, revisions
+    from runner.run import Run, Terms
+
     run = Run(invocation, answer, Terms(), Answer.succeed)
     rehearsal.rehearse(run, revisions.load(invocation.settings), payload.target, payload.max_lock_hold_ms)
 
 
 def check(payload: payloads.Check, invocation: Invocation, answer: Answer) -> None:
     """Say what is not as it should be: pending revisions, drift, edited history, invalid indexes and the like."""
+    from runner import inspection, revisions
+
     inspection.inspect(invocation, revisions.load(invocation.settings), answer)
 
 
 def current(payload: payloads.Current, invocation: Invocation, answer: Answer) -> None:
     """Say which revision the database is at, which are pending, and who is running now."""
-    script = revisions.load(invocation.settings).script
-    with engine.reading(invocation) as connection:
-        at = engine.read_heads(connection)
-        holder = lock.holder(connection, catalog.VERSION_TABLE)
-    answer.extra |= {"current": list(at), "heads": sorted(script.get_heads()), "pending": [], "running": holder}
+    known = chain.read(invocation.settings) or _graph(invocation)
+    found = position.look(invocation)
+    about = {"current": list(found.heads), "heads": known.heads, "pending": [], "running": found.holder}
+    answer.extra |= about
     try:
-        pending = answer.extra["pending"] = revisions.pending(script, at)
+        pending = answer.extra["pending"] = known.pending(found.heads)
     except UnknownRevision as error:
         answer.message = f"{error.sentence} {error.advice}"
         return
     left = f"{count(len(pending), 'revision')} pending" if pending else "nothing is pending"
-    running = f" A run holds the migration lock: {holder}." if holder else ""
-    answer.message = f"The database is at `{payloads.revisions(at) or 'base'}`; {left}.{running}"
+    running = f" A run holds the migration lock: {found.holder}." if found.holder else ""
+    answer.message = f"The database is at `{payloads.revisions(found.heads) or 'base'}`; {left}.{running}"
+
+
+def _graph(invocation: Invocation) -> "Revisions":
+    from runner import revisions
+
+    return revisions.load(invocation.settings)
 
 
 def heads(payload: payloads.Heads, invocation: Invocation, answer: Answer) -> None:
     """List the revisions that no other follows."""
+    from runner import revisions
+
     script = revisions.load(invocation.settings).script
     found = sorted(script.get_heads())
     answer.extra["revisions"] = [revisions.describe(revisions.get(script, head)) for head in found]
@@ -168,6 +196,8 @@ def heads(payload: payloads.Heads, invocation: Invocation, answer: Answer) -> No
 
 def history(payload: payloads.History, invocation: Invocation, answer: Answer) -> None:
     """List the revisions, newest first, with what the ledger knows: who, when, how long, which image."""
+    from runner import engine, ledger, revisions
+
     script = revisions.load(invocation.settings).script
     with engine.reading(invocation) as connection:
         at = engine.read_heads(connection)
@@ -187,6 +217,8 @@ def history(payload: payloads.History, invocation: Invocation, answer: Answer) -
 
 def show(payload: payloads.Show, invocation: Invocation, answer: Answer) -> None:
     """Describe one revision."""
+    from runner import revisions
+
     script = revisions.load(invocation.settings).script
     found = revisions.get(script, payload.target)
     answer.extra["revisions"] = [
@@ -211,7 +243,7 @@ VERBS: dict[str, Verb] = {
     "list-migrations": list_migrations,
     "run-migration": run_migration,
 }
-CHANGING = frozenset(VERBS) - guards.READING
+CHANGING = frozenset(VERBS) - permission.READING
 
 
 def _change(
@@ -222,13 +254,18 @@ def _change(
     target: str,
     conclude: Callable[[Answer], None],
 ) -> None:
+    from runner import engine, revisions
+    from runner.run import Run
+
     known = revisions.load(invocation.settings)
     run = Run(invocation, answer, _terms(payload, invocation), conclude)
     engine.change(run, known, direction, target)
 
 
-def _terms(payload: payloads.Changing, invocation: Invocation) -> Terms:
+def _terms(payload: payloads.Changing, invocation: Invocation) -> "Terms":
     """Read the caller's terms; a Lambda's own retry keeps the request id, which so is the key by default."""
+    from runner.run import Terms
+
     asked = payload.model_dump_json(exclude={"on_error", "idempotency_key", "actor"})
     return Terms(
         payload.actor,

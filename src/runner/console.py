@@ -1,4 +1,7 @@
-"""What people see: tables and progress on a terminal, plain lines elsewhere, JSON when asked."""
+"""What people see: tables and progress on a terminal, plain lines elsewhere, JSON when asked.
+
+What draws on a terminal is imported for a terminal only.
+"""
 
 import json
 import sys
@@ -6,15 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
-from rich.padding import Padding
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
-
 from runner import report
+from runner.invocation import Tell
 from runner.report import Section
-from runner.run import Tell
 
 # Data goes to stdout, words for people go to stderr.
 BY_STATUS = {"success": 0, "error": 1, "partial": 3}
@@ -22,7 +19,6 @@ BY_STATUS = {"success": 0, "error": 1, "partial": 3}
 BY_CODE = {"invalid-payload": 2, "interrupted": 130}
 # The answer to a question is no.
 NO = 4
-LEVELS = {"error": "bold red", "warning": "bold yellow", "note": "bold"}
 
 
 def show(answer: dict[str, Any], form: str) -> int:
@@ -42,69 +38,41 @@ def show(answer: dict[str, Any], form: str) -> int:
 @contextmanager
 def progress() -> Iterator[Tell]:
     """Give a `tell` that draws a bar on a terminal and writes a line for each event elsewhere."""
-    words = Console(stderr=True, highlight=False, soft_wrap=True)
-    if not words.is_terminal:
-        yield lambda sentence, **_: words.print(sentence, markup=False)
+    if not sys.stderr.isatty():
+        yield lambda sentence, **_: _say(sentence)
         return
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=words, transient=True) as drawn:
-        bar = drawn.add_task("", total=None, visible=False)
+    from runner import terminal
 
-        def tell(sentence: str, **fields: Any) -> None:
-            if fields.get("event") != "done":
-                drawn.update(
-                    bar, description=sentence, total=fields.get("total"), completed=fields.get("number", 1) - 1,
-                    visible=True,
-                )  # fmt: skip
-            else:
-                drawn.update(bar, completed=fields["number"])
-                drawn.console.print(sentence, markup=False)
-
+    with terminal.progress() as tell:
         yield tell
 
 
 def _show_for_people(answer: dict[str, Any]) -> None:
-    words = Console(stderr=True, highlight=False, soft_wrap=True)
-    words.print(answer["message"], style="red" if answer["status"] == "error" else None, markup=False)
+    if sys.stderr.isatty():
+        from runner import terminal
+
+        terminal.say(answer["message"], "red" if answer["status"] == "error" else None)
+    else:
+        _say(answer["message"])
     found = report.sections(answer)
-    data = Console(highlight=False)
+    if sys.stdout.isatty():
+        from runner import terminal
+
+        terminal.draw(found)
+        return
     for section in found:
-        if section is not found[0] and not data.is_terminal:
+        if section is not found[0]:
             sys.stdout.write("\n")
-        if len(found) > 1 and data.is_terminal:
-            words.print(f"\n{section.title}", style="bold", markup=False)
-        if section.sentences and data.is_terminal:
-            _list(section, data)
-        elif section.rows:
-            _table(section, data)
+        if section.rows:
+            _write_table(section)
         else:
             sys.stdout.write(f"{section.text}\n")
 
 
-def _list(section: Section, data: Console) -> None:
-    """Print each row as a line of its short cells, with its sentences below."""
-    for row in section.rows:
-        short = [row[name] for name in section.columns if name not in section.sentences and row[name]]
-        data.print("  ".join(short), style=LEVELS.get(row["level"]), markup=False)
-        for name in section.sentences:
-            if row[name]:
-                data.print(Padding(Text(row[name]), (0, 0, 0, 4), expand=False))
+def _say(sentence: str) -> None:
+    sys.stderr.write(f"{sentence}\n")
 
 
-def _table(section: Section, data: Console) -> None:
-    if not data.is_terminal:
-        for line in [section.columns, *([row[name] for name in section.columns] for row in section.rows)]:
-            sys.stdout.write("\t".join(cell.replace("\n", " ") for cell in line) + "\n")
-        return
-    table = Table()
-    for name in section.columns:
-        # an id is there to be copied
-        table.add_column(name, no_wrap=name == "revision", overflow="fold")
-    for row in section.rows:
-        table.add_row(*(Text(row[name]) for name in section.columns))
-    data.print(table, markup=False)
+def _write_table(section: Section) -> None:
+    for line in [section.columns, *([row[name] for name in section.columns] for row in section.rows)]:
+        sys.stdout.write("\t".join(cell.replace("\n", " ") for cell in line) + "\n")

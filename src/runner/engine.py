@@ -24,24 +24,25 @@ from runner import (
     ledger,
     lock,
     offline,
+    position,
     revisions,
     steps,
     timeouts,
 )
-from runner.catalog import VERSION_TABLE
 from runner.errors import (
     ConnectionLost,
     DeadlinePassed,
     Interrupted,
-    InvalidSettings,
     LockTimeout,
     MigrationError,
     ReadOnlyDatabase,
     UnknownRevision,
 )
+from runner.invocation import Invocation
 from runner.lock import GONE, Guard
+from runner.position import VERSION_TABLE
 from runner.revisions import Revisions, Step
-from runner.run import RUN, Invocation, Run
+from runner.run import RUN, Run
 from runner.watchdog import Watchdog
 
 Find = Callable[[tuple[str, ...], MigrationContext], list[Step]]
@@ -116,8 +117,8 @@ def read_heads(connection: Connection) -> tuple[str, ...]:
 
     Raises `InvalidSettings` for a role that may not look.
     """
-    if not connection.exec_driver_sql("select has_schema_privilege('public', 'usage')").scalar_one():
-        raise InvalidSettings("The role may not look into schema `public`.", "Grant it `USAGE` on the schema.")
+    if not connection.exec_driver_sql(position.MAY_LOOK).scalar_one():
+        raise position.forbidden()
     return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_heads()
 
 
@@ -125,7 +126,7 @@ def read_heads(connection: Connection) -> tuple[str, ...]:
 def reading(invocation: Invocation) -> Iterator[Connection]:
     """Open a connection that only reads: one picture of the database, no migration lock, and the time-outs."""
     opened = database.open_engine(invocation.settings, invocation.request_id, invocation.deadline)
-    with opened.connect().execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True) as connection:
+    with opened.connect().execution_options(isolation_level=position.ISOLATION, postgresql_readonly=True) as connection:
         timeouts.bind(connection, invocation.deadline, invocation.settings.lock_timeout_ms)
         yield connection
 

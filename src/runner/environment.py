@@ -18,12 +18,13 @@ from alembic.util import CommandError
 from sqlalchemy import MetaData
 from sqlalchemy.exc import DBAPIError, SAWarning
 
-from runner import commands, engine, guards, offline, settings
+from runner import commands, engine, offline, permission, settings
 from runner.deadline import Deadline
 from runner.errors import MigrationError
+from runner.invocation import DEFAULT_TIMEOUT_S, Invocation
 from runner.payloads import Answer
 from runner.revisions import Step
-from runner.run import DEFAULT_TIMEOUT_S, INVOCATION, RUN, Invocation, Run, Terms
+from runner.run import INVOCATION, RUN, Run, Terms
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +100,7 @@ def _migrate_plainly(context: Any, alembics: engine.Find) -> None:
     terms = Terms(_login(), said.get("confirm"), plan=said.get("plan"))
     try:
         if command:
-            guards.allow(invocation.settings, action)
+            permission.allow(invocation.settings, action)
         engine.migrate(context, Run(invocation, answer, terms, Answer.succeed), find)
     except (MigrationError, DBAPIError, KeyboardInterrupt) as error:
         problem = _in_alembics_words(commands.explain(error), answer)

@@ -10,6 +10,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 from alembic.script.revision import RevisionError
 from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
@@ -138,22 +139,32 @@ def is_lost(error: BaseException) -> bool:
     if isinstance(error, PendingRollbackError):
         # what SQLAlchemy says of every statement after the one that found it out
         return True
+    if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
+        return error.pgcode is None or error.pgcode in LOST
     return isinstance(error, DBAPIError) and (error.connection_invalidated or sqlstate(error) in LOST)
 
 
 def sqlstate(error: BaseException) -> str | None:
     """Return the SQLSTATE of an error of the server, None for any other."""
-    return getattr(error.orig, "pgcode", None) if isinstance(error, DBAPIError) else None
+    told = error.orig if isinstance(error, DBAPIError) else error
+    return told.pgcode if isinstance(told, psycopg2.Error) else None
 
 
 def of_privilege(error: BaseException) -> MigrationError | None:
     """Describe what the role may not do outside a revision, such as making the version table."""
-    if not isinstance(error, DBAPIError) or sqlstate(error) != INSUFFICIENT_PRIVILEGE:
+    if sqlstate(error) != INSUFFICIENT_PRIVILEGE:
         return None
     return InvalidSettings(
-        f"The role may not do what is needed: `{template(error.statement or '')}` ({INSUFFICIENT_PRIVILEGE}).",
+        f"The role may not do what is needed: `{template(_statement(error))}` ({INSUFFICIENT_PRIVILEGE}).",
         "Grant it that right, or set `DB_ROLE` to the owner of the objects.",
     )
+
+
+def _statement(error: BaseException) -> str:
+    if isinstance(error, DBAPIError):
+        return error.statement or ""
+    cursor = getattr(error, "cursor", None)
+    return cursor.query.decode(errors="replace") if cursor is not None and cursor.query else ""
 
 
 def frames(error: BaseException) -> list[str]:

@@ -1,4 +1,4 @@
-"""Guards against mistakes. Who may ask at all is IAM's affair."""
+"""Guards against mistakes, once it is known what would happen."""
 
 from collections.abc import Iterable
 
@@ -6,29 +6,9 @@ from alembic.runtime.migration import MigrationInfo
 from sqlalchemy import Connection
 
 from runner import catalog, fingerprint, ledger, losses
-from runner.errors import ActionNotAllowed, ConfirmNeeded, InvalidSettings, PlanNeeded, PlanStale
+from runner.errors import ConfirmNeeded, PlanNeeded, PlanStale
 from runner.lock import Guard
-from runner.payloads import KINDS
 from runner.run import Run
-from runner.settings import Settings
-
-READING = frozenset({"check", "current", "heads", "history", "list-migrations", "plan", "rehearse", "show"})
-"""Those that leave the database as it is; a rehearsal takes locks all the same."""
-PROTECTED = READING - {"rehearse"} | {"upgrade", "run-migration"}
-
-
-def allow(settings: Settings, action: str) -> None:
-    """Raise `ActionNotAllowed` unless `ALLOWED_ACTIONS`, or the environment's default, has the verb."""
-    allowed = settings.allowed_actions
-    if strangers := sorted((allowed or frozenset()) - KINDS.keys()):
-        raise InvalidSettings(
-            f"`ALLOWED_ACTIONS` names `{strangers[0]}`, which is no action.", f"Name some of {', '.join(KINDS)}."
-        )
-    if allowed is None and settings.is_protected:
-        allowed = PROTECTED
-    if allowed is not None and action not in allowed:
-        names = ", ".join(f"`{name}`" for name in sorted(allowed))
-        raise ActionNotAllowed(action, settings.environment, names)
 
 
 def hold_to_plan(run: Run, guard: Guard, connection: Connection) -> None:

@@ -8,13 +8,15 @@ from alembic import autogenerate
 from alembic.runtime.environment import EnvironmentContext
 from sqlalchemy import Column, Connection, Table, text
 
-from runner import adoption, catalog, drift, engine, indexes, ledger, lock, plan, revisions, steps
-from runner.catalog import VERSION_TABLE, Difference
+from runner import adoption, catalog, drift, engine, indexes, ledger, lock, plan, steps
+from runner.catalog import Difference
 from runner.errors import MigrationError, MultipleHeads, UnknownRevision, count
+from runner.invocation import Invocation
 from runner.payloads import Answer
 from runner.payloads import revisions as shown
+from runner.position import VERSION_TABLE
 from runner.revisions import Revisions
-from runner.run import INVOCATION, Invocation
+from runner.run import INVOCATION
 
 UNVALIDATED = text("""
     select c.conrelid::regclass::text as owner, quote_ident(c.conname) as name,
@@ -76,7 +78,7 @@ def _heads(known: Revisions) -> Iterator[Finding]:
 
 def _pending(known: Revisions, heads: tuple[str, ...], answer: Answer) -> Iterator[Finding]:
     try:
-        answer.pending = revisions.pending(known.script, heads)
+        answer.pending = known.pending(heads)
     except UnknownRevision as error:
         yield _of_error(error)
         return

@@ -9,9 +9,9 @@ from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.types import JSON
 
 from runner import __version__
-from runner.catalog import VERSION_TABLE
 from runner.errors import InvalidSettings
 from runner.lock import TABLE_LOCKS
+from runner.position import VERSION_TABLE
 from runner.run import Run
 
 INSUFFICIENT_PRIVILEGE = "42501"

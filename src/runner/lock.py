@@ -1,7 +1,6 @@
 """One runner at a time: a session-level advisory lock."""
 
 import contextlib
-import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
 from runner.deadline import Deadline
 from runner.errors import LockHeld, PooledConnection
+from runner.position import HELD, HOLDER, describe, key
 
 GONE = (DBAPIError, PendingRollbackError)
 """What a statement raises on a connection that is lost, the first time and after that."""
@@ -35,22 +35,11 @@ TABLE_LOCKS = """
 BOUNDS = "set lock_timeout = '500ms'; set statement_timeout = '5s'"
 TRY = text("select pg_try_advisory_lock(:key)")
 RELEASE = text("select pg_advisory_unlock(:key)")
-# A bigint key stands in pg_locks as two halves: https://www.postgresql.org/docs/current/view-pg-locks.html
-HELD = """
-    from pg_locks l where l.locktype = 'advisory' and l.objsubid = 1 and l.granted
-      and l.database = (select oid from pg_database where datname = current_database())
-      and ((l.classid::bigint << 32) | l.objid::bigint) = :key
-"""
-HOLDER = text(f"""
-    select coalesce(nullif(a.application_name, ''), 'an unnamed application') as application, a.pid,
-           to_char(a.backend_start at time zone 'UTC', 'HH24:MI:SS') as since
-    from pg_stat_activity a where a.pid in (select l.pid {HELD})
-""")  # noqa: S608 - put together from the constant above
 ROLE = text("select current_setting('role')")
 SET_ROLE = text("select set_config('role', :role, false)")
 PID = text("select pg_backend_pid()")
-STILL_HELD = text(f"select exists (select {HELD} and l.pid = pg_backend_pid())")
-HELD_BY = text(f"select exists (select {HELD} and l.pid = :pid)")
+STILL_HELD = f"select exists (select {HELD} and l.pid = pg_backend_pid())"
+HELD_BY = f"select exists (select {HELD} and l.pid = %(pid)s)"
 
 
 @dataclass(frozen=True)
@@ -72,13 +61,13 @@ class Guard:
         """Tell whether the lock is still ours; a terminated connection looks open until it is asked."""
         try:
             with self.turn() as connection:
-                return bool(connection.execute(STILL_HELD, {"key": self.key}).scalar_one())
+                return bool(connection.exec_driver_sql(STILL_HELD, {"key": self.key}).scalar_one())
         except GONE:
             return False
 
     def held_as_seen_by(self, other: Connection) -> bool:
         """Tell the same, asked on another connection to the same database."""
-        return bool(other.execute(HELD_BY, {"key": self.key, "pid": self.pid}).scalar_one())
+        return bool(other.exec_driver_sql(HELD_BY, {"key": self.key, "pid": self.pid}).scalar_one())
 
     def refuse_pooler(self, other: Connection) -> None:
         """Raise `PooledConnection` when the lock's session or the migration's wanders between servers.
@@ -136,12 +125,6 @@ def _signal(connection: Connection, call: str, pid: int) -> bool:
         connection.execute(SET_ROLE, {"role": role})
 
 
-def key(version_table: str) -> int:
-    """Return the lock's key for a version table; PostgreSQL itself keeps databases apart."""
-    digest = hashlib.sha256(f"migrate {version_table}".encode()).digest()
-    return int.from_bytes(digest[:8], "big", signed=True)
-
-
 def _acquire(connection: Connection, number: int, deadline: Deadline, waiting: Callable[[str], None]) -> None:
     started = time.monotonic()
     pauses = deadline.pauses(first_s=0.1, longest_s=1)
@@ -172,9 +155,4 @@ def _holder(connection: Connection, number: int) -> str:
 
 
 def _describe(connection: Connection, number: int) -> str | None:
-    row = connection.execute(HOLDER, {"key": number}).first()
-    if row is None:
-        return None
-    # an ordinary user does not see since when another role is connected
-    since = f", connected since {row.since} UTC" if row.since else ""
-    return f"{row.application}, pid {row.pid}{since}"
+    return describe(connection.exec_driver_sql(HOLDER, {"key": number}).first())

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
-from runner import address, catalog, database, doctor, engine, lock, revisions, settings
+from runner import address, database, doctor, engine, lock, revisions, settings
 from runner.address import Address
 from runner.deadline import Deadline
 from runner.doctor import NotAsked, Question, Unwell
 from runner.errors import MultipleHeads, count
 from runner.payloads import Answer
+from runner.position import VERSION_TABLE
 
 PATIENCE_S = 10
 """Enough for a server that is awake; a doctor does not wait a minute for one that is not."""
@@ -164,7 +165,7 @@ def _rights(patient: Patient) -> str:
 
 
 def _lock(patient: Patient) -> str:
-    holder = lock.holder(patient.opened, catalog.VERSION_TABLE)
+    holder = lock.holder(patient.opened, VERSION_TABLE)
     if holder:
         raise Unwell(f"A run holds the migration lock: {holder}.", "Wait until it has ended (`migrate current`).")
     return "Nobody holds the migration lock."

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from runner.errors import DeadlinePassed, InvalidPayload, MigrationError, count
 
@@ -24,7 +24,8 @@ LONGEST_ANSWER = 200_000
 class Payload(BaseModel):
     """Refuse what is not known; `on_error` says whether a failure is answered or raised."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    # of all kinds only the one that is asked for gets a validator
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
     on_error: Literal["answer", "raise"] = "answer"
 
 
@@ -109,7 +110,7 @@ class ListMigrations(Payload):
     action: Literal["list-migrations"]
 
 
-AnyPayload = Annotated[
+AnyPayload = (
     Upgrade
     | Downgrade
     | Stamp
@@ -122,22 +123,33 @@ AnyPayload = Annotated[
     | Heads
     | History
     | Show
-    | ListMigrations,
-    Field(discriminator="action"),
-]
-ADAPTER: TypeAdapter[AnyPayload] = TypeAdapter(AnyPayload)
-KINDS: dict[str, type[Payload]] = {
-    get_args(kind.model_fields["action"].annotation)[0]: kind for kind in get_args(get_args(AnyPayload)[0])
+    | ListMigrations
+)
+KINDS: dict[str, type[AnyPayload]] = {
+    get_args(kind.model_fields["action"].annotation)[0]: kind for kind in get_args(AnyPayload)
 }
 
 
 def parse(event: object) -> AnyPayload:
     """Return the payload that `event` is. Raises `InvalidPayload` naming the field that is wrong."""
+    kind = _kind(event)
     try:
-        return ADAPTER.validate_python(event)
+        return kind.model_validate(event)
     except ValidationError as error:
-        problems = error.errors(include_url=False, include_context=True)
-    raise InvalidPayload(*_explain(event, problems[0]))
+        problem = error.errors(include_url=False)[0]
+    raise InvalidPayload(*_explain(kind, problem))
+
+
+def _kind(event: object) -> type[AnyPayload]:
+    known = "Known actions: " + ", ".join(f"`{action}`" for action in KINDS) + "."
+    if not isinstance(event, Mapping):
+        raise InvalidPayload("The payload is not a JSON object.", 'Send an object such as `{"action": "current"}`.')
+    if "action" not in event:
+        raise InvalidPayload("The payload has no field `action`.", known)
+    action = event["action"]
+    if not isinstance(action, str) or action not in KINDS:
+        raise InvalidPayload("The payload's `action` is not a known one.", known)
+    return KINDS[action]
 
 
 WRONG = {
@@ -147,19 +159,11 @@ WRONG = {
 }
 
 
-def _explain(event: object, problem: Any) -> tuple[str, str]:
+def _explain(kind: type[AnyPayload], problem: Any) -> tuple[str, str]:
     """Say what is wrong with the first field that is; a value is never repeated, it may be a secret."""
-    known = "Known actions: " + ", ".join(f"`{action}`" for action in KINDS) + "."
-    match problem["type"]:
-        case "union_tag_not_found":
-            return "The payload has no field `action`.", known
-        case "union_tag_invalid":
-            return "The payload's `action` is not a known one.", known
-    if not isinstance(event, Mapping):
-        return "The payload is not a JSON object.", 'Send an object such as `{"action": "current"}`.'
-    action = problem["loc"][0]
-    fields = ", ".join(f"`{name}`" for name in KINDS[action].model_fields)
-    name = f"`{problem['loc'][-1]}`" if len(problem["loc"]) > 1 else "the payload"
+    action = next(name for name, known in KINDS.items() if known is kind)
+    fields = ", ".join(f"`{name}`" for name in kind.model_fields)
+    name = f"`{problem['loc'][-1]}`" if problem["loc"] else "the payload"
     reason = {
         "missing": f"`{action}` needs the field {name}.",
         "extra_forbidden": f"`{action}` does not know the field {name}.",

@@ -11,11 +11,11 @@ from runner import adoption, catalog, engine, fingerprint, lint, losses, offline
 from runner.adoption import Adopted
 from runner.allowances import Finding
 from runner.errors import UnversionedDatabase, count
+from runner.invocation import Invocation
 from runner.lint import Report
 from runner.offline import Rendered
 from runner.payloads import Answer
 from runner.revisions import Revisions, Step
-from runner.run import Invocation
 
 SIZED = ("tables", "views")
 """The kinds of the catalog that may hold rows; a view that holds none is not told."""

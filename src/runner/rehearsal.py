@@ -33,11 +33,11 @@ from runner import (
     timeouts,
 )  # fmt: skip
 from runner.adoption import Adopted
-from runner.catalog import VERSION_TABLE
 from runner.errors import ConnectionLost, LockHeldTooLong, MigrationError, MixedRevision, RevisionFailed, count
 from runner.holds import Hold, Holds
 from runner.lock import Guard
 from runner.payloads import revisions as shown
+from runner.position import VERSION_TABLE
 from runner.revisions import Revisions, Step
 from runner.run import Current, Run
 from runner.watchdog import Watchdog

@@ -14,10 +14,10 @@ from runner.errors import (
     InvalidSettings,
     StoppedWaiting,
 )
+from runner.invocation import DEFAULT_TIMEOUT_S, Tell
 from runner.payloads import Answer
 from runner.profiles import Profile
 from runner.refusals import Refusal
-from runner.run import DEFAULT_TIMEOUT_S, Tell
 
 LONGEST_S = DEFAULT_TIMEOUT_S + 60
 """As long as any Lambda may run, and a minute for it to be started."""

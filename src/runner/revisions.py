@@ -15,6 +15,7 @@ from alembic.script import revision as graph
 from alembic.util import CommandError, load_python_file, to_tuple
 
 from runner import failure, headers
+from runner.chain import stranger
 from runner.errors import InvalidSettings, MigrationError, MultipleHeads, RevisionFailed, UnknownRevision
 from runner.headers import Header, Headers
 from runner.settings import Settings
@@ -39,6 +40,15 @@ class Revisions:
     @property
     def folder(self) -> Path:
         return Path(self.script.versions)
+
+    @property
+    def heads(self) -> list[str]:
+        """Return the ids of the revisions that no other follows."""
+        return sorted(self.script.get_heads())
+
+    def pending(self, at: tuple[str, ...]) -> list[str]:
+        """Return the ids of the revisions that `at` lacks, in the order in which they would run."""
+        return [str(step.info.up_revision_id) for step in _steps(self.script, "upgrade", "heads", at)]
 
 
 class UnreadScript(Script):
@@ -178,11 +188,6 @@ def get(script: ScriptDirectory, target: str) -> Script:
     raise problem
 
 
-def pending(script: ScriptDirectory, heads: tuple[str, ...]) -> list[str]:
-    """Return the ids of the revisions that `heads` lacks, in the order in which they would run."""
-    return [str(step.info.up_revision_id) for step in _steps(script, "upgrade", "heads", heads)]
-
-
 def applied(script: ScriptDirectory, heads: tuple[str, ...]) -> set[str]:
     """Return the ids of the revisions that a database at `heads` has had."""
     return {one.revision for one in applied_scripts(script, heads)}
@@ -222,10 +227,7 @@ def _explain(
     strangers = [head for head in heads if head not in known]
     like = sorted(one for one in known if one.startswith(target))
     if strangers:
-        return UnknownRevision(
-            f"The database is at `{', '.join(strangers)}`, which is not among the revisions here.",
-            "Use the image, or the branch, that has it.",
-        )
+        return stranger(strangers)
     if isinstance(cause, graph.MultipleHeads):
         return MultipleHeads(tuple(sorted(cause.heads)))
     if len(like) > 1:

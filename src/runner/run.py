@@ -11,36 +11,17 @@ from alembic.script import Script
 
 from runner import revisions
 from runner.adoption import Adopted
-from runner.deadline import Deadline
 from runner.errors import LockTimeout
 from runner.fingerprint import Parts
+from runner.invocation import Invocation
 from runner.offline import Rendered
 from runner.payloads import Answer
-from runner.settings import Settings
-
-DEFAULT_TIMEOUT_S = 900
-"""The longest that a Lambda may run, so that a laptop gives up no later."""
 
 RUN = "runner.run"
 """Where a run waits in Alembic's `config.attributes` for `env.py`."""
 
 INVOCATION = "runner.invocation"
 """Where an invocation that only looks waits for `env.py`."""
-
-Tell = Callable[..., None]
-
-
-@dataclass(frozen=True)
-class Invocation:
-    """Say for whom and under which conditions something is done.
-
-    `tell` is called as it goes on with a sentence and named fields, and may be called often.
-    """
-
-    settings: Settings
-    request_id: str
-    deadline: Deadline
-    tell: Tell
 
 
 @dataclass(frozen=True)

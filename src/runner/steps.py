@@ -13,7 +13,6 @@ from sqlalchemy.exc import DBAPIError
 
 from runner import adoption, catalog, drift, failure, guards, indexes, ledger, revisions
 from runner.adoption import Adopted
-from runner.catalog import VERSION_TABLE
 from runner.errors import (
     ConnectionLost,
     DeadlinePassed,
@@ -26,6 +25,7 @@ from runner.errors import (
 )
 from runner.lock import GONE, Guard
 from runner.payloads import Applied
+from runner.position import VERSION_TABLE
 from runner.revisions import Step
 from runner.run import Current, Run
 from runner.watchdog import Watchdog

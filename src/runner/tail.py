@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runner import refusals
+from runner.invocation import Tell
 from runner.profiles import Profile
-from runner.run import Tell
 
 POLL_S = 1.0
 CLOCKS_DIFFER_S = 60

@@ -11,7 +11,7 @@ import pytest
 from postgres import Database, read_catalog
 from project import Project
 from runner import lock
-from runner.catalog import VERSION_TABLE
+from runner.position import VERSION_TABLE
 
 KILLS = 50
 INVALID = "select count(*) from pg_index where not indisvalid"

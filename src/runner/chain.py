@@ -1,0 +1,76 @@
+"""The revisions as one line, oldest first, read without Alembic where they are one, which nearly all are."""
+
+from configparser import ConfigParser, Error
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner import headers
+from runner.errors import UnknownRevision
+from runner.headers import Headers
+from runner.settings import Settings
+
+UNUSUAL = frozenset({"version_locations", "recursive_version_locations", "sourceless"})
+"""Settings that let Alembic look elsewhere."""
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Hold the ids of revisions that each follow the one before."""
+
+    revisions: tuple[str, ...]
+
+    @property
+    def heads(self) -> list[str]:
+        """Return the one revision that no other follows, in a list."""
+        return [self.revisions[-1]]
+
+    def pending(self, at: tuple[str, ...]) -> list[str]:
+        """Return the ids of the revisions after `at`. Raises `UnknownRevision` for what is not among them."""
+        if strangers := set(at) - set(self.revisions):
+            raise stranger(sorted(strangers))
+        return list(self.revisions[max((self.revisions.index(one) + 1 for one in at), default=0) :])
+
+
+def read(settings: Settings) -> Chain | None:
+    """Return the line that the revisions are; None where they branch, or where Alembic has to be asked."""
+    folder = _folder(settings.alembic_config)
+    return None if folder is None else _order(headers.read(folder))
+
+
+def stranger(names: list[str]) -> UnknownRevision:
+    """Return how to say that the database is at revisions that are not here."""
+    return UnknownRevision(
+        f"The database is at `{', '.join(names)}`, which is not among the revisions here.",
+        "Use the image, or the branch, that has it.",
+    )
+
+
+def _folder(config: Path) -> Path | None:
+    """Return where the revisions are, if `alembic.ini` says so in the usual way."""
+    here = str(config.parent.absolute()).replace("%", "%%")
+    parser = ConfigParser({"here": here})
+    try:
+        parser.read(config)
+        found = dict(parser["alembic"]) if "alembic" in parser else {}
+    except Error:
+        return None
+    folder = Path(found.get("script_location", "")) / "versions"
+    return folder if "script_location" in found and not UNUSUAL & found.keys() and folder.is_dir() else None
+
+
+def _order(found: Headers) -> Chain | None:
+    following: dict[str | None, str] = {}
+    for header in found.files:
+        said = header.said
+        if (
+            said is None
+            or said.get("depends_on")
+            or said.get("branch_labels")
+            or isinstance(said["down_revision"], tuple)
+        ):
+            return None
+        following[said["down_revision"]] = said["revision"]
+    line: list[str] = []
+    while (after := following.pop(line[-1] if line else None, None)) is not None:
+        line.append(after)
+    return Chain(tuple(line)) if line and len(line) == len(found.files) else None

@@ -1,0 +1,92 @@
+"""Where a database is, and who changes it now, asked of PostgreSQL itself.
+
+Nothing here needs SQLAlchemy or Alembic, which take 0.3 s to import: who only asks need not wait for them.
+"""
+
+import hashlib
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+from runner import database
+from runner.errors import DeadlinePassed, InvalidSettings
+from runner.invocation import Invocation
+
+VERSION_TABLE = "alembic_version"
+ISOLATION = "REPEATABLE READ"
+"""One picture of the database, however many questions are asked."""
+
+# A bigint key stands in pg_locks as two halves: https://www.postgresql.org/docs/current/view-pg-locks.html
+HELD = """
+    from pg_locks l where l.locktype = 'advisory' and l.objsubid = 1 and l.granted
+      and l.database = (select oid from pg_database where datname = current_database())
+      and ((l.classid::bigint << 32) | l.objid::bigint) = %(key)s
+"""
+HOLDER = f"""
+    select coalesce(nullif(a.application_name, ''), 'an unnamed application') as application, a.pid,
+           to_char(a.backend_start at time zone 'UTC', 'HH24:MI:SS') as since
+    from pg_stat_activity a where a.pid in (select l.pid {HELD})
+"""  # noqa: S608 - put together from the constant above
+MAY_LOOK = "select has_schema_privilege('public', 'usage')"
+THERE = """
+    select exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+                   where n.nspname = 'public' and c.relname = %(table)s)
+"""
+
+
+@dataclass(frozen=True)
+class Position:
+    """Hold the revisions that a database is at, none at base, and who holds the migration lock."""
+
+    heads: tuple[str, ...]
+    holder: str | None
+
+
+def look(invocation: Invocation) -> Position:
+    """Return where the database is, without any lock. Raises `InvalidSettings` for a role that may not look."""
+    asked = invocation.settings, invocation.request_id, invocation.deadline
+    with closing(database.connect(*asked)) as connection:
+        connection.set_session(isolation_level=ISOLATION, readonly=True)
+        with connection, connection.cursor() as cursor:
+            remaining_ms = int(invocation.deadline.remaining_s * 1000)
+            if remaining_ms <= 0:
+                raise DeadlinePassed
+            lock_ms = invocation.settings.lock_timeout_ms
+            cursor.execute(f"set local lock_timeout = {lock_ms}; set local statement_timeout = {remaining_ms}")
+            return Position(_heads(cursor), _holder(cursor))
+
+
+def key(version_table: str) -> int:
+    """Return the migration lock's key for a version table; PostgreSQL itself keeps databases apart."""
+    digest = hashlib.sha256(f"migrate {version_table}".encode()).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)
+
+
+def describe(row: Any) -> str | None:
+    """Say in words who holds the lock, given a row of `HOLDER` or None."""
+    if row is None:
+        return None
+    application, pid, since = row
+    # an ordinary user does not see since when another role is connected
+    return f"{application}, pid {pid}" + (f", connected since {since} UTC" if since else "")
+
+
+def forbidden() -> InvalidSettings:
+    """Return how to say that the role may not look into the schema."""
+    return InvalidSettings("The role may not look into schema `public`.", "Grant it `USAGE` on the schema.")
+
+
+def _heads(cursor: Any) -> tuple[str, ...]:
+    cursor.execute(MAY_LOOK)
+    if not cursor.fetchone()[0]:
+        raise forbidden()
+    cursor.execute(THERE, {"table": VERSION_TABLE})
+    if not cursor.fetchone()[0]:
+        return ()
+    cursor.execute(f"select version_num from {VERSION_TABLE}")  # noqa: S608 - put together from the constant above
+    return tuple(version for (version,) in cursor.fetchall())
+
+
+def _holder(cursor: Any) -> str | None:
+    cursor.execute(HOLDER, {"key": key(VERSION_TABLE)})
+    return describe(cursor.fetchone())
