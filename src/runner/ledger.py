@@ -9,8 +9,8 @@ from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.types import JSON
 
 from runner import __version__
-from runner.errors import InvalidSettings
-from runner.lock import TABLE_LOCKS
+from runner.errors import ConnectionLost, InvalidSettings
+from runner.lock import Guard
 from runner.position import VERSION_TABLE
 from runner.run import Run
 
@@ -75,16 +75,37 @@ BEGIN = text("""
             :function_version, :image_digest, :tool_version)
     returning run_id
 """)
-# Bringing deferred constraints forward puts their work under `statement_timeout`, which does not bound COMMIT.
-SUCCESS = text(f"""
-    set constraints all immediate;
+# It takes several times as long to plan as to run, so it is planned once a connection. It writes nothing unless the
+# migration lock is still held by the session `$9`. The lock modes are those of
+# https://www.postgresql.org/docs/current/explicit-locking.html, the strongest first.
+PREPARE_SUCCESS = """
+    prepare migration_log_success (bigint, text, text, text, float8, float8, text, bigint, int) as
+    with held as materialized (select * from pg_locks where granted and pid in (pg_backend_pid(), $9))
     insert into runner.migration_log
         (run_id, revision, direction, checksum, status, started_at, duration_ms, lock_wait_ms, locks)
-    select :run_id, :revision, :direction, :checksum, 'success',
-           clock_timestamp() - make_interval(secs => :duration_ms / 1000.0), :duration_ms, :lock_wait_ms,
-           {TABLE_LOCKS}
+    select $1, $2, $3, $4, 'success', clock_timestamp() - make_interval(secs => $5 / 1000.0), $5, $6,
+           (select jsonb_object_agg(name, mode)
+            from (select distinct on (name) l.relation::regclass::text as name, l.mode
+                  from held l join pg_class c on c.oid = l.relation join pg_namespace n on n.oid = c.relnamespace
+                  where l.pid = pg_backend_pid() and l.locktype = 'relation' and c.relkind in ('r', 'p', 'm', 'v')
+                    and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'runner')
+                    and c.relname <> $7
+                  order by name, array_position(
+                      array['AccessExclusiveLock', 'ExclusiveLock', 'ShareRowExclusiveLock', 'ShareLock',
+                            'ShareUpdateExclusiveLock', 'RowExclusiveLock', 'RowShareLock', 'AccessShareLock'],
+                      l.mode)) strongest)
+    where exists (select from held l where l.pid = $9 and l.locktype = 'advisory' and l.objsubid = 1
+                  and l.database = (select oid from pg_database where datname = current_database())
+                  and ((l.classid::bigint << 32) | l.objid::bigint) = $8)
     returning locks
-""")
+"""
+PREPARED = "runner.migration_log_success"
+# Bringing deferred constraints forward puts their work under `statement_timeout`, which does not bound COMMIT.
+SUCCESS = """
+    set constraints all immediate;
+    execute migration_log_success (%(run_id)s, %(revision)s, %(direction)s, %(checksum)s, %(duration_ms)s,
+                                   %(lock_wait_ms)s, %(version_table)s, %(key)s, %(pid)s)
+"""
 FAILURE = text("""
     insert into runner.migration_log
         (run_id, revision, direction, checksum, status, started_at, duration_ms, lock_wait_ms, error_code)
@@ -188,14 +209,21 @@ def begin(connection: Connection, run: Run) -> int:
     return run_id
 
 
-def record_success(connection: Connection, run: Run) -> dict[str, str]:
+def record_success(connection: Connection, run: Run, guard: Guard) -> dict[str, str]:
     """Write the current revision's row, inside its transaction, and return the locks that it holds.
 
-    They are the strongest lock mode on each table, by the table's name.
+    They are the strongest lock mode on each table, by the table's name. Raises `ConnectionLost` where the
+    migration lock is not ours any more, so that the revision is rolled back.
     """
-    parameters = {**_about(run), "version_table": VERSION_TABLE}
-    locks: dict[str, str] | None = connection.execute(SUCCESS, parameters).scalar_one()
-    return locks or {}
+    # kept with the connection, and forgotten with it
+    if PREPARED not in connection.info:
+        connection.exec_driver_sql(PREPARE_SUCCESS)
+        connection.info[PREPARED] = True
+    ours = {"version_table": VERSION_TABLE, "key": guard.key, "pid": guard.pid}
+    row = connection.exec_driver_sql(SUCCESS, {**_about(run), **ours}).first()
+    if row is None:
+        raise ConnectionLost
+    return row.locks or {}
 
 
 def record_failure(connection: Connection, run: Run, error_code: str) -> None:

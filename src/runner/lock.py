@@ -17,20 +17,6 @@ from runner.position import HELD, HOLDER, describe, key
 GONE = (DBAPIError, PendingRollbackError)
 """What a statement raises on a connection that is lost, the first time and after that."""
 
-# The strongest mode that this session holds on each table, weakest last:
-# https://www.postgresql.org/docs/current/explicit-locking.html
-TABLE_LOCKS = """
-    (select jsonb_object_agg(name, mode)
-     from (select distinct on (name) l.relation::regclass::text as name, l.mode
-           from pg_locks l join pg_class c on c.oid = l.relation join pg_namespace n on n.oid = c.relnamespace
-           where l.pid = pg_backend_pid() and l.locktype = 'relation' and c.relkind in ('r', 'p', 'm', 'v')
-             and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'runner')
-             and c.relname <> :version_table
-           order by name, array_position(
-               array['AccessExclusiveLock', 'ExclusiveLock', 'ShareRowExclusiveLock', 'ShareLock',
-                     'ShareUpdateExclusiveLock', 'RowExclusiveLock', 'RowShareLock', 'AccessShareLock'],
-               l.mode)) strongest)
-"""
 # Nobody should lock the ledger; who does must not hold up a run past its deadline.
 BOUNDS = "set lock_timeout = '500ms'; set statement_timeout = '5s'"
 TRY = text("select pg_try_advisory_lock(:key)")

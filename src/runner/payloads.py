@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -241,7 +241,7 @@ class Answer:
             after = self.before if self.after is None else self.after
             fields |= {"from": revisions(self.before), "to": revisions(after)}
             fields |= {"target": self.target}
-            fields |= {"applied": [asdict(one) for one in self.applied], "pending": self.pending}
+            fields |= {"applied": [dict(vars(one)) for one in self.applied], "pending": self.pending}
         return {**fields, **self.extra, "request_id": self.request_id}
 
     def _state_left(self, error: MigrationError) -> str:

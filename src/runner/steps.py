@@ -61,7 +61,7 @@ def configure(
 
     def applied(ctx: MigrationContext, heads: set[str], **_: Any) -> None:
         assert ctx.connection is not None  # noqa: S101 - online mode always has one
-        _finish(run, ctx.connection)
+        _finish(run, ctx.connection, guard)
         _current(run).heads = tuple(sorted(heads))
 
     context.configure(
@@ -187,12 +187,15 @@ def _each(run: Run, found: list[Step], guard: Guard, watchdog: Watchdog) -> Iter
     """Yield each step to Alembic, which runs and commits it before the next is asked for."""
     tell = run.invocation.tell
     total = len(run.answer.applied) + len(found)
+    if not guard.holds():
+        raise ConnectionLost
     for step in found:
         if run.invocation.deadline.remaining_s <= 0:
             if not run.tries:
                 run.current = None
             raise DeadlinePassed
-        if not guard.holds():
+        # what the watchdog has not noticed yet, the ledger's row will
+        if watchdog.lost:
             raise ConnectionLost
         run.current = current = Current(step.info, step.doc or "")
         number = len(run.answer.applied) + 1
@@ -223,17 +226,18 @@ def done(run: Run) -> Applied:
     )
     run.answer.after = current.heads
     run.answer.applied.append(done)
-    run.answer.pending = [name for name in run.answer.pending if name != current.name]
+    if current.name in run.answer.pending:
+        run.answer.pending.remove(current.name)
     run.current, run.waited_since, run.tries, run.slept_ms, run.losses, run.blocker = None, None, 0, 0.0, 0, ""
     return done
 
 
-def _finish(run: Run, connection: Connection) -> None:
+def _finish(run: Run, connection: Connection, guard: Guard) -> None:
     """Complete what was adopted and write the ledger's row, inside the revision's own transaction."""
     current = _current(run)
     if current.name in run.adopted:
         complete(run.adopted[current.name], current, connection)
-    current.locks = ledger.record_success(connection, run)
+    current.locks = ledger.record_success(connection, run, guard)
 
 
 def complete(adopted: Adopted, current: Current, connection: Connection) -> None:

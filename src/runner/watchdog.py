@@ -34,6 +34,8 @@ class Watchdog:
     blocker: str = ""
     waited_ms: float = 0.0
     ended_backend: bool = False
+    lost: bool = False
+    """Whether the guard's connection is gone, and the lock with it."""
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -53,7 +55,8 @@ class Watchdog:
             try:
                 self._look_once()
             except GONE:
-                # the guard's connection is lost; the run notices before its next revision
+                # the run notices before its next revision
+                self.lost = True
                 return
 
     def _look_once(self) -> None:
