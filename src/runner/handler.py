@@ -37,6 +37,9 @@ def handler(event: object, context: "LambdaContext") -> dict[str, Any]:
 
 
 def _serve(event: object, context: "LambdaContext") -> dict[str, Any]:
+    from runner import collector
+
+    collector.spare()
     from runner import commands
     from runner.deadline import Deadline
 
