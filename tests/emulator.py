@@ -28,6 +28,8 @@ class Function:
 
     url: str
     log: Path
+    pid: int
+    """The emulator's own; what runs the handler is a child of it."""
 
     def invoke(self, event: Any, headers: dict[str, str] | None = None) -> Any:
         """Invoke with plain HTTP and return the answer, or the text of what is not JSON."""
@@ -46,7 +48,12 @@ class Function:
 
 @contextmanager
 def start(
-    task: Path, environ: dict[str, str], *, timeout_s: int = 30, handler: str = "runner.handler.handler"
+    task: Path,
+    environ: dict[str, str],
+    *,
+    timeout_s: int = 30,
+    handler: str = "runner.handler.handler",
+    python: str | Path = sys.executable,
 ) -> Iterator[Function]:
     """Run the handler in the folder `task`, with nothing of this process's environment but `environ`."""
     port, api = free_port(), free_port()
@@ -62,13 +69,13 @@ def start(
     command = [
         emulator(),
         *("--runtime-interface-emulator-address", f"127.0.0.1:{port}", "--runtime-api-address", f"127.0.0.1:{api}"),
-        *(sys.executable, "-m", "awslambdaric", handler),
+        *(python, "-m", "awslambdaric", handler),
     ]
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=task, env=known, stdout=output, stderr=output, start_new_session=True)
     try:
         _wait(port, process)
-        yield Function(f"http://127.0.0.1:{port}", log)
+        yield Function(f"http://127.0.0.1:{port}", log, process.pid)
     finally:
         process.terminate()
         process.wait()

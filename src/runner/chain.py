@@ -2,11 +2,12 @@
 
 from configparser import ConfigParser, Error
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from runner import headers
 from runner.errors import UnknownRevision
-from runner.headers import Headers
+from runner.headers import Headers, Signature
 from runner.settings import Settings
 
 UNUSUAL = frozenset({"version_locations", "recursive_version_locations", "sourceless"})
@@ -33,8 +34,9 @@ class Chain:
 
 def read(settings: Settings) -> Chain | None:
     """Return the line that the revisions are; None where they branch, or where Alembic has to be asked."""
-    folder = _folder(settings.alembic_config)
-    return None if folder is None else _order(headers.read(folder))
+    config = settings.alembic_config
+    folder = _folder(config.absolute(), headers.signature(config.stat())) if config.is_file() else None
+    return _order(headers.read(folder)) if folder is not None and folder.is_dir() else None
 
 
 def stranger(names: list[str]) -> UnknownRevision:
@@ -45,29 +47,25 @@ def stranger(names: list[str]) -> UnknownRevision:
     )
 
 
-def _folder(config: Path) -> Path | None:
+@lru_cache(maxsize=1)
+def _folder(config: Path, _unchanged: Signature) -> Path | None:
     """Return where the revisions are, if `alembic.ini` says so in the usual way."""
-    here = str(config.parent.absolute()).replace("%", "%%")
-    parser = ConfigParser({"here": here})
+    parser = ConfigParser({"here": str(config.parent).replace("%", "%%")})
     try:
         parser.read(config)
         found = dict(parser["alembic"]) if "alembic" in parser else {}
     except Error:
         return None
-    folder = Path(found.get("script_location", "")) / "versions"
-    return folder if "script_location" in found and not UNUSUAL & found.keys() and folder.is_dir() else None
+    usual = "script_location" in found and not UNUSUAL & found.keys()
+    return Path(found["script_location"]) / "versions" if usual else None
 
 
+@lru_cache(maxsize=1)
 def _order(found: Headers) -> Chain | None:
     following: dict[str | None, str] = {}
     for header in found.files:
         said = header.said
-        if (
-            said is None
-            or said.get("depends_on")
-            or said.get("branch_labels")
-            or isinstance(said["down_revision"], tuple)
-        ):
+        if said is None or isinstance(said["down_revision"], tuple) or said.get("depends_on"):
             return None
         following[said["down_revision"]] = said["revision"]
     line: list[str] = []

@@ -128,12 +128,15 @@ def _try(there: Address, found: Source, application: str, role: str | None, dead
 
 def _set_up_session(connection: Any) -> None:
     """Pin the schema, and have the server end our session soon after we are gone, so that no lock outlives us."""
+    connection.autocommit = True
     try:
-        with connection, connection.cursor() as cursor:
+        with connection.cursor() as cursor:
             calls = ", ".join("set_config(%s, %s, false)" for _ in SESSION_SETTINGS)
             cursor.execute(f"select {calls}", [word for pair in SESSION_SETTINGS.items() for word in pair])
     except psycopg2.errors.InvalidParameterValue:
         logger.warning("The server's platform cannot notice a vanished client; a killed run may keep its lock longer.")
+    finally:
+        connection.autocommit = False
 
 
 def _assume(connection: Any, role: str, there: Address) -> Any:

@@ -23,6 +23,11 @@ class Deadline:
         return max(0.0, self.ends_at - time.monotonic())
 
     @property
+    def remaining_ms(self) -> int:
+        """Return the whole milliseconds left, never less than 1: PostgreSQL takes 0 for ever."""
+        return max(1, int(self.remaining_s * 1000))
+
+    @property
     def passed_s(self) -> float:
         """Return the seconds since the deadline passed, 0 before it."""
         return max(0.0, time.monotonic() - self.ends_at)

@@ -7,7 +7,6 @@ template has it, plain literals at the beginning of a line and only once, is lef
 import hashlib
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -21,7 +20,7 @@ STRING = r"""(?:"[^"\\]*"|'[^'\\]*')"""
 SEVERAL = rf"[(\[](?P<some>(?:\s*{STRING}\s*,)+(?:\s*{STRING}\s*)?)[)\]]"
 LITERAL = re.compile(rf"\s*(?:None|(?P<one>{STRING})|{SEVERAL})\s*(?:#.*)?")
 
-Signature = tuple[tuple[str, int, int, int, int], ...]
+Signature = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -41,25 +40,23 @@ class Headers:
 
 
 def read(folder: Path) -> Headers:
-    """Return the heads of the files in `folder`, by name.
-
-    In one process an unchanged folder is read once. A file counts as unchanged while its inode, its size and
-    both of its times are the same; the time of a change to the inode, nobody can set.
-    """
-    return _read(str(folder.resolve()), tuple(_signature(folder)))
-
-
-def _signature(folder: Path) -> Iterator[tuple[str, int, int, int, int]]:
+    """Return the heads of the files in `folder`, by name; in one process, an unchanged folder is read once."""
     with os.scandir(folder) as entries:
-        files = sorted((entry for entry in entries if FILE.fullmatch(entry.name)), key=lambda entry: entry.name)
-        for file in files:
-            known = file.stat()
-            yield file.name, known.st_ino, known.st_size, known.st_mtime_ns, known.st_ctime_ns
+        files = [(entry.name, signature(entry.stat())) for entry in entries if FILE.fullmatch(entry.name)]
+    return _read(str(folder.resolve()), tuple(sorted(files)))
+
+
+def signature(file: os.stat_result) -> Signature:
+    """Return what is the same as long as a file is: its inode, its size, and its times.
+
+    The time of the last change to the inode, nobody can set.
+    """
+    return file.st_ino, file.st_size, file.st_mtime_ns, file.st_ctime_ns
 
 
 @lru_cache(maxsize=1)
-def _read(folder: str, signature: Signature) -> Headers:
-    return Headers(tuple(_header(os.path.join(folder, name)) for name, *_ in signature))
+def _read(folder: str, files: tuple[tuple[str, Signature], ...]) -> Headers:
+    return Headers(tuple(_header(os.path.join(folder, name)) for name, _ in files))
 
 
 def _header(path: str) -> Header:

@@ -47,7 +47,7 @@ def drop_invalid(connection: Connection, deadline: Deadline) -> list[str]:
     """Drop every invalid index that nobody is building, concurrently, and return their names."""
     names = list(invalid(connection).values())
     for name in names:
-        bound = max(1, int(deadline.remaining_s * 1000))
+        bound = deadline.remaining_ms
         connection.exec_driver_sql(f"set lock_timeout = {bound}; set statement_timeout = {bound}")
         connection.exec_driver_sql(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
     return names

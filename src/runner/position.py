@@ -8,6 +8,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg2
+
 from runner import database
 from runner.errors import DeadlinePassed, InvalidSettings
 from runner.invocation import Invocation
@@ -27,11 +29,16 @@ HOLDER = f"""
            to_char(a.backend_start at time zone 'UTC', 'HH24:MI:SS') as since
     from pg_stat_activity a where a.pid in (select l.pid {HELD})
 """  # noqa: S608 - put together from the constant above
-MAY_LOOK = "select has_schema_privilege('public', 'usage')"
-THERE = """
-    select exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
-                   where n.nspname = 'public' and c.relname = %(table)s)
+MAY_LOOK = "has_schema_privilege('public', 'usage')"
+# Sent as one: what waits for no other answer need not make a way of its own. A session that has just begun needs
+# milliseconds for each system view that it reads first, so who holds the lock is asked only where somebody does.
+LOOK = f"""
+    begin transaction isolation level {ISOLATION} read only;
+    set local lock_timeout = %(lock_ms)s;
+    set local statement_timeout = %(remaining_ms)s;
+    select {MAY_LOOK}, exists (select {HELD})
 """
+VERSION = f"select version_num from {VERSION_TABLE}"  # noqa: S608 - put together from the constant above
 
 
 @dataclass(frozen=True)
@@ -44,16 +51,30 @@ class Position:
 
 def look(invocation: Invocation) -> Position:
     """Return where the database is, without any lock. Raises `InvalidSettings` for a role that may not look."""
-    asked = invocation.settings, invocation.request_id, invocation.deadline
-    with closing(database.connect(*asked)) as connection:
-        connection.set_session(isolation_level=ISOLATION, readonly=True)
-        with connection, connection.cursor() as cursor:
-            remaining_ms = int(invocation.deadline.remaining_s * 1000)
-            if remaining_ms <= 0:
-                raise DeadlinePassed
-            lock_ms = invocation.settings.lock_timeout_ms
-            cursor.execute(f"set local lock_timeout = {lock_ms}; set local statement_timeout = {remaining_ms}")
-            return Position(_heads(cursor), _holder(cursor))
+    deadline = invocation.deadline
+    with closing(database.connect(invocation.settings, invocation.request_id, deadline)) as connection:
+        if deadline.remaining_s <= 0:
+            raise DeadlinePassed
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            held_by = {"key": key(VERSION_TABLE)}
+            bounds = {"lock_ms": invocation.settings.lock_timeout_ms, "remaining_ms": deadline.remaining_ms}
+            cursor.execute(LOOK, held_by | bounds)
+            may_look, held = cursor.fetchone()
+            if not may_look:
+                raise forbidden()
+            if held:
+                cursor.execute(HOLDER, held_by)
+            holder = describe(cursor.fetchone()) if held else None
+            return Position(_heads(cursor), holder)
+
+
+def _heads(cursor: Any) -> tuple[str, ...]:
+    try:
+        cursor.execute(VERSION)
+    except psycopg2.errors.UndefinedTable:
+        return ()
+    return tuple(version for (version,) in cursor.fetchall())
 
 
 def key(version_table: str) -> int:
@@ -74,19 +95,3 @@ def describe(row: Any) -> str | None:
 def forbidden() -> InvalidSettings:
     """Return how to say that the role may not look into the schema."""
     return InvalidSettings("The role may not look into schema `public`.", "Grant it `USAGE` on the schema.")
-
-
-def _heads(cursor: Any) -> tuple[str, ...]:
-    cursor.execute(MAY_LOOK)
-    if not cursor.fetchone()[0]:
-        raise forbidden()
-    cursor.execute(THERE, {"table": VERSION_TABLE})
-    if not cursor.fetchone()[0]:
-        return ()
-    cursor.execute(f"select version_num from {VERSION_TABLE}")  # noqa: S608 - put together from the constant above
-    return tuple(version for (version,) in cursor.fetchall())
-
-
-def _holder(cursor: Any) -> str | None:
-    cursor.execute(HOLDER, {"key": key(VERSION_TABLE)})
-    return describe(cursor.fetchone())

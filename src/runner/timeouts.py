@@ -36,14 +36,14 @@ def bind(connection: Connection, deadline: Deadline, lock_timeout_ms: int) -> No
     def begin(opened: Connection) -> None:
         nonlocal set_at_ms
         if not _autocommits(opened):
-            set_at_ms = _remaining_ms(deadline)
+            set_at_ms = deadline.remaining_ms
             _send(opened, f"set local lock_timeout = {lock_timeout_ms}; set local statement_timeout = {set_at_ms}")
 
     def before(opened: Connection, _cursor: Any, statement: str, *_: Any) -> None:
         nonlocal set_at_ms
         if deadline.remaining_s <= 0:
             raise DeadlinePassed
-        remaining_ms = _remaining_ms(deadline)
+        remaining_ms = deadline.remaining_ms
         harmless = HARMLESS.fullmatch(statement) is not None
         local = "" if _autocommits(opened) else "local "
         if not local or harmless:
@@ -60,11 +60,6 @@ def bind(connection: Connection, deadline: Deadline, lock_timeout_ms: int) -> No
     event.listen(connection, "begin", begin)
     event.listen(connection, "before_cursor_execute", before)
     event.listen(connection, "after_cursor_execute", after)
-
-
-def _remaining_ms(deadline: Deadline) -> int:
-    # 0 would mean for ever
-    return max(1, int(deadline.remaining_s * 1000))
 
 
 def _autocommits(connection: Connection) -> bool:
