@@ -53,14 +53,17 @@ def open_engine(settings: Settings, request_id: str, deadline: Deadline) -> "Eng
     found = address.source(settings)
     return create_engine(
         "postgresql+psycopg2://",
-        creator=lambda: _connect(settings, found, request_id, deadline),
+        creator=lambda: _set_up_session(_connect(settings, found, request_id, deadline)),
         poolclass=NullPool,
         hide_parameters=True,
     )
 
 
 def connect(settings: Settings, request_id: str, deadline: Deadline) -> Any:
-    """Return a connection of psycopg2's own; see `open_engine`."""
+    """Return a connection of psycopg2's own for a question or two; see `open_engine`.
+
+    It has not what a longer session needs: a pinned schema, and a server that notices a vanished client.
+    """
     return _connect(settings, address.source(settings), request_id, deadline)
 
 
@@ -120,13 +123,12 @@ def _try(there: Address, found: Source, application: str, role: str | None, dead
     except (psycopg2.Error, ValueError, TypeError):
         # an option that libpq does not know, or a character that it cannot take
         return InvalidSettings(f"{found.setting} has something that libpq does not take.", "Correct its options.")
-    _set_up_session(connection)
     if role:
         return _assume(connection, role, there)
     return connection
 
 
-def _set_up_session(connection: Any) -> None:
+def _set_up_session(connection: Any) -> Any:
     """Pin the schema, and have the server end our session soon after we are gone, so that no lock outlives us."""
     connection.autocommit = True
     try:
@@ -135,8 +137,8 @@ def _set_up_session(connection: Any) -> None:
             cursor.execute(f"select {calls}", [word for pair in SESSION_SETTINGS.items() for word in pair])
     except psycopg2.errors.InvalidParameterValue:
         logger.warning("The server's platform cannot notice a vanished client; a killed run may keep its lock longer.")
-    finally:
-        connection.autocommit = False
+    connection.autocommit = False
+    return connection
 
 
 def _assume(connection: Any, role: str, there: Address) -> Any:

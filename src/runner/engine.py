@@ -117,7 +117,7 @@ def read_heads(connection: Connection) -> tuple[str, ...]:
 
     Raises `InvalidSettings` for a role that may not look.
     """
-    if not connection.exec_driver_sql(f"select {position.MAY_LOOK}").scalar_one():
+    if not connection.exec_driver_sql(position.MAY_LOOK).scalar_one():
         raise position.forbidden()
     return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_heads()
 

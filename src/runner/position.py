@@ -29,16 +29,15 @@ HOLDER = f"""
            to_char(a.backend_start at time zone 'UTC', 'HH24:MI:SS') as since
     from pg_stat_activity a where a.pid in (select l.pid {HELD})
 """  # noqa: S608 - put together from the constant above
-MAY_LOOK = "has_schema_privilege('public', 'usage')"
 # Sent as one: what waits for no other answer need not make a way of its own. A session that has just begun needs
 # milliseconds for each system view that it reads first, so who holds the lock is asked only where somebody does.
 LOOK = f"""
     begin transaction isolation level {ISOLATION} read only;
     set local lock_timeout = %(lock_ms)s;
     set local statement_timeout = %(remaining_ms)s;
-    select {MAY_LOOK}, exists (select {HELD})
-"""
-VERSION = f"select version_num from {VERSION_TABLE}"  # noqa: S608 - put together from the constant above
+    select array(select version_num::text from public.{VERSION_TABLE}), exists (select {HELD})
+"""  # noqa: S608 - put together from the constants above
+MAY_LOOK = "select has_schema_privilege('public', 'usage')"
 
 
 @dataclass(frozen=True)
@@ -57,24 +56,31 @@ def look(invocation: Invocation) -> Position:
             raise DeadlinePassed
         connection.autocommit = True
         with connection.cursor() as cursor:
-            held_by = {"key": key(VERSION_TABLE)}
             bounds = {"lock_ms": invocation.settings.lock_timeout_ms, "remaining_ms": deadline.remaining_ms}
-            cursor.execute(LOOK, held_by | bounds)
-            may_look, held = cursor.fetchone()
-            if not may_look:
-                raise forbidden()
-            if held:
-                cursor.execute(HOLDER, held_by)
-            holder = describe(cursor.fetchone()) if held else None
-            return Position(_heads(cursor), holder)
+            return _look(cursor, {"key": key(VERSION_TABLE), **bounds})
 
 
-def _heads(cursor: Any) -> tuple[str, ...]:
+def _look(cursor: Any, asked: dict[str, int]) -> Position:
+    versions, held = (), True
     try:
-        cursor.execute(VERSION)
+        cursor.execute(LOOK, asked)
+        versions, held = cursor.fetchone()
     except psycopg2.errors.UndefinedTable:
-        return ()
-    return tuple(version for (version,) in cursor.fetchall())
+        _refuse_blindness(cursor)
+    except psycopg2.errors.InsufficientPrivilege:
+        # the error tells of its cursor's last statement
+        with cursor.connection.cursor() as another:
+            _refuse_blindness(another)
+        raise
+    if held:
+        cursor.execute(HOLDER, asked)
+    return Position(tuple(versions), describe(cursor.fetchone()) if held else None)
+
+
+def _refuse_blindness(cursor: Any) -> None:
+    cursor.execute(f"rollback; {MAY_LOOK}")
+    if not cursor.fetchone()[0]:
+        raise forbidden()
 
 
 def key(version_table: str) -> int:

@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ from sqlalchemy import make_url
 
 from postgres import PASSWORD, Database
 from project import Project
+from runner import position
 
 ACTIONS = (
     "Known actions: `upgrade`, `downgrade`, `stamp`, `repair`, `run-migration`, `plan`, `rehearse`, `check`, "
@@ -337,6 +338,32 @@ def test_role_without_create_on_the_schema(project: Project, database: Database)
     assert answer["code"] == "settings"
     assert answer["error"].startswith("The role may not do what is needed: `CREATE TABLE alembic_version")
     assert answer["hint"] == "Grant it that right, or set `DB_ROLE` to the owner of the objects."
+
+
+def test_role_that_may_not_look(project: Project, database: Database) -> None:
+    """Where it may not see the version table, that is not taken for a database at base."""
+    with role(database, "revoke usage on schema public from public") as url:
+        for _ in range(2):
+            assert project.ask(url, {"action": "current"})["message"] == (
+                "settings: The role may not look into schema `public`. Nothing was changed. "
+                "Grant it `USAGE` on the schema."
+            )
+            assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
+        database.execute(f"grant usage on schema public to r_{database.name}")
+        answer = project.ask(url, {"action": "current"})
+    assert answer["code"] == "settings"
+    assert "select array(select version_num::text from public.alembic_version)" in answer["error"]
+    assert answer["error"].endswith("(42501).")
+
+
+def test_who_runs_is_told_also_at_base(project: Project, database: Database) -> None:
+    """The lock may be held before there is any version table."""
+    with closing(database.server.connect(database.name)) as other, other.cursor() as cursor:
+        number = position.key("alembic_version")
+        cursor.execute("set application_name = 'somebody'; select pg_advisory_lock(%s)", (number,))
+        answer = project.ask(database.url, {"action": "current"})
+    assert (answer["current"], answer["running"].split(",")[0]) == ([], "somebody")
+    assert project.ask(database.url, {"action": "current"})["running"] is None
 
 
 def test_revision_that_does_not_import(project: Project, database: Database) -> None:
