@@ -4,13 +4,15 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo stop test lint constraints
+.PHONY: help demo stop test lint bench bench-quick constraints
 
 help:
 	@echo "make demo         a database from nothing: upgrade, current, history, tables; then the agent at work"
 	@echo "make stop         stop the demo's PostgreSQL; its data stay in .postgres/"
 	@echo "make test         unit, integration and runtime tests, on a real PostgreSQL"
 	@echo "make lint         ruff, mypy, import-linter"
+	@echo "make bench        side by side with other tools, in under 20 minutes; writes benchmarks/RESULTS.md"
+	@echo "make bench-quick  the same in under 3, with less of it; prints only"
 	@echo "make constraints  pin every dependency anew in constraints.txt"
 
 # What is installed depends on these two files alone, so nothing is done again until they change.
@@ -51,6 +53,13 @@ lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The cases use the servers and the emulator of the tests.
+bench: $(VENV)/installed
+	PYTHONPATH=tests $(BIN)/python -m benchmarks
+
+bench-quick: $(VENV)/installed
+	PYTHONPATH=tests $(BIN)/python -m benchmarks --quick
 
 constraints: $(VENV)/installed
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --upgrade \

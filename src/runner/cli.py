@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from runner import __version__, collector, commands, console, profiles, settings
+from runner import __version__, commands, console, profiles, settings, startup
 from runner.deadline import Deadline
 from runner.errors import MigrationError, count
 from runner.invocation import DEFAULT_TIMEOUT_S, Invocation, Tell
@@ -324,5 +324,5 @@ def _actor(given: str | None) -> str:
 
 def main() -> None:
     """Run the command line."""
-    collector.spare()
+    startup.spare()
     app()

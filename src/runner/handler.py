@@ -37,9 +37,9 @@ def handler(event: object, context: "LambdaContext") -> dict[str, Any]:
 
 
 def _serve(event: object, context: "LambdaContext") -> dict[str, Any]:
-    from runner import collector
+    from runner import startup
 
-    collector.spare()
+    startup.spare()
     from runner import commands
     from runner.deadline import Deadline
 

@@ -1,0 +1,51 @@
+"""Apply 20, 200 and 1,000 revisions that make a table each: the whole command, from its start to its end."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+
+import postgres
+from benchmarks import tools
+from benchmarks.measuring import Bench, Chapter, Figure, in_turn
+from benchmarks.tools import PLAIN, YOYO, Tool
+from postgres import Server, new_database
+
+NUMBERS = (20, 200, 1000)
+SLOW = frozenset({YOYO})
+"""Who needs half a minute for the most revisions takes part in one round of them."""
+TEXT = """The whole command, from its start to its end, into an empty database of a server as durable as it comes:
+each waits for its commits. All run the same statement a revision; Django's stands in `RunSQL`. `psql -f` sends the
+bare statements, each its own transaction, and remembers nothing. Ours takes the migration lock, sets the time-outs,
+watches, and writes the ledger."""
+
+
+def run(bench: Bench) -> Chapter:
+    """Measure the tools in turn."""
+    binaries = postgres.binaries()
+    with ExitStack() as stack:
+        server = Server(str(binaries), stack.enter_context(postgres.cluster(binaries, settings="")).url)
+        all_tools = [tools.ours(), tools.plain(), *tools.others(), tools.psql(binaries)]
+        figures = [
+            Figure(
+                f"apply {number:,} revisions",
+                "s",
+                in_turn(
+                    bench.rounds,
+                    {tool.name: _work(bench, server, tool, number) for tool in all_tools},
+                    SLOW if number == NUMBERS[-1] else frozenset(),
+                ),
+                {PLAIN: 1.1, YOYO: 1.0},
+            )
+            for number in NUMBERS[: 2 if bench.quick else 3]
+        ]
+    return Chapter("Applying revisions", TEXT, figures)
+
+
+def _work(bench: Bench, server: Server, tool: Tool, number: int) -> Callable[[], float]:
+    folder = bench.folder / f"apply-{number}" / tool.slug
+    tool.write(folder, tools.tables(number))
+
+    def work() -> float:
+        with new_database(server, "applied") as database:
+            return tool.run(folder, database)
+
+    return work

@@ -1,0 +1,129 @@
+"""The functions under Lambda's own emulator: ours, a bare handler, and the floor, laid out alike."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import boto3
+from moto.server import ThreadedMotoServer
+from sqlalchemy import make_url
+
+import emulator
+from benchmarks import peers, tools
+from benchmarks.measuring import OURS
+from benchmarks.tools import Step
+from emulator import Function
+from endpoint import CREDENTIALS
+from postgres import Database
+
+BARE, FLOOR = "bare handler", "floor"
+CURRENT = {"action": "current"}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Name a task root, the handler in it, the environment of its packages, and what leads to the database."""
+
+    name: str
+    task: Path
+    handler: str
+    packages: Path
+    environ: dict[str, str]
+
+    @property
+    def size_mib(self) -> float:
+        """Return what packages, programs and code weigh; the interpreter is the base image's."""
+        folders = (self.task, self.packages / "lib", self.packages / "bin")
+        files = [path for folder in folders for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
+        return sum(path.stat().st_size for path in files) / 2**20
+
+    @contextmanager
+    def start(self) -> Iterator[Function]:
+        """Start an emulator of its own; the function itself begins with the first invocation."""
+        python = self.packages / "bin" / "python"
+        with emulator.start(self.task, self.environ, handler=self.handler, python=python) as function:
+            yield function
+
+
+def lay_out(folder: Path, steps: list[Step], database: Database, stack: ExitStack) -> list[Layout]:
+    """Lay out all three, with the same revisions; the database is brought to their head."""
+    secret = _secret(database, stack)
+    ours, bare, floor = (folder / name for name in ("ours", "bare", "floor"))
+    project = folder / "project"
+    project.mkdir(parents=True)
+    tool = tools.ours()
+    tool.write(project, steps)
+    tool.run(project, database)
+    tools.plain().write(bare, steps)
+    _adapt(bare)
+    shutil.copytree(Path(__file__).parent / "floor", floor)
+    layouts = [
+        Layout(OURS, emulator.lay_out(ours, project), "runner.handler.handler", peers.ours(), secret),
+        Layout(BARE, bare, "handler.handler", peers.bare(), secret),
+        Layout(FLOOR, floor, "handler.handler", peers.bare(), {"DATABASE_URL": database.url}),
+    ]
+    for layout in layouts:
+        _compile(layout.task)
+    return layouts
+
+
+def first_answer(layout: Layout) -> tuple[float, float]:
+    """Return the milliseconds of a cold function's first answer, and the MiB that it has needed at most by then."""
+    with layout.start() as function:
+        return answer_ms(function), _peak_mib(function)
+
+
+def answer_ms(function: Function) -> float:
+    """Return the milliseconds until the function has said where the database is."""
+    started = time.monotonic()
+    answer = function.invoke(CURRENT)
+    took_ms = (time.monotonic() - started) * 1000
+    assert answer["status"] == "success", answer
+    return took_ms
+
+
+def _secret(database: Database, stack: ExitStack) -> dict[str, str]:
+    """Keep the database's address in a moto server, and return the environment that leads to it."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    stack.callback(server.stop)
+    host, port = server.get_host_and_port()
+    environ = {**CREDENTIALS, "AWS_ENDPOINT_URL": f"http://{host}:{port}"}
+    url = make_url(database.url)
+    known = {"host": url.host, "port": url.port, "dbname": url.database, "username": url.username}
+    client = boto3.client(
+        "secretsmanager", endpoint_url=environ["AWS_ENDPOINT_URL"], region_name="us-east-1",
+        aws_access_key_id="testing", aws_secret_access_key="testing",  # noqa: S106 - moto's
+    )  # fmt: skip
+    secret = client.create_secret(Name=database.name, SecretString=json.dumps(known | {"password": url.password}))
+    return {**environ, "DB_SECRET_ARN": secret["ARN"]}
+
+
+def _adapt(bare: Path) -> None:
+    """Let the handler, not the environment, say where the database is."""
+    shutil.copy(Path(__file__).parent / "bare" / "handler.py", bare)
+    path = bare / "alembic" / "env.py"
+    path.write_text(re.sub(r'(?m)^config.set_main_option\("sqlalchemy.url", .*$', "", path.read_text()))
+
+
+def _compile(task: Path) -> None:
+    """Compile as the image does: nothing changes there, but a revision's text is always looked at."""
+    peers.compile_code(task)
+    checked = [sys.executable, "-m", "compileall", "-q", "-f", "--invalidation-mode", "checked-hash", task / "alembic"]
+    if (task / "alembic").exists():
+        subprocess.run(checked, check=True)
+
+
+def _peak_mib(function: Function) -> float:
+    """Return the peak of the process that runs the handler, which one of the emulator's threads has started."""
+    threads = Path(f"/proc/{function.pid}/task").glob("*/children")
+    (child,) = [pid for thread in threads for pid in thread.read_text().split()]
+    (kib,) = re.findall(r"VmHWM:\s+(\d+)", Path(f"/proc/{child}/status").read_text())
+    return int(kib) / 1024

@@ -1,0 +1,120 @@
+"""Measure in turn, so that what else the machine does falls on all alike, and keep every single figure."""
+
+import os
+import platform
+import statistics
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+OURS = "ours"
+ITSELF = ""
+"""Stands in `Figure.at_most` for the figure itself, where it is not held against another's."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Say how much is measured: all of it, or what takes three minutes."""
+
+    quick: bool
+    folder: Path
+    """A throw-away folder."""
+
+    @property
+    def rounds(self) -> int:
+        return 3 if self.quick else 7
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Hold one thing that was measured in turn: a value for each round, by who was measured, the subject first."""
+
+    name: str
+    unit: str
+    values: dict[str, list[float]]
+    at_most: dict[str, float] = field(default_factory=dict)
+    """What is wanted of the subject: its ratio to another, or the value itself."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the figure with its medians and the subject's ratios to the others."""
+        subject, *others = self.values
+        return {
+            **asdict(self),
+            "values": {who: [round(value, 4) for value in values] for who, values in self.values.items()},
+            "medians": {who: _short(statistics.median(values)) for who, values in self.values.items()},
+            "ratios": {who: _ratio(self.values[subject], self.values[who]) for who in others if all(self.values[who])},
+        }
+
+
+@dataclass(frozen=True)
+class Table:
+    """Hold what is no figure to be compared: rows of words."""
+
+    header: list[str]
+    rows: list[list[str]]
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """Hold what a case found out, with the text around it."""
+
+    title: str
+    text: str
+    figures: list[Figure] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "title": self.title,
+            "text": self.text,
+            "figures": [figure.as_json() for figure in self.figures],
+            "tables": [asdict(table) for table in self.tables],
+        }
+
+
+def in_turn(
+    rounds: int, works: Mapping[str, Callable[[], float]], once: frozenset[str] = frozenset()
+) -> dict[str, list[float]]:
+    """Call each work once a round, every other round in the opposite order, and return what they returned.
+
+    A round before the first warms up caches and writes bytecode; it is not counted. Who is in `once` takes part in it
+    and in the first.
+    """
+    found: dict[str, list[float]] = {who: [] for who in works}
+    for number in range(rounds + 1):
+        for who in list(works)[:: -1 if number % 2 else 1]:
+            if number > 1 and who in once:
+                continue
+            value = works[who]()
+            if number:
+                found[who].append(value)
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """Say what it was measured on, and how busy that was before."""
+    model = next((line for line in _lines("/proc/cpuinfo") if line.startswith("model name")), "unknown").split(":")[-1]
+    memory_kib = next((int(line.split()[1]) for line in _lines("/proc/meminfo") if line.startswith("MemTotal")), 0)
+    return {
+        "processor": model.strip(),
+        "cores": os.cpu_count(),
+        "memory": f"{memory_kib / 2**20:.0f} GiB",
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "load": round(os.getloadavg()[0], 2),
+    }
+
+
+def _lines(path: str) -> list[str]:
+    return Path(path).read_text().splitlines() if sys.platform == "linux" else []
+
+
+def _ratio(ours: list[float], theirs: list[float]) -> dict[str, float]:
+    found = [mine / other for mine, other in zip(ours, theirs, strict=False)]
+    return {"median": round(statistics.median(found), 2), "low": round(min(found), 2), "high": round(max(found), 2)}
+
+
+def _short(value: float) -> float:
+    return round(value, 3 if value < 1 else 2 if value < 100 else 0)

@@ -1,0 +1,124 @@
+"""What was measured as Markdown: `RESULTS.md`, and the block of it that the README shows."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from benchmarks.measuring import ITSELF
+
+Results = dict[str, Any]
+
+BEGIN, END = "<!-- measured: make bench -->", "<!-- /measured -->"
+CHART_WIDTH = 40
+CHARTS = ("apply 200 revisions", "slowest query of the application")
+INTRODUCTION = """`make bench` writes this file and `results.json`, which has every single figure. What is compared
+is measured in turn, {rounds} rounds after one that is not counted. A figure is the median; a ratio is the median of
+the rounds' ratios, with the lowest and the highest. All run from bytecode, on {cores} cores ({processor},
+{memory}), {system}, Python {python}, {postgres}; {versions}. Load before: {load}."""
+
+
+def markdown(results: Results) -> str:
+    """Return `RESULTS.md`."""
+    about = {**results["machine"], **results, "versions": _versions(results)}
+    parts = ["# Results", INTRODUCTION.format(**about), "## Wanted and reached", _wanted(results)]
+    for chapter in results["chapters"]:
+        parts += [f"## {chapter['title']}", chapter["text"]]
+        parts += [_figures(chapter["figures"])] if chapter["figures"] else []
+        parts += [_table(table["header"], table["rows"]) for table in chapter["tables"]]
+    return "\n\n".join(parts) + "\n"
+
+
+def block(results: Results) -> str:
+    """Return what stands in the README between the two marks, marks included."""
+    charts = "\n\n".join(_chart(figure) for figure in _all(results) if figure["name"] in CHARTS)
+    return f"{BEGIN}\n\n{_wanted(results)}\n\n```text\n{charts}\n```\n\n{END}"
+
+
+def into(readme: str, results: Results) -> str:
+    """Return the README with the block as it is now."""
+    before, _, rest = readme.partition(BEGIN)
+    return before + block(results) + rest.partition(END)[2]
+
+
+def _all(results: Results) -> Iterator[dict[str, Any]]:
+    for chapter in results["chapters"]:
+        yield from chapter["figures"]
+
+
+def _wanted(results: Results) -> str:
+    rows = [_row(figure, other, limit) for figure in _all(results) for other, limit in figure["at_most"].items()]
+    return _table(["", "here", "compared with", "there", "ratio (lowest to highest)", "wanted", ""], rows)
+
+
+def _row(figure: dict[str, Any], other: str, limit: float) -> list[str]:
+    subject = next(iter(figure["values"]))
+    unit, mine = figure["unit"], figure["medians"][subject]
+    if other == ITSELF:
+        worst = max(figure["values"][subject])
+        reached = worst <= limit
+        return [
+            figure["name"],
+            f"{_number(worst)} {unit} at most",
+            "",
+            "",
+            "",
+            f"{_number(limit)} {unit}",
+            _tick(reached),
+        ]
+    ratio = figure["ratios"][other]
+    there = f"{_number(figure['medians'][other])} {unit}"
+    spread = f"**{ratio['median']:.2f}** ({ratio['low']:.2f} to {ratio['high']:.2f})"
+    return [
+        figure["name"],
+        f"{_number(mine)} {unit}",
+        other,
+        there,
+        spread,
+        f"{limit:.2f}",
+        _tick(ratio["median"] <= limit),
+    ]
+
+
+def _tick(reached: bool) -> str:
+    return "yes" if reached else "**no**"
+
+
+def _figures(figures: list[dict[str, Any]]) -> str:
+    """Return a table for the figures of each set of names; beside another's figure stands the subject's ratio to it."""
+    tables = []
+    for names in dict.fromkeys(tuple(figure["values"]) for figure in figures):
+        rows = [
+            [f"{figure['name']} ({figure['unit']})", *(_cell(figure, who) for who in names)]
+            for figure in figures
+            if tuple(figure["values"]) == names
+        ]
+        tables.append(_table(["", *names], rows))
+    return "\n\n".join(tables)
+
+
+def _cell(figure: dict[str, Any], who: str) -> str:
+    ratio = figure["ratios"].get(who)
+    shown = f" ({ratio['median']:.2f}; {ratio['low']:.2f} to {ratio['high']:.2f})" if ratio else ""
+    return _number(figure["medians"][who]) + shown
+
+
+def _chart(figure: dict[str, Any]) -> str:
+    medians = figure["medians"]
+    longest, width = max(medians.values()), max(map(len, medians))
+    lines = [
+        f"{who:{width}} {'█' * max(1, round(value / longest * CHART_WIDTH))} {_number(value)} {figure['unit']}"
+        for who, value in medians.items()
+    ]
+    return "\n".join([figure["name"], *lines])
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.3f}".rstrip("0").rstrip(".") if value < 1000 else f"{value:,.0f}"
+
+
+def _versions(results: Results) -> str:
+    return ", ".join(f"{name} {version}" for name, version in results["versions"].items())

@@ -1,0 +1,202 @@
+"""The tools on their command lines: how each writes down the same steps, and how it is told to apply them."""
+
+import os
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks import peers
+from benchmarks.measuring import OURS
+from postgres import Database
+
+PLAIN = "plain Alembic"
+DBMATE, YOYO, DJANGO, PSQL = "dbmate", "yoyo", "Django", "psql -f"
+
+
+@dataclass(frozen=True)
+class Step:
+    """Name one statement that a revision runs, in a transaction or, as a concurrent index build must be, in none."""
+
+    name: str
+    sql: str
+    transactional: bool = True
+
+
+@dataclass(frozen=True)
+class Tool:
+    """Say how a tool is given its steps, and how it is started; `{url}` stands for the database."""
+
+    name: str
+    write: Callable[[Path, list[Step]], None]
+    command: tuple[str, ...]
+    program: Path
+    environ: dict[str, str] = field(default_factory=dict)
+    scheme: str = "postgresql"
+    query: str = ""
+    """What its driver wants at the beginning and at the end of the URL."""
+    unlock: tuple[str, ...] = ()
+    """What takes away the lock that a killed run has left, where the tool keeps it in a table."""
+
+    @property
+    def slug(self) -> str:
+        """Name it as a database or a folder may be called."""
+        return re.sub(r"\W", "_", self.name.lower())
+
+    def start(self, folder: Path, database: Database, *command: str) -> "subprocess.Popen[str]":
+        """Start it in a process group of its own, and do not wait."""
+        url = database.url.replace("postgresql", self.scheme, 1) + self.query
+        words = [word.format(url=url) for word in command or self.command]
+        return subprocess.Popen(
+            [self.program / words[0], *words[1:]],
+            cwd=folder,
+            env={"PATH": os.environ["PATH"], "HOME": str(folder), "DATABASE_URL": url, **self.environ},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, folder: Path, database: Database, *command: str) -> float:
+        """Run it to its end and return the seconds that it took."""
+        started = time.monotonic()
+        process = self.start(folder, database, *command)
+        output, _ = process.communicate()
+        took_s = time.monotonic() - started
+        # 4 is our answer that something is pending
+        assert process.returncode in (0, 4), f"{self.name}: {output}"
+        return took_s
+
+
+def tables(number: int) -> list[Step]:
+    """Return so many steps that make a table each."""
+    body = "id bigint primary key, name text not null, created_at timestamptz not null default now()"
+    return [Step(f"make_t{place:04d}", f"create table t{place:04d} ({body})") for place in range(1, number + 1)]
+
+
+def ours() -> Tool:
+    return Tool(OURS, _write_ours, ("migrate", "upgrade"), peers.ours() / "bin")
+
+
+def plain() -> Tool:
+    program, scheme = peers.plain() / "bin", "postgresql+psycopg2"
+    return Tool(PLAIN, _write_plain, ("alembic", "upgrade", "head"), program, scheme=scheme)
+
+
+def others() -> list[Tool]:
+    """Return the tools that are no Alembic; dbmate where it could be installed."""
+    options = ("--batch", "--no-config-file", "--database", "{url}")
+    yoyo, unlock = ("yoyo", "apply", *options, "migrations"), ("yoyo", "break-lock", *options)
+    django = ("django-admin", "migrate", "--settings=settings", "--pythonpath=.", "--verbosity=1")
+    dbmate = ("dbmate", "--migrations-dir", "migrations", "--no-dump-schema", "migrate")
+    program = peers.dbmate()
+    found = [Tool(DBMATE, _write_dbmate, dbmate, program.parent, query="?sslmode=disable")] if program else []
+    return [
+        *found,
+        Tool(YOYO, _write_yoyo, yoyo, peers.locked("yoyo") / "bin", unlock=unlock),
+        Tool(DJANGO, _write_django, django, peers.locked("django") / "bin"),
+    ]
+
+
+def psql(binaries: Path) -> Tool:
+    """Return the floor: the bare statements, each committed by itself, and no memory of what ran."""
+    return Tool(PSQL, _write_psql, ("psql", "{url}", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", "all.sql"), binaries)
+
+
+def numbered(steps: Iterable[Step]) -> list[tuple[str, Step]]:
+    return [(f"{place:04d}_{step.name}", step) for place, step in enumerate(steps, 1)]
+
+
+def write_revisions(folder: Path, steps: list[Step]) -> None:
+    """Write the steps as Alembic revisions, the same files for ours, plain Alembic and the bare handler."""
+    folder.mkdir(parents=True, exist_ok=True)
+    before = None
+    for name, step in numbered(steps):
+        inside = f"op.execute({step.sql!r})"
+        if not step.transactional:
+            inside = f"with op.get_context().autocommit_block():\n        {inside}"
+        (folder / f"{name}.py").write_text(
+            f'"""{step.name.replace("_", " ")}"""\n\nimport sqlalchemy as sa\nfrom alembic import op\n\n'
+            f"revision = {name!r}\ndown_revision = {before!r}\nbranch_labels = None\ndepends_on = None\n\n\n"
+            f"def upgrade() -> None:\n    {inside}\n\n\ndef downgrade() -> None:\n    pass\n"
+        )
+        before = name
+
+
+def _write_ours(folder: Path, steps: list[Step]) -> None:
+    write_revisions(folder / "alembic" / "versions", steps)
+    for name in ("alembic.ini", "alembic/env.py"):
+        (folder / name).write_bytes((peers.ROOT / name).read_bytes())
+
+
+def _write_plain(folder: Path, steps: list[Step]) -> None:
+    """Let Alembic write its generic `env.py`; but for the URL and a transaction a revision nothing is changed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    subprocess.run([peers.plain() / "bin" / "alembic", "init", "alembic"], cwd=folder, check=True, capture_output=True)
+    _replace(folder / "alembic.ini", r"(?m)^sqlalchemy.url = .*$", "")
+    environment = folder / "alembic" / "env.py"
+    _replace(environment, r"connection=connection, ", "connection=connection, transaction_per_migration=True, ")
+    url = 'os.environ["DATABASE_URL"].replace("%", "%%")'
+    _replace(
+        environment, r"(?m)^config = context.config$",
+        f'import os\nconfig = context.config\nconfig.set_main_option("sqlalchemy.url", {url})',
+    )  # fmt: skip
+    write_revisions(folder / "alembic" / "versions", steps)
+
+
+def _write_dbmate(folder: Path, steps: list[Step]) -> None:
+    for name, step in numbered(steps):
+        option = "" if step.transactional else " transaction:false"
+        _write(folder / "migrations" / f"{name}.sql", f"-- migrate:up{option}\n{step.sql};\n\n-- migrate:down\n")
+
+
+def _write_yoyo(folder: Path, steps: list[Step]) -> None:
+    for name, step in numbered(steps):
+        option = "" if step.transactional else "-- transactional: false\n"
+        _write(folder / "migrations" / f"{name}.sql", f"{option}{step.sql};\n")
+
+
+def _write_django(folder: Path, steps: list[Step]) -> None:
+    _write(folder / "settings.py", DJANGO_SETTINGS)
+    _write(folder / "app" / "__init__.py", "")
+    _write(folder / "app" / "migrations" / "__init__.py", "")
+    before = ""
+    for name, step in numbered(steps):
+        text = (
+            "from django.db import migrations\n\n\nclass Migration(migrations.Migration):\n"
+            f"    atomic = {step.transactional}\n    dependencies = [{before}]\n"
+            f"    operations = [migrations.RunSQL({step.sql!r})]\n"
+        )
+        _write(folder / "app" / "migrations" / f"{name}.py", text)
+        before = f"('app', {name!r})"
+
+
+DJANGO_SETTINGS = """
+import os
+from urllib.parse import unquote, urlsplit
+
+url = urlsplit(os.environ["DATABASE_URL"])
+INSTALLED_APPS = ["app"]
+USE_TZ = True
+DATABASES = {"default": {
+    "ENGINE": "django.db.backends.postgresql", "NAME": url.path[1:], "USER": url.username,
+    "PASSWORD": unquote(url.password), "HOST": url.hostname, "PORT": url.port,
+}}
+"""
+
+
+def _write_psql(folder: Path, steps: list[Step]) -> None:
+    _write(folder / "all.sql", "".join(f"{step.sql};\n" for step in steps))
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def _replace(path: Path, pattern: str, text: str) -> None:
+    changed, number = re.subn(pattern, lambda _: text, path.read_text())
+    assert number, f"{path} has no {pattern}"
+    path.write_text(changed)
