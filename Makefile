@@ -9,15 +9,20 @@ BIN    := $(VENV)/bin
 help:
 	@echo "make demo         a database from nothing: upgrade, current, history, tables; then the agent at work"
 	@echo "make stop         stop the demo's PostgreSQL; its data stay in .postgres/"
-	@echo "make test         unit, integration and runtime tests, on a real PostgreSQL"
+	@echo "make test         unit, integration, runtime and infrastructure tests, on a real PostgreSQL"
 	@echo "make lint         ruff, mypy, import-linter"
-	@echo "make constraints  pin every dependency anew in constraints.txt"
+	@echo "make constraints  pin every dependency anew in constraints.txt and constraints-infra.txt"
 
 # What is installed depends on these two files alone, so nothing is done again until they change.
 $(VENV)/installed: constraints.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# The CDK is 143 MB to download that only deployment and its tests need.
+$(VENV)/infra: constraints-infra.txt $(VENV)/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r constraints-infra.txt
 	@touch $@
 
 demo: $(VENV)/installed
@@ -43,7 +48,7 @@ demo: $(VENV)/installed
 stop: $(VENV)/installed
 	$(BIN)/python -m runner.embedded stop
 
-test: $(VENV)/installed
+test: $(VENV)/installed $(VENV)/infra
 	$(BIN)/pytest
 
 lint: $(VENV)/installed
@@ -52,6 +57,8 @@ lint: $(VENV)/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+PIN := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
+	--no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml
 constraints: $(VENV)/installed
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --upgrade \
-		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file constraints.txt pyproject.toml
+	$(PIN) $(addprefix --extra ,agent aws cli dev lint local samples) --output-file constraints.txt
+	$(PIN) --extra infra --constraints constraints.txt --output-file constraints-infra.txt

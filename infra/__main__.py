@@ -1,0 +1,63 @@
+"""What `cdk` runs: read the context and the recorded digests, write the templates."""
+
+import sys
+from typing import TYPE_CHECKING
+
+from infra import names, node
+
+if TYPE_CHECKING:
+    from aws_cdk import App
+
+
+def main() -> int:
+    """Synthesise the app; return 0, or 1 with the reason on stderr."""
+    node.use_packaged()
+    from aws_cdk import App
+
+    app = App(analytics_reporting=False)
+    problem = _fill(app)
+    if problem is None:
+        app.synth()
+        return 0
+    print(problem, file=sys.stderr)
+    return 1
+
+
+def _fill(app: "App") -> str | None:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from infra import digest, environments
+    from infra.app import build
+
+    try:
+        context = environments.read(app.node.get_all_context())
+        digests = digest.read(context.environments, context.region)
+    except (environments.InvalidContext, digest.InvalidDigest) as error:
+        return str(error)
+    except (BotoCoreError, ClientError) as error:
+        return _unreachable(error)
+    for environment in context.environments:
+        if environment not in digests:
+            print(_without(environment), file=sys.stderr)
+    build(app, context=context, digests=digests)
+    return None
+
+
+def _unreachable(error: Exception) -> str:
+    reason = getattr(error, "response", {}).get("Error", {}).get("Code", type(error).__name__)
+    return (
+        f"digest-unreadable: SSM did not say which image each environment is to run ({reason}). "
+        "Nothing was synthesised. Give AWS credentials that may `ssm:GetParameter` on `/aurora-migrations/*`."
+    )
+
+
+def _without(environment: str) -> str:
+    return (
+        f"no-image: `{names.digest_parameter(environment)}` is not set, so `{environment}` gets no function stacks. "
+        f"Push an image, then record it: `migrate promote --to {environment} --image git-<sha>`, "
+        f"or `--from` an environment below it."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,110 @@
+"""How a repository of GitHub delivers here: a role an environment, and no stored key."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from aws_cdk import Stack, aws_iam
+from constructs import Construct
+
+from infra import names, wildcards
+
+ISSUER = "token.actions.githubusercontent.com"
+BOOTSTRAP = "cdk-hnb659fds"
+"""The qualifier of what `cdk bootstrap` makes. https://docs.aws.amazon.com/cdk/v2/guide/bootstrapping-env.html"""
+PROMOTING = ("ecr:BatchGetImage", "ecr:DescribeImages", "ecr:PutImage")
+PUSHING = (
+    "ecr:BatchCheckLayerAvailability",
+    "ecr:CompleteLayerUpload",
+    "ecr:GetDownloadUrlForLayer",
+    "ecr:InitiateLayerUpload",
+    "ecr:UploadLayerPart",
+)
+
+
+class DeliveryStack(Stack):
+    """Make for each environment the role `aurora-migrations-delivery-{env}`.
+
+    A job of `github` (`owner/name`) that runs in GitHub's environment of the same name may assume it, and no other:
+    who may approve that environment in GitHub decides who delivers. It deploys through the roles of `cdk bootstrap`.
+    """
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, github: str, environments: Iterable[str], **kwargs: Any
+    ) -> None:
+        super().__init__(scope, construct_id, **kwargs)
+        provider = aws_iam.CfnOIDCProvider(
+            self, "GitHub", url=f"https://{ISSUER}", client_id_list=["sts.amazonaws.com"]
+        )
+        known = tuple(environments)
+        for environment in known:
+            _role(self, environment, known, provider.ref, github)
+
+
+def _role(stack: Stack, environment: str, known: tuple[str, ...], provider: str, github: str) -> None:
+    who = {
+        f"{ISSUER}:aud": "sts.amazonaws.com",
+        f"{ISSUER}:sub": f"repo:{github}:environment:{environment}",
+    }
+    executions = _arn(stack, "states", f"execution:{names.migrations(environment)}:*")
+    role = aws_iam.Role(
+        stack,
+        f"Role-{environment}",
+        role_name=f"aurora-migrations-delivery-{environment}",
+        assumed_by=aws_iam.WebIdentityPrincipal(provider, {"StringEquals": who}),
+        description=f"What {github} may do to deliver to {environment}",
+        inline_policies={
+            "Deliver": aws_iam.PolicyDocument(
+                statements=[
+                    *_images(stack, environment),
+                    *_parameters(stack, environment, known),
+                    _allow(["sts:AssumeRole"], [_bootstrap(stack, role) for role in ("deploy", "file-publishing")]),
+                    _allow(
+                        ["states:StartExecution"],
+                        [_arn(stack, "states", f"stateMachine:{names.migrations(environment)}")],
+                    ),
+                    _allow(wildcards.actions(wildcards.EXECUTIONS), [executions]),
+                    *_proof(stack, known),
+                ]
+            )
+        },
+    )
+    wildcards.acknowledge(role, "*", wildcards.LOGIN)
+    wildcards.acknowledge(role, executions, wildcards.EXECUTIONS)
+
+
+def _images(stack: Stack, environment: str) -> list[aws_iam.PolicyStatement]:
+    """Allow to build where nothing is protected, and only to promote what was built elsewhere."""
+    pushing = () if names.is_protected(environment) else PUSHING
+    return [
+        _allow(["ecr:GetAuthorizationToken"], ["*"]),
+        _allow([*PROMOTING, *pushing], [_arn(stack, "ecr", f"repository/{names.REPOSITORY}")]),
+    ]
+
+
+def _parameters(stack: Stack, environment: str, known: tuple[str, ...]) -> list[aws_iam.PolicyStatement]:
+    """Allow to record this environment's image, and to read all of them, as each synthesis does."""
+    where = {one: _arn(stack, "ssm", f"parameter{names.digest_parameter(one)}") for one in known}
+    return [
+        _allow(["ssm:GetParameter"], list(where.values())),
+        _allow(["ssm:PutParameter"], [where[environment]]),
+    ]
+
+
+def _proof(stack: Stack, known: tuple[str, ...]) -> list[aws_iam.PolicyStatement]:
+    """Allow to ask the environments that are not protected whether an image ran well there."""
+    below = [one for one in known if not names.is_protected(one)]
+    functions = [_arn(stack, "lambda", f"function:{names.runner(one)}") for one in below]
+    return [_allow(["lambda:InvokeFunction"], functions)] if functions else []
+
+
+def _allow(actions: list[str], resources: list[str]) -> aws_iam.PolicyStatement:
+    return aws_iam.PolicyStatement(actions=actions, resources=resources)
+
+
+def _arn(stack: Stack, service: str, resource: str) -> str:
+    return f"arn:{stack.partition}:{service}:{stack.region}:{stack.account}:{resource}"
+
+
+def _bootstrap(stack: Stack, role: str) -> str:
+    name = f"{BOOTSTRAP}-{role}-role-{stack.account}-{stack.region}"
+    return f"arn:{stack.partition}:iam::{stack.account}:role/{name}"
