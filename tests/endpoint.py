@@ -2,6 +2,7 @@
 
 import json
 import threading
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,20 +43,23 @@ def serve(endpoint: Endpoint) -> Iterator[Endpoint]:
         def do_POST(self) -> None:
             content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             if endpoint.behind and not self.headers["X-Amz-Target"].endswith(f".{endpoint.operation}"):
-                self.answer(200, self.hand_on(endpoint.behind, content))
+                self.answer(*self.hand_on(endpoint.behind, content))
                 return
             endpoint.asked.append(dict(self.headers))
             if endpoint.status is None:
                 endpoint.ended.wait()
                 return
             url = next((url for end, url in endpoint.handed_on.items() if self.path.endswith(end)), None)
-            self.answer(endpoint.status, self.hand_on(url, content) if url else endpoint.body.encode())
+            self.answer(*self.hand_on(url, content) if url else (endpoint.status, endpoint.body.encode()))
 
-        def hand_on(self, url: str, content: bytes) -> bytes:
+        def hand_on(self, url: str, content: bytes) -> tuple[int, bytes]:
             asked = urllib.request.Request(url + self.path, content or None, dict(self.headers))
-            with urllib.request.urlopen(asked) as response:
-                body: bytes = response.read()
-            return body
+            try:
+                with urllib.request.urlopen(asked) as response:
+                    return response.status, response.read()
+            except urllib.error.HTTPError as error:
+                with error:
+                    return error.code, error.read()
 
         def answer(self, status: int, body: bytes) -> None:
             self.send_response(status)

@@ -249,8 +249,15 @@ def _record(parameters: Any, to: str, digest: str, done: str) -> None:
 def _recorded(parameters: Any, environment: str) -> str | None:
     """Return what the environment's parameter holds, None where there is none."""
     name = PARAMETER.format(environment)
-    found = _call(parameters.get_parameters, "ssm:GetParameters", f"Reading `{name}`", Names=[name])["Parameters"]
-    return str(found[0]["Value"]) if found else None
+    value = _call(_value, "ssm:GetParameter", f"Reading `{name}`", parameters=parameters, name=name)
+    return None if value is None else str(value)
+
+
+def _value(parameters: Any, name: str) -> Any:
+    try:
+        return parameters.get_parameter(Name=name)["Parameter"]["Value"]
+    except parameters.exceptions.ParameterNotFound:
+        return None
 
 
 def _open(profile: Profile, service: str) -> Any:

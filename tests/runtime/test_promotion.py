@@ -485,7 +485,7 @@ DENIED = json.dumps({"__type": "AccessDeniedException", "message": "User: arn:aw
     [
         ("ecr", "BatchGetImage", "Reading `git-1234567` from `aurora-migrations`", "Nothing was changed."),
         ("ecr", "PutImage", "Making the tag `dev-{short}`", "Nothing was changed."),
-        ("ssm", "GetParameters", "Reading `/aurora-migrations/dev/image-digest`", "Nothing was changed."),
+        ("ssm", "GetParameter", "Reading `/aurora-migrations/dev/image-digest`", "Nothing was changed."),
         (
             "ssm",
             "PutParameter",
