@@ -100,21 +100,14 @@ def from_registry(environ: Mapping[str, str], image: str, to: str, tell: Tell, a
 def _digest_of(source: Profile, below: str) -> str:
     """Return the digest that an environment is to run."""
     digest = _recorded(_open(source, "ssm"), below)
-    if digest is None:
-        raise ImageNotProven(
-            "An image",
-            below,
-            f"there is no parameter `{PARAMETER.format(below)}` that says which one it is to run",
-            f"Bring one there first: `migrate promote --to {below} --image git-…`.",
-        )
-    if not DIGEST.fullmatch(digest):
-        raise ImageNotProven(
-            "An image",
-            below,
-            f"the parameter `{PARAMETER.format(below)}` holds no digest",
-            "Only `migrate promote` is to write it: promote to that environment again.",
-        )
-    return digest
+    if digest is not None and DIGEST.fullmatch(digest):
+        return digest
+    raise ImageNotProven(
+        "An image",
+        below,
+        f"the parameter `{PARAMETER.format(below)}` {'is not there' if digest is None else 'holds no digest'}",
+        f"Bring an image to `{below}` first, which writes it: `migrate promote --to {below}`.",
+    )
 
 
 def _prove(source: Profile, below: str, digest: str, timeout_s: float | None, tell: Tell) -> None:
