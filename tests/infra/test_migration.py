@@ -142,7 +142,7 @@ def test_an_upgrade_of_a_protected_environment_waits_for_approval(
 
 def test_the_commands_of_the_letter_fit_both_shells(deploy: Deploy) -> None:
     """As they are they only want a name: bash reads the JSON whole, PowerShell takes it from a file."""
-    machine = deploy("prod", patience_s=60)
+    machine = deploy("prod")
     arn = machine.start({"action": "upgrade", "actor": "ana"})
     letter = machine.letter()
     powershell = next(line for line in letter["Message"].splitlines() if line.startswith("Set-Content"))
