@@ -10,7 +10,7 @@ help:
 	@echo "make demo         a database from nothing: upgrade, current, history, tables; then the agent at work"
 	@echo "make stop         stop the demo's PostgreSQL; its data stay in .postgres/"
 	@echo "make test         unit, integration, runtime and infrastructure tests, on a real PostgreSQL"
-	@echo "make lint         ruff, mypy, import-linter"
+	@echo "make lint         ruff, mypy, import-linter; shellcheck, actionlint and zizmor for the workflows"
 	@echo "make constraints  pin every dependency anew in constraints.txt and constraints-infra.txt"
 
 # What is installed depends on these two files alone, so nothing is done again until they change.
@@ -55,7 +55,11 @@ lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy .github/scripts
 	$(BIN)/lint-imports
+	$(BIN)/shellcheck .ci/run .github/scripts/*.sh
+	$(BIN)/actionlint -shellcheck $(BIN)/shellcheck .github/workflows/*.yml
+	$(BIN)/zizmor --offline --no-progress --quiet .github/workflows
 
 PIN := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml

@@ -6,6 +6,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -91,14 +92,19 @@ def emulator() -> Path:
     path = ROOT / ".cache" / name
     if path.exists():
         return path
+    path.parent.mkdir(exist_ok=True)
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
     requirement = Path(__file__).parent / "runtime" / "emulator.txt"
-    subprocess.run([*pip, "--dest", path.parent, "-r", requirement], check=True)
-    wheel = next(path.parent.glob("aws_sam_cli-*.whl"))
-    with zipfile.ZipFile(wheel) as archive:
-        content = archive.read(f"samcli/local/rapid/{name}")
-    path.write_bytes(content)
-    path.chmod(0o755)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        subprocess.run([*pip, "--dest", folder, "-r", requirement], check=True)
+        wheel = next(Path(folder).glob("aws_sam_cli-*.whl"))
+        with zipfile.ZipFile(wheel) as archive:
+            content = archive.read(f"samcli/local/rapid/{name}")
+        made = Path(folder) / name
+        made.write_bytes(content)
+        made.chmod(0o755)
+        # another process of the tests may be at the same
+        made.replace(path)
     return path
 
 

@@ -14,6 +14,7 @@ import pytest
 
 import emulator
 from postgres import Database
+from project import ROOT
 
 EMOJI = re.compile("[\U0001f000-\U0001faff\u2600-\u27bf]")
 NEVER_LOADED = {
@@ -84,6 +85,34 @@ def test_metrics_of_runs_that_change_something(task: Path, database: Database) -
     described = metrics[0]["_aws"]["CloudWatchMetrics"][0]
     assert described["Namespace"] == "AlquimistaAI/Migrations"
     assert (metrics[0]["environment"], metrics[0]["request_id"]) == ("prod", upgraded["request_id"])
+
+
+def test_each_check_says_how_many_errors_it_found(tmp_path: Path, database: Database) -> None:
+    """Zero where all is well, so that silence is no good sign; a check that itself failed emits nothing."""
+    task = emulator.lay_out(tmp_path, ROOT)
+    with emulator.start(task, {"DATABASE_URL": database.url, "ENVIRONMENT": "prod"}) as function:
+        pending = function.invoke({"action": "check"})
+        plan = function.invoke({"action": "plan"})["plan"]
+        function.invoke({"action": "upgrade", "plan": plan})
+        database.execute("alter table leads alter column interesse set default 7")
+        database.execute("alter table leads add column by_hand text")
+        drifted = function.invoke({"action": "check"})
+        database.execute("alter table leads drop column by_hand, alter column interesse drop default")
+        well = function.invoke({"action": "check"})
+        metrics = [line for line in function.lines() if "DriftFound" in line]
+    with emulator.start(task, {"DATABASE_URL": "postgresql://nobody@localhost:1/none"}, timeout_s=3) as function:
+        assert function.invoke({"action": "check"})["status"] == "error"
+        assert [line for line in function.lines() if "_aws" in line] == []
+    found = [sum(one["level"] == "error" for one in answer["findings"]) for answer in (pending, drifted, well)]
+    assert found == [len(pending["pending"]), 2, 0]
+    assert [line["DriftFound"] for line in metrics] == [[float(number)] for number in found]
+    described = metrics[0]["_aws"]["CloudWatchMetrics"][0]
+    assert (described["Namespace"], described["Dimensions"]) == (
+        "AlquimistaAI/Migrations",
+        [["environment", "service"]],
+    )
+    assert described["Metrics"] == [{"Name": "DriftFound", "Unit": "Count"}]
+    assert (metrics[0]["environment"], metrics[0]["service"]) == ("prod", "aurora-migrations-runner")
 
 
 @pytest.mark.parametrize("sampled", [True, False])

@@ -11,7 +11,7 @@ from project import ROOT
 from runner import cli, commands, errors, payloads, settings
 
 README = (ROOT / "README.md").read_text()
-HERE_ONLY = {"new", "snapshot", "doctor"}
+HERE_ONLY = {"new", "snapshot", "doctor", "promote"}
 
 
 def test_one_registry_of_verbs() -> None:
