@@ -131,13 +131,13 @@ def _output(outputs: dict[str, str], start: str) -> str:
 @pytest.fixture(scope="module")
 def first(network: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Template]:
     """The templates of dev beside that network, with the first image."""
-    return _synthesise(network, tmp_path_factory.mktemp("first"), FIRST)
+    return _synthesise(network, tmp_path_factory.mktemp("first"), "dev", FIRST)
 
 
-def _synthesise(network: dict[str, Any], folder: Path, digest: str) -> dict[str, Template]:
-    environment = {"database": network, "alarmEmail": "dev@example.com", "agentTenants": ["test-001"]}
-    context = {"region": REGION, "environments": {"dev": environment}, "github": "alquimista-ai/migrations"}
-    return synthesise(folder, context, {"dev": digest})
+def _synthesise(network: dict[str, Any], folder: Path, environment: str, digest: str) -> dict[str, Template]:
+    settings = {"database": network, "alarmEmail": "dev@example.com", "agentTenants": ["test-001"]}
+    context = {"region": REGION, "environments": {environment: settings}, "github": "alquimista-ai/migrations"}
+    return synthesise(folder, context, {environment: digest})
 
 
 @pytest.fixture(scope="module")
@@ -233,7 +233,7 @@ def test_a_second_deployment_changes_nothing(
     cloud: Cloud, outputs: dict[str, Any], first: dict[str, Template], network: dict[str, Any], tmp_path: Path
 ) -> None:
     """Synthesised anew from the same context and digest, every stack's change set is empty, and all is as it was."""
-    again = _synthesise(network, tmp_path, FIRST)
+    again = _synthesise(network, tmp_path, "dev", FIRST)
     assert again == first
     before = {name: cloud.physical(name) for name in first}
     versions = _versions(cloud, "aurora-migrations-runner-dev")
@@ -245,24 +245,27 @@ def test_a_second_deployment_changes_nothing(
     assert _versions(cloud, "aurora-migrations-runner-dev") == versions
 
 
-def test_a_new_image(cloud: Cloud, outputs: dict[str, Any], network: dict[str, Any], tmp_path: Path) -> None:
+def test_a_new_image(cloud: Cloud, network: dict[str, Any], tmp_path: Path) -> None:
     """A new digest changes the function, publishes a version, keeps the old one, and leaves what is called `live`."""
-    function = "aurora-migrations-runner-dev"
-    lambdas = cloud.api("lambda")
+    stack, function, lambdas = "AuroraMigrationsRunnerStack-prod", "aurora-migrations-runner-prod", cloud.api("lambda")
+    cloud.deploy(_synthesise(network, tmp_path / "first", "prod", FIRST)[stack])
     lambdas.create_alias(FunctionName=function, Name="live", FunctionVersion="1")  # where the state machine put it
-    templates = _synthesise(network, tmp_path, SECOND)
-    before, after = cloud.physical(RUNNER), templates[RUNNER]
-    cloud.deploy(_with_old_version(after, cloud))
-    cloud.deploy(after)
+    before = cloud.physical(stack)
+    template = _synthesise(network, tmp_path / "second", "prod", SECOND)[stack]
+    cloud.deploy(_with_old_version(template, before))
+    cloud.deploy(template)
     assert lambdas.get_function(FunctionName=function)["Code"]["ImageUri"].endswith(f"@{SECOND}")
     assert _versions(cloud, function) == {"1": FIRST, "2": SECOND}
     assert lambdas.get_alias(FunctionName=function, Name="live")["FunctionVersion"] == "1"
-    kept = {name: each for name, each in cloud.physical(RUNNER).items() if "CurrentVersion" not in name}
-    assert kept == {name: each for name, each in before.items() if "CurrentVersion" not in name}
+    assert _others(cloud.physical(stack)) == _others(before)
 
 
-def _with_old_version(template: Template, cloud: Cloud) -> Template:
+def _others(physical: dict[str, str]) -> dict[str, str]:
+    return {name: each for name, each in physical.items() if "CurrentVersion" not in name}
+
+
+def _with_old_version(template: Template, before: dict[str, str]) -> Template:
     """Return the template before its new version: moto makes what is new before it changes what is there."""
     (new,) = template.of("AWS::Lambda::Version")
-    (old,) = (name for name in cloud.physical(RUNNER) if "CurrentVersion" in name)
+    (old,) = before.keys() - _others(before)
     return Template(template.stack, template.tags, json.loads(template.text.replace(new, old)))
