@@ -41,8 +41,8 @@ STORED = (
 )
 NOTHING = "Nothing was changed."
 DEPLOY = (
-    "Deploy it with `cdk deploy AuroraMigrationsRunnerStack-{0} MicroAgenteDisparoStack-{0}`, "
-    "then start the state machine `aurora-migrations-{0}`."
+    "Deploy it with `cdk deploy AuroraMigrationsRunnerStack-{0}`, start the state machine `aurora-migrations-{0}`, "
+    "and when that has ended `cdk deploy MicroAgenteDisparoStack-{0}`."
 )
 
 

@@ -25,8 +25,8 @@ PROFILES = "".join(f'[env.{name}]\nfunction = "function"\nregion = "us-east-1"\n
 DOCKER = "application/vnd.docker.distribution.manifest.v2+json"
 OCI = "application/vnd.oci.image.manifest.v1+json"
 NEXT = (
-    "Deploy it with `cdk deploy AuroraMigrationsRunnerStack-{0} MicroAgenteDisparoStack-{0}`, then start the state "
-    "machine `aurora-migrations-{0}`."
+    "Deploy it with `cdk deploy AuroraMigrationsRunnerStack-{0}`, start the state machine `aurora-migrations-{0}`, "
+    "and when that has ended `cdk deploy MicroAgenteDisparoStack-{0}`."
 )
 
 

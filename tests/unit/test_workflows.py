@@ -96,7 +96,7 @@ def test_no_stored_key_and_nothing_pasted_into_a_shell() -> None:
     for job, step in steps("run"):
         assert "${{" not in step["run"], job
     roles = [step["with"] for _, step in steps("uses") if "configure-aws-credentials" in step["uses"]]
-    assert len(roles) == 5
+    assert len(roles) == 7
     assert all(one["role-to-assume"] == "${{ vars.AWS_ROLE_ARN }}" for one in roles)
 
 
@@ -127,7 +127,7 @@ def test_every_command_exists() -> None:
             assert options <= set(re.findall(r"--[a-z-]+", told.stdout)), rest
         seen.add(program if program.startswith(".github/") else first)
     assert seen == {
-        *(".venv/installed", "image", "lint", "test"),
+        *(".venv/infra", ".venv/installed", "image", "lint", "test"),
         *("plan", "promote", "upgrade"),
         *(f".github/scripts/{path.name}" for path in SCRIPTS.iterdir() if path.is_file()),
     }
@@ -135,14 +135,12 @@ def test_every_command_exists() -> None:
 
 @pytest.mark.parametrize(("job", "environment"), [("main/dev", "dev"), ("release/prod", "prod")])
 def test_what_promote_says_comes_next_is_what_the_workflow_does(job: str, environment: str) -> None:
-    """Promote, deploy both stacks, start the state machine; in this order."""
+    """Promote, deploy the runner, start the state machine, deploy the agent; in this order."""
     runs = [step["run"] for step in JOBS[job]["steps"] if "run" in step][1:]
-    stacks = re.findall(r"\w+Stack-\w+", promotion.DEPLOY.format(environment))
-    assert [run.split()[0] for run in runs] == ["migrate", "npx", "python"]
-    assert re.findall(r"\w+Stack-\w+", runs[1]) == stacks
+    assert [run.split()[0] for run in runs] == ["migrate", "npx", "python", "npx"]
     assert f" --to {environment}" in runs[0]
-    assert runs[2].endswith(f" aurora-migrations-{environment}")
-    assert f"`aurora-migrations-{environment}`" in promotion.DEPLOY.format(environment)
+    said = re.findall(r"([\w-]+)`", promotion.DEPLOY.format(environment))
+    assert [run.split()[-1] for run in runs[1:]] == said
 
 
 def test_the_linters_find_what_they_are_for(tmp_path: Path) -> None:
