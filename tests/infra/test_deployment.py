@@ -100,7 +100,7 @@ def without_gaps(body: dict[str, Any]) -> dict[str, Any]:
     return body
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def cloud(aws: dict[str, str]) -> Cloud:
     """A region as `cdk bootstrap` leaves it."""
     cloud = Cloud(aws["AWS_ENDPOINT_URL"])
@@ -108,7 +108,7 @@ def cloud(aws: dict[str, str]) -> Cloud:
     return cloud
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def network(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The network of the sample stack once it is deployed, and a secret: what somebody has who has a database."""
     context = {"region": REGION, "environments": {"dev": {}}}
@@ -128,7 +128,7 @@ def _output(outputs: dict[str, str], start: str) -> str:
     return value
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def first(network: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Template]:
     """The templates of dev beside that network, with the first image."""
     return _synthesise(network, tmp_path_factory.mktemp("first"), "dev", FIRST)
@@ -140,7 +140,7 @@ def _synthesise(network: dict[str, Any], folder: Path, environment: str, digest:
     return synthesise(folder, context, {environment: digest})
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def outputs(cloud: Cloud, first: dict[str, Template]) -> dict[str, dict[str, str]]:
     """The outputs of each stack, deployed in the order of their dependencies."""
     return {name: cloud.deploy(template) for name, template in first.items()}

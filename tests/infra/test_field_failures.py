@@ -1,4 +1,7 @@
-"""What went wrong in the field cannot happen again: one test for each row of that list."""
+"""What went wrong in the field cannot happen again: what went wrong, and the tests that show it."""
+
+import re
+from pathlib import Path
 
 import pytest
 from synthesis import Template, database, walk, written
@@ -11,8 +14,44 @@ RESERVED = {
     "LAMBDA_TASK_ROOT",
     "TZ",
 }
+FAILURES = {
+    "`AWS_REGION` set in the function's environment, a reserved variable": ["test_aws_region_set_by_hand"],
+    "subnets with a way out asked for, which the network lacks": ["test_subnets_that_the_network_lacks"],
+    "the cluster's group opened by hand, since the rule made a cycle": [
+        "test_the_way_into_the_cluster_opened_by_hand",
+        "infra/test_deployment.py::test_the_way_to_the_database_is_open",
+    ],
+    "two stacks that depended on each other": ["test_two_stacks_that_depend_on_each_other"],
+    "tags that differ only by case": ["infra/test_templates.py::test_tags"],
+    "migrations looked for in the wrong folder, a driver missing": [
+        "test_migrations_and_driver_left_out_of_the_package"
+    ],
+    "TLS without verification": [
+        "test_certificates_not_verified",
+        "faults/test_lost_connections.py::test_certificates",
+    ],
+    "the secrets endpoint open to the whole network": ["test_a_secrets_endpoint_open_to_the_whole_network"],
+    "a second run that fails": [
+        "test_a_second_run_that_fails",
+        "runtime/test_contract.py::test_run_migration",
+        "infra/test_deployment.py::test_a_second_deployment_changes_nothing",
+    ],
+    "no rollback, no record of what ran": [
+        "test_no_record_of_what_ran",
+        "integration/test_cli.py::test_history_says_who_when_and_how_long",
+    ],
+}
 FUNCTION_STACKS = ("AuroraMigrationsRunnerStack", "MicroAgenteDisparoStack")
 WAYS = {5432: "clusterSecurityGroupId", 443: "endpointSecurityGroupId"}
+
+
+def test_every_failure_has_its_test() -> None:
+    """The tests that the list names are there."""
+    for names in FAILURES.values():
+        for name in names:
+            path, _, test = name.rpartition("::")
+            text = (Path(__file__).parents[1] / path if path else Path(__file__)).read_text()
+            assert re.search(rf"^def {test}\(", text, re.MULTILINE), name
 
 
 def test_aws_region_set_by_hand(functions: list[Template]) -> None:

@@ -170,6 +170,9 @@ def test_the_state_machine_tells_no_data_to_its_log(existing: dict[str, Template
 @pytest.mark.parametrize("environment", ["dev", "prod"])
 def test_who_delivers(existing: dict[str, Template], environment: str) -> None:
     """A job of that repository in GitHub's environment of that name; it records that environment's image alone."""
+    provider = existing["AuroraMigrationsDeliveryStack"].one("AWS::IAM::OIDCProvider")
+    assert provider["Url"] == "https://token.actions.githubusercontent.com"
+    assert provider["ClientIdList"] == ["sts.amazonaws.com"]
     role, statements = _delivery(existing, environment)
     (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
     assert trust["Condition"] == {

@@ -155,3 +155,21 @@ def test_the_registry(existing: dict[str, Template]) -> None:
     assert repository["LifecyclePolicy"]["LifecyclePolicyText"].count("tagStatus") == 1
     (resource,) = registry.resources.values()
     assert resource["DeletionPolicy"] == "Retain"
+
+
+@pytest.mark.parametrize("environment", ["dev", "prod"])
+def test_the_sample_database(sample: dict[str, Template], environment: str) -> None:
+    """Aurora Serverless v2, encrypted, its password kept by RDS, in isolated subnets; in prod it cannot be deleted."""
+    template = sample[f"AuroraMigrationsSampleDatabaseStack-{environment}"]
+    cluster = template.one("AWS::RDS::DBCluster")
+    assert (cluster["Engine"], cluster["DatabaseName"]) == ("aurora-postgresql", "alquimista")
+    assert (cluster["StorageEncrypted"], cluster["ManageMasterUserPassword"]) == (True, True)
+    assert "MasterUserPassword" not in cluster
+    assert cluster["DeletionProtection"] is (environment == "prod")
+    instance = template.one("AWS::RDS::DBInstance")
+    assert (instance["DBInstanceClass"], instance["PubliclyAccessible"]) == ("db.serverless", False)
+    subnets = template.of("AWS::EC2::Subnet").values()
+    assert [subnet["AvailabilityZone"] for subnet in subnets] == ["us-east-1a", "us-east-1b"]
+    assert not any(subnet["MapPublicIpOnLaunch"] for subnet in subnets)
+    (resource,) = (each for each in template.resources.values() if each["Type"] == "AWS::RDS::DBCluster")
+    assert resource["DeletionPolicy"] == "Snapshot"
