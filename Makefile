@@ -4,13 +4,15 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo stop test lint constraints
+.PHONY: help demo stop test lint image image-test constraints
 
 help:
 	@echo "make demo         a database from nothing: upgrade, current, history, tables; then the agent at work"
 	@echo "make stop         stop the demo's PostgreSQL; its data stay in .postgres/"
 	@echo "make test         unit, integration and runtime tests, on a real PostgreSQL"
 	@echo "make lint         ruff, mypy, import-linter"
+	@echo "make image        the image of both functions and of the command lines, and its size"
+	@echo "make image-test   builds it and runs it as Lambda does, with an engine and a base of its own where there is none"
 	@echo "make constraints  pin every dependency anew in constraints.txt"
 
 # What is installed depends on these two files alone, so nothing is done again until they change.
@@ -51,6 +53,25 @@ lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Overridable on the command line: IMAGE (the tag), PLATFORM, REVISION, SOURCE; BASE_IMAGE and RDS_CA, whose defaults the
+# Dockerfile has; BUILD_FLAGS for what docker knows beside, such as `--secret id=index,src=FILE --secret id=ca,src=FILE`.
+DOCKER   ?= docker
+REVISION ?= $(shell git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null || echo unknown)
+SOURCE   ?= $(shell git remote get-url origin 2>/dev/null | sed 's,//[^/]*@,//,')
+IMAGE    ?= aurora-migrations:git-$(REVISION)
+PLATFORM ?= linux/amd64
+export REVISION SOURCE
+# Lambda takes one manifest, not the index that buildx makes of an image and its attestations.
+export BUILDX_NO_DEFAULT_ATTESTATIONS = 1
+
+image:
+	DOCKER_BUILDKIT=1 $(DOCKER) build --platform $(PLATFORM) --tag $(IMAGE) $(BUILD_FLAGS) \
+		--build-arg BASE_IMAGE --build-arg RDS_CA --build-arg REVISION --build-arg SOURCE .
+	@$(DOCKER) image inspect --format '{{.Size}}' $(IMAGE) | awk '{printf "$(IMAGE): %.0f MB\n", $$1 / 1e6}'
+
+image-test: $(VENV)/installed
+	$(BIN)/python tests/prove_image.py
 
 constraints: $(VENV)/installed
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --upgrade \
