@@ -27,10 +27,10 @@ RUN chmod -R a+rX . \
     && python3 -m compileall -q --invalidation-mode checked-hash alembic
 
 FROM ${BASE_IMAGE}
+COPY --from=packages /opt/python /opt/python
 ARG RDS_CA=https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem
 ADD --chmod=644 ${RDS_CA} /opt/rds-ca.pem
 COPY --chmod=755 image/entrypoint /opt/entrypoint
-COPY --from=packages /opt/python /opt/python
 COPY --from=code /var/task /var/task
 # The packages come first: the folder `alembic/` must not be taken for the package.
 ENV LAMBDA_TASK_ROOT=/var/task \

@@ -45,8 +45,8 @@ def _client() -> Path:
 def _started(folder: Path, environ: Mapping[str, str]) -> Iterator[dict[str, str]]:
     if os.geteuid() != 0:
         raise Unavailable("no Docker engine answers, and only root can start one")
-    if shutil.which("dockerd") is None:
-        raise Unavailable("no Docker engine answers, and there is no `dockerd` to start")
+    if lacking := [name for name in ("dockerd", "ip") if shutil.which(name) is None]:
+        raise Unavailable(f"no Docker engine answers, and to start one `{lacking[0]}` is lacking")
     had_bridge, socket, log = BRIDGE.exists(), f"unix://{folder}/socket", folder / "log"
     # The machine's own network is left as it is: ports are handed on by docker-proxy, builds use the host's network.
     network = ["--iptables=false", "--ip6tables=false", "--ip-forward=false"]
