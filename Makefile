@@ -4,13 +4,15 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo stop test lint constraints
+.PHONY: help demo stop test lint image image-test constraints
 
 help:
 	@echo "make demo         a database from nothing: upgrade, current, history, tables; then the agent at work"
 	@echo "make stop         stop the demo's PostgreSQL; its data stay in .postgres/"
 	@echo "make test         unit, integration, runtime and infrastructure tests, on a real PostgreSQL"
 	@echo "make lint         ruff, mypy, import-linter; shellcheck, actionlint and zizmor for the workflows"
+	@echo "make image        the image of both functions and of the command lines, and its size"
+	@echo "make image-test   builds it and runs it as Lambda does, with an engine and a base of its own where there is none"
 	@echo "make constraints  pin every dependency anew in constraints.txt and constraints-infra.txt"
 
 # What is installed depends on these two files alone, so nothing is done again until they change.
@@ -60,6 +62,25 @@ lint: $(VENV)/installed
 	$(BIN)/shellcheck .ci/run .github/scripts/*.sh
 	$(BIN)/actionlint -shellcheck $(BIN)/shellcheck .github/workflows/*.yml
 	$(BIN)/zizmor --offline --no-progress --quiet .github/workflows
+
+# Overridable on the command line: IMAGE (the tag), PLATFORM, REVISION, SOURCE; BASE_IMAGE and RDS_CA, whose defaults the
+# Dockerfile has; BUILD_FLAGS for what docker knows beside, such as `--secret id=index,src=FILE --secret id=ca,src=FILE`.
+DOCKER   ?= docker
+REVISION ?= $(shell git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null || echo unknown)
+SOURCE   ?= $(shell git remote get-url origin 2>/dev/null | sed 's,//[^/]*@,//,')
+IMAGE    ?= aurora-migrations:git-$(REVISION)
+PLATFORM ?= linux/amd64
+export REVISION SOURCE
+# Lambda takes one manifest, not the index that buildx makes of an image and its attestations.
+export BUILDX_NO_DEFAULT_ATTESTATIONS = 1
+
+image:
+	DOCKER_BUILDKIT=1 $(DOCKER) build --platform $(PLATFORM) --tag $(IMAGE) $(BUILD_FLAGS) \
+		--build-arg BASE_IMAGE --build-arg RDS_CA --build-arg REVISION --build-arg SOURCE .
+	@$(DOCKER) image inspect --format '{{.Size}}' $(IMAGE) | awk '{printf "$(IMAGE): %.0f MB\n", $$1 / 1e6}'
+
+image-test: $(VENV)/installed
+	$(BIN)/python tests/prove_image.py
 
 PIN := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml

@@ -1,4 +1,4 @@
-"""The function under Lambda's Runtime Interface Emulator, laid out and started as the image does it."""
+"""The function under Lambda's Runtime Interface Emulator: laid out as the image does it, or in the image itself."""
 
 import json
 import os
@@ -17,10 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import containers
 from postgres import free_port
 from project import ROOT
 
 PATH = "/2015-03-31/functions/function/invocations"
+Environ = dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -49,22 +51,21 @@ class Function:
 def start(
     task: Path, environ: dict[str, str], *, timeout_s: int = 30, handler: str = "runner.handler.handler"
 ) -> Iterator[Function]:
-    """Run the handler in the folder `task`, with nothing of this process's environment but `environ`."""
+    """Run the handler in the folder `task`, with nothing of this process's environment but `environ`.
+
+    Where there is an image to prove it runs in a container of that, with the revisions of `task` if it has any.
+    """
     port, api = free_port(), free_port()
     log = task.parent / f"function-{port}.log"
     known = {
-        "PATH": os.environ["PATH"],
-        "LAMBDA_TASK_ROOT": str(task),
         "AWS_LAMBDA_FUNCTION_NAME": "aurora-migrations-runner-dev",
         "AWS_LAMBDA_FUNCTION_TIMEOUT": str(timeout_s),
         "AWS_REGION": "us-east-1",
         **environ,
     }
-    command = [
-        emulator(),
-        *("--runtime-interface-emulator-address", f"127.0.0.1:{port}", "--runtime-api-address", f"127.0.0.1:{api}"),
-        *(sys.executable, "-m", "awslambdaric", handler),
-    ]
+    addresses = [f"--runtime-interface-emulator-address=127.0.0.1:{port}", f"--runtime-api-address=127.0.0.1:{api}"]
+    way = _here if containers.IMAGE is None else _in_container
+    command, known = way(task, known, addresses, handler)
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=task, env=known, stdout=output, stderr=output, start_new_session=True)
     try:
@@ -73,6 +74,19 @@ def start(
     finally:
         process.terminate()
         process.wait()
+
+
+def _here(task: Path, known: Environ, addresses: list[str], handler: str) -> tuple[list[str], Environ]:
+    words = [str(emulator()), *addresses, sys.executable, "-m", "awslambdaric", handler]
+    return words, {"PATH": os.environ["PATH"], "LAMBDA_TASK_ROOT": str(task), **known}
+
+
+def _in_container(task: Path, known: Environ, addresses: list[str], handler: str) -> tuple[list[str], Environ]:
+    options = [f"--volume={emulator()}:/emulator:ro", "--entrypoint=/emulator"]
+    if (task / "alembic").exists():
+        options.append(f"--volume={task / 'alembic'}:/var/task/alembic:ro")
+    words = containers.command(known, [*addresses, "/opt/entrypoint", handler], options)
+    return words, {**os.environ, **known}
 
 
 def lay_out(folder: Path, revisions: Path) -> Path:

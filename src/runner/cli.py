@@ -349,4 +349,8 @@ def _actor(given: str | None) -> str:
 
 def main() -> None:
     """Run the command line."""
-    app()
+    app(prog_name="migrate")
+
+
+if __name__ == "__main__":
+    main()
