@@ -93,7 +93,7 @@ def _parameters(stack: Stack, environment: str, known: tuple[str, ...]) -> list[
 def _proof(stack: Stack, known: tuple[str, ...]) -> list[aws_iam.PolicyStatement]:
     """Allow to ask the environments that are not protected whether an image ran well there."""
     below = [one for one in known if not names.is_protected(one)]
-    functions = [_arn(stack, "lambda", f"function:{names.runner(one)}") for one in below]
+    functions = [_arn(stack, "lambda", f"function:{names.runner(one)}:{names.LIVE}") for one in below]
     return [_allow(["lambda:InvokeFunction"], functions)] if functions else []
 
 

@@ -52,10 +52,10 @@ def test_the_same_environments_are_protected() -> None:
 
 
 def test_the_command_line_knows_the_functions() -> None:
-    """The profiles of `migrate.toml` name the functions that are deployed."""
+    """The profiles of `migrate.toml` name the functions that are deployed, at the version that is approved."""
     profiles = tomllib.loads((ROOT / "migrate.toml").read_text())["env"]
     assert {env: profile["function"] for env, profile in profiles.items()} == {
-        env: names.runner(env) for env in profiles
+        env: f"{names.runner(env)}:{names.LIVE}" for env in profiles
     }
 
 

@@ -102,8 +102,8 @@ def test_in_prod_the_state_machine_alone_invokes_the_runner(every: list[Template
     assert invokers == {
         ("AuroraMigrationsRunnerStack-prod", "MigrationRole", "{RunnerFunctionCurrentVersion", "{RunnerLive"),
         ("MicroAgenteDisparoStack-prod", "SchedulesRole", "{AgentLive"),
-        ("AuroraMigrationsDeliveryStack", "Roledev", "aurora-migrations-runner-dev"),
-        ("AuroraMigrationsDeliveryStack", "Roleprod", "aurora-migrations-runner-dev"),
+        ("AuroraMigrationsDeliveryStack", "Roledev", "live"),
+        ("AuroraMigrationsDeliveryStack", "Roleprod", "live"),
     }
 
 
@@ -201,7 +201,7 @@ def test_prod_gets_only_what_was_built_for_dev(existing: dict[str, Template]) ->
         if "lambda:InvokeFunction" in each["Action"]
         for resource in each["Resource"]
     ]
-    assert [name.rpartition(":")[2] for name in invoked] == ["aurora-migrations-runner-dev"]
+    assert [name.rpartition("function:")[2] for name in invoked] == ["aurora-migrations-runner-dev:live"]
 
 
 def test_nobody_delivers_unasked(sample: dict[str, Template]) -> None:
