@@ -4,8 +4,8 @@ ARG BASE_IMAGE=public.ecr.aws/lambda/python:3.13
 FROM ${BASE_IMAGE} AS packages
 WORKDIR /build
 COPY constraints.txt pyproject.toml ./
-# An index or an authority of one's own comes in as secrets: `index` has lines such as UV_INDEX_URL=…, `ca` is a certificate.
-# uv alone checks the hashes of constraints for a part of them; pip gives it, by its own hash.
+# An index or an authority of one's own comes in as secrets: `index` has lines such as UV_DEFAULT_INDEX=…, `ca` is a file
+# of certificates. Only uv takes the hashes of constraints for a part of them; pip installs it, by its own hash.
 RUN --mount=type=secret,id=index --mount=type=secret,id=ca set -ea; \
     if [ -f /run/secrets/index ]; then . /run/secrets/index; fi; \
     if [ -f /run/secrets/ca ]; then PIP_CERT=/run/secrets/ca SSL_CERT_FILE=/run/secrets/ca; fi; \
@@ -14,7 +14,7 @@ RUN --mount=type=secret,id=index --mount=type=secret,id=ca set -ea; \
     uv/bin/uv pip install --no-cache --no-build --require-hashes --python "$(command -v python3)" --target /opt/python \
         --constraints constraints.txt --requirements pyproject.toml \
         --extra agent --extra aws --extra cli --extra lint; \
-    rm /opt/python/.lock; \
+    rm -f /opt/python/.lock; \
     python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash -x /phonenumbers/geodata/ /opt/python
 
 FROM ${BASE_IMAGE} AS code

@@ -70,13 +70,12 @@ REVISION ?= $(shell git describe --always --dirty --abbrev=40 --exclude='*' 2>/d
 SOURCE   ?= $(shell git remote get-url origin 2>/dev/null | sed 's,//[^/]*@,//,')
 IMAGE    ?= aurora-migrations:git-$(REVISION)
 PLATFORM ?= linux/amd64
-export REVISION SOURCE
-# Lambda takes one manifest, not the index that buildx makes of an image and its attestations.
-export BUILDX_NO_DEFAULT_ATTESTATIONS = 1
 
+# Lambda takes one manifest, not the index that buildx makes of an image and its attestations.
 image:
-	DOCKER_BUILDKIT=1 $(DOCKER) build --platform $(PLATFORM) --tag $(IMAGE) $(BUILD_FLAGS) \
-		--build-arg BASE_IMAGE --build-arg RDS_CA --build-arg REVISION --build-arg SOURCE .
+	DOCKER_BUILDKIT=1 BUILDX_NO_DEFAULT_ATTESTATIONS=1 $(DOCKER) build --platform $(PLATFORM) --tag $(IMAGE) \
+		--build-arg BASE_IMAGE --build-arg RDS_CA --build-arg 'REVISION=$(REVISION)' --build-arg 'SOURCE=$(SOURCE)' \
+		$(BUILD_FLAGS) .
 	@$(DOCKER) image inspect --format '{{.Size}}' $(IMAGE) | awk '{printf "$(IMAGE): %.0f MB\n", $$1 / 1e6}'
 
 image-test: $(VENV)/installed

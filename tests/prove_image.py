@@ -20,7 +20,7 @@ from project import ROOT
 
 BASE = "public.ecr.aws/lambda/python:3.13"
 IMAGE = "aurora-migrations:under-test"
-SOURCE = "https://example.com/aurora-migrations"
+LABELS = {"REVISION": "0123456789abcdef0123456789abcdef01234567", "SOURCE": "https://example.com/aurora-migrations"}
 MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 CANNOT = 75
 PLANTED = "planted-4711"
@@ -54,8 +54,8 @@ def _prove(folder: Path, environ: Mapping[str, str], options: list[str]) -> int:
     authority = certificates.certify(folder, "authority", None)
     certificates.certify(folder, "db.example.com", authority)
     with _in_context(folder / "authority.crt") as certificate:
-        settings = [f"BASE_IMAGE={base}", f"IMAGE={IMAGE}", f"RDS_CA={certificate}", f"SOURCE={SOURCE}"]
-        settings.append(f"PLATFORM=linux/{MACHINES[platform.machine()]}")
+        settings = [f"BASE_IMAGE={base}", f"IMAGE={IMAGE}", f"RDS_CA={certificate}"]
+        settings += [f"PLATFORM=linux/{MACHINES[platform.machine()]}", *map("=".join, LABELS.items())]
         flags = shlex.join(["--network=host", *_secrets(folder)])
         subprocess.run(["make", "image", *settings, f"BUILD_FLAGS={flags}"], cwd=ROOT, env=environ, check=True)
     known = {
@@ -64,7 +64,6 @@ def _prove(folder: Path, environ: Mapping[str, str], options: list[str]) -> int:
         "TEST_BUILD_FLAGS": flags,
         "TEST_CERTIFICATES": str(folder),
         "TEST_IMAGE": IMAGE,
-        "TEST_PLANTED": PLANTED,
         "TEST_POSTGRES_IMAGE": server,
         # it would take a machine with `/.dockerenv` for a container beside the others
         "TESTCONTAINERS_CONNECTION_MODE": "docker_host",

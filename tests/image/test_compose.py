@@ -34,7 +34,7 @@ def start(service: dict[str, Any], image: str, port: int, volume: str) -> str:
     kind, check = service["healthcheck"]["test"]
     assert (published, kind) == ("127.0.0.1:5432:5432", "CMD-SHELL")
     return docker(
-        *("run", "--rm", "--detach", f"--publish=127.0.0.1:{port}:5432"),
+        *("run", "--detach", f"--publish=127.0.0.1:{port}:5432"),
         *(f"--volume={volume}:{mounted.partition(':')[2]}", f"--health-cmd={check}", "--health-interval=1s"),
         *(f"--env={name}={value}" for name, value in service["environment"].items()),
         image,
@@ -61,3 +61,4 @@ def test_compose(volume: str) -> None:
             assert done.returncode == 0, done.stderr
         finally:
             docker("stop", container)
+            docker("rm", container)

@@ -105,17 +105,16 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.mark.parametrize(
-    ("host", "bundle", "code"), [
-        ("db.example.com", BUNDLE, 0),
-        ("other.example.com", BUNDLE, 1),
-        ("db.example.com", "/etc/ssl/certs/ca-certificates.crt", 1),
-    ]
-)  # fmt: skip
-def test_tls(cluster: Cluster, host: str, bundle: str, code: int) -> None:
+    ("host", "trusted", "code"),
+    [("db.example.com", True, 0), ("other.example.com", True, 1), ("db.example.com", False, 1)],
+)
+def test_tls(cluster: Cluster, tmp_path: Path, host: str, trusted: bool, code: int) -> None:
     """The server's name and its authority are verified by the bundle that is in the image, with no setting."""
+    certificates.certify(tmp_path, "stranger", None)
+    options = [f"--add-host={host}:127.0.0.1"]
+    if not trusted:
+        options.append(f"--volume={tmp_path / 'stranger.crt'}:{BUNDLE}:ro")
     url = make_url(cluster.database().url).set(host=host).render_as_string(hide_password=False)
-    setting = {} if bundle == BUNDLE else {"PGSSLROOTCERT": bundle}
-    words = ["migrate", "--timeout", "20", "--json", "current"]
-    done = containers.run(*words, options=[f"--add-host={host}:127.0.0.1"], DATABASE_URL=url, **setting)
+    done = containers.run("migrate", "--timeout", "20", "--json", "current", options=options, DATABASE_URL=url)
     assert done.returncode == code, done.stderr
     assert ("certificate" in json.loads(done.stdout)["message"]) == bool(code)
