@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 SERVICE = "aurora-migrations-runner"
 NAMESPACE = "AlquimistaAI/Migrations"
 IN_MS = ("MigrationDuration",)
+# What was asked for was refused; no migration has failed.
+REFUSED = frozenset(
+    {"action-not-allowed", "confirm-needed", "invalid-payload", "plan-needed", "plan-stale", "unknown-revision"}
+)
 SHOWN = ("status", "action", "code", "from", "to")
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 ANSWERING_S = 1.0
@@ -72,13 +76,18 @@ def _invocation(context: "LambdaContext") -> str | None:
 
 def _measure_run(answer: dict[str, Any], duration_ms: float) -> None:
     """Emit the metrics of a run that may change the database."""
-    applied, failed = len(answer.get("applied", [])), answer["status"] == "error"
+    applied = len(answer.get("applied", []))
+    failed = answer["status"] == "error" and answer["code"] not in REFUSED
     _emit(answer, RevisionsApplied=applied, MigrationDuration=round(duration_ms, 1), MigrationFailed=int(failed))
 
 
 def _measure_check(answer: dict[str, Any]) -> None:
-    """Emit how many errors a check found; of one that failed nothing is known, and zero would say that all is well."""
-    _emit(answer, DriftFound=sum(finding["level"] == "error" for finding in answer["findings"]))
+    """Emit how many errors a check found; of one that failed nothing is known, and zero would say that all is well.
+
+    A revision that waits to be applied is none: so it is from each deployment to its upgrade.
+    """
+    wrong = [one for one in answer["findings"] if one["level"] == "error" and one["kind"] != "pending"]
+    _emit(answer, DriftFound=len(wrong))
 
 
 def _emit(answer: dict[str, Any], **values: float) -> None:

@@ -40,9 +40,11 @@ STORED = (
     "application/vnd.oci.image.index.v1+json",
 )
 NOTHING = "Nothing was changed."
+# `live` runs a new image only when the state machine has moved it there.
+START = 'start the state machine `aurora-migrations-{}` (`{{"action":"upgrade"}}`), wait until it has succeeded'
 DEPLOY = (
-    "Deploy it with `cdk deploy AuroraMigrationsRunnerStack-{0}`, start the state machine `aurora-migrations-{0}`, "
-    "and when that has ended `cdk deploy MicroAgenteDisparoStack-{0}`."
+    "Deploy it with `npx aws-cdk@2 deploy AuroraMigrationsRunnerStack-{0}`, start the state machine "
+    "`aurora-migrations-{0}`, and when that has succeeded `npx aws-cdk@2 deploy MicroAgenteDisparoStack-{0}`."
 )
 
 
@@ -103,10 +105,10 @@ def _digest_of(source: Profile, below: str) -> str:
     if digest is not None and DIGEST.fullmatch(digest):
         return digest
     raise ImageNotProven(
-        "An image",
+        "What it is to run",
         below,
         f"the parameter `{PARAMETER.format(below)}` {'is not there' if digest is None else 'holds no digest'}",
-        f"Bring an image to `{below}` first, which writes it: `migrate promote --to {below}`.",
+        f"Bring an image to `{below}` first, which writes it: `migrate promote --to {below} --image git-<sha>`.",
     )
 
 
@@ -121,12 +123,12 @@ def _prove(source: Profile, below: str, digest: str, timeout_s: float | None, te
         raise ImageNotProven(_name(digest), below, reason, told["hint"])
     last = next((one for one in told.get("images", []) if one["image_digest"] == digest), None)
     if last is None:
-        remedy = f"Deploy it there, let `migrate --env {below} upgrade` end well, then promote again."
+        remedy = f"Deploy it there, {START.format(below)}, then promote again."
         raise ImageNotProven(_name(digest), below, "the ledger there has no run of it", remedy)
     run = f"its last run there, `{last['action']}` of {last['started_at'][:16].replace('T', ' ')} UTC"
     doubt = _doubt(last)
     if doubt:
-        remedy = f"Let `migrate --env {below} upgrade` end well with that image, then promote again."
+        remedy = f"With that image deployed there, {START.format(below)}, then promote again."
         raise ImageNotProven(_name(digest), below, f"{run} (request `{last['request_id']}`), {doubt}", remedy)
     tell(f"`{below}` has proven it: {run}, ended well at `{last['to']}`, its head.", event="done", number=2)
 

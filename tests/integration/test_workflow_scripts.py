@@ -193,8 +193,9 @@ def test_a_comment_is_never_too_long(github: GitHub, tmp_path: Path) -> None:
 @pytest.mark.parametrize("there", [True, False])
 def test_a_commit_is_built_once(tmp_path: Path, there: bool) -> None:
     """Where the registry has its tag nothing is built; the registry's password is in no argument."""
-    asked = tmp_path / "asked"
-    found = "git-abc" if there else "None"
+    asked, checkout = tmp_path / "asked", tmp_path / "checkout"
+    commit = commit_all(checkout)
+    found = f"git-{commit}" if there else "None"
     for program, does in (
         ("aws", f'case "$2" in batch-get-image) echo {found} ;; get-login-password) echo s3cret ;; esac'),
         ("docker", 'if [ "$1" = login ]; then cat > "$ASKED.login"; fi'),
@@ -205,15 +206,15 @@ def test_a_commit_is_built_once(tmp_path: Path, there: bool) -> None:
         path.write_text(f'#!/bin/sh\necho "{program} $*" >> "$ASKED"\n{does}\n')
         path.chmod(0o755)
     known = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "ASKED": str(asked)}
-    done = run("push.sh", "1.dkr.ecr.us-east-1.amazonaws.com", "abc", cwd=tmp_path, **known)
+    done = run("push.sh", "1.dkr.ecr.us-east-1.amazonaws.com", commit, cwd=checkout, **known)
     assert done.returncode == 0, done.stderr
-    image = "1.dkr.ecr.us-east-1.amazonaws.com/aurora-migrations:git-abc"
+    image = f"1.dkr.ecr.us-east-1.amazonaws.com/aurora-migrations:git-{commit}"
     lines = asked.read_text().splitlines()
     assert lines[0].startswith(
-        "aws ecr batch-get-image --repository-name aurora-migrations --image-ids imageTag=git-abc"
+        f"aws ecr batch-get-image --repository-name aurora-migrations --image-ids imageTag=git-{commit}"
     )
     if there:
-        assert (lines[1:], done.stdout) == ([], "The registry has git-abc already; nothing was built.\n")
+        assert (lines[1:], done.stdout) == ([], f"The registry has git-{commit} already; nothing was built.\n")
         return
     # both ends of a pipe begin at once
     assert lines[1] == f"make image IMAGE={image}"
@@ -223,6 +224,37 @@ def test_a_commit_is_built_once(tmp_path: Path, there: bool) -> None:
     ]
     assert lines[4:] == [f"docker push --quiet {image}"]
     assert (tmp_path / "asked.login").read_text() == "s3cret\n"
+
+
+def commit_all(folder: Path) -> str:
+    """Make a repository with one commit, and return its id."""
+    folder.mkdir()
+    (folder / "file").touch()
+    who = ("-c", "user.name=ana", "-c", "user.email=ana@example.com")
+    for words in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message", "one"]):
+        subprocess.run(["git", *who, *words], cwd=folder, check=True)
+    return subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=folder, text=True).strip()
+
+
+@pytest.mark.parametrize("odd", ["another commit", "a file that is not committed"])
+def test_only_a_commit_is_built(tmp_path: Path, odd: str) -> None:
+    """A tag is written once, so what it names must be what is built."""
+    commit = commit_all(tmp_path / "checkout")
+    aws = tmp_path / "bin" / "aws"
+    aws.parent.mkdir()
+    aws.write_text("#!/bin/sh\necho None\n")
+    aws.chmod(0o755)
+    if odd == "another commit":
+        commit = "0" * 40
+    else:
+        (tmp_path / "checkout" / "new").touch()
+    known = {"PATH": f"{aws.parent}:{os.environ['PATH']}"}
+    done = run("push.sh", "registry", commit, cwd=tmp_path / "checkout", **known)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"The working tree is not commit {commit}, and a tag is written once. Nothing was built. "
+        "Check it out, then repeat.\n"
+    )
 
 
 PASS = {"Type": "Pass", "End": True}

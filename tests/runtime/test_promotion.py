@@ -25,8 +25,8 @@ PROFILES = "".join(f'[env.{name}]\nfunction = "function"\nregion = "us-east-1"\n
 DOCKER = "application/vnd.docker.distribution.manifest.v2+json"
 OCI = "application/vnd.oci.image.manifest.v1+json"
 NEXT = (
-    "Deploy it with `cdk deploy AuroraMigrationsRunnerStack-{0}`, start the state machine `aurora-migrations-{0}`, "
-    "and when that has ended `cdk deploy MicroAgenteDisparoStack-{0}`."
+    "Deploy it with `npx aws-cdk@2 deploy AuroraMigrationsRunnerStack-{0}`, start the state machine "
+    "`aurora-migrations-{0}`, and when that has succeeded `npx aws-cdk@2 deploy MicroAgenteDisparoStack-{0}`."
 )
 
 
@@ -259,7 +259,9 @@ def _before_heads_were_recorded(dev: Dev) -> None:
 
 
 RUN = "its last run there, `{}` of WHEN UTC (request `ID`), {}"
-LET = "Let `migrate --env dev upgrade` end well with that image, then promote again."
+STARTED = 'start the state machine `aurora-migrations-dev` (`{"action":"upgrade"}`), wait until it has succeeded'
+DEPLOYED = f"Deploy it there, {STARTED}, then promote again."
+LET = f"With that image deployed there, {STARTED}, then promote again."
 
 
 @pytest.mark.parametrize(
@@ -268,12 +270,12 @@ LET = "Let `migrate --env dev upgrade` end well with that image, then promote ag
         (
             _never,
             "the ledger there has no run of it",
-            "Deploy it there, let `migrate --env dev upgrade` end well, then promote again.",
+            DEPLOYED,
         ),
         (
             _other_image,
             "the ledger there has no run of it",
-            "Deploy it there, let `migrate --env dev upgrade` end well, then promote again.",
+            DEPLOYED,
         ),
         (_failed_later, RUN.format("upgrade", "is `error`"), LET),
         (
@@ -323,8 +325,9 @@ def test_nothing_is_recorded_for_the_lower_environment(project: Project, account
             done = promote(project, account, "--from", "dev", "--to", "prod")
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr == (
-            f"image-not-proven: An image is not proven in `dev`: the parameter `{parameter('dev')}` {reason}. Nothing "
-            "was changed. Bring an image to `dev` first, which writes it: `migrate promote --to dev`.\n"
+            f"image-not-proven: What it is to run is not proven in `dev`: the parameter `{parameter('dev')}` {reason}. "
+            "Nothing was changed. Bring an image to `dev` first, which writes it: "
+            "`migrate promote --to dev --image git-<sha>`.\n"
         )
         if reason == "is not there":
             account.record("dev", "latest")

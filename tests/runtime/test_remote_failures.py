@@ -157,6 +157,8 @@ def test_ctrl_c_does_not_end_the_function(project: Project) -> None:
     [
         ({"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, "there are no AWS credentials"),
         ({"AWS_DEFAULT_REGION": "no where"}, "the AWS region is not one"),
+        # boto3 itself knows the other name alone
+        ({"AWS_DEFAULT_REGION": "", "AWS_REGION": "no where"}, "the AWS region is not one"),
         ({"AWS_PROFILE": "nobody"}, "`~/.aws/config` has no such profile"),
         ({"AWS_DEFAULT_REGION": "", "AWS_ENDPOINT_URL": ""}, "no AWS region is set"),
         ({"AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"}, "the endpoint of AWS cannot be reached"),
