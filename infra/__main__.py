@@ -31,15 +31,17 @@ def _fill(app: "App") -> str | None:
 
     try:
         context = environments.read(app.node.get_all_context())
-        digests = digest.read(context.environments, context.region)
+        recorded = digest.read(context.environments, context.region)
     except (environments.InvalidContext, digest.InvalidDigest) as error:
         return str(error)
     except (BotoCoreError, ClientError) as error:
         return _unreachable(error)
     for environment in context.environments:
-        if environment not in digests:
-            print(_without(environment), file=sys.stderr)
-    build(app, context=context, digests=digests)
+        if environment not in recorded:
+            print(_not_promoted(environment), file=sys.stderr)
+        elif recorded[environment].approved is None:
+            print(_not_approved(environment), file=sys.stderr)
+    build(app, context=context, recorded=recorded)
     return None
 
 
@@ -51,11 +53,19 @@ def _unreachable(error: Exception) -> str:
     )
 
 
-def _without(environment: str) -> str:
+def _not_promoted(environment: str) -> str:
     source = "--from <the environment below>" if names.is_protected(environment) else "--image git-<sha>"
     return (
         f"no-image: `{names.digest_parameter(environment)}` is not set, so `{environment}` gets no function stacks. "
         f"Record its image: `migrate promote --to {environment} {source}`."
+    )
+
+
+def _not_approved(environment: str) -> str:
+    return (
+        f"no-approved-image: `{names.approved_parameter(environment)}` is not set, so `{environment}` gets no agent. "
+        f"Start the state machine `{names.migrations(environment)}`, once its stack is deployed, and when that has "
+        f"ended `cdk deploy MicroAgenteDisparoStack-{environment}`."
     )
 
 

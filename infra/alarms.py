@@ -64,33 +64,29 @@ def of_function(function: str) -> list[Watch]:
 def of_runner(environment: str, state_machine_arn: str) -> list[Watch]:
     """Watch for what the runner found and what its state machine could not finish."""
     machine = names.migrations(environment)
+    # where nothing is protected people call the function itself as well, and no execution knows of that
+    log = f"/aws/lambda/{names.runner(environment)}"
+    answer = f"the execution of the state machine `{machine}` or the function's log `{log}`"
     return [
         Watch(
             name=f"{machine}-migration-failed",
             metric=metrics.of_program(metrics.MIGRATIONS, environment, "MigrationFailed", "Maximum"),
             missing=UNTIL_NEXT,
             says=f"A migration of `{environment}` failed. The revision that failed was rolled back, earlier ones stay. "
-            f"The last execution of the state machine `{machine}` holds the message with the next step.",
+            f"Read the message with the next step: {answer} holds it.",
         ),
         Watch(
             name=f"{machine}-drift",
             metric=metrics.of_program(metrics.MIGRATIONS, environment, "DriftFound", "Maximum"),
             missing=UNTIL_NEXT,
             says=f"`check` found errors in the database of `{environment}`: drift, an edited revision, an invalid "
-            "index. Nothing was changed. "
-            f"The last execution of the state machine `{machine}` lists them; mend or accept each.",
+            f"index. Nothing was changed. Mend or accept each of them: {answer} lists them.",
         ),
         Watch(
             name=f"{machine}-executions-failed",
             metric=metrics.of_executions(state_machine_arn, "ExecutionsFailed", "Sum"),
             says=f"An execution of the state machine `{machine}` failed. What its migration committed stays. "
             "Open the execution: its error says which step failed and what to do next.",
-        ),
-        Watch(
-            name=f"{machine}-executions-timed-out",
-            metric=metrics.of_executions(state_machine_arn, "ExecutionsTimedOut", "Sum"),
-            says=f"An execution of the state machine `{machine}` ran out of time, most often waiting for an approval. "
-            "Nothing was applied after that. Start it again when somebody is there to approve.",
         ),
     ]
 

@@ -8,16 +8,18 @@ from cdk_nag import AwsSolutionsChecks
 from infra import names
 from infra.agent_stack import AgentStack
 from infra.delivery import DeliveryStack
+from infra.digest import Recorded
 from infra.environments import Context, Database, Settings
 from infra.registry import RegistryStack
 from infra.runner_stack import RunnerStack
 from infra.sample_database import SampleDatabaseStack
 
 
-def build(app: App, *, context: Context, digests: Mapping[str, str]) -> None:
-    """Put into `app` the registry, the right to deliver, and each environment with the image that `digests` has for it.
+def build(app: App, *, context: Context, recorded: Mapping[str, Recorded]) -> None:
+    """Put into `app` the registry, the right to deliver, and each environment with the images recorded for it.
 
-    An environment without a digest gets its network at most: a function cannot be made without an image.
+    An environment without an image gets its network at most: a function cannot be made without one. Without an
+    approved image it gets no agent.
     """
     Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     place = Environment(region=context.region)
@@ -28,14 +30,15 @@ def build(app: App, *, context: Context, digests: Mapping[str, str]) -> None:
             app,
             "AuroraMigrationsDeliveryStack",
             github=context.github,
+            provider_arn=context.github_provider_arn,
             environments=context.environments,
             env=place,
         )
         _tag(delivery, environment="shared", component="Delivery")
     for environment, chosen in context.environments.items():
         database = chosen.database or _sample(app, environment, chosen, place)
-        if environment in digests:
-            _functions(app, environment, chosen, database, digests[environment], place, registry)
+        if environment in recorded:
+            _functions(app, environment, chosen, database, recorded[environment], place, registry)
 
 
 def _sample(app: App, environment: str, settings: Settings, place: Environment) -> Database:
@@ -55,7 +58,7 @@ def _functions(
     environment: str,
     settings: Settings,
     database: Database,
-    digest: str,
+    recorded: Recorded,
     place: Environment,
     registry: Stack,
 ) -> None:
@@ -65,21 +68,23 @@ def _functions(
         environment=environment,
         settings=settings,
         database=database,
-        digest=digest,
+        digest=recorded.promoted,
         env=place,
     )
+    runner.add_stack_dependency(registry)
+    _tag(runner, environment=environment, component="MigrationRunner")
+    if recorded.approved is None:
+        return
     agent = AgentStack(
         app,
         f"MicroAgenteDisparoStack-{environment}",
         environment=environment,
         settings=settings,
         database=database,
-        digest=digest,
+        digest=recorded.approved,
         env=place,
     )
-    runner.add_stack_dependency(registry)
     agent.add_stack_dependency(runner)
-    _tag(runner, environment=environment, component="MigrationRunner")
     _tag(agent, environment=environment, component="MicroAgenteDisparo")
 
 

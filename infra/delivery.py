@@ -11,7 +11,7 @@ from infra import names, wildcards
 ISSUER = "token.actions.githubusercontent.com"
 BOOTSTRAP = "cdk-hnb659fds"
 """The qualifier of what `cdk bootstrap` makes. https://docs.aws.amazon.com/cdk/v2/guide/bootstrapping-env.html"""
-PROMOTING = ("ecr:BatchGetImage", "ecr:DescribeImages", "ecr:PutImage")
+PROMOTING = ("ecr:BatchGetImage", "ecr:PutImage")
 PUSHING = (
     "ecr:BatchCheckLayerAvailability",
     "ecr:CompleteLayerUpload",
@@ -24,20 +24,31 @@ PUSHING = (
 class DeliveryStack(Stack):
     """Make for each environment the role `aurora-migrations-delivery-{env}`.
 
-    A job of `github` (`owner/name`) that runs in GitHub's environment of the same name may assume it, and no other:
-    who may approve that environment in GitHub decides who delivers. It deploys through the roles of `cdk bootstrap`.
+    A job of `github` (`owner/name`) that runs in GitHub's environment of the same name may assume it, and no other. It
+    deploys through the roles of `cdk bootstrap`, and whoever may assume its deploy role can change any stack of the
+    account: only an account per environment, or a bootstrap of its own qualifier, keeps dev's jobs away from prod.
     """
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, github: str, environments: Iterable[str], **kwargs: Any
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        github: str,
+        provider_arn: str | None,
+        environments: Iterable[str],
+        **kwargs: Any,
     ) -> None:
         super().__init__(scope, construct_id, **kwargs)
-        provider = aws_iam.CfnOIDCProvider(
-            self, "GitHub", url=f"https://{ISSUER}", client_id_list=["sts.amazonaws.com"]
-        )
+        provider = provider_arn or _provider(self)
         known = tuple(environments)
         for environment in known:
-            _role(self, environment, known, provider.ref, github)
+            _role(self, environment, known, provider, github)
+
+
+def _provider(stack: Stack) -> str:
+    """Make GitHub's provider, of which an account has one at most; return its ARN."""
+    return aws_iam.CfnOIDCProvider(stack, "GitHub", url=f"https://{ISSUER}", client_id_list=["sts.amazonaws.com"]).ref
 
 
 def _role(stack: Stack, environment: str, known: tuple[str, ...], provider: str, github: str) -> None:
@@ -63,7 +74,7 @@ def _role(stack: Stack, environment: str, known: tuple[str, ...], provider: str,
                         [_arn(stack, "states", f"stateMachine:{names.migrations(environment)}")],
                     ),
                     _allow(wildcards.actions(wildcards.EXECUTIONS), [executions]),
-                    *_proof(stack, known),
+                    *_proof(stack, environment, known),
                 ]
             )
         },
@@ -82,16 +93,21 @@ def _images(stack: Stack, environment: str) -> list[aws_iam.PolicyStatement]:
 
 
 def _parameters(stack: Stack, environment: str, known: tuple[str, ...]) -> list[aws_iam.PolicyStatement]:
-    """Allow to record this environment's image, and to read all of them, as each synthesis does."""
-    where = {one: _arn(stack, "ssm", f"parameter{names.digest_parameter(one)}") for one in known}
+    """Allow to record which image this environment is to run, and to read all that is recorded, as a synthesis does."""
+    promoted, approved = (
+        {one: _arn(stack, "ssm", f"parameter{name(one)}") for one in known}
+        for name in (names.digest_parameter, names.approved_parameter)
+    )
     return [
-        _allow(["ssm:GetParameter"], list(where.values())),
-        _allow(["ssm:PutParameter"], [where[environment]]),
+        _allow(["ssm:GetParameter"], [*promoted.values(), *approved.values()]),
+        _allow(["ssm:PutParameter"], [promoted[environment]]),
     ]
 
 
-def _proof(stack: Stack, known: tuple[str, ...]) -> list[aws_iam.PolicyStatement]:
-    """Allow to ask the environments that are not protected whether an image ran well there."""
+def _proof(stack: Stack, environment: str, known: tuple[str, ...]) -> list[aws_iam.PolicyStatement]:
+    """Allow who delivers to a protected environment to ask the others whether an image ran well there."""
+    if not names.is_protected(environment):
+        return []
     below = [one for one in known if not names.is_protected(one)]
     functions = [_arn(stack, "lambda", f"function:{names.runner(one)}:{names.LIVE}") for one in below]
     return [_allow(["lambda:InvokeFunction"], functions)] if functions else []

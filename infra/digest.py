@@ -1,4 +1,4 @@
-"""Which image each environment is to run: what promotion recorded, read when the app is synthesised.
+"""Which images each environment is to run: what promotion and approval recorded, read when the app is synthesised.
 
 A Lambda version is published only when the template changes, and `@sha256:` is rendered only from a literal, so
 the digest has to be known by then; a parameter of CloudFormation would be too late.
@@ -6,6 +6,7 @@ the digest has to be known by then; a parameter of CloudFormation would be too l
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from infra import names
@@ -17,35 +18,43 @@ class InvalidDigest(Exception):
     """Say which parameter does not hold a digest."""
 
 
-def read(environments: Iterable[str], region: str) -> dict[str, str]:
-    """Return the digests that are recorded, by environment; an environment that has never had one is left out.
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """Hold the digests of one environment: `promoted` is the runner's, `approved` the agent's, None before the first.
+
+    The agent waits for the approval since its image may need what only the upgrade makes.
+    """
+
+    promoted: str
+    approved: str | None
+
+
+def read(environments: Iterable[str], region: str) -> dict[str, Recorded]:
+    """Return what is recorded, by environment; one that nothing was ever promoted to is left out.
 
     Raises `InvalidDigest`, and botocore's errors where SSM gives no answer.
     """
     import boto3
 
-    parameters = {names.digest_parameter(environment): environment for environment in environments}
     ssm = boto3.client("ssm", region_name=region)
-    found: dict[str, str] = {}
-    for name, environment in parameters.items():
-        value = _value(ssm, name)
-        if value is not None:
-            found[environment] = checked(name, value)
+    found: dict[str, Recorded] = {}
+    for environment in environments:
+        promoted = _digest(ssm, names.digest_parameter(environment), "`migrate promote`")
+        machine = f"the state machine `{names.migrations(environment)}`"
+        approved = _digest(ssm, names.approved_parameter(environment), machine)
+        if promoted is not None:
+            found[environment] = Recorded(promoted=promoted, approved=approved)
     return found
 
 
-def checked(where: str, value: str) -> str:
-    """Return `value` where it is a digest. Raises `InvalidDigest`."""
+def _digest(ssm: Any, name: str, writer: str) -> str | None:
+    try:
+        value = str(ssm.get_parameter(Name=name)["Parameter"]["Value"])
+    except ssm.exceptions.ParameterNotFound:
+        return None
     if DIGEST.fullmatch(value):
         return value
     raise InvalidDigest(
-        f"invalid-digest: `{where}` holds no image digest. Nothing was synthesised. "
-        "Record one: `migrate promote` writes `sha256:` and 64 hexadecimal digits."
+        f"invalid-digest: `{name}` holds no image digest. Nothing was synthesised. "
+        f"Record one: {writer} writes `sha256:` and 64 hexadecimal digits."
     )
-
-
-def _value(ssm: Any, name: str) -> str | None:
-    try:
-        return str(ssm.get_parameter(Name=name)["Parameter"]["Value"])
-    except ssm.exceptions.ParameterNotFound:
-        return None

@@ -20,6 +20,10 @@ KeyArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}
 Zone = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9][a-z]$")]
 Email = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")]
 Repository = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$")]
+GitHubProviderArn = Annotated[
+    str,
+    Field(pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:oidc-provider/token\.actions\.githubusercontent\.com$"),
+]
 Tenant = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,56}$")]
 """A part of a schedule's name, which 64 characters limit."""
 
@@ -99,6 +103,8 @@ class Context:
     region: Region = "us-east-1"
     github: Repository | None = None
     """`owner/name` of the repository whose workflows may deliver; None: none may."""
+    github_provider_arn: GitHubProviderArn | None = None
+    """GitHub's OIDC provider where the account has it already, for it has room for one alone; None: it is made."""
 
 
 def read(context: Mapping[str, Any]) -> Context:

@@ -58,7 +58,7 @@ class DatabaseFunction(Construct):
             log_group=self.log_group,
             role=_role(self, name, secret).without_policy_updates(),
             environment=_variables(environment, database, secret, digest) | dict(variables),
-            current_version_options=aws_lambda.VersionOptions(removal_policy=RemovalPolicy.RETAIN),
+            current_version_options=aws_lambda.VersionOptions(removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE),
         )
         _place(self.function, database, self.security_group_id)
         self.version = self.function.current_version

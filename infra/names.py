@@ -30,5 +30,13 @@ def migrations(environment: str) -> str:
 
 
 def digest_parameter(environment: str) -> str:
-    """Name the SSM parameter that says which image `environment` is to run, as `sha256:…`."""
+    """Name the SSM parameter that says which image was promoted to `environment`, as `sha256:…`."""
     return f"/aurora-migrations/{environment}/image-digest"
+
+
+def approved_parameter(environment: str) -> str:
+    """Name the SSM parameter that says with which image `environment` was last upgraded, as `sha256:…`.
+
+    The state machine writes it once an upgrade has ended well, after the approval where one is asked for.
+    """
+    return f"/aurora-migrations/{environment}/approved-image-digest"

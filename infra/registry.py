@@ -30,7 +30,7 @@ class RegistryStack(Stack):
                     max_image_age=Duration.days(14),
                 )
             ],
-            removal_policy=RemovalPolicy.RETAIN,
+            removal_policy=RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         )
         repository.add_to_resource_policy(_pulling(self))
 

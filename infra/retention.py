@@ -12,5 +12,8 @@ def of_logs(environment: str) -> aws_logs.RetentionDays:
 
 
 def of_resource(environment: str) -> RemovalPolicy:
-    """Return what becomes of what holds data when its stack is deleted."""
-    return RemovalPolicy.RETAIN if names.is_protected(environment) else RemovalPolicy.DESTROY
+    """Return what becomes of what holds data when its stack is deleted.
+
+    What a creation that is rolled back leaves behind is empty, and its name would stand in the way of the next try.
+    """
+    return RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE if names.is_protected(environment) else RemovalPolicy.DESTROY

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from aws_cdk import CfnOutput, Duration, Stack
+from aws_cdk import Annotations, CfnOutput, Duration, Stack
 from constructs import Construct
 
 from infra import alarms, dashboard, names
@@ -32,6 +32,8 @@ class RunnerStack(Stack):
         super().__init__(scope, construct_id, **kwargs)
         name = names.runner(environment)
         operators = OperatorsTopic(self, "Operators", environment=environment, email=settings.alarm_email)
+        if names.is_protected(environment) and settings.alarm_email is None:
+            Annotations.of(self).add_warning_v2("aurora-migrations:nobody-is-asked", _nobody_asked(environment))
         runner = DatabaseFunction(
             self,
             "Runner",
@@ -49,7 +51,7 @@ class RunnerStack(Stack):
         # again by itself would do no harm, but at an hour that nobody has chosen, when somebody was told that it failed
         runner.try_again(live, attempts=0, within=Duration.minutes(1))
         machine = MigrationStateMachine(
-            self, "Migration", environment=environment, runner=runner, live=live.ref, operators=operators
+            self, "Migration", environment=environment, runner=runner, live=live.ref, digest=digest, operators=operators
         )
         _check_daily(self, environment, machine)
         alarms.raise_alarms(
@@ -64,6 +66,15 @@ class RunnerStack(Stack):
         CfnOutput(self, "MigrationRunnerFunctionArn", value=runner.function.function_arn)
         CfnOutput(self, "MigrationRunnerSecurityGroupId", value=runner.security_group_id)
         CfnOutput(self, "MigrationStateMachineArn", value=machine.arn)
+
+
+def _nobody_asked(environment: str) -> str:
+    return (
+        f"`{environment}` is protected and has no `alarmEmail`, so nobody is asked to approve an upgrade, which "
+        "expires unanswered, and nobody hears an alarm. "
+        f"Write `environments.{environment}.alarmEmail` in `cdk.json`, or subscribe somebody to the topic "
+        f"`{names.migrations(environment)}`."
+    )
 
 
 def _check_daily(scope: Construct, environment: str, machine: MigrationStateMachine) -> None:

@@ -15,7 +15,8 @@ DEFINITION = Path(__file__).with_name("migration.asl.json")
 class MigrationStateMachine(Construct):
     """Make `aurora-migrations-{env}` around `migration.asl.json`.
 
-    It alone moves the alias `live`, which is why the alias's ARN and the version just published are two things.
+    It alone moves the alias `live`, which is why the alias's ARN and the version just published are two things; and it
+    alone records `digest`, the image of that version, as the one that was approved.
     """
 
     def __init__(
@@ -26,6 +27,7 @@ class MigrationStateMachine(Construct):
         environment: str,
         runner: DatabaseFunction,
         live: str,
+        digest: str,
         operators: OperatorsTopic,
     ) -> None:
         super().__init__(scope, construct_id)
@@ -43,8 +45,10 @@ class MigrationStateMachine(Construct):
                 "Topic": operators.topic.topic_arn,
                 "Environment": environment,
                 "Protected": str(names.is_protected(environment)).lower(),
+                "ApprovedParameter": names.approved_parameter(environment),
+                "Digest": digest,
             },
-            role=_role(self, runner, live, operators).without_policy_updates(),
+            role=_role(self, environment, runner, live, operators).without_policy_updates(),
             tracing_enabled=True,
             logs=aws_stepfunctions.LogOptions(
                 destination=_log(self, name, environment),
@@ -73,7 +77,14 @@ def _log(scope: Construct, name: str, environment: str) -> aws_logs.LogGroup:
     )
 
 
-def _role(scope: Construct, runner: DatabaseFunction, live: str, operators: OperatorsTopic) -> aws_iam.Role:
+def _role(
+    scope: Construct, environment: str, runner: DatabaseFunction, live: str, operators: OperatorsTopic
+) -> aws_iam.Role:
+    stack = Stack.of(scope)
+    approved = (
+        f"arn:{stack.partition}:ssm:{stack.region}:{stack.account}:parameter{names.approved_parameter(environment)}"
+    )
+
     def allow(actions: list[str], resources: list[str]) -> aws_iam.PolicyStatement:
         return aws_iam.PolicyStatement(actions=actions, resources=resources)
 
@@ -81,7 +92,7 @@ def _role(scope: Construct, runner: DatabaseFunction, live: str, operators: Oper
         scope,
         "Role",
         assumed_by=aws_iam.ServicePrincipal(
-            "states.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": Stack.of(scope).account}}
+            "states.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": stack.account}}
         ),
         description="What the migrations' state machine may do",
         inline_policies={
@@ -89,13 +100,15 @@ def _role(scope: Construct, runner: DatabaseFunction, live: str, operators: Oper
                 statements=[
                     allow(["lambda:InvokeFunction"], [runner.version.function_arn, live]),
                     allow(["lambda:GetAlias", "lambda:UpdateAlias"], [runner.function.function_arn]),
+                    allow(["ssm:PutParameter"], [approved]),
                     allow(["sns:Publish"], [operators.topic.topic_arn]),
                     allow(["kms:Decrypt", "kms:GenerateDataKey"], [operators.key.key_arn]),
                     allow(wildcards.actions(wildcards.DELIVERY), ["*"]),
                     allow(wildcards.actions(wildcards.TRACES), ["*"]),
+                    allow(wildcards.actions(wildcards.SAMPLING), ["*"]),
                 ]
             )
         },
     )
-    wildcards.acknowledge(role, "*", wildcards.DELIVERY, wildcards.TRACES)
+    wildcards.acknowledge(role, "*", wildcards.DELIVERY, wildcards.TRACES, wildcards.SAMPLING)
     return role

@@ -28,6 +28,11 @@ TRACES = Reason(
     "Traces have no resource that IAM knows. "
     "https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsx-ray.html",
 )
+SAMPLING = Reason(
+    r"\*",
+    "Step Functions asks which executions to trace by rules that belong to the account. "
+    "https://docs.aws.amazon.com/step-functions/latest/dg/xray-iam.html",
+)
 STREAMS = Reason(
     r".+:log-group:/aws/lambda/[^*]+:\*", "Lambda names the streams of this one log group as it makes them."
 )
@@ -64,7 +69,8 @@ REASONS = {
     "logs:PutResourcePolicy": DELIVERY,
     "logs:UpdateLogDelivery": DELIVERY,
     "states:DescribeExecution": EXECUTIONS,
-    "states:GetExecutionHistory": EXECUTIONS,
+    "xray:GetSamplingRules": SAMPLING,
+    "xray:GetSamplingTargets": SAMPLING,
     "xray:PutTelemetryRecords": TRACES,
     "xray:PutTraceSegments": TRACES,
 }

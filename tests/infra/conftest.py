@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 import synthesis
-from synthesis import FIRST, GITHUB, SECOND, Template, synthesise
+from synthesis import FIRST, GITHUB, SECOND, Template, synthesise, upgraded
 
-DIGESTS = {"dev": FIRST, "prod": SECOND}
+RECORDED = {"dev": upgraded(FIRST), "prod": upgraded(SECOND)}
 
 
 @pytest.fixture(scope="session")
@@ -23,9 +23,9 @@ def existing(cloud_assembly: Path) -> dict[str, Template]:
             "agentTenants": ["test-001", "test-002"],
             "agentBatchSize": 250,
         }
-        for name in DIGESTS
+        for name in RECORDED
     }
-    return synthesise(cloud_assembly, {"environments": environments, "github": GITHUB}, DIGESTS)
+    return synthesise(cloud_assembly, {"environments": environments, "github": GITHUB}, RECORDED)
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +38,7 @@ def sample_assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def sample(sample_assembly: Path) -> dict[str, Template]:
     """The stacks of both environments with the database of the sample stack, by name."""
     environments = {"dev": {"agentTenants": ["test-001"]}, "prod": {"disparoEnabled": True}}
-    return synthesise(sample_assembly, {"environments": environments}, DIGESTS)
+    return synthesise(sample_assembly, {"environments": environments}, RECORDED)
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from infra import node
+from infra.digest import Recorded
 
 node.use_packaged()  # before anything imports the CDK
 
@@ -20,11 +21,12 @@ GITHUB = "alquimista-ai/migrations"
 
 @dataclass(frozen=True)
 class Template:
-    """Hold a stack's name, tags and template."""
+    """Hold a stack's name, tags and template, and what the synthesis had to say of it."""
 
     stack: str
     tags: dict[str, str]
     body: dict[str, Any]
+    messages: tuple[str, ...] = ()
 
     @property
     def environment(self) -> str:
@@ -68,13 +70,18 @@ def database(environment: str) -> dict[str, Any]:
     }
 
 
+def upgraded(digest: str) -> Recorded:
+    """Return what is recorded once an environment was upgraded with the image that was promoted to it."""
+    return Recorded(promoted=digest, approved=digest)
+
+
 def flags() -> dict[str, Any]:
     """Return what the project's `cdk.json` says to the CDK itself."""
     context = json.loads((ROOT / "cdk.json").read_text())["context"]
     return {key: value for key, value in context.items() if key.startswith("@")}
 
 
-def synthesise(folder: Path, context: Mapping[str, Any], digests: Mapping[str, str]) -> dict[str, Template]:
+def synthesise(folder: Path, context: Mapping[str, Any], recorded: Mapping[str, Recorded]) -> dict[str, Template]:
     """Write the templates into `folder` and return them by stack. cdk-nag's findings are raised."""
     from aws_cdk import App
 
@@ -82,9 +89,14 @@ def synthesise(folder: Path, context: Mapping[str, Any], digests: Mapping[str, s
     from infra.app import build
 
     app = App(outdir=str(folder), analytics_reporting=False, context={**flags(), **context})
-    build(app, context=environments.read(context), digests=digests)
+    build(app, context=environments.read(context), recorded=recorded)
     return {
-        stack.stack_name: Template(stack.stack_name, stack.tags, json.loads(Path(stack.template_full_path).read_text()))
+        stack.stack_name: Template(
+            stack.stack_name,
+            stack.tags,
+            json.loads(Path(stack.template_full_path).read_text()),
+            tuple(str(message.entry.data) for message in stack.messages),
+        )
         for stack in app.synth().stacks
     }
 

@@ -11,6 +11,7 @@ from synthesis import ROOT, Template
 
 import dispatch_agent.handler
 import runner.handler
+import runner.promotion
 import runner.settings
 from dispatch_agent import request
 from infra import metrics, names
@@ -57,6 +58,12 @@ def test_the_command_line_knows_the_functions() -> None:
     assert {env: profile["function"] for env, profile in profiles.items()} == {
         env: f"{names.runner(env)}:{names.LIVE}" for env in profiles
     }
+
+
+def test_what_is_promoted_is_deployed() -> None:
+    """`migrate promote` writes to the repository and the parameter that are deployed from."""
+    assert runner.promotion.REPOSITORY == names.REPOSITORY
+    assert runner.promotion.PARAMETER.format("dev") == names.digest_parameter("dev")
 
 
 def test_what_the_schedules_send_is_taken(existing: dict[str, Template]) -> None:

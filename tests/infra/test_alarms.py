@@ -12,7 +12,6 @@ NAMES = {
     "aurora-migrations-{}-migration-failed": ("AlquimistaAI/Migrations", "MigrationFailed", 1, "ignore"),
     "aurora-migrations-{}-drift": ("AlquimistaAI/Migrations", "DriftFound", 1, "ignore"),
     "aurora-migrations-{}-executions-failed": ("AWS/States", "ExecutionsFailed", 1, "notBreaching"),
-    "aurora-migrations-{}-executions-timed-out": ("AWS/States", "ExecutionsTimedOut", 1, "notBreaching"),
     "aurora-migrations-{}-schedule-dropped": ("AWS/Scheduler", "InvocationDroppedCount", 1, "notBreaching"),
     "micro-agente-disparo-agendamento-{}-dry-run-errors": ("AWS/Lambda", "Errors", 1, "notBreaching"),
     "micro-agente-disparo-agendamento-{}-dry-run-duration": ("AWS/Lambda", "Duration", 810_000, "notBreaching"),
@@ -60,6 +59,14 @@ def test_an_alarm_says_what_happened_and_what_to_do(existing: dict[str, Template
         )
 
 
+@pytest.mark.parametrize("watched", ["migration-failed", "drift"])
+def test_an_alarm_leads_to_whoever_was_asked(existing: dict[str, Template], watched: str) -> None:
+    """What the runner found stands in the execution, or in the function's log where people call it themselves."""
+    (alarm,) = (a for a in alarms(existing, "dev") if a["AlarmName"] == f"aurora-migrations-dev-{watched}")
+    assert "the execution of the state machine `aurora-migrations-dev`" in alarm["AlarmDescription"]
+    assert "the function's log `/aws/lambda/aurora-migrations-runner-dev`" in alarm["AlarmDescription"]
+
+
 def test_a_program_is_watched_in_its_own_environment(existing: dict[str, Template]) -> None:
     """The metrics that the programs emit are looked for under the dimensions that they emit."""
     for environment in ("dev", "prod"):
@@ -92,6 +99,19 @@ def test_nobody_is_written_to_unasked(sample: dict[str, Template]) -> None:
     template = sample["AuroraMigrationsRunnerStack-prod"]
     assert template.of("AWS::SNS::Topic")
     assert not template.of("AWS::SNS::Subscription")
+
+
+def test_somebody_has_to_be_asked(existing: dict[str, Template], sample: dict[str, Template]) -> None:
+    """A protected environment that has no address is warned of, with what to write where; no other stack is."""
+    silent = "AuroraMigrationsRunnerStack-prod"
+    (warning,) = sample[silent].messages
+    assert warning.partition(" [ack: ")[0] == (
+        "`prod` is protected and has no `alarmEmail`, so nobody is asked to approve an upgrade, which expires "
+        "unanswered, and nobody hears an alarm. Write `environments.prod.alarmEmail` in `cdk.json`, or subscribe "
+        "somebody to the topic `aurora-migrations-prod`."
+    )
+    others = [*existing.values(), *(template for name, template in sample.items() if name != silent)]
+    assert not [message for template in others for message in template.messages]
 
 
 @pytest.mark.parametrize("environment", ["dev", "prod"])

@@ -10,7 +10,7 @@ from typing import Any
 
 import boto3
 import pytest
-from synthesis import FIRST, ROOT, SECRET, database
+from synthesis import FIRST, ROOT, SECOND, SECRET, database
 
 from infra import digest, environments
 from infra.digest import InvalidDigest
@@ -23,7 +23,7 @@ DATABASE_KEYS = (
     "`agentSecretArn`, `agentSecretKeyArn`, `host`, `name`"
 )
 ENVIRONMENT_KEYS = "`database`, `availabilityZones`, `alarmEmail`, `agentTenants`, `agentBatchSize`, `disparoEnabled`"
-OUR_KEYS = "`environments`, `region`, `github`"
+OUR_KEYS = "`environments`, `region`, `github`, `githubProviderArn`"
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,13 @@ OUR_KEYS = "`environments`, `region`, `github`"
     [
         ({}, "environments", "Field required", OUR_KEYS),
         ({"environments": {"dev": {}}, "regoin": "x"}, "regoin", "no such key", OUR_KEYS),
+        (
+            {"environments": {"dev": {}}, "githubProviderArn": "token.actions.githubusercontent.com"},
+            "githubProviderArn",
+            "String should match pattern '^arn:aws[a-z-]*:iam::[0-9]{12}:oidc-provider"
+            "/token\\.actions\\.githubusercontent\\.com$'",
+            OUR_KEYS,
+        ),
         (
             {"environments": {"dev": {"alarmMail": "a@b"}}},
             "environments.dev.alarmMail",
@@ -88,7 +95,7 @@ def test_the_projects_own_context() -> None:
 
 @pytest.fixture
 def record(aws: dict[str, str]) -> Any:
-    """Record a value as the digest of dev, in a region of its own, until the test ends."""
+    """Record a value as what was promoted to dev, or approved there, in a region of its own, until the test ends."""
     ssm = boto3.client(
         "ssm",
         endpoint_url=aws["AWS_ENDPOINT_URL"],
@@ -96,9 +103,11 @@ def record(aws: dict[str, str]) -> Any:
         aws_access_key_id="testing",
         aws_secret_access_key="testing",
     )
-    name = "/aurora-migrations/dev/image-digest"
-    yield lambda value: ssm.put_parameter(Name=name, Value=value, Type="String", Overwrite=True)
-    ssm.delete_parameters(Names=[name])
+    name = "/aurora-migrations/dev/{}"
+    yield lambda value, of="image-digest": ssm.put_parameter(
+        Name=name.format(of), Value=value, Type="String", Overwrite=True
+    )
+    ssm.delete_parameters(Names=[name.format(of) for of in ("image-digest", "approved-image-digest")])
 
 
 @pytest.fixture
@@ -122,10 +131,14 @@ def synth(aws: dict[str, str], tmp_path: Path) -> Callable[..., subprocess.Compl
 
 
 def test_the_recorded_digest_is_deployed(
-    record: Callable[[str], Any], synth: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+    record: Callable[..., Any], synth: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
-    """The digest that SSM has is the functions' image; an environment without one has no functions, and it is said."""
-    record(FIRST)
+    """What SSM has is the functions' image: what was promoted the runner's, what was approved the agent's.
+
+    An environment without an image has no functions, and it is said.
+    """
+    record(SECOND)
+    record(FIRST, of="approved-image-digest")
     done = synth()
     assert done.returncode == 0, done.stderr
     assert (
@@ -141,24 +154,47 @@ def test_the_recorded_digest_is_deployed(
         "MicroAgenteDisparoStack-dev",
         "AuroraMigrationsSampleDatabaseStack-prod",
     }
-    for stack in ("AuroraMigrationsRunnerStack-dev", "MicroAgenteDisparoStack-dev"):
-        assert f"@{FIRST}" in (tmp_path / f"{stack}.template.json").read_text()
+    for stack, image in (("AuroraMigrationsRunnerStack-dev", SECOND), ("MicroAgenteDisparoStack-dev", FIRST)):
+        assert f"@{image}" in (tmp_path / f"{stack}.template.json").read_text()
     network = (tmp_path / "AuroraMigrationsSampleDatabaseStack-dev.template.json").read_text()
     assert f'"{REGION}a"' in network
 
 
+def test_the_agent_waits_for_the_approval(
+    record: Callable[..., Any], synth: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    """What was promoted and never approved gets the runner and no agent, and what brings the agent is said."""
+    record(FIRST)
+    done = synth()
+    assert done.returncode == 0, done.stderr
+    assert (
+        "no-approved-image: `/aurora-migrations/dev/approved-image-digest` is not set, so `dev` gets no agent. Start "
+        "the state machine `aurora-migrations-dev`, once its stack is deployed, and when that has ended "
+        "`cdk deploy MicroAgenteDisparoStack-dev`.\n"
+    ) in done.stderr
+    stacks = {path.name.partition(".")[0] for path in tmp_path.glob("*-dev.template.json")}
+    assert stacks == {"AuroraMigrationsSampleDatabaseStack-dev", "AuroraMigrationsRunnerStack-dev"}
+
+
+@pytest.mark.parametrize(
+    ("parameter", "writer"),
+    [
+        ("image-digest", "`migrate promote`"),
+        ("approved-image-digest", "the state machine `aurora-migrations-dev`"),
+    ],
+)
 def test_a_parameter_that_is_no_digest(
-    record: Callable[[str], Any], aws: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    record: Callable[..., Any], aws: dict[str, str], monkeypatch: pytest.MonkeyPatch, parameter: str, writer: str
 ) -> None:
     """A tag where a digest should be is refused: what it points to could be another image tomorrow."""
     for name, value in aws.items():
         monkeypatch.setenv(name, value)
-    record("git-0123abc")
+    record("git-0123abc", of=parameter)
     with pytest.raises(InvalidDigest) as refused:
         digest.read(["dev"], REGION)
     assert str(refused.value) == (
-        "invalid-digest: `/aurora-migrations/dev/image-digest` holds no image digest. Nothing was synthesised. "
-        "Record one: `migrate promote` writes `sha256:` and 64 hexadecimal digits."
+        f"invalid-digest: `/aurora-migrations/dev/{parameter}` holds no image digest. Nothing was synthesised. "
+        f"Record one: {writer} writes `sha256:` and 64 hexadecimal digits."
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from synthesis import FIRST, SECOND, Template, synthesise, walk
+from synthesis import FIRST, SECOND, Template, synthesise, upgraded, walk
 
 pytestmark = pytest.mark.filterwarnings("ignore:Tried to parse")  # moto says what it skips; see SKIPPED
 
@@ -112,7 +112,7 @@ def cloud(aws: dict[str, str]) -> Cloud:
 def network(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The network of the sample stack once it is deployed, and a secret: what somebody has who has a database."""
     context = {"region": REGION, "environments": {"dev": {}}}
-    ids = cloud.deploy(synthesise(tmp_path_factory.mktemp("network"), context, {"dev": FIRST})[SAMPLE])
+    ids = cloud.deploy(synthesise(tmp_path_factory.mktemp("network"), context, {"dev": upgraded(FIRST)})[SAMPLE])
     secret = cloud.api("secretsmanager").create_secret(Name="aurora/dev", SecretString="{}")["ARN"]
     return {
         "vpcId": _output(ids, "ExportsOutputRefNetwork1C"),
@@ -137,7 +137,7 @@ def first(network: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> 
 def _synthesise(network: dict[str, Any], folder: Path, environment: str, digest: str) -> dict[str, Template]:
     settings = {"database": network, "alarmEmail": "dev@example.com", "agentTenants": ["test-001"]}
     context = {"region": REGION, "environments": {environment: settings}, "github": "alquimista-ai/migrations"}
-    return synthesise(folder, context, {environment: digest})
+    return synthesise(folder, context, {environment: upgraded(digest)})
 
 
 @pytest.fixture(scope="session")

@@ -2,10 +2,11 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
-from synthesis import GITHUB, KEY, ROOT, SECRET, Template, walk, written
+from synthesis import GITHUB, KEY, ROOT, SECOND, SECRET, Template, synthesise, walk, written
 
 from infra import wildcards
 
@@ -102,7 +103,6 @@ def test_in_prod_the_state_machine_alone_invokes_the_runner(every: list[Template
     assert invokers == {
         ("AuroraMigrationsRunnerStack-prod", "MigrationRole", "{RunnerFunctionCurrentVersion", "{RunnerLive"),
         ("MicroAgenteDisparoStack-prod", "SchedulesRole", "{AgentLive"),
-        ("AuroraMigrationsDeliveryStack", "Roledev", "live"),
         ("AuroraMigrationsDeliveryStack", "Roleprod", "live"),
     }
 
@@ -152,10 +152,10 @@ def test_the_definition_gets_what_it_asks_for(existing: dict[str, Template]) -> 
     asked = {part.partition("}")[0] for part in machine["DefinitionString"].split("${")[1:]}
     assert machine["DefinitionSubstitutions"].keys() == asked
     assert json.loads(machine["DefinitionString"]) == json.loads((ROOT / "infra/migration.asl.json").read_text())
-    assert (machine["DefinitionSubstitutions"]["Environment"], machine["DefinitionSubstitutions"]["Protected"]) == (
-        "prod",
-        "true",
-    )
+    given = machine["DefinitionSubstitutions"]
+    assert (given["Environment"], given["Protected"]) == ("prod", "true")
+    assert given["ApprovedParameter"] == "/aurora-migrations/prod/approved-image-digest"
+    assert given["Digest"] == SECOND
 
 
 def test_the_state_machine_tells_no_data_to_its_log(existing: dict[str, Template]) -> None:
@@ -169,7 +169,7 @@ def test_the_state_machine_tells_no_data_to_its_log(existing: dict[str, Template
 
 @pytest.mark.parametrize("environment", ["dev", "prod"])
 def test_who_delivers(existing: dict[str, Template], environment: str) -> None:
-    """A job of that repository in GitHub's environment of that name; it records that environment's image alone."""
+    """A job of that repository in GitHub's environment of that name; it promotes to that environment alone."""
     provider = existing["AuroraMigrationsDeliveryStack"].one("AWS::IAM::OIDCProvider")
     assert provider["Url"] == "https://token.actions.githubusercontent.com"
     assert provider["ClientIdList"] == ["sts.amazonaws.com"]
@@ -181,27 +181,93 @@ def test_who_delivers(existing: dict[str, Template], environment: str) -> None:
             "token.actions.githubusercontent.com:sub": f"repo:{GITHUB}:environment:{environment}",
         }
     }
-    writing = [
-        written(resource)
-        for each in statements
-        if "ssm:PutParameter" in each["Action"]
-        for resource in each["Resource"]
+    assert _parameters(statements, "ssm:PutParameter") == {f"/aurora-migrations/{environment}/image-digest"}
+    assert _parameters(statements, "ssm:GetParameter") == {
+        f"/aurora-migrations/{one}/{name}"
+        for one in ("dev", "prod")
+        for name in ("image-digest", "approved-image-digest")
+    }
+
+
+def _parameters(statements: list[dict[str, Any]], action: str) -> set[str]:
+    """Return the names of the parameters that an action is allowed on."""
+    resources = [resource for each in statements if action in each["Action"] for resource in each["Resource"]]
+    return {written(resource).partition(":parameter")[2] for resource in resources}
+
+
+@pytest.mark.parametrize("environment", ["dev", "prod"])
+def test_the_state_machine_alone_records_what_was_approved(every: list[Template], environment: str) -> None:
+    """Of all that is deployed, one role may write the parameter that the agent is deployed from, and only that one."""
+    approved = f"/aurora-migrations/{environment}/approved-image-digest"
+    writers = set()
+    for template in every:
+        for name, resource in template.resources.items():
+            statements = allowed(Template(template.stack, {}, {"Resources": {name: resource}}))
+            writers.add((template.stack, short(name), *_parameters(statements, "ssm:PutParameter")))
+    own = (f"AuroraMigrationsRunnerStack-{environment}", "MigrationRole", approved)
+    assert {writer for writer in writers if approved in writer} == {own}
+
+
+def test_an_account_has_one_provider(tmp_path: Path) -> None:
+    """GitHub's provider is not made where the context names the one that is there, and every role trusts that one."""
+    arn = "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
+    context = {"environments": {"dev": {}, "prod": {}}, "github": GITHUB, "githubProviderArn": arn}
+    delivery = synthesise(tmp_path, context, {})["AuroraMigrationsDeliveryStack"]
+    assert not delivery.of("AWS::IAM::OIDCProvider")
+    trusted = [
+        statement["Principal"]["Federated"]
+        for role in delivery.of("AWS::IAM::Role").values()
+        for statement in role["AssumeRolePolicyDocument"]["Statement"]
     ]
-    assert [name.partition(":parameter")[2] for name in writing] == [f"/aurora-migrations/{environment}/image-digest"]
+    assert trusted == [arn, arn]
+
+
+def test_only_what_traces_samples_them(functions: list[Template]) -> None:
+    """The state machine asks for the sampling rules as its tracing needs; a function's role has no right to them."""
+    for template in functions:
+        samplers = {
+            short(name)
+            for name, role in template.of("AWS::IAM::Role").items()
+            if {"xray:GetSamplingRules", "xray:GetSamplingTargets"}
+            & {
+                action
+                for each in Template("", {}, {"Resources": {"Role": role["Policies"]}}).statements()
+                for action in each["Action"]
+            }
+        }
+        assert samplers == ({"MigrationRole"} if "Runner" in template.stack else set())
 
 
 def test_prod_gets_only_what_was_built_for_dev(existing: dict[str, Template]) -> None:
-    """Whoever delivers to prod can give an image another tag, and cannot upload one, nor invoke a function of prod."""
+    """Whoever delivers to prod can give an image another tag, and cannot upload one; only for prod is dev asked."""
     actions = {env: {a for each in _delivery(existing, env)[1] for a in each["Action"]} for env in ("dev", "prod")}
     assert "ecr:UploadLayerPart" in actions["dev"]
     assert not {action for action in actions["prod"] if "Upload" in action or "InitiateLayer" in action}
-    invoked = [
-        written(resource)
-        for each in _delivery(existing, "prod")[1]
-        if "lambda:InvokeFunction" in each["Action"]
-        for resource in each["Resource"]
-    ]
-    assert [name.rpartition("function:")[2] for name in invoked] == ["aurora-migrations-runner-dev:live"]
+    for environment, proving in (("dev", []), ("prod", ["aurora-migrations-runner-dev:live"])):
+        invoked = [
+            written(resource)
+            for each in _delivery(existing, environment)[1]
+            if "lambda:InvokeFunction" in each["Action"]
+            for resource in each["Resource"]
+        ]
+        assert [name.rpartition("function:")[2] for name in invoked] == proving
+
+
+def test_delivery_has_no_right_that_nothing_uses(existing: dict[str, Template]) -> None:
+    """Promotion gets and puts manifests, and a job asks an execution how it ended; neither lists images or events."""
+    actions = {env: {a for each in _delivery(existing, env)[1] for a in each["Action"]} for env in ("dev", "prod")}
+    assert actions["prod"] == {
+        "ecr:BatchGetImage",
+        "ecr:GetAuthorizationToken",
+        "ecr:PutImage",
+        "lambda:InvokeFunction",
+        "ssm:GetParameter",
+        "ssm:PutParameter",
+        "states:DescribeExecution",
+        "states:StartExecution",
+        "sts:AssumeRole",
+    }
+    assert {action for action in actions["dev"] - actions["prod"] if not action.startswith("ecr:")} == set()
 
 
 def test_nobody_delivers_unasked(sample: dict[str, Template]) -> None:

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 import synthesis
-from synthesis import FIRST, SECOND, SECRET, Template, synthesise, written
+from synthesis import FIRST, SECOND, SECRET, Template, synthesise, upgraded, written
+
+from infra.digest import Recorded
 
 RETENTION_DAYS = {"dev": 7, "prod": 30}
 COMMANDS = {
@@ -88,6 +90,25 @@ def test_a_function_is_the_image_by_its_digest(functions: list[Template]) -> Non
         assert "ReservedConcurrentExecutions" not in function
 
 
+def test_the_agent_runs_what_was_approved(tmp_path: Path) -> None:
+    """Between promotion and approval the runner is made from the new image, the agent still from the one before."""
+    context = {"environments": {"prod": {"database": synthesis.database("prod"), "alarmEmail": "prod@example.com"}}}
+    stacks = synthesise(tmp_path, context, {"prod": Recorded(promoted=SECOND, approved=FIRST)})
+    for stack, digest in (("AuroraMigrationsRunnerStack-prod", SECOND), ("MicroAgenteDisparoStack-prod", FIRST)):
+        function = stacks[stack].one("AWS::Lambda::Function")
+        assert written(function["Code"]["ImageUri"]).endswith(f"@{digest}")
+        assert function["Environment"]["Variables"]["IMAGE_DIGEST"] == digest
+    machine = stacks["AuroraMigrationsRunnerStack-prod"].one("AWS::StepFunctions::StateMachine")
+    assert machine["DefinitionSubstitutions"]["Digest"] == SECOND
+
+
+def test_no_agent_before_the_first_approval(tmp_path: Path) -> None:
+    """Where nothing was approved yet there is the runner, which an approval needs, and no agent."""
+    context = {"environments": {"prod": {"database": synthesis.database("prod"), "alarmEmail": "prod@example.com"}}}
+    stacks = synthesise(tmp_path, context, {"prod": Recorded(promoted=SECOND, approved=None)})
+    assert stacks.keys() == {"AuroraMigrationsRegistryStack", "AuroraMigrationsRunnerStack-prod"}
+
+
 def test_variables(existing: dict[str, Template], sample: dict[str, Template]) -> None:
     """A function is told its environment, its secret and its image; and the address, where RDS manages the secret."""
     runner, agent = (
@@ -104,14 +125,32 @@ def test_versions_are_kept(functions: list[Template]) -> None:
     """A version outlives the deployment that replaces it, so that there is always one to go back to."""
     for template in functions:
         (version,) = (each for each in template.resources.values() if each["Type"] == "AWS::Lambda::Version")
-        assert (version["DeletionPolicy"], version["UpdateReplacePolicy"]) == ("Retain", "Retain")
+        assert (version["DeletionPolicy"], version["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
+
+
+def test_a_creation_that_fails_leaves_no_name_taken(every: list[Template]) -> None:
+    """What is kept is kept from a deletion, not from a rolled-back creation, whose next try needs the same names."""
+    kept = {
+        resource["Type"]: resource["DeletionPolicy"]
+        for template in every
+        for resource in template.resources.values()
+        if resource.get("DeletionPolicy", "Delete") not in ("Delete", "Snapshot")
+    }
+    assert kept.keys() == {
+        "AWS::ECR::Repository",
+        "AWS::KMS::Key",
+        "AWS::Lambda::Version",
+        "AWS::Logs::LogGroup",
+        "AWS::StepFunctions::StateMachine",
+    }
+    assert set(kept.values()) == {"RetainExceptOnCreate"}
 
 
 def test_only_the_state_machine_moves_the_runner(existing: dict[str, Template], tmp_path: Path) -> None:
     """The runner's alias has the same text with every image, so no deployment moves it; the version is another."""
     before = existing["AuroraMigrationsRunnerStack-prod"]
     context = {"environments": {"prod": {"database": synthesis.database("prod"), "alarmEmail": "prod@example.com"}}}
-    after = synthesise(tmp_path, context, {"prod": FIRST})["AuroraMigrationsRunnerStack-prod"]
+    after = synthesise(tmp_path, context, {"prod": upgraded(FIRST)})["AuroraMigrationsRunnerStack-prod"]
     assert after.of("AWS::Lambda::Alias") == before.of("AWS::Lambda::Alias")
     assert after.one("AWS::Lambda::Alias")["FunctionVersion"] == "$LATEST"
     assert after.of("AWS::Lambda::Version").keys().isdisjoint(before.of("AWS::Lambda::Version"))
@@ -154,7 +193,7 @@ def test_the_registry(existing: dict[str, Template]) -> None:
     assert '"tagStatus":"untagged"' in repository["LifecyclePolicy"]["LifecyclePolicyText"]
     assert repository["LifecyclePolicy"]["LifecyclePolicyText"].count("tagStatus") == 1
     (resource,) = registry.resources.values()
-    assert resource["DeletionPolicy"] == "Retain"
+    assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
 
 
 @pytest.mark.parametrize("environment", ["dev", "prod"])
