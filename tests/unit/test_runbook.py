@@ -38,6 +38,14 @@ def test_every_error_of_the_state_machine_is_explained() -> None:
         assert f"`{error}`" in RUNBOOK, error
 
 
+def test_every_alarm_is_explained() -> None:
+    """By the end of its name, which is what the e-mail shows."""
+    source = (ROOT / "infra" / "alarms.py").read_text()
+    ends = set(re.findall(r'name=f"\{\w+\}(-[a-z-]+)"', source))
+    assert len(ends) >= 7
+    assert set(re.findall(r"^\| `(-[a-z-]+)` \|", RUNBOOK, re.MULTILINE)) == ends
+
+
 @pytest.mark.parametrize("chapter", re.findall(r"^## .*?(?=^## |\Z)", RUNBOOK, re.MULTILINE | re.DOTALL))
 def test_each_step_is_there_for_both_shells(chapter: str) -> None:
     """A step in bash has its twin in PowerShell right behind it, which asks for the same."""
