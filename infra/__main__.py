@@ -49,7 +49,8 @@ def _unreachable(error: Exception) -> str:
     reason = getattr(error, "response", {}).get("Error", {}).get("Code", type(error).__name__)
     return (
         f"digest-unreadable: SSM did not say which image each environment is to run ({reason}). "
-        "Nothing was synthesised. Give AWS credentials that may `ssm:GetParameter` on `/aurora-migrations/*`."
+        "Nothing was synthesised. Check the credentials, their right to `ssm:GetParameter` on `/aurora-migrations/*`, "
+        "the region and the network, then repeat."
     )
 
 

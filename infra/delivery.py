@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from aws_cdk import Stack, aws_iam
+from aws_cdk import CfnOutput, Stack, aws_iam
 from constructs import Construct
 
 from infra import names, wildcards
@@ -43,7 +43,9 @@ class DeliveryStack(Stack):
         provider = provider_arn or _provider(self)
         known = tuple(environments)
         for environment in known:
-            _role(self, environment, known, provider, github)
+            role = _role(self, environment, known, provider, github)
+            # GitHub's variable `AWS_ROLE_ARN` of that environment
+            CfnOutput(self, f"DeliveryRoleArn-{environment}", value=role.role_arn)
 
 
 def _provider(stack: Stack) -> str:
@@ -51,7 +53,7 @@ def _provider(stack: Stack) -> str:
     return aws_iam.CfnOIDCProvider(stack, "GitHub", url=f"https://{ISSUER}", client_id_list=["sts.amazonaws.com"]).ref
 
 
-def _role(stack: Stack, environment: str, known: tuple[str, ...], provider: str, github: str) -> None:
+def _role(stack: Stack, environment: str, known: tuple[str, ...], provider: str, github: str) -> aws_iam.Role:
     who = {
         f"{ISSUER}:aud": "sts.amazonaws.com",
         f"{ISSUER}:sub": f"repo:{github}:environment:{environment}",
@@ -81,6 +83,7 @@ def _role(stack: Stack, environment: str, known: tuple[str, ...], provider: str,
     )
     wildcards.acknowledge(role, "*", wildcards.LOGIN)
     wildcards.acknowledge(role, executions, wildcards.EXECUTIONS)
+    return role
 
 
 def _images(stack: Stack, environment: str) -> list[aws_iam.PolicyStatement]:

@@ -29,7 +29,7 @@ Tenant = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,56}$")]
 
 Region = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$")]
 
-OURS = re.compile(r"[a-z]+([A-Z][a-z]*)*")
+OURS = re.compile(r"\w+")
 """The CDK's own keys hold a hyphen, a colon or a slash."""
 CONTEXT = ConfigDict(extra="forbid", alias_generator=to_camel)
 
@@ -113,16 +113,22 @@ def read(context: Mapping[str, Any]) -> Context:
     Raises `InvalidContext` for what is lacking, wrong, or not known.
     """
     ours = {key: value for key, value in context.items() if OURS.fullmatch(key)}
+    if not ours:
+        raise InvalidContext(
+            "invalid-context: There is no context at all. Nothing was synthesised. "
+            "Run `npx aws-cdk@2 synth` in the project's folder, which hands on that of `cdk.json`."
+        )
     try:
         return TypeAdapter(Context).validate_python(ours)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
     where = [part for part in problem["loc"] if part != "[key]"]
-    known = ", ".join(f"`{to_camel(name)}`" for name in _keys(where))
-    reason = "no such key" if problem["type"] == "unexpected_keyword_argument" else problem["msg"]
+    unknown = problem["type"] == "unexpected_keyword_argument"
+    keys = ", ".join(f"`{to_camel(name)}`" for name in _keys(where))
     raise InvalidContext(
-        f"invalid-context: `{'.'.join(map(str, where))}` in the context is wrong: {reason}. "
-        f"Nothing was synthesised. Mend it in `cdk.json`, where {known} may stand."
+        f"invalid-context: `{'.'.join(map(str, where))}` in the context is wrong: "
+        f"{'no such key' if unknown else problem['msg']}. Nothing was synthesised. "
+        f"Mend it in `cdk.json`, {f'where {keys} may stand' if unknown else 'as `README.md` describes it'}."
     )
 
 

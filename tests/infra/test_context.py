@@ -29,14 +29,16 @@ OUR_KEYS = "`environments`, `region`, `github`, `githubProviderArn`"
 @pytest.mark.parametrize(
     ("context", "where", "reason", "known"),
     [
-        ({}, "environments", "Field required", OUR_KEYS),
+        ({"region": "us-east-1"}, "environments", "Field required", None),
+        ({"environments": {"dev": {}}, "Region": "sa-east-1"}, "Region", "no such key", OUR_KEYS),
+        ({"environments": {"dev": {}}, "git_hub": "a/b"}, "git_hub", "no such key", OUR_KEYS),
         ({"environments": {"dev": {}}, "regoin": "x"}, "regoin", "no such key", OUR_KEYS),
         (
             {"environments": {"dev": {}}, "githubProviderArn": "token.actions.githubusercontent.com"},
             "githubProviderArn",
             "String should match pattern '^arn:aws[a-z-]*:iam::[0-9]{12}:oidc-provider"
             "/token\\.actions\\.githubusercontent\\.com$'",
-            OUR_KEYS,
+            None,
         ),
         (
             {"environments": {"dev": {"alarmMail": "a@b"}}},
@@ -48,7 +50,7 @@ OUR_KEYS = "`environments`, `region`, `github`, `githubProviderArn`"
             {"environments": {"Prod": {}}},
             "environments.Prod",
             "String should match pattern '^[a-z][a-z0-9-]{0,19}$'",
-            ENVIRONMENT_KEYS,
+            None,
         ),
         (
             {"environments": {"dev": {"database": {**database("dev"), "vpcid": "vpc-1"}}}},
@@ -60,18 +62,25 @@ OUR_KEYS = "`environments`, `region`, `github`, `githubProviderArn`"
             {"environments": {"dev": {"database": {**database("dev"), "vpcId": "10.0.0.0/16"}}}},
             "environments.dev.database.vpcId",
             "String should match pattern '^vpc-[0-9a-f]{8,17}$'",
-            DATABASE_KEYS,
+            None,
         ),
     ],
 )
-def test_a_context_that_is_not_understood(context: dict[str, Any], where: str, reason: str, known: str) -> None:
-    """What is lacking, misspelt or wrong is named with its path, and with what may stand there."""
+def test_a_context_that_is_not_understood(context: dict[str, Any], where: str, reason: str, known: str | None) -> None:
+    """What is lacking, misspelt or wrong is named with its path, and a key that is not known with those that are."""
     with pytest.raises(InvalidContext) as refused:
         environments.read(context)
     assert str(refused.value) == (
         f"invalid-context: `{where}` in the context is wrong: {reason}. "
-        f"Nothing was synthesised. Mend it in `cdk.json`, where {known} may stand."
+        f"Nothing was synthesised. Mend it in `cdk.json`, "
+        f"{'as `README.md` describes it' if known is None else f'where {known} may stand'}."
     )
+
+
+def test_no_context_at_all() -> None:
+    """Who runs the app by hand is told what runs it."""
+    with pytest.raises(InvalidContext, match="There is no context at all"):
+        environments.read({})
 
 
 @pytest.mark.parametrize("arn", [SECRET.format("dev")[:-7], "aurora/dev", SECRET.format("dev") + "*"])
@@ -210,5 +219,6 @@ def test_without_credentials(synth: Callable[..., subprocess.CompletedProcess[st
     assert done.returncode == 1
     assert done.stderr == (
         "digest-unreadable: SSM did not say which image each environment is to run (NoCredentialsError). Nothing was "
-        "synthesised. Give AWS credentials that may `ssm:GetParameter` on `/aurora-migrations/*`.\n"
+        "synthesised. Check the credentials, their right to `ssm:GetParameter` on `/aurora-migrations/*`, the region "
+        "and the network, then repeat.\n"
     )
