@@ -44,20 +44,30 @@ class Front:
     """With which the next invocations are refused, before they reach the runtime."""
     losses: dict[str, "Answer"] = field(default_factory=dict)
     """What stands, once for an action, in place of the answer that the runtime gave."""
+    denials: dict[str, "Answer"] = field(default_factory=dict)
+    """With which a call of another service is refused, by its `X-Amz-Target`."""
+    settling: int = 0
+    """How many invocations through the alias, once it is moved, still reach the version before."""
     invoked: list[Invocation] = field(default_factory=list)
     port: int = 0
+    _moved_from: str | None = None
     _running: dict[str, Function] = field(default_factory=dict)
     _stack: ExitStack = field(default_factory=ExitStack)
     _one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
 
     def answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> "Answer":
         """Answer one request."""
+        if headers.get("X-Amz-Target") in self.denials:
+            return self.denials[headers["X-Amz-Target"]]
         parts = urllib.parse.unquote(path.partition("?")[0]).removeprefix(FUNCTIONS).split("/")
         match method, parts:
             case "POST", [arn, "invocations"]:
                 return self._invoke(arn, json.loads(body), headers)
             case "PUT", [_, "aliases", _] if not self._is_current(path, headers, json.loads(body)):
                 return refuse(412, "PreconditionFailedException")
+            case "PUT", [_, "aliases", _]:
+                self._moved_from = json.loads(self._hand_on("GET", path, headers, b"").body)["FunctionVersion"]
+                return _with_revision(self._hand_on(method, path, headers, body))
             case _, [_, "aliases", _]:
                 return _with_revision(self._hand_on(method, path, headers, body))
         return self._hand_on(method, path, headers, body)
@@ -69,7 +79,8 @@ class Front:
             version = self._resolve(arn, headers)
             self.invoked.append(Invocation(arn, version, payload))
             if version not in self._running:
-                started = emulator.start(self.tasks[version], self.environ, timeout_s=self.timeout_s)
+                known = {"IMAGE_DIGEST": digest(version), **self.environ}
+                started = emulator.start(self.tasks[version], known, timeout_s=self.timeout_s)
                 self._running[version] = self._stack.enter_context(started)
             answer = _run(self._running[version], payload)
         if payload.get("action") in self.losses:
@@ -86,6 +97,9 @@ class Front:
         name, _, qualifier = arn.rpartition(":")
         if qualifier.isdigit():
             return qualifier
+        if self.settling and self._moved_from is not None:
+            self.settling -= 1
+            return self._moved_from
         path = f"{FUNCTIONS}{name.rpartition(':')[2]}/aliases/{qualifier}"
         alias = json.loads(self._hand_on("GET", path, headers, b"").body)
         version: str = alias["FunctionVersion"]
@@ -115,6 +129,17 @@ class Answer:
     status: int
     headers: dict[str, str]
     body: bytes
+
+
+def digest(version: str) -> str:
+    """Return the digest of the image of a version of one digit."""
+    return f"sha256:{version * 64}"
+
+
+def deny(code: str, message: str = "told by AWS") -> Answer:
+    """Refuse as the JSON protocol of other services does."""
+    body = json.dumps({"__type": code, "message": message}).encode()
+    return Answer(400, {"x-amzn-RequestId": "0", "Content-Type": "application/x-amz-json-1.1"}, body)
 
 
 def refuse(status: int, code: str, message: str = "told by AWS") -> Answer:

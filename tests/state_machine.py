@@ -15,6 +15,7 @@ import jsonata
 import pytest
 from moto.stepfunctions.parser.asl.jsonata import jsonata as motos_jsonata
 
+import lambda_front
 from lambda_front import Front
 from project import ROOT
 
@@ -22,7 +23,7 @@ DEFINITION = ROOT / "infra" / "migration.asl.json"
 PLACE = re.compile(r"\$\{(\w+)\}")
 SENT = {"--task-token": "taskToken", "--task-output": "output", "--error": "error", "--cause": "cause"}
 LONGEST_S = 120
-SERVICES = ("iam", "lambda", "sns", "sqs", "stepfunctions")
+SERVICES = ("iam", "lambda", "sns", "sqs", "ssm", "stepfunctions")
 
 
 def define(**substitutions: str) -> dict[str, Any]:
@@ -66,7 +67,9 @@ class Machine:
     sqs: Any
     sns: Any
     functions: Any
+    parameters: Any
     topic: str
+    approved_parameter: str
 
     def run(self, event: Any) -> Execution:
         """Start an execution and wait for its end."""
@@ -117,6 +120,12 @@ class Machine:
         version: str = self.functions.get_alias(FunctionName=self.function, Name="live")["FunctionVersion"]
         return version
 
+    def approved(self) -> str:
+        """Return the digest from which the agent is deployed."""
+        told = self.parameters.get_parameter(Name=self.approved_parameter)
+        digest: str = told["Parameter"]["Value"]
+        return digest
+
     def _events(self, arn: str) -> list[dict[str, Any]]:
         events: list[dict[str, Any]] = self.states.get_execution_history(executionArn=arn)["events"]
         return events
@@ -124,9 +133,9 @@ class Machine:
 
 @contextmanager
 def deploy(aws: dict[str, str], front: Front, environment: str, patience_s: int | None = None) -> Iterator[Machine]:
-    """Deploy the function in two versions, its alias at the first, the topic with a queue, and the state machine.
+    """Deploy the function in two versions, alias and approved image at the first, topic, queue and state machine.
 
-    `patience_s` stands in for the days that an approval is waited for.
+    `patience_s` stands in for the days that an approval is waited for; between two tries a second is waited.
     """
     with ExitStack() as stack:
         clients = {name: stack.enter_context(closing(_client(name, aws))) for name in SERVICES}
@@ -144,11 +153,17 @@ def deploy(aws: dict[str, str], front: Front, environment: str, patience_s: int 
         queue = clients["sqs"].create_queue(QueueName=f"letters-{one}")["QueueUrl"]
         address = clients["sqs"].get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
         clients["sns"].subscribe(TopicArn=topic, Protocol="sqs", Endpoint=address["QueueArn"])
+        approved = f"/aurora-migrations/{environment}-{one}/approved-digest"
+        clients["ssm"].put_parameter(Name=approved, Value=lambda_front.digest("1"), Type="String")
         bare = second["FunctionArn"].removesuffix(":2")
         definition = define(
             NewVersion=f"{bare}:2", NewVersionNumber="2", Function=function, Live=f"{bare}:live", Topic=topic,
             Environment=environment, Protected="true" if environment == "prod" else "false",
+            ApprovedParameter=approved, Digest=lambda_front.digest("2"),
         )  # fmt: skip
+        for state in definition["States"].values():
+            for retry in state.get("Retry", []):
+                retry |= {"IntervalSeconds": 1, "BackoffRate": 1}
         if patience_s is not None:
             definition["States"]["Approve"]["TimeoutSeconds"] = patience_s
         made = clients["stepfunctions"].create_state_machine(
@@ -156,7 +171,8 @@ def deploy(aws: dict[str, str], front: Front, environment: str, patience_s: int 
         )
         yield Machine(
             made["stateMachineArn"], function, queue, front,
-            clients["stepfunctions"], clients["sqs"], clients["sns"], clients["lambda"], topic,
+            clients["stepfunctions"], clients["sqs"], clients["sns"], clients["lambda"],
+            clients["ssm"], topic, approved,
         )  # fmt: skip
 
 
@@ -170,5 +186,5 @@ def _client(service: str, aws: dict[str, str]) -> Any:
     )
 
 
-def _image(digit: str) -> str:
-    return f"123456789012.dkr.ecr.us-east-1.amazonaws.com/aurora-migrations@sha256:{digit * 64}"
+def _image(version: str) -> str:
+    return f"123456789012.dkr.ecr.us-east-1.amazonaws.com/aurora-migrations@{lambda_front.digest(version)}"

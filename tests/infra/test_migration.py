@@ -31,8 +31,8 @@ WAITING = "op.execute('select pg_sleep(60)')"
 ONE_AT_A_TIME = """
 op.execute('select pg_sleep(60) where (select count(*) from runner.migration_run where actor = $$ana$$) < {place}')
 """
-UP_TO_UPGRADE = ["Begin", "Route", "ReadAlias", "Plan", "Planned", "MoveAlias", "Moved", "Upgrade", "Upgraded"]
-DONE = ["Check", "Checked", "TellSuccess", "Done"]
+UP_TO_UPGRADE = ["Begin", "Route", "ReadAlias", "Plan", "Planned", "MoveAlias", "Upgrade", "Upgraded"]
+DONE = ["Check", "Checked", "RecordImage", "TellSuccess", "Done"]
 FAILED = ["WriteFailure", "TellFailure", "Failed"]
 ASKING = ["Begin", "Route", "ReadAlias", "Plan", "Planned", "WriteQuestion", "Approve"]
 
@@ -46,6 +46,7 @@ UNKNOWN: list[tuple[Any, str, str]] = [
     ([1], "invalid-payload", "Route"),
     ("upgrade", "invalid-payload", "Route"),
     (None, "invalid-payload", "Route"),
+    ({"action": "run-migration", "target": "all"}, "plan-needed", "Route"),
     ({"action": "rehearse"}, "action-not-allowed", "Read"),
     ({"action": "history", "limit": "all"}, "invalid-payload", "Read"),
 ]
@@ -110,6 +111,7 @@ def test_an_upgrade_is_planned_by_the_new_version_and_done_by_the_alias(
     assert letter["Subject"] == "Migration of dev: done"
     assert letter["Message"].splitlines()[2] == "From `base` to `022_one`: 7 of 7 revisions applied in 1 invocations."
     assert (machine.live(), machine.letters()) == ("2", 0)
+    assert machine.approved() == lambda_front.digest("2")
 
 
 def test_an_upgrade_of_a_protected_environment_waits_for_approval(
@@ -171,6 +173,7 @@ def test_a_refusal_changes_nothing(new: Project, database: Database, deploy: Dep
     assert letter["Message"].startswith("`upgrade` of `prod` failed at `Approve`: refused\n")
     assert f"Asked for by: execution {arn.rpartition(':')[2]}" in letter["Message"]
     assert (machine.live(), _at(database), len(machine.front.invoked)) == ("1", None, 1)
+    assert machine.approved() == lambda_front.digest("1")
 
 
 def test_an_approval_expires(new: Project, database: Database, deploy: Deploy) -> None:
@@ -286,14 +289,37 @@ def test_drift_after_the_upgrade(new: Project, database: Database, deploy: Deplo
     assert (execution.error, execution.states) == ("check-failed", [*UP_TO_UPGRADE, "Check", "Checked", *FAILED])
     assert "models, by_hand: The database has this table, the models have not." in machine.letter()["Message"]
     assert (machine.live(), _at(database)) == ("2", "022_one")
+    assert machine.approved() == lambda_front.digest("1")
+
+
+def test_an_image_that_cannot_be_recorded(database: Database, deploy: Deploy) -> None:
+    """The execution fails though the upgrade is done, and says so; another one records the image."""
+    machine = deploy()
+    machine.front.denials["AmazonSSM.PutParameter"] = lambda_front.deny("AccessDeniedException")
+    execution = machine.run({"action": "upgrade", "actor": "ana"})
+    # moto says `ssm` where AWS says `Ssm`
+    assert (execution.error or "").lower() == "ssm.accessdeniedexception"
+    assert execution.states[-4:] == ["RecordImage", *FAILED]
+    assert f"the image is not recorded in `{machine.approved_parameter}`" in machine.letter()["Message"]
+    assert (machine.live(), _at(database), machine.approved()) == ("2", HEAD, lambda_front.digest("1"))
+    machine.front.denials.clear()
+    again = machine.run({"action": "upgrade", "actor": "ana"})
+    assert (again.status, machine.approved()) == ("SUCCEEDED", lambda_front.digest("2")), again.cause
 
 
 def test_targets_that_are_not_the_head(new: Project, database: Database, deploy: Deploy) -> None:
-    """Revisions that stay pending are no failure where they were not asked for; a plan that goes down is refused."""
+    """Revisions that stay pending are no failure where they were not asked for; a plan that goes down is refused.
+
+    The agent's image stays too, for the schema of the new one is not there.
+    """
     new.add("022_one", NOTHING, after=HEAD)
     machine = deploy()
     there = machine.run({"action": "upgrade", "target": "021", "actor": "ana"})
     assert (there.status, there.output["to"], _at(database)) == ("SUCCEEDED", HEAD, HEAD), there.cause
+    assert (there.states[-3:], machine.approved()) == (["Checked", "TellSuccess", "Done"], lambda_front.digest("1"))
+    checked = machine.run({"action": "check"})
+    assert (checked.status, checked.output["ok"]) == ("SUCCEEDED", False), checked.cause
+    assert {one["kind"] for one in checked.output["findings"] if one["level"] == "error"} == {"pending"}
     behind = machine.run({"action": "upgrade", "target": "017", "actor": "ana"})
     assert (behind.error, behind.states) == (
         "not-an-upgrade",
@@ -303,7 +329,7 @@ def test_targets_that_are_not_the_head(new: Project, database: Database, deploy:
 
 
 def test_a_new_image_without_revisions(database: Database, new: Project, deploy: Deploy) -> None:
-    """It is a change that wants approval and moves the alias; the second time there is nothing left to approve."""
+    """It wants approval, moves the alias and writes the run that proves it; then there is nothing left to approve."""
     _prepare(new, database)
     machine = deploy("prod")
     arn = machine.start({"action": "upgrade", "actor": "ana"})
@@ -311,12 +337,18 @@ def test_a_new_image_without_revisions(database: Database, new: Project, deploy:
     assert "Plan: none, for the database does not change" in letter["Message"].splitlines()
     assert machine.live() == "1"
     machine.send_back(letter, "send-task-success", output='{"approver": "bruno"}')
-    assert machine.wait(arn).states == [*ASKING, "Approved", "MoveAlias", "Moved", *DONE]
+    execution = machine.wait(arn)
+    assert execution.states == [*ASKING, "Approved", *UP_TO_UPGRADE[5:], *DONE], execution.cause
     assert f"Nothing to do: the database is at `{HEAD}`." in machine.letter()["Message"]
-    assert machine.live() == "2"
-    again = machine.run({"action": "upgrade", "actor": "ana"})
-    assert again.states == ["Begin", "Route", "ReadAlias", "Plan", "Planned", *DONE]
-    assert "upgrade" not in [action for action, *_ in _asked(machine)]
+    assert (machine.live(), machine.approved()) == ("2", lambda_front.digest("2"))
+    again = machine.run({"action": "upgrade", "actor": "carla"})
+    assert again.states == [*UP_TO_UPGRADE[:5], "Upgrade", "Upgraded", *DONE], again.cause
+    assert [one.payload["plan"] for one in machine.front.invoked if one.payload["action"] == "upgrade"] == [None, None]
+    told = machine.run({"action": "history"}).output["images"]
+    proven = [(one["image_digest"], one["status"], one["to"]) for one in told if one["image_digest"]]
+    assert proven == [(lambda_front.digest("2"), "success", HEAD)]
+    actors = database.query("select actor from runner.migration_run where image_digest is not null order by run_id")
+    assert actors == [("ana, approved by bruno",), ("carla",)]
 
 
 def test_reading(new: Project, database: Database, deploy: Deploy) -> None:
@@ -390,12 +422,40 @@ def test_throttling_and_lost_answers_are_tried_again(new: Project, database: Dat
     new.add("022_one", NOTHING, after=HEAD)
     machine = deploy()
     machine.front.refusals.append(lambda_front.refuse(429, "TooManyRequestsException"))
+    machine.front.refusals.append(lambda_front.refuse(409, "ResourceConflictException"))
     machine.front.losses["upgrade"] = lambda_front.refuse(500, "ServiceException")
     execution = machine.run({"action": "upgrade", "actor": "ana"})
     assert (execution.status, execution.output["applied"]) == ("SUCCEEDED", 7), execution.cause
     assert [action for action, *_ in _asked(machine)] == ["plan", "upgrade", "upgrade", "check"]
     assert database.query("select status from runner.migration_run") == [("success",)]
     assert database.query("select count(*) from runner.migration_log") == [(7,)]
+
+
+def test_an_alias_that_takes_a_moment_to_settle(new: Project, database: Database, deploy: Deploy) -> None:
+    """The version before refuses what it does not know, and is asked again until the new one answers."""
+    _prepare(new, database)
+    new.add("022_one", NOTHING, after=HEAD)
+    machine = deploy()
+    machine.front.settling = 1
+    execution = machine.run({"action": "upgrade", "actor": "ana"})
+    assert execution.states == [*UP_TO_UPGRADE, *DONE], execution.cause
+    assert _asked(machine)[1:3] == [("upgrade", "live", "1"), ("upgrade", "live", "2")]
+    assert database.query("select status from runner.migration_run where actor = 'ana'") == [("success",)]
+    assert _at(database) == "022_one"
+
+
+def test_a_plan_that_is_stale(new: Project, database: Database, deploy: Deploy) -> None:
+    """What changed between plan and approval ends the execution, after the tries that an alias may need."""
+    new.add("022_one", NOTHING, after=HEAD)
+    machine = deploy("prod")
+    arn = machine.start({"action": "upgrade", "actor": "ana"})
+    letter = machine.letter()
+    assert new.ask(database.url, {"action": "upgrade", "target": "017"})["status"] == "success"
+    machine.send_back(letter, "send-task-success", output='{"approver": "bruno"}')
+    execution = machine.wait(arn)
+    assert (execution.error, execution.states[-4:]) == ("plan-stale", ["Upgrade", *FAILED])
+    assert _asked(machine)[1:] == [("upgrade", "live", "2")] * 3
+    assert (_at(database), machine.approved()) == ("017_dry_run_log", lambda_front.digest("1"))
 
 
 def test_however_long_a_cause_is_it_is_told(deploy: Deploy) -> None:

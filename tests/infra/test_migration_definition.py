@@ -10,7 +10,7 @@ import jsonata
 import pytest
 
 import state_machine
-from runner import commands, guards
+from runner import commands, errors, guards
 
 VALUES = {
     "NewVersion": "arn:aws:lambda:us-east-1:123456789012:function:aurora-migrations-runner-prod:7",
@@ -19,10 +19,14 @@ VALUES = {
     "Live": "arn:aws:lambda:us-east-1:123456789012:function:aurora-migrations-runner-prod:live",
     "Topic": "arn:aws:sns:us-east-1:123456789012:migrations",
     "Environment": "prod",
+    "ApprovedParameter": "/aurora-migrations/prod/approved-digest",
+    "Digest": f"sha256:{'7' * 64}",
 }
 TEXT = state_machine.DEFINITION.read_text()
 LAMBDA = "arn:aws:states:::lambda:invoke"
 CHANGING = {"MoveAlias", "Upgrade", "Change"}
+NOT_READY = {"Lambda.ResourceConflictException", "Lambda.ResourceNotReadyException"}
+NOTHING_CHANGES = "{% $plan.revisions = 0 and $alias.version = '7' %}"
 # What may have been done although the answer is an error of these.
 AMBIGUOUS = {"Lambda.ServiceException", "Lambda.AWSLambdaException", "Lambda.SdkClientException", "States.ALL"}
 
@@ -67,19 +71,30 @@ def test_every_task_is_caught_bounded_and_explained(states: States) -> None:
 
 
 def test_only_what_may_be_repeated_is_repeated(states: States) -> None:
-    """Throttling is tried again everywhere; what may have been done already only where that does no harm."""
+    """Throttling is tried again everywhere, so is a version that is not ready; what may be done only without harm."""
     for name, state in _tasks(states):
         again = {error for retry in state["Retry"] for error in retry["ErrorEquals"]}
         if state["Resource"] == LAMBDA or "lambda" in state["Resource"]:
             assert "Lambda.TooManyRequestsException" in again, name
+        assert again >= NOT_READY if state["Resource"] == LAMBDA else not again & NOT_READY, name
         assert bool(again & AMBIGUOUS) is (name in {"ReadAlias", "Plan", "Upgrade", "Check", "Read"}), name
         assert not again & {"States.ALL", "States.TaskFailed", "States.Timeout"}, name
 
 
+def test_an_alias_may_take_a_moment_to_settle(states: States) -> None:
+    """Only an upgrade follows the move of the alias at once; what the version before answers is asked again."""
+    raised = [errors.UnknownRevision.__name__, errors.PlanStale.__name__]
+    settling = {"ErrorEquals": raised, "IntervalSeconds": 5, "MaxAttempts": 2, "BackoffRate": 1}
+    assert [name for name, state in _tasks(states) if settling in state["Retry"]] == ["Upgrade"]
+
+
 @pytest.mark.parametrize(("protected", "asked"), [("true", True), ("", True), ("false", False)])
 def test_where_it_is_protected_nothing_changes_without_approval(protected: str, asked: bool) -> None:
-    """No path leads around the approval to the alias or the database; elsewhere none leads to it."""
+    """No path leads around the approval to the alias or the database, unless neither changes; elsewhere none to it."""
     states = _states(protected)
+    (unchanged,) = (rule for rule in states["Planned"]["Choices"] if rule["Next"] == "Upgrade")
+    assert unchanged["Condition"] == NOTHING_CHANGES
+    states["Planned"]["Choices"].remove(unchanged)
     graph = {name: set(_next(state, protected=asked)) for name, state in states.items()}
     assert ("Approve" in _reached(graph, "Begin")) is asked
     around = {name: nexts - {"Approve"} for name, nexts in graph.items()}
