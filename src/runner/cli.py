@@ -266,7 +266,8 @@ def promote(
         str | None, typer.Option("--from", metavar="NAME", help="The environment that runs it, and has proven it.")
     ] = None,
     image: Annotated[
-        str | None, typer.Option(help="For an environment with none below it: the image's tag or digest.")
+        str | None,
+        typer.Option(metavar="IMAGE", help="For an environment with none below it: the image's tag or digest."),
     ] = None,
 ) -> None:
     """Have an environment run the very image that ran well in the one below; takes effect with the next deployment."""
