@@ -4,22 +4,29 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo stop test lint bench bench-quick constraints
+.PHONY: help demo stop test lint image image-test bench bench-quick constraints
 
 help:
 	@echo "make demo         a database from nothing: upgrade, current, history, tables; then the agent at work"
 	@echo "make stop         stop the demo's PostgreSQL; its data stay in .postgres/"
-	@echo "make test         unit, integration and runtime tests, on a real PostgreSQL"
-	@echo "make lint         ruff, mypy, import-linter"
+	@echo "make test         unit, integration, runtime and infrastructure tests, on a real PostgreSQL"
+	@echo "make lint         ruff, mypy, import-linter; shellcheck, actionlint and zizmor for the workflows"
+	@echo "make image        the image of both functions and of the command lines, and its size"
+	@echo "make image-test   builds it and runs it as Lambda does, with an engine and a base of its own where there is none"
 	@echo "make bench        side by side with other tools, in under 20 minutes; writes benchmarks/RESULTS.md"
 	@echo "make bench-quick  the same in under 3, with less of it; prints only"
-	@echo "make constraints  pin every dependency anew in constraints.txt"
+	@echo "make constraints  pin every dependency anew in constraints.txt and constraints-infra.txt"
 
 # What is installed depends on these two files alone, so nothing is done again until they change.
 $(VENV)/installed: constraints.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# The CDK is 143 MB to download that only deployment and its tests need.
+$(VENV)/infra: constraints-infra.txt $(VENV)/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r constraints-infra.txt
 	@touch $@
 
 demo: $(VENV)/installed
@@ -45,14 +52,36 @@ demo: $(VENV)/installed
 stop: $(VENV)/installed
 	$(BIN)/python -m runner.embedded stop
 
-test: $(VENV)/installed
+test: $(VENV)/installed $(VENV)/infra
 	$(BIN)/pytest
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy .github/scripts
 	$(BIN)/lint-imports
+	$(BIN)/shellcheck .ci/run .github/scripts/*.sh
+	$(BIN)/actionlint -shellcheck $(BIN)/shellcheck .github/workflows/*.yml
+	$(BIN)/zizmor --offline --no-progress --quiet .github/workflows
+
+# Overridable on the command line: IMAGE (the tag), PLATFORM, REVISION, SOURCE; BASE_IMAGE and RDS_CA, whose defaults the
+# Dockerfile has; BUILD_FLAGS for what docker knows beside, such as `--secret id=index,src=FILE --secret id=ca,src=FILE`.
+DOCKER   ?= docker
+REVISION ?= $(shell git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null || echo unknown)
+SOURCE   ?= $(shell git remote get-url origin 2>/dev/null | sed 's,//[^/]*@,//,')
+IMAGE    ?= aurora-migrations:git-$(REVISION)
+PLATFORM ?= linux/amd64
+
+# Lambda takes one manifest, not the index that buildx makes of an image and its attestations.
+image:
+	DOCKER_BUILDKIT=1 BUILDX_NO_DEFAULT_ATTESTATIONS=1 $(DOCKER) build --platform $(PLATFORM) --tag $(IMAGE) \
+		--build-arg BASE_IMAGE --build-arg RDS_CA --build-arg 'REVISION=$(REVISION)' --build-arg 'SOURCE=$(SOURCE)' \
+		$(BUILD_FLAGS) .
+	@$(DOCKER) image inspect --format '{{.Size}}' $(IMAGE) | awk '{printf "$(IMAGE): %.0f MB\n", $$1 / 1e6}'
+
+image-test: $(VENV)/installed
+	$(BIN)/python tests/prove_image.py
 
 # The cases use the servers and the emulator of the tests.
 bench: $(VENV)/installed
@@ -61,6 +90,8 @@ bench: $(VENV)/installed
 bench-quick: $(VENV)/installed
 	PYTHONPATH=tests $(BIN)/python -m benchmarks --quick
 
+PIN := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
+	--no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml
 constraints: $(VENV)/installed
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --upgrade \
-		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file constraints.txt pyproject.toml
+	$(PIN) $(addprefix --extra ,agent aws cli dev lint local samples) --output-file constraints.txt
+	$(PIN) --extra infra --constraints constraints.txt --output-file constraints-infra.txt

@@ -3,7 +3,16 @@
 import re
 from typing import Any
 
-VOLATILE = {"request_id", "duration_ms", "held_ms", "lock_wait_ms", "started_at", "finished_at", "function_version"}
+VOLATILE = {
+    "request_id",
+    "duration_ms",
+    "held_ms",
+    "lock_wait_ms",
+    "started_at",
+    "finished_at",
+    "succeeded_at",
+    "function_version",
+}
 
 
 def steady(answer: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The function under Lambda's Runtime Interface Emulator, laid out and started as the image does it."""
+"""The function under Lambda's Runtime Interface Emulator: laid out as the image does it, or in the image itself."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -13,13 +14,16 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import containers
 from postgres import free_port
 from project import ROOT
 
 PATH = "/2015-03-31/functions/function/invocations"
+Environ = dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -55,22 +59,21 @@ def start(
     handler: str = "runner.handler.handler",
     python: str | Path = sys.executable,
 ) -> Iterator[Function]:
-    """Run the handler in the folder `task`, with nothing of this process's environment but `environ`."""
+    """Run the handler in the folder `task`, with nothing of this process's environment but `environ`.
+
+    Where there is an image to prove it runs in a container of that, with the revisions of `task` if it has any.
+    """
     port, api = free_port(), free_port()
     log = task.parent / f"function-{port}.log"
     known = {
-        "PATH": os.environ["PATH"],
-        "LAMBDA_TASK_ROOT": str(task),
         "AWS_LAMBDA_FUNCTION_NAME": "aurora-migrations-runner-dev",
         "AWS_LAMBDA_FUNCTION_TIMEOUT": str(timeout_s),
         "AWS_REGION": "us-east-1",
         **environ,
     }
-    command = [
-        emulator(),
-        *("--runtime-interface-emulator-address", f"127.0.0.1:{port}", "--runtime-api-address", f"127.0.0.1:{api}"),
-        *(python, "-m", "awslambdaric", handler),
-    ]
+    addresses = [f"--runtime-interface-emulator-address=127.0.0.1:{port}", f"--runtime-api-address=127.0.0.1:{api}"]
+    way = partial(_here, python) if containers.IMAGE is None else _in_container
+    command, known = way(task, known, addresses, handler)
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=task, env=known, stdout=output, stderr=output, start_new_session=True)
     try:
@@ -79,6 +82,21 @@ def start(
     finally:
         process.terminate()
         process.wait()
+
+
+def _here(
+    python: str | Path, task: Path, known: Environ, addresses: list[str], handler: str
+) -> tuple[list[str], Environ]:
+    words = [str(emulator()), *addresses, str(python), "-m", "awslambdaric", handler]
+    return words, {"PATH": os.environ["PATH"], "LAMBDA_TASK_ROOT": str(task), **known}
+
+
+def _in_container(task: Path, known: Environ, addresses: list[str], handler: str) -> tuple[list[str], Environ]:
+    options = [f"--volume={emulator()}:/emulator:ro", "--entrypoint=/emulator"]
+    if (task / "alembic").exists():
+        options.append(f"--volume={task / 'alembic'}:/var/task/alembic:ro")
+    words = containers.command(known, [*addresses, "/opt/entrypoint", handler], options)
+    return words, {**os.environ, **known}
 
 
 def lay_out(folder: Path, revisions: Path) -> Path:
@@ -98,14 +116,19 @@ def emulator() -> Path:
     path = ROOT / ".cache" / name
     if path.exists():
         return path
+    path.parent.mkdir(exist_ok=True)
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
     requirement = Path(__file__).parent / "runtime" / "emulator.txt"
-    subprocess.run([*pip, "--dest", path.parent, "-r", requirement], check=True)
-    wheel = next(path.parent.glob("aws_sam_cli-*.whl"))
-    with zipfile.ZipFile(wheel) as archive:
-        content = archive.read(f"samcli/local/rapid/{name}")
-    path.write_bytes(content)
-    path.chmod(0o755)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        subprocess.run([*pip, "--dest", folder, "-r", requirement], check=True)
+        wheel = next(Path(folder).glob("aws_sam_cli-*.whl"))
+        with zipfile.ZipFile(wheel) as archive:
+            content = archive.read(f"samcli/local/rapid/{name}")
+        made = Path(folder) / name
+        made.write_bytes(content)
+        made.chmod(0o755)
+        # another process of the tests may be at the same
+        made.replace(path)
     return path
 
 

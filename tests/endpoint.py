@@ -2,6 +2,7 @@
 
 import json
 import threading
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,9 @@ class Endpoint:
     headers: dict[str, str] = field(default_factory=dict)
     handed_on: dict[str, str] = field(default_factory=dict)
     """Where a path that ends like this is handed on to, since no server here knows all of Lambda's API."""
+    operation: str = ""
+    """The one operation of a JSON protocol that is answered like this, where the others go to `behind`."""
+    behind: str = ""
     url: str = ""
     asked: list[dict[str, str]] = field(default_factory=list)
     ended: threading.Event = field(default_factory=threading.Event)
@@ -38,17 +42,27 @@ def serve(endpoint: Endpoint) -> Iterator[Endpoint]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            if endpoint.behind and not self.headers["X-Amz-Target"].endswith(f".{endpoint.operation}"):
+                self.answer(*self.hand_on(endpoint.behind, content))
+                return
             endpoint.asked.append(dict(self.headers))
             if endpoint.status is None:
                 endpoint.ended.wait()
                 return
-            body = endpoint.body.encode()
-            for end, url in endpoint.handed_on.items():
-                if self.path.endswith(end):
-                    asked = urllib.request.Request(url + self.path, content or None, dict(self.headers))
-                    with urllib.request.urlopen(asked) as response:
-                        body = response.read()
-            self.send_response(endpoint.status)
+            url = next((url for end, url in endpoint.handed_on.items() if self.path.endswith(end)), None)
+            self.answer(*self.hand_on(url, content) if url else (endpoint.status, endpoint.body.encode()))
+
+        def hand_on(self, url: str, content: bytes) -> tuple[int, bytes]:
+            asked = urllib.request.Request(url + self.path, content or None, dict(self.headers))
+            try:
+                with urllib.request.urlopen(asked) as response:
+                    return response.status, response.read()
+            except urllib.error.HTTPError as error:
+                with error:
+                    return error.code, error.read()
+
+        def answer(self, status: int, body: bytes) -> None:
+            self.send_response(status)
             for name, value in endpoint.headers.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(body)))

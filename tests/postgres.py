@@ -20,6 +20,8 @@ from sqlalchemy import URL, Connection, NullPool, create_engine, make_url
 from runner import catalog
 
 PASSWORD = "only-for-tests"
+SETTINGS = "-c fsync=off -c max_connections=200"
+"""Data that nobody needs after a test, and tests with many runners at once."""
 
 
 @dataclass(frozen=True)
@@ -135,11 +137,11 @@ def standby(binaries: Path, primary: URL) -> Iterator[Cluster]:
         as_owner = _own(Path(folder))
         source = primary.render_as_string(hide_password=False)
         _run([*as_owner, binaries / "pg_basebackup", "-d", source, "-D", data, "-R", "-X", "stream"])
-        yield from _serve(as_owner, binaries, Path(folder), port, "-c fsync=off")
+        yield from _serve(as_owner, binaries, Path(folder), port, SETTINGS)
 
 
 @contextmanager
-def cluster(binaries: Path, settings: str = "-c fsync=off") -> Iterator[Cluster]:
+def cluster(binaries: Path, settings: str = SETTINGS) -> Iterator[Cluster]:
     """Run a throw-away cluster on TCP that wants passwords, and yield it; a benchmark gives `settings` of its own."""
     with tempfile.TemporaryDirectory(prefix="pg", ignore_cleanup_errors=True) as folder:
         data, password, port = Path(folder) / "data", Path(folder) / "password", free_port()
@@ -152,7 +154,7 @@ def cluster(binaries: Path, settings: str = "-c fsync=off") -> Iterator[Cluster]
 
 
 def _serve(as_owner: list[str], binaries: Path, folder: Path, port: int, more: str) -> Iterator[Cluster]:
-    settings = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c max_connections=200 {more}"
+    settings = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 {more}"
     url = URL.create("postgresql", "postgres", PASSWORD, "127.0.0.1", port, "postgres")
     control = [*as_owner, binaries / "pg_ctl", "-D", folder / "data", "-w"]
     server = Cluster(url, folder, control, ["-o", settings, "-l", folder / "log"])
@@ -207,5 +209,7 @@ def _docker_answers() -> bool:
 def _start_container(stack: ExitStack) -> URL:
     from testcontainers.community.postgres import PostgresContainer
 
-    container = stack.enter_context(PostgresContainer("postgres:17", password=PASSWORD, username="postgres"))
+    image = os.environ.get("TEST_POSTGRES_IMAGE", "postgres:17")
+    container = PostgresContainer(image, password=PASSWORD, username="postgres").with_command(SETTINGS)
+    stack.enter_context(container)
     return make_url(container.get_connection_url(driver=None))

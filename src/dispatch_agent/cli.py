@@ -271,4 +271,8 @@ def _stoppable() -> Iterator[threading.Event]:
 
 def main() -> None:
     """Run the command line."""
-    app()
+    app(prog_name="dispatch-agent")
+
+
+if __name__ == "__main__":
+    main()

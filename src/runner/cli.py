@@ -28,6 +28,9 @@ from runner.profiles import Profile
 MINUS = "\N{MINUS SIGN}"
 STEPS_DOWN = re.compile(r"-[0-9]+")
 COMMON = "Every command also takes --local, --env NAME, --function NAME, --json, --timeout SECONDS and --debug."
+THERE = "It also takes --json, --timeout SECONDS and --debug."
+# https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests
+IMAGE = re.compile(r"sha256:[0-9a-f]{64}|[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 HERE = "It also takes --local, --json, --timeout SECONDS and --debug."
 
 
@@ -264,10 +267,46 @@ def doctor(ctx: typer.Context) -> None:
     _answer(ctx, "doctor", work)
 
 
+@app.command(epilog=THERE)
+def promote(
+    ctx: typer.Context,
+    to: Annotated[str, typer.Option("--to", metavar="NAME", help="The environment that is to run the image.")],
+    below: Annotated[
+        str | None, typer.Option("--from", metavar="NAME", help="The environment that runs it, and has proven it.")
+    ] = None,
+    image: Annotated[
+        str | None,
+        typer.Option(metavar="IMAGE", help="For an environment with none below it: the image's tag or digest."),
+    ] = None,
+) -> None:
+    """Have an environment run the very image that ran well in the one below; takes effect with the next deployment."""
+    given: Options = ctx.obj
+    _refuse_places(ctx, "promote", "names its environments itself", local=given.local)
+    if (below is None) == (image is None) or below == to:
+        ctx.fail("`promote` takes either --from, the name of another environment than --to, or --image.")
+    if image is not None and not IMAGE.fullmatch(image):
+        ctx.fail("--image is neither a tag nor a digest, `sha256:` and 64 hexadecimal digits.")
+
+    from runner import promotion
+
+    def work(answer: Answer, tell: Tell) -> None:
+        if below is not None:
+            promotion.from_below(os.environ, below, to, given.timeout_s, tell, answer)
+        elif image is not None:
+            promotion.from_registry(os.environ, image, to, tell, answer)
+
+    _answer(ctx, "promote", work)
+
+
+def _refuse_places(ctx: typer.Context, action: str, why: str, *, local: bool = False) -> None:
+    given: Options = ctx.obj
+    if local or given.env is not None or given.function is not None:
+        ctx.fail(f"`{action}` {why}, so it takes neither {'--local, ' if local else ''}--env nor --function.")
+
+
 def _author(ctx: typer.Context, action: str, write: Callable[[Invocation], list[Path]]) -> None:
     given: Options = ctx.obj
-    if given.env is not None or given.function is not None:
-        ctx.fail(f"`{action}` writes files here, so it takes neither --env nor --function.")
+    _refuse_places(ctx, action, "writes files here")
 
     def work(answer: Answer, tell: Tell) -> None:
         files = write(Invocation(settings.read(given.environ), answer.request_id, given.deadline(), tell))
@@ -325,4 +364,8 @@ def _actor(given: str | None) -> str:
 def main() -> None:
     """Run the command line."""
     startup.spare()
-    app()
+    app(prog_name="migrate")
+
+
+if __name__ == "__main__":
+    main()

@@ -195,13 +195,17 @@ def heads(payload: payloads.Heads, invocation: Invocation, answer: Answer) -> No
 
 
 def history(payload: payloads.History, invocation: Invocation, answer: Answer) -> None:
-    """List the revisions, newest first, with what the ledger knows: who, when, how long, which image."""
+    """List the revisions, newest first, with what the ledger knows: who, when, how long, which image.
+
+    `images` tells how the last run of each image ended here, which is what a promotion rests on.
+    """
     from runner import engine, ledger, revisions
 
     script = revisions.load(invocation.settings).script
     with engine.reading(invocation) as connection:
         at = engine.read_heads(connection)
         known = ledger.latest(connection)
+        answer.extra["images"] = ledger.images(connection)
     walked = list(script.walk_revisions())
     applied = revisions.applied(script, at)
     answer.extra["revisions"] = [

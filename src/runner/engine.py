@@ -45,6 +45,7 @@ from runner.revisions import Revisions, Step
 from runner.run import RUN, Run
 from runner.watchdog import Watchdog
 
+UPGRADING = ("upgrade", "run-migration")
 Find = Callable[[tuple[str, ...], MigrationContext], list[Step]]
 
 FIRST_PAUSE_S = 0.2
@@ -89,7 +90,7 @@ def repair(run: Run, known: Revisions, target: str) -> list[str]:
                 f"`{revision.revision}` is not applied here, so there is nothing to repair.",
                 "See what is with `migrate history`.",
             )
-        run.direction = "stamp"
+        run.direction, run.heads = "stamp", tuple(sorted(known.script.get_heads()))
         guards.confirm_change(run)
         ledger.prepare(connection)
         ledger.close_interrupted(connection, None)
@@ -286,6 +287,7 @@ def _write_down(run: Run, guard: Guard, problem: MigrationError | None) -> None:
     """Write how the run ended, on the lock's connection, which does not roll back."""
     if problem is None:
         run.conclude(run.answer)
+        _record_idle(run, guard)
     elif isinstance(problem, ConnectionLost):
         # the next try goes on with this run
         return
@@ -304,6 +306,16 @@ def _write_down(run: Run, guard: Guard, problem: MigrationError | None) -> None:
             ledger.finish(connection, run.run_id, run.answer.as_json(), rest)
     except GONE:
         logger.warning("The ledger could not be written; the next run notes this one as interrupted.")
+
+
+def _record_idle(run: Run, guard: Guard) -> None:
+    """Write that an upgrade found nothing to do: only so is an image without new revisions known to run well here."""
+    if run.run_id is not None or run.answer.earlier is not None or run.answer.action not in UPGRADING:
+        return
+    run.direction = "upgrade"
+    with guard.turn() as connection:
+        ledger.prepare(connection)
+        ledger.record_idle(connection, run)
 
 
 def _settle(run: Run, guard: Guard) -> None:

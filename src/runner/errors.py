@@ -410,6 +410,58 @@ class StoppedWaiting(MigrationError):
 
 
 @dataclass(eq=False)
+class ImageNotProven(MigrationError):
+    """The ledger of the lower environment does not say that the image ran well there."""
+
+    image: str
+    environment: str
+    reason: str
+    remedy: str
+    code = "image-not-proven"
+    what = "{image} is not proven in `{environment}`: {reason}."
+    left = "Nothing was changed."
+    hint = "{remedy}"
+
+
+@dataclass(eq=False)
+class ImageRefused(MigrationError):
+    """An image must not, or cannot, come to an environment."""
+
+    image: str
+    reason: str
+    remedy: str
+    code = "image-refused"
+    what = "{image} was not promoted: {reason}."
+    left = "Nothing was changed."
+    hint = "{remedy}"
+
+
+@dataclass(eq=False)
+class AwsRefused(MigrationError):
+    """AWS did not do what a promotion asked for; `done` says what it has done before."""
+
+    asked: str
+    reason: str
+    done: str
+    remedy: str
+    code = "aws-refused"
+    what = "{asked} failed: {reason}."
+    left = "{done}"
+    hint = "{remedy}"
+
+
+@dataclass(eq=False)
+class StoppedPromoting(MigrationError):
+    """Somebody pressed Ctrl-C during a promotion."""
+
+    done: str
+    code = "interrupted"
+    what = "The promotion was interrupted."
+    left = "{done}"
+    hint = "Run the same command again to go on."
+
+
+@dataclass(eq=False)
 class InternalError(MigrationError):
     """A bug of ours. Only the exception's type is told: its text may hold anything."""
 

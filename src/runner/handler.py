@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 SERVICE = "aurora-migrations-runner"
 NAMESPACE = "AlquimistaAI/Migrations"
+IN_MS = ("MigrationDuration",)
+# What was asked for was refused; no migration has failed.
+REFUSED = frozenset(
+    {"action-not-allowed", "confirm-needed", "invalid-payload", "plan-needed", "plan-stale", "unknown-revision"}
+)
 SHOWN = ("status", "action", "code", "from", "to")
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 ANSWERING_S = 1.0
@@ -57,7 +62,9 @@ def _serve(event: object, context: "LambdaContext") -> dict[str, Any]:
     log = logger.info if answer["status"] == "success" else logger.error
     log(answer["message"], extra={key: answer[key] for key in SHOWN if key in answer})
     if answer["action"] in commands.CHANGING:
-        _measure(answer, (time.monotonic() - started) * 1000)
+        _measure_run(answer, (time.monotonic() - started) * 1000)
+    elif answer["action"] == "check" and answer["status"] == "success":
+        _measure_check(answer)
     if outcome.error is not None:
         raise outcome.error
     return answer
@@ -70,15 +77,29 @@ def _invocation(context: "LambdaContext") -> str | None:
     return given if isinstance(given, str) and UUID.fullmatch(given) else None
 
 
-def _measure(answer: dict[str, Any], duration_ms: float) -> None:
+def _measure_run(answer: dict[str, Any], duration_ms: float) -> None:
     """Emit the metrics of a run that may change the database."""
+    applied = len(answer.get("applied", []))
+    failed = answer["status"] == "error" and answer["code"] not in REFUSED
+    _emit(answer, RevisionsApplied=applied, MigrationDuration=round(duration_ms, 1), MigrationFailed=int(failed))
+
+
+def _measure_check(answer: dict[str, Any]) -> None:
+    """Emit how many errors a check found; of one that failed nothing is known, and zero would say that all is well.
+
+    A revision that waits to be applied is none: so it is from each deployment to its upgrade.
+    """
+    wrong = [one for one in answer["findings"] if one["level"] == "error" and one["kind"] != "pending"]
+    _emit(answer, DriftFound=len(wrong))
+
+
+def _emit(answer: dict[str, Any], **values: float) -> None:
     from aws_lambda_powertools.metrics import MetricUnit
 
     metrics = _metrics()
     metrics.add_metadata("request_id", answer["request_id"])
-    metrics.add_metric("RevisionsApplied", MetricUnit.Count, len(answer.get("applied", [])))
-    metrics.add_metric("MigrationDuration", MetricUnit.Milliseconds, round(duration_ms, 1))
-    metrics.add_metric("MigrationFailed", MetricUnit.Count, int(answer["status"] == "error"))
+    for name, value in values.items():
+        metrics.add_metric(name, MetricUnit.Milliseconds if name in IN_MS else MetricUnit.Count, value)
     metrics.flush_metrics()
 
 

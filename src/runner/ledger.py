@@ -1,7 +1,7 @@
 """What ran: who, when, what and how long, in schema `runner`, where autogenerate does not look."""
 
 from collections.abc import Mapping
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, text
@@ -32,14 +32,17 @@ create table if not exists runner.migration_run (
     plan_of_rest text,
     function_version text,
     image_digest text,
+    heads text[],
     tool_version text not null,
     status text not null default 'running' check (status in ('running', 'success', 'partial', 'error', 'interrupted')),
     started_at timestamptz not null default clock_timestamp(),
     finished_at timestamptz,
     answer jsonb
 );
-alter table runner.migration_run add column if not exists plan text, add column if not exists plan_of_rest text;
+alter table runner.migration_run add column if not exists plan text, add column if not exists plan_of_rest text,
+    add column if not exists heads text[];
 comment on column runner.migration_run.actor is 'what the caller claimed, not what was proven';
+comment on column runner.migration_run.heads is 'the revisions of the image that no other follows';
 create table if not exists runner.migration_log (
     log_id bigint generated always as identity primary key,
     run_id bigint not null references runner.migration_run,
@@ -65,16 +68,17 @@ EXISTS = text("""
 UP_TO_DATE = text("""
     select exists (select from pg_attribute a join pg_class c on c.oid = a.attrelid
                    join pg_namespace n on n.oid = c.relnamespace
-                   where n.nspname = 'runner' and c.relname = 'migration_run' and a.attname = 'plan_of_rest')
+                   where n.nspname = 'runner' and c.relname = 'migration_run' and a.attname = 'heads')
 """)
 BEGIN = text("""
     insert into runner.migration_run
         (request_id, action, target, planned, direction, actor, idempotency_key, payload_sha256, plan,
-         function_version, image_digest, tool_version)
+         function_version, image_digest, heads, tool_version, answer, status, finished_at)
     values (:request_id, :action, :target, :planned, :direction, :actor, :idempotency_key, :payload_sha256, :plan,
-            :function_version, :image_digest, :tool_version)
+            :function_version, :image_digest, :heads, :tool_version, :answer,
+            case when :idle then 'success' else 'running' end, case when :idle then clock_timestamp() end)
     returning run_id
-""")
+""").bindparams(bindparam("answer", type_=JSON(none_as_null=True)))
 # It takes several times as long to plan as to run, so it is planned once a connection. It writes nothing unless the
 # migration lock is still held by the session `$9`. The lock modes are those of
 # https://www.postgresql.org/docs/current/explicit-locking.html, the strongest first.
@@ -152,7 +156,7 @@ FINISH = text("""
 """).bindparams(bindparam("answer", type_=JSON))
 PLAN_OF_REST = text("""
     select plan_of_rest from runner.migration_run
-    where run_id = (select max(run_id) from runner.migration_run) and plan = :plan
+    where run_id = (select max(run_id) from runner.migration_run where planned <> '{}') and plan = :plan
 """)
 RUNNING = text("select request_id from runner.migration_run where status = 'running' order by run_id")
 LATEST = text("""
@@ -162,6 +166,16 @@ LATEST = text("""
     from runner.migration_log l join runner.migration_run r using (run_id)
     where r.action <> 'repair'
     order by l.revision, l.log_id desc
+""")
+IMAGES = text("""
+    select * from (
+        select distinct on (image_digest)
+               image_digest, action, direction, status, request_id, started_at, heads, answer ->> 'to' as "to",
+               max(finished_at) filter (where status = 'success') over (partition by image_digest) as succeeded_at
+        from runner.migration_run where image_digest is not null
+        order by image_digest, run_id desc
+    ) last
+    order by started_at desc limit 50
 """)
 
 
@@ -188,6 +202,15 @@ def prepare(connection: Connection) -> None:
 
 def begin(connection: Connection, run: Run) -> int:
     """Write that a run has begun and return its `run_id`."""
+    return _begin(connection, run, None)
+
+
+def record_idle(connection: Connection, run: Run) -> None:
+    """Write that a run found nothing to do, with its whole answer: who asked, and which image found the database so."""
+    _begin(connection, run, run.answer.as_json())
+
+
+def _begin(connection: Connection, run: Run, answer: Mapping[str, Any] | None) -> int:
     asked = run.invocation
     run_id: int = connection.execute(
         BEGIN,
@@ -203,7 +226,10 @@ def begin(connection: Connection, run: Run) -> int:
             "plan": run.terms.plan,
             "function_version": asked.settings.function_version,
             "image_digest": asked.settings.image_digest,
+            "heads": list(run.heads),
             "tool_version": __version__,
+            "answer": answer,
+            "idle": answer is not None,
         },
     ).scalar_one()
     return run_id
@@ -296,4 +322,19 @@ def latest(connection: Connection) -> dict[str, dict[str, Any]]:
     if not connection.execute(EXISTS).scalar_one():
         return {}
     rows = connection.execute(LATEST).mappings()
-    return {row["revision"]: {**row, "started_at": row["started_at"].astimezone(UTC).isoformat()} for row in rows}
+    return {row["revision"]: {**row, "started_at": _moment(row["started_at"])} for row in rows}
+
+
+def images(connection: Connection) -> list[dict[str, Any]]:
+    """Return the last run of each of the latest 50 images, and when a run of that image last ended well.
+
+    `heads` are the image's own revisions, `to` is where the run left the database. Empty where no ledger knows them.
+    """
+    if not connection.execute(UP_TO_DATE).scalar_one():
+        return []
+    rows = connection.execute(IMAGES).mappings()
+    return [{**row, **{name: _moment(row[name]) for name in ("started_at", "succeeded_at")}} for row in rows]
+
+
+def _moment(at: datetime | None) -> str | None:
+    return None if at is None else at.astimezone(UTC).isoformat()

@@ -18,7 +18,9 @@ Actor = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 LONGEST_ANSWER = 200_000
-"""Bytes of an answer with its SQL."""
+"""Bytes of an answer."""
+CUT = ("revisions", "findings", "accepted", "differences", "entries", "tables", "images")
+"""The lists of an answer that may be cut; who goes on by `applied` and `pending` needs the whole of them."""
 
 
 class Payload(BaseModel):
@@ -268,11 +270,31 @@ class Answer:
 
 
 def fit(answer: dict[str, Any]) -> dict[str, Any]:
-    """Return the answer without its SQL where it would pass 200 kB; Lambda and its callers have limits."""
-    if len(json.dumps(answer, default=str)) <= LONGEST_ANSWER:
+    """Return the answer without its SQL where it would pass 200 kB, and with its lists cut where it still would.
+
+    Step Functions ends an execution whose state passes 256 KiB, which no Catch of it hears:
+    https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+    """
+    if _is_short(answer):
         return answer
     bare = [one | ({"sql": None} if "sql" in one else {}) for one in answer.get("revisions", [])]
-    return {**answer, "revisions": bare, "left_out": "the SQL is left out, for the answer would pass 200 kB"}
+    fitted = answer | ({"revisions": bare} if bare else {})
+    fitted["left_out"] = "the SQL is left out, for the answer would pass 200 kB"
+    while not _is_short(fitted) and (lists := [name for name in CUT if fitted.get(name)]):
+        longest = max(lists, key=lambda name: len(_text(fitted[name])))
+        fitted[longest] = fitted[longest][: len(fitted[longest]) // 2]
+        short = {name: len(answer[name]) - len(fitted[name]) for name in CUT if name in answer}
+        told = "".join(f", and the last {number} of `{name}`" for name, number in short.items() if number)
+        fitted["left_out"] = f"the SQL{told} are left out, for the answer would pass 200 kB"
+    return fitted
+
+
+def _is_short(answer: dict[str, Any]) -> bool:
+    return len(_text(answer)) <= LONGEST_ANSWER
+
+
+def _text(content: Any) -> str:
+    return json.dumps(content, default=str)
 
 
 def revisions(heads: tuple[str, ...]) -> str | None:

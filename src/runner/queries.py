@@ -106,7 +106,8 @@ QUERIES = [
             case when a.attstorage <> t.typstorage then case a.attstorage when 'p' then 'storage plain'
                 when 'e' then 'storage external' when 'm' then 'storage main' else 'storage extended' end end,
             case a.attcompression when 'p' then 'compression pglz' when 'l' then 'compression lz4' end,
-            array_to_string(a.attoptions, ', ')), '')),
+            -- 17.12 keeps a number of its own here, which differs from table to table and pg_dump leaves out
+            (select string_agg(o, ', ') from unnest(a.attoptions) o where split_part(o, '=', 1) <> 'pg_attver')), '')),
         ('comments', col_description(r.oid, a.attnum))
     ) v (section, text)
     where r.relkind <> 'S'""",

@@ -38,6 +38,10 @@ BY_CODE = {
     "ResourceConflictException": Refusal(
         "it is not active, since it is being made or changed", "Wait until it is `Active`, then repeat."
     ),
+    "RepositoryNotFoundException": Refusal(
+        "there is no such repository in this account and region",
+        "Deploy `AuroraMigrationsRegistryStack`, or correct `region` in `migrate.toml`, then repeat.",
+    ),
     "ResourceNotReadyException": Refusal("it is not ready yet", "Wait until it is `Active`, then repeat."),
 }
 # 5xx of what Lambda prepares before the function begins: https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html

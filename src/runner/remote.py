@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import re
 import uuid
 from collections.abc import Mapping
@@ -53,7 +54,7 @@ def open_session(profile: Profile) -> Any:
     except ModuleNotFoundError:
         raise InvalidSettings("boto3 is not installed.", "Install the extra `aws`.") from None
     try:
-        return boto3.Session(profile_name=profile.profile, region_name=profile.region)
+        return boto3.Session(profile_name=profile.profile, region_name=profile.region or os.environ.get("AWS_REGION"))
     except BotoCoreError as error:
         refusal = refusals.of(error, INVOKE)
     raise FunctionUnreachable(profile.name, refusal.reason, refusal.remedy)

@@ -30,7 +30,7 @@ class Section:
 
 def sections(answer: dict[str, Any]) -> list[Section]:
     """Return what an answer shows beside its message, without what is empty."""
-    make = {"plan": _of_plan, "rehearse": _of_rehearsal, "check": _of_check}.get(str(answer["action"]), _of_revisions)
+    make = MAKERS.get(str(answer["action"]), _of_revisions)
     return [section for section in make(answer) if section.rows or section.text]
 
 
@@ -161,6 +161,15 @@ def _of_check(answer: dict[str, Any]) -> Iterator[Section]:
     ])  # fmt: skip
     entries = "\n".join(one["entry"] for one in findings if one["entry"])
     yield Section("To accept the drift, with a reason each", text=entries, language="toml")
+
+
+def _of_promotion(answer: dict[str, Any]) -> Iterator[Section]:
+    if "image_digest" in answer:
+        columns = {"environment": "environment", "image": "image_digest", "tag": "tag", "recorded in": "parameter"}
+        yield Section("Promotion", [{title: answer[key] for title, key in columns.items()}])
+
+
+MAKERS = {"plan": _of_plan, "rehearse": _of_rehearsal, "check": _of_check, "promote": _of_promotion}
 
 
 def _ms(duration_ms: float | None) -> str:

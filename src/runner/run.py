@@ -103,6 +103,8 @@ class Run:
     adopted: dict[str, Adopted] = field(default_factory=dict)
     known: list[str] = field(default_factory=list)
     """The ids of all revisions here."""
+    heads: tuple[str, ...] = ()
+    """Those of them that no other follows."""
     parts: Parts = field(default_factory=dict)
     """What the caller's plan rested on when the run began."""
     rendered: list[Rendered] = field(default_factory=list)

@@ -36,7 +36,7 @@ class Settings:
     @property
     def is_protected(self) -> bool:
         """Tell whether mistakes are dear here."""
-        return self.environment.lower() in PROTECTED
+        return is_protected(self.environment)
 
 
 def read(environ: Mapping[str, str]) -> Settings:
@@ -63,6 +63,11 @@ def read(environ: Mapping[str, str]) -> Settings:
         function_version=get("AWS_LAMBDA_FUNCTION_VERSION"),
         image_digest=get("IMAGE_DIGEST"),
     )
+
+
+def is_protected(environment: str) -> bool:
+    """Tell whether mistakes are dear in an environment."""
+    return environment.lower() in PROTECTED
 
 
 def project_file(environ: Mapping[str, str]) -> Path:

@@ -84,6 +84,7 @@ def _find(
     script = migration.script
     assert script is not None  # noqa: S101 - an EnvironmentContext always has one
     if not run.resolved:
+        run.heads = tuple(sorted(script.get_heads()))
         run.answer.before = run.answer.after = tuple(heads)
         if _answered_before(run, guard):
             return []

@@ -1,7 +1,5 @@
 """Connections that end under a run: restarts, terminations, rotations, certificates, poolers."""
 
-import datetime
-import ipaddress
 import json
 import os
 import shutil
@@ -13,12 +11,9 @@ from typing import Any
 
 import pytest
 import waiting
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from sqlalchemy import make_url
 
+import certificates
 import emulator
 import postgres
 from postgres import PASSWORD, Cluster, Database
@@ -156,60 +151,22 @@ def test_the_password_is_rotated_between_two_connections(
     own.execute("reassign owned by rotated to postgres; drop owned by rotated; drop role rotated")
 
 
-def certify(folder: Path, name: str, issuer: tuple[Any, Any] | None) -> tuple[Any, Any]:
-    """Make a key and a certificate for `name`, signed by `issuer` or by itself, and write both."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.datetime.now(datetime.UTC)
-    signer, signed_by = (key, subject) if issuer is None else (issuer[0], issuer[1].subject)
-    alternatives = [x509.DNSName(name), x509.IPAddress(ipaddress.ip_address("192.0.2.1"))]
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(signed_by)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
-        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
-        .sign(signer, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    (folder / f"{name}.key").write_bytes(private)
-    (folder / f"{name}.crt").write_bytes(certificate.public_bytes(pem))
-    return key, certificate
-
-
-def serve_with(cluster: Cluster, certificate: Path, key: Path) -> None:
-    data = cluster.folder / "data"
-    for source, target in ((certificate, data / "server.crt"), (key, data / "server.key")):
-        shutil.copy(source, target)
-        target.chmod(0o600)
-        if os.geteuid() == 0:
-            shutil.chown(target, (data / "PG_VERSION").owner())
-    cluster.database().execute("alter system set ssl = on")
-    cluster.database().execute("select pg_reload_conf()")
-    time.sleep(0.5)
-
-
 def test_certificates(project: Project, tmp_path: Path, cluster: Cluster, own: Database) -> None:
     """Signed by the configured authority for this name: accepted. Self-signed, or another name: refused, at once."""
-    authority = certify(tmp_path, "authority", None)
-    certify(tmp_path, "db.example.com", authority)
-    certify(tmp_path, "self.example.com", None)
+    authority = certificates.certify(tmp_path, "authority", None)
+    certificates.certify(tmp_path, "db.example.com", authority)
+    certificates.certify(tmp_path, "self.example.com", None)
     trusted = {"PGSSLROOTCERT": str(tmp_path / "authority.crt")}
 
     def ask(host: str) -> "subprocess.CompletedProcess[str]":
         url = make_url(own.url).set(host=host).update_query_dict({"hostaddr": "127.0.0.1"})
         return project.run("migrate", "--timeout", "20", "current", url=url.render_as_string(False), **trusted)
 
-    serve_with(cluster, tmp_path / "db.example.com.crt", tmp_path / "db.example.com.key")
+    certificates.serve_with(cluster, tmp_path / "db.example.com.crt", tmp_path / "db.example.com.key")
     assert ask("db.example.com").returncode == 0
     started = time.monotonic()
     wrong_name = ask("other.example.com")
-    serve_with(cluster, tmp_path / "self.example.com.crt", tmp_path / "self.example.com.key")
+    certificates.serve_with(cluster, tmp_path / "self.example.com.crt", tmp_path / "self.example.com.key")
     self_signed = ask("self.example.com")
     assert time.monotonic() - started < 15
     port = make_url(own.url).port

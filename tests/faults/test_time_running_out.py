@@ -135,7 +135,7 @@ def test_the_time_runs_out_between_two_revisions(project: Project, tmp_path: Pat
     names = project.add_many(6, "op.execute('create table {name} ()'); time.sleep(0.8)")
     asked = {"action": "upgrade", "target": "+5"}
     answers = []
-    with emulator.start(lay_out(project, tmp_path), {"DATABASE_URL": database.url}, timeout_s=4) as function:
+    with emulator.start(lay_out(project, tmp_path), {"DATABASE_URL": database.url}, timeout_s=5) as function:
         while not answers or answers[-1]["status"] == "partial":
             answers.append(function.invoke(asked))
             asked = {"action": "upgrade", "target": answers[-1]["target"]}
@@ -150,8 +150,8 @@ def test_the_time_runs_out_between_two_revisions(project: Project, tmp_path: Pat
 def test_the_older_contract_calls_it_an_error(project: Project, tmp_path: Path, database: Database) -> None:
     """`run-migration` has no `partial`; what was done is told all the same."""
     project.ask(database.url, {"action": "upgrade", "target": "017"})
-    project.add_many(3, "op.execute('select pg_sleep(2)')")
-    with emulator.start(lay_out(project, tmp_path), {"DATABASE_URL": database.url}, timeout_s=4) as function:
+    project.add_many(3, "op.execute('select pg_sleep(3)')")
+    with emulator.start(lay_out(project, tmp_path), {"DATABASE_URL": database.url}, timeout_s=6) as function:
         answer = function.invoke({"action": "run-migration", "target": "all"})
     assert (answer["status"], answer["code"], answer["to"]) == ("error", "deadline", "018_step")
     assert answer["message"].startswith("deadline: The time ran out. Of 3 revisions, 1 went through;")

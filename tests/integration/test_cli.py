@@ -14,7 +14,7 @@ import pytest
 
 import terminal
 from postgres import Database
-from project import Project
+from project import UNTIL_TOLD, Project
 
 MIGRATE = Path(sys.executable).parent / "migrate"
 
@@ -140,17 +140,6 @@ def test_interrupted_in_a_statement(project: Project, database: Database) -> Non
     ]
     path.write_text(path.read_text().replace("pg_sleep(60)", "pg_sleep(0)"))
     assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
-
-
-UNTIL_TOLD = """
-op.execute('''
-    do $$ begin
-        while not exists (select from pg_class where relname = 'told') loop
-            perform pg_sleep(0.05);
-        end loop;
-    end $$
-''')
-"""
 
 
 def test_two_terminals(project: Project, database: Database) -> None:

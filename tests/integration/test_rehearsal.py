@@ -9,7 +9,7 @@ from test_plan import dump
 from waiting import ASLEEP, until
 
 from postgres import Database
-from project import Project
+from project import UNTIL_TOLD, Project
 
 MILLION = """
     create table big as select n as id, md5(n::text) as word, 1 as small from generate_series(1, 1000000) n;
@@ -259,14 +259,17 @@ def test_ctrl_c_ends_it(at_017: Project, database: Database) -> None:
 
 def test_it_is_the_only_runner(at_017: Project, database: Database) -> None:
     """An upgrade waits until the rehearsal has been rolled back."""
-    at_017.add("018_slow", 'op.execute("select pg_sleep(1)")')
-    process = at_017.start("migrate", "rehearse", url=database.url)
-    assert process.stderr is not None
-    process.stderr.readline()
-    upgrade = at_017.run("migrate", "upgrade", url=database.url)
-    assert "Waiting for the migration lock" in upgrade.stderr
-    assert (upgrade.returncode, process.wait(timeout=20)) == (0, 0)
-    process.communicate()
+    at_017.add("018_until_told", UNTIL_TOLD)
+    with at_017.start("migrate", "rehearse", url=database.url) as rehearsal:
+        assert rehearsal.stderr is not None
+        rehearsal.stderr.readline()
+        with at_017.start("migrate", "upgrade", url=database.url) as upgrade:
+            assert upgrade.stderr is not None
+            assert "Waiting for the migration lock" in upgrade.stderr.readline()
+            database.execute("create table told ()")
+            upgrade.communicate()
+        rehearsal.communicate()
+    assert (upgrade.returncode, rehearsal.returncode) == (0, 0)
 
 
 def test_a_table_that_would_be_adopted_is_completed_in_the_rehearsal(project: Project, database: Database) -> None:

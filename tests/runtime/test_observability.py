@@ -14,6 +14,7 @@ import pytest
 
 import emulator
 from postgres import Database
+from project import ROOT
 
 EMOJI = re.compile("[\U0001f000-\U0001faff\u2600-\u27bf]")
 NEVER_LOADED = {
@@ -66,15 +67,17 @@ def _done(lines: list[dict], revision: str) -> str:
 
 def test_metrics_of_runs_that_change_something(task: Path, database: Database) -> None:
     """Applied revisions, duration and failure as EMF; a reading verb and a typing error are no migration."""
-    with emulator.start(task, {"DATABASE_URL": database.url, "ENVIRONMENT": "prod"}) as function:
-        plan = function.invoke({"action": "plan"})["plan"]
-        upgraded = function.invoke({"action": "upgrade", "plan": plan})
-        for event in ({"action": "upgrade", "target": "099"}, {"action": "current"}, {"action": "upgrad"}):
+    (task / "alembic" / "versions" / "018_bad.py").write_text(
+        'revision = "018_bad"\ndown_revision = "017_dry_run_log"\ndef upgrade():\n    raise ValueError\n'
+    )
+    with emulator.start(task, {"DATABASE_URL": database.url, "ENVIRONMENT": "staging"}) as function:
+        upgraded = function.invoke({"action": "upgrade", "target": "017"})
+        for event in ({"action": "upgrade"}, {"action": "current"}, {"action": "upgrad"}):
             function.invoke(event)
-        function.invoke({"action": "upgrade", "target": "099", "on_error": "raise"})
+        function.invoke({"action": "upgrade", "on_error": "raise"})
         lines = function.lines()
         metrics = [line for line in lines if "_aws" in line]
-    assert [line["level"] for line in lines if line.get("code") == "unknown-revision"] == ["ERROR", "ERROR"]
+    assert [line["level"] for line in lines if line.get("code") == "revision-failed"] == ["ERROR", "ERROR"]
     assert [(m["RevisionsApplied"], m["MigrationFailed"]) for m in metrics] == [
         ([2.0], [0.0]),
         ([0.0], [1.0]),
@@ -83,7 +86,55 @@ def test_metrics_of_runs_that_change_something(task: Path, database: Database) -
     assert metrics[0]["MigrationDuration"][0] >= sum(one["duration_ms"] for one in upgraded["applied"])
     described = metrics[0]["_aws"]["CloudWatchMetrics"][0]
     assert described["Namespace"] == "AlquimistaAI/Migrations"
-    assert (metrics[0]["environment"], metrics[0]["request_id"]) == ("prod", upgraded["request_id"])
+    assert (metrics[0]["environment"], metrics[0]["request_id"]) == ("staging", upgraded["request_id"])
+
+
+def test_each_check_says_how_many_errors_it_found(tmp_path: Path, database: Database) -> None:
+    """Zero where all is well, so that silence is no good sign; what is pending waits for its upgrade, and is no error.
+
+    A check that itself failed emits nothing.
+    """
+    task = emulator.lay_out(tmp_path, ROOT)
+    with emulator.start(task, {"DATABASE_URL": database.url, "ENVIRONMENT": "prod"}) as function:
+        pending = function.invoke({"action": "check"})
+        plan = function.invoke({"action": "plan"})["plan"]
+        function.invoke({"action": "upgrade", "plan": plan})
+        database.execute("alter table leads alter column interesse set default 7")
+        database.execute("alter table leads add column by_hand text")
+        drifted = function.invoke({"action": "check"})
+        database.execute("alter table leads drop column by_hand, alter column interesse drop default")
+        well = function.invoke({"action": "check"})
+        metrics = [line for line in function.lines() if "DriftFound" in line]
+    with emulator.start(task, {"DATABASE_URL": "postgresql://nobody@localhost:1/none"}, timeout_s=5) as function:
+        assert function.invoke({"action": "check"})["status"] == "error"
+        assert [line for line in function.lines() if "_aws" in line] == []
+    found = [sum(one["level"] == "error" for one in answer["findings"]) for answer in (pending, drifted, well)]
+    assert found == [len(pending["pending"]), 2, 0]
+    assert [line["DriftFound"] for line in metrics] == [[0.0], [2.0], [0.0]]
+    described = metrics[0]["_aws"]["CloudWatchMetrics"][0]
+    assert (described["Namespace"], described["Dimensions"]) == (
+        "AlquimistaAI/Migrations",
+        [["environment", "service"]],
+    )
+    assert described["Metrics"] == [{"Name": "DriftFound", "Unit": "Count"}]
+    assert (metrics[0]["environment"], metrics[0]["service"]) == ("prod", "aurora-migrations-runner")
+
+
+def test_a_refusal_is_no_failed_migration(task: Path, database: Database) -> None:
+    """What was asked for was not done, which the answer says; nothing has failed that somebody has to mend."""
+    with emulator.start(task, {"DATABASE_URL": database.url, "ENVIRONMENT": "prod"}) as function:
+        codes = [
+            function.invoke(event)["code"]
+            for event in (
+                {"action": "upgrade"},
+                {"action": "upgrade", "target": "404"},
+                {"action": "downgrade", "target": "base"},
+                {"action": "upgrade", "targte": "head"},
+            )
+        ]
+        failed = [line["MigrationFailed"] for line in function.lines() if "MigrationFailed" in line]
+    assert codes == ["plan-needed", "unknown-revision", "action-not-allowed", "invalid-payload"]
+    assert failed == [[0.0]] * 4
 
 
 @pytest.mark.parametrize("sampled", [True, False])

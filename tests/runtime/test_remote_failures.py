@@ -157,6 +157,8 @@ def test_ctrl_c_does_not_end_the_function(project: Project) -> None:
     [
         ({"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, "there are no AWS credentials"),
         ({"AWS_DEFAULT_REGION": "no where"}, "the AWS region is not one"),
+        # boto3 itself knows the other name alone
+        ({"AWS_DEFAULT_REGION": "", "AWS_REGION": "no where"}, "the AWS region is not one"),
         ({"AWS_PROFILE": "nobody"}, "`~/.aws/config` has no such profile"),
         ({"AWS_DEFAULT_REGION": "", "AWS_ENDPOINT_URL": ""}, "no AWS region is set"),
         ({"AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"}, "the endpoint of AWS cannot be reached"),
@@ -173,13 +175,14 @@ def test_not_even_sent(project: Project, environ: dict[str, str], reason: str) -
     ("body", "timeout_s", "reason"),
     [
         ("import os; os._exit(3)", 20, "ended without an answer (502)"),
-        ("import time; time.sleep(60)", 3, "ran into its time-out of 3 s"),
+        ("import time; time.sleep(60)", 8, "ran into its time-out of 8 s"),
     ],
 )
 def test_the_real_runtime_dies(
     project: Project, task: Path, database: Database, body: str, timeout_s: int, reason: str
 ) -> None:
     """A crash and a time-out of the function itself, in the midst of a revision: not known, and said so."""
+    project.ask(database.url, {"action": "upgrade", "target": "017"})
     (task / "alembic" / "versions" / "018_bad.py").write_text(
         f"revision = '018_bad'\ndown_revision = '017_dry_run_log'\ndef upgrade():\n    {body}\n"
     )

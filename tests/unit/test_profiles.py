@@ -26,4 +26,4 @@ def test_the_bare_name_and_the_region(given: str, region: str | None) -> None:
 @pytest.mark.parametrize("env", ["dev", "prod"])
 def test_the_profiles_of_this_project(env: str) -> None:
     known = profiles.read({"ALEMBIC_CONFIG": str(ROOT / "alembic.ini")}, env)
-    assert (known.function, known.region) == (f"aurora-migrations-runner-{env}", "us-east-1")
+    assert (known.function, known.region) == (f"aurora-migrations-runner-{env}:live", "us-east-1")

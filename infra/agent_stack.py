@@ -1,0 +1,78 @@
+"""The dispatch agent beside its database: function, business hours, alarms."""
+
+from typing import Any
+
+from aws_cdk import CfnOutput, Duration, Stack, aws_sns
+from constructs import Construct
+
+from infra import alarms, names
+from infra.environments import Database, Settings
+from infra.function import DatabaseFunction
+from infra.schedules import Schedules
+
+COMMAND = "dispatch_agent.handler.handler"
+WORKING_HOURS = "0 8-17 ? * MON-FRI *"
+"""Each hour from 08:00 on; the last one is over before 18:00, when nobody may be contacted any more."""
+SCHEDULED = "<aws.scheduler.scheduled-time>"
+"""Scheduler puts the moment here that was meant, the same for each try of an invocation.
+
+https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html
+"""
+AN_HOUR = Duration.hours(1)
+
+
+class AgentStack(Stack):
+    """Run the image `digest` as the dispatch agent of `environment`, each hour for each tenant of its settings."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        environment: str,
+        settings: Settings,
+        database: Database,
+        digest: str,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(scope, construct_id, **kwargs)
+        name = names.agent(environment)
+        agent = DatabaseFunction(
+            self,
+            "Agent",
+            name=name,
+            command=COMMAND,
+            environment=environment,
+            database=database,
+            secret=database.agent_secret,
+            digest=digest,
+            variables={"MICRO_AGENT_DISPARO_ENABLED": str(settings.disparo_enabled).lower()},
+        )
+        # nobody else moves this alias, so it goes with the version that this stack publishes
+        live = agent.alias(agent.version.version)
+        # a crashed run goes on where it was, but never into the next hour's run
+        agent.try_again(live, attempts=2, within=AN_HOUR)
+        # by its name, so that neither stack holds an export which the other cannot let go
+        topic = aws_sns.Topic.from_topic_arn(
+            self, "Operators", self.format_arn(service="sns", resource=names.migrations(environment))
+        )
+        alarms.raise_alarms(self, topic, *alarms.of_function(name), *alarms.of_agent(environment))
+        if settings.agent_tenants:
+            _run_hourly(self, name, live.ref, settings)
+            alarms.raise_alarms(self, topic, *alarms.of_schedules(name))
+        CfnOutput(self, "MicroAgenteDisparoFunctionName", value=name)
+        CfnOutput(self, "MicroAgenteDisparoFunctionArn", value=agent.function.function_arn)
+
+
+def _run_hourly(scope: Construct, name: str, live: str, settings: Settings) -> None:
+    schedules = Schedules(scope, "Schedules", name=name, action="lambda:InvokeFunction", target=live)
+    for tenant in settings.agent_tenants:
+        schedules.add(
+            f"hourly-{tenant}",
+            cron=WORKING_HOURS,
+            payload={"tenantId": tenant, "batchSize": settings.agent_batch_size, "runId": SCHEDULED},
+            description=f"Decide for the leads of {tenant}",
+            # the same runId is the same run, which decides on no lead twice; in an hour the next one takes over
+            attempts=3,
+            within=AN_HOUR,
+        )

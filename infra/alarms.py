@@ -1,0 +1,117 @@
+"""What wakes somebody, in which words, and what to do then."""
+
+from dataclasses import dataclass
+
+from aws_cdk import aws_cloudwatch, aws_cloudwatch_actions, aws_sns
+from constructs import Construct
+
+from infra import metrics, names
+from infra.function import TIMEOUT
+
+NEARLY_MS = 0.9 * TIMEOUT.to_milliseconds()
+UNTIL_NEXT = aws_cloudwatch.TreatMissingData.IGNORE
+"""Stays as it is until the next run says otherwise: a failure is not over because nobody has tried again."""
+AT_ONCE = aws_cloudwatch.TreatMissingData.NOT_BREACHING
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watch:
+    """Say what is looked at, from which figure on it is an alarm, and what the alarm says."""
+
+    name: str
+    metric: aws_cloudwatch.Metric
+    at_least: float = 1
+    says: str
+    missing: aws_cloudwatch.TreatMissingData = AT_ONCE
+
+
+def raise_alarms(scope: Construct, topic: aws_sns.ITopic, *watches: Watch) -> None:
+    """Make an alarm of each watch, which tells `topic`."""
+    for watch in watches:
+        aws_cloudwatch.Alarm(
+            scope,
+            f"Alarm-{watch.name}",
+            alarm_name=watch.name,
+            alarm_description=watch.says,
+            metric=watch.metric,
+            threshold=watch.at_least,
+            evaluation_periods=1,
+            comparison_operator=aws_cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+            treat_missing_data=watch.missing,
+        ).add_alarm_action(aws_cloudwatch_actions.SnsAction(topic))
+
+
+def of_function(function: str) -> list[Watch]:
+    """Watch for invocations that ended without an answer, or nearly did."""
+    return [
+        Watch(
+            name=f"{function}-errors",
+            metric=metrics.of_function(function, "Errors", "Sum"),
+            says=f"An invocation of `{function}` ended in an error: raised for its caller, a crash, or the time-out. "
+            "What was committed stays, the rest was rolled back. "
+            f"Read the last lines of the log `/aws/lambda/{function}`, then run it again.",
+        ),
+        Watch(
+            name=f"{function}-duration",
+            metric=metrics.of_function(function, "Duration", "Maximum"),
+            at_least=NEARLY_MS,
+            says=f"`{function}` worked for 90 % of the {TIMEOUT.to_minutes():.0f} minutes that it has. It ends in good "
+            "order before they are over. Split what takes so long: a revision, or the agent's batch.",
+        ),
+    ]
+
+
+def of_runner(environment: str, state_machine_arn: str) -> list[Watch]:
+    """Watch for what the runner found and what its state machine could not finish."""
+    machine = names.migrations(environment)
+    # where nothing is protected people call the function itself as well, and no execution knows of that
+    log = f"/aws/lambda/{names.runner(environment)}"
+    answer = f"the execution of the state machine `{machine}` or the function's log `{log}`"
+    return [
+        Watch(
+            name=f"{machine}-migration-failed",
+            metric=metrics.of_program(metrics.MIGRATIONS, environment, "MigrationFailed", "Maximum"),
+            missing=UNTIL_NEXT,
+            says=f"A migration of `{environment}` failed. The revision that failed was rolled back, earlier ones stay. "
+            f"Read the message with the next step: {answer} holds it.",
+        ),
+        Watch(
+            name=f"{machine}-drift",
+            metric=metrics.of_program(metrics.MIGRATIONS, environment, "DriftFound", "Maximum"),
+            missing=UNTIL_NEXT,
+            says=f"`check` found errors in the database of `{environment}`: drift, an edited revision, an invalid "
+            f"index. Nothing was changed. Mend or accept each of them: {answer} lists them.",
+        ),
+        Watch(
+            name=f"{machine}-executions-failed",
+            metric=metrics.of_executions(state_machine_arn, "ExecutionsFailed", "Sum"),
+            says=f"An execution of the state machine `{machine}` failed. What its migration committed stays. "
+            "Open the execution: its error says which step failed and what to do next.",
+        ),
+    ]
+
+
+def of_agent(environment: str) -> list[Watch]:
+    """Watch for runs that the agent itself calls failed."""
+    function = names.agent(environment)
+    return [
+        Watch(
+            name=f"{function}-run-failed",
+            metric=metrics.of_program(metrics.DISPATCH_AGENT, environment, "RunFailed", "Maximum"),
+            missing=UNTIL_NEXT,
+            says=f"A run of `{function}` answered `success: false`. The decisions that it recorded stay. "
+            f"The log `/aws/lambda/{function}` has its `code`; the next run goes on by itself once that is mended.",
+        )
+    ]
+
+
+def of_schedules(group: str) -> list[Watch]:
+    """Watch for schedules that could not start what they are there to start."""
+    return [
+        Watch(
+            name=f"{group}-schedule-dropped",
+            metric=metrics.of_schedules(group, "InvocationDroppedCount"),
+            says=f"A schedule of the group `{group}` gave up on its target, so a run did not begin. Nothing was "
+            "changed. Compare the role of the schedule with what it starts, then start it by hand.",
+        )
+    ]

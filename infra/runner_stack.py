@@ -1,0 +1,92 @@
+"""The runner beside its database: function, state machine, daily check, alarms, dashboard."""
+
+from typing import Any
+
+from aws_cdk import Annotations, CfnOutput, Duration, Stack
+from constructs import Construct
+
+from infra import alarms, dashboard, names
+from infra.environments import Database, Settings
+from infra.function import NEWEST, DatabaseFunction
+from infra.schedules import Schedules
+from infra.state_machine import MigrationStateMachine
+from infra.topic import OperatorsTopic
+
+COMMAND = "runner.handler.handler"
+
+
+class RunnerStack(Stack):
+    """Run the image `digest` as the runner of `environment`, and let its state machine call it."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        environment: str,
+        settings: Settings,
+        database: Database,
+        digest: str,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(scope, construct_id, **kwargs)
+        name = names.runner(environment)
+        operators = OperatorsTopic(self, "Operators", environment=environment, email=settings.alarm_email)
+        if names.is_protected(environment) and settings.alarm_email is None:
+            Annotations.of(self).add_warning_v2("aurora-migrations:nobody-is-asked", _nobody_asked(environment))
+        runner = DatabaseFunction(
+            self,
+            "Runner",
+            name=name,
+            command=COMMAND,
+            environment=environment,
+            database=database,
+            secret=database.secret,
+            digest=digest,
+            variables={},
+        )
+        # where it points after its birth is the state machine's affair: CloudFormation touches an alias only where its
+        # own text has changed, and this text never does
+        live = runner.alias(NEWEST)
+        # again by itself would do no harm, but at an hour that nobody has chosen, when somebody was told that it failed
+        runner.try_again(live, attempts=0, within=Duration.minutes(1))
+        machine = MigrationStateMachine(
+            self, "Migration", environment=environment, runner=runner, live=live.ref, digest=digest, operators=operators
+        )
+        _check_daily(self, environment, machine)
+        alarms.raise_alarms(
+            self,
+            operators.topic,
+            *alarms.of_function(name),
+            *alarms.of_runner(environment, machine.arn),
+            *alarms.of_schedules(names.migrations(environment)),
+        )
+        dashboard.draw(self, environment=environment, state_machine_arn=machine.arn)
+        CfnOutput(self, "MigrationRunnerFunctionName", value=runner.function.function_name)
+        CfnOutput(self, "MigrationRunnerFunctionArn", value=runner.function.function_arn)
+        CfnOutput(self, "MigrationRunnerSecurityGroupId", value=runner.security_group_id)
+        CfnOutput(self, "MigrationStateMachineArn", value=machine.arn)
+
+
+def _nobody_asked(environment: str) -> str:
+    return (
+        f"`{environment}` is protected and has no `alarmEmail`, so nobody is asked to approve an upgrade, which "
+        "expires unanswered, and nobody hears an alarm. "
+        f"Write `environments.{environment}.alarmEmail` in `cdk.json`, or subscribe somebody to the topic "
+        f"`{names.migrations(environment)}`."
+    )
+
+
+def _check_daily(scope: Construct, environment: str, machine: MigrationStateMachine) -> None:
+    """Look for drift each morning before work begins, through the state machine, which alone may invoke the runner."""
+    Schedules(
+        scope, "Schedules", name=names.migrations(environment), action="states:StartExecution", target=machine.arn
+    ).add(
+        "daily-check",
+        cron="0 6 * * ? *",
+        payload={"action": "check"},
+        description="Pending revisions, drift, edited history, invalid indexes",
+        # it only reads, so that once too often is no harm; after an hour people are at work and can ask themselves
+        attempts=3,
+        within=Duration.hours(1),
+    )

@@ -1,0 +1,92 @@
+"""Why a statement names a pattern at all: the one place that says so, read by cdk-nag and by the tests.
+
+Everything else that may be done here names the thing that it may be done to.
+"""
+
+from dataclasses import dataclass
+
+from aws_cdk import Acknowledgment, Stack, Validations
+from constructs import IConstruct
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Say which patterns are allowed, as a regular expression over ARNs, and why there is no name."""
+
+    resources: str
+    why: str
+
+
+NETWORK = Reason(
+    r"\*",
+    "Lambda makes a function's network interfaces with its role before any interface has a name, and checks the role "
+    "for these actions on every resource; the function's own code is denied them by the statement that follows. "
+    "https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html",
+)
+TRACES = Reason(
+    r"\*",
+    "Traces have no resource that IAM knows. "
+    "https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsx-ray.html",
+)
+SAMPLING = Reason(
+    r"\*",
+    "Step Functions asks which executions to trace by rules that belong to the account. "
+    "https://docs.aws.amazon.com/step-functions/latest/dg/xray-iam.html",
+)
+STREAMS = Reason(
+    r".+:log-group:/aws/lambda/[^*]+:\*", "Lambda names the streams of this one log group as it makes them."
+)
+DELIVERY = Reason(
+    r"\*",
+    "Log deliveries have no resource that IAM knows. https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html",
+)
+LOGIN = Reason(
+    r"\*",
+    "A login to ECR has no resource; what may be done after it has one. "
+    "https://docs.aws.amazon.com/AmazonECR/latest/userguide/security_iam_id-based-policy-examples.html",
+)
+EXECUTIONS = Reason(
+    r".+:execution:aurora-migrations-[^*]+:\*",
+    "Executions of this one state machine get their names as they are started.",
+)
+
+REASONS = {
+    "ec2:AssignPrivateIpAddresses": NETWORK,
+    "ec2:CreateNetworkInterface": NETWORK,
+    "ec2:DeleteNetworkInterface": NETWORK,
+    "ec2:DescribeNetworkInterfaces": NETWORK,
+    "ec2:DescribeSubnets": NETWORK,
+    "ec2:UnassignPrivateIpAddresses": NETWORK,
+    "ecr:GetAuthorizationToken": LOGIN,
+    "logs:CreateLogDelivery": DELIVERY,
+    "logs:CreateLogStream": STREAMS,
+    "logs:DeleteLogDelivery": DELIVERY,
+    "logs:DescribeLogGroups": DELIVERY,
+    "logs:DescribeResourcePolicies": DELIVERY,
+    "logs:GetLogDelivery": DELIVERY,
+    "logs:ListLogDeliveries": DELIVERY,
+    "logs:PutLogEvents": STREAMS,
+    "logs:PutResourcePolicy": DELIVERY,
+    "logs:UpdateLogDelivery": DELIVERY,
+    "states:DescribeExecution": EXECUTIONS,
+    "xray:GetSamplingRules": SAMPLING,
+    "xray:GetSamplingTargets": SAMPLING,
+    "xray:PutTelemetryRecords": TRACES,
+    "xray:PutTraceSegments": TRACES,
+}
+"""By action; one that is not here may not be allowed on a pattern. In a key's own policy `*` is that key."""
+
+
+def actions(reason: Reason) -> list[str]:
+    """Return the actions that are allowed on a pattern for this reason."""
+    return [action for action, given in REASONS.items() if given is reason]
+
+
+def acknowledge(role: IConstruct, resource: str, *reasons: Reason) -> None:
+    """Tell cdk-nag why `role` may do something on the pattern `resource`."""
+    stack = Stack.of(role)
+    # the words in which it names what is known only on deployment
+    spelt = resource.replace(stack.partition, "<AWS::Partition>").replace(stack.account, "<AWS::AccountId>")
+    rule = f"AwsSolutions::AwsSolutions-IAM5[Resource::{spelt}]"
+    why = " ".join(reason.why for reason in reasons)
+    Validations.of(role).acknowledge(Acknowledgment(id=rule, reason=why))

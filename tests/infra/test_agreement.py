@@ -1,0 +1,75 @@
+"""What the cloud and the programs both know, and neither may import from the other."""
+
+import importlib
+import inspect
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+from synthesis import ROOT, Template
+
+import dispatch_agent.handler
+import runner.handler
+import runner.promotion
+import runner.settings
+from dispatch_agent import request
+from infra import metrics, names
+from runner import payloads
+
+
+def test_the_handlers_are_there(functions: list[Template]) -> None:
+    """The command of each function is a handler that can be called with an event and a context."""
+    for template in functions:
+        (command,) = template.one("AWS::Lambda::Function")["ImageConfig"]["Command"]
+        module, _, name = command.rpartition(".")
+        assert list(inspect.signature(getattr(importlib.import_module(module), name)).parameters) == [
+            "event",
+            "context",
+        ]
+
+
+def test_metrics_are_looked_for_where_they_are_emitted() -> None:
+    """Namespaces and services are those of the handlers."""
+    assert metrics.MIGRATIONS == (runner.handler.NAMESPACE, runner.handler.SERVICE)
+    assert metrics.DISPATCH_AGENT == (dispatch_agent.handler.NAMESPACE, dispatch_agent.handler.SERVICE)
+
+
+@pytest.mark.parametrize("metric", ["RevisionsApplied", "MigrationDuration", "MigrationFailed", "DriftFound"])
+def test_the_runner_emits_what_is_watched(metric: str) -> None:
+    """Each metric of an alarm or a graph stands in the runner's handler."""
+    assert metric in Path(runner.handler.__file__).read_text()
+
+
+@pytest.mark.parametrize("metric", ["RunFailed", "RunDuration", "BlockedShare"])
+def test_the_agent_emits_what_is_watched(metric: str) -> None:
+    """Each metric of an alarm or a graph stands in the agent's handler."""
+    assert metric in Path(dispatch_agent.handler.__file__).read_text()
+
+
+def test_the_same_environments_are_protected() -> None:
+    """Where the runner wants a plan and a confirmation, the state machine wants an approval."""
+    assert names.PROTECTED == runner.settings.PROTECTED
+
+
+def test_the_command_line_knows_the_functions() -> None:
+    """The profiles of `migrate.toml` name the functions that are deployed, at the version that is approved."""
+    profiles = tomllib.loads((ROOT / "migrate.toml").read_text())["env"]
+    assert {env: profile["function"] for env, profile in profiles.items()} == {
+        env: f"{names.runner(env)}:{names.LIVE}" for env in profiles
+    }
+
+
+def test_what_is_promoted_is_deployed() -> None:
+    """`migrate promote` writes to the repository and the parameter that are deployed from."""
+    assert runner.promotion.REPOSITORY == names.REPOSITORY
+    assert runner.promotion.PARAMETER.format("dev") == names.digest_parameter("dev")
+
+
+def test_what_the_schedules_send_is_taken(existing: dict[str, Template]) -> None:
+    """The runner takes the daily check, and the agent its hourly run, as Scheduler sends them."""
+    check = existing["AuroraMigrationsRunnerStack-prod"].one("AWS::Scheduler::Schedule")["Target"]["Input"]
+    payloads.parse(json.loads(check))
+    for schedule in existing["MicroAgenteDisparoStack-prod"].of("AWS::Scheduler::Schedule").values():
+        sent = schedule["Target"]["Input"].replace("<aws.scheduler.scheduled-time>", "2026-11-23T11:00:00Z")
+        assert request.parse(json.loads(sent))[0].run_id == "2026-11-23T11:00:00Z"
