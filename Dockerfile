@@ -14,8 +14,8 @@ RUN --mount=type=secret,id=index --mount=type=secret,id=ca set -ea; \
     uv/bin/uv pip install --no-cache --no-build --require-hashes --python "$(command -v python3)" --target /opt/python \
         --constraints constraints.txt --requirements pyproject.toml \
         --extra agent --extra aws --extra cli --extra lint; \
-    rm -f /opt/python/.lock; \
-    python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash -x /phonenumbers/geodata/ /opt/python
+    rm -rf /opt/python/.lock /opt/python/phonenumbers/geodata; \
+    python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/python
 
 FROM ${BASE_IMAGE} AS code
 WORKDIR /var/task

@@ -1,4 +1,4 @@
-"""Run every case: `make bench` writes what it found, `make bench-quick` prints it."""
+"""Run the cases: `make bench` writes what it found, `make bench-quick` prints it."""
 
 import argparse
 import json
@@ -7,24 +7,29 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from types import ModuleType
 
 import postgres
-from benchmarks import agent, apply, cold, crowd, killed, measuring, nothing, peers, rehearsal, report, waiting
+from benchmarks import agent, apply, cold, killed, measuring, nothing, peers, rehearsal, report, runners, waiting
 from benchmarks.measuring import Bench
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
-CASES = (cold, apply, nothing, waiting, crowd, killed, agent, rehearsal)
+CASES = {
+    case.__name__.rpartition(".")[2]: case
+    for case in (cold, apply, nothing, waiting, runners, killed, agent, rehearsal)
+}
 
 
 def main() -> None:
-    """Measure, and write `results.json`, `RESULTS.md` and the README's block."""
-    quick = _arguments().quick
+    """Measure; where that was all of it, write `results.json`, `RESULTS.md` and the README's block."""
+    asked = _arguments()
     results = {"machine": measuring.machine(), "postgres": _postgres(), "versions": peers.versions()}
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(quick, Path(folder))
-        results |= {"rounds": bench.rounds, "chapters": [_run(case, bench) for case in CASES]}
-    if quick:
+        bench = Bench(asked.quick, Path(folder))
+        chapters = [_run(name, CASES[name], bench) for name in asked.case or CASES]
+    results |= {"rounds": bench.rounds, "chapters": chapters}
+    if asked.quick or asked.case:
         print(report.markdown(results))
         return
     (HERE / "results.json").write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
@@ -35,12 +40,13 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer rounds, smaller sizes; print, and write nothing")
+    parser.add_argument("--case", action="append", choices=CASES, help="this one; print, and write nothing")
     return parser.parse_args()
 
 
-def _run(case, bench: Bench) -> dict:
+def _run(name: str, case: ModuleType, bench: Bench) -> dict[str, object]:
     started = time.monotonic()
-    print(f"{case.__name__} …", end=" ", file=sys.stderr, flush=True)
+    print(f"{name} …", end=" ", file=sys.stderr, flush=True)
     chapter = case.run(bench).as_json()
     print(f"{time.monotonic() - started:.0f} s", file=sys.stderr)
     return chapter

@@ -1,129 +1,163 @@
-"""Killed half-way with `kill -9`, then run again by the same command."""
+"""`kill -9` in the middle of a revision and of a concurrent index build, then the same command again."""
 
 import os
-import re
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import Popen
 
 import postgres
 from benchmarks import tools
-from benchmarks.measuring import Bench, Chapter, Table
+from benchmarks.measuring import ITSELF, Bench, Chapter, Figure, Table
 from benchmarks.tools import Step, Tool
 from postgres import Database, Server, new_database
 
-SLEEP_S = 15
-"""How long the revision goes on in which the run is killed."""
-LET_GO_S = 3
-SLOWLY = f"do $$ begin insert into ran values ('killed'); perform pg_sleep({SLEEP_S}) from slow; end $$"
-IN_A_REVISION = Step("insert_slowly", SLOWLY)
-IN_A_BUILD = Step("index_big", "create index concurrently big_n on big (n)", transactional=False)
-AT_WORK = """
-    select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()
-    and state = 'active' and query ~ 'pg_sleep|concurrently'
+BEGIN_S, WATCH_S, MOST_STEPS = 60, 5, 3
+TABLES = """
+    create table orders (id int, total int); create table gate ();
+    insert into orders select n, n from generate_series(1, 1000) n
 """
-TEXT = f"""The whole process group is ended with `kill -9`: once inside a revision that has inserted a row and goes
-on for {SLEEP_S} s, once while an index is built concurrently, which waits for another session that lets go
-{LET_GO_S} s later. When the killed run's statement has ended on the server, the same command is run again; where it
-fails, what it wants by hand is done, one thing after the other, until it comes to the end with the right rows and a
-valid index. Where it went on after the kill, PostgreSQL had not noticed that nobody listens any more; ours asks it
-to look (`client_connection_check_interval`).
+# Who has read `gate` and leaves the transaction open holds up both: by a lock this one, by a snapshot the index.
+SLEEP = """do $$ begin
+    alter table orders add column note text;
+    while exists (select from pg_locks where relation = 'gate'::regclass and pid <> pg_backend_pid()) loop
+        perform pg_sleep(0.1);
+    end loop;
+end $$"""
+INDEX = "create index concurrently orders_total on orders (total)"
+MIDDLES = {
+    "a revision": Step("add_note", SLEEP),
+    "a concurrent index build": Step("index_total", INDEX, transactional=False),
+}
+WAITING = """
+    select pid from pg_stat_activity where datname = current_database() and query ilike '%orders%' and state = 'active'
+    and pid <> pg_backend_pid() and wait_event in ('PgSleep', 'virtualxid')
+"""
+LOCKED = "select from pg_locks where relation = 'orders'::regclass and mode = 'AccessExclusiveLock' and granted"
+INVALID = "select from pg_index where not indisvalid"
+LEFTOVERS = {"`orders` locked": LOCKED, "invalid index": INVALID}
+LAST = "select from pg_attribute where attrelid = 'orders'::regclass and attname = 'last'"
+HEADER = ["", "its statement went on for", "left after that", "the same command again", "by hand"]
+TEXT = f"""The second of three revisions is under way when the whole process group is killed: it has added a column
+and goes on in the same transaction, or it builds an index concurrently and waits for an old transaction. Its
+statement is watched for {WATCH_S} s; then what held it up lets go, and the same command runs again, and again after
+each step by hand that its error asks for, until all three revisions are applied and no index is invalid. A server
+does not notice by itself that a client is gone while a statement runs; ours asks for it with
+`client_connection_check_interval`. The others' statements go on until they come to their end: the table stays locked
+until then, or the index is finished and no revision knows of it.
 
-Beside this, `tests/faults/test_kill.py::test_killed_at_random_moments` kills ours at 50 random moments of an
-upgrade of 20 revisions, five of them concurrent index builds: every upgrade that was then driven to its end
-finished without a manual step."""
+Beside this, `tests/faults/test_kill.py::test_killed_at_random_moments` kills ours at 50 random moments of an upgrade
+of 20 revisions, five of them concurrent index builds: each upgrade that was then driven to its end finished without a
+manual step, with the schema of an undisturbed run and no invalid index."""
 
 
 @dataclass(frozen=True)
 class Aftermath:
-    """Tell how long the killed run's statement outlived it, why the next run failed, and what that took by hand."""
+    """Tell what a killed run left, and what the next ones needed."""
 
-    lingered_s: float
-    told: str
+    went_on: str
+    left: list[str]
+    errors: list[str]
     by_hand: list[str]
-
-    def __str__(self) -> str:
-        lingered = f"Its statement went on for {self.lingered_s:.0f} s. " if self.lingered_s >= 1 else ""
-        if not self.by_hand:
-            return f"{lingered}Recovers alone."
-        return f"{lingered}Fails: {self.told} By hand: {', then '.join(self.by_hand)}."
 
 
 def run(bench: Bench) -> Chapter:
-    """Kill each tool in both ways, in a database of its own, all at the same time: most of it is waiting."""
+    """Kill each tool in both at the same time, each in a database of its own; they wait most of the time."""
     binaries = postgres.binaries()
     with ExitStack() as stack:
         server = Server(str(binaries), stack.enter_context(postgres.cluster(binaries)).url)
         all_tools = [tools.ours(), tools.plain(), *tools.others()]
-        with ThreadPoolExecutor(len(all_tools)) as pool:
-            rows = list(pool.map(lambda tool: _row(bench, server, tool), all_tools))
-    return Chapter("Killed half-way", TEXT, [], [Table(["", "in a revision", "in a concurrent index build"], rows)])
+        pool = stack.enter_context(ThreadPoolExecutor(len(MIDDLES) * len(all_tools)))
+        started = {
+            middle: {tool.name: pool.submit(_kill, bench, server, tool, step) for tool in all_tools}
+            for middle, step in MIDDLES.items()
+        }
+        found = {middle: {who: one.result() for who, one in each.items()} for middle, each in started.items()}
+    figures = [
+        Figure(
+            f"killed in {middle}: steps by hand",
+            "",
+            {who: [float(len(aftermath.by_hand))] for who, aftermath in each.items()},
+            {ITSELF: 0},
+        )
+        for middle, each in found.items()
+    ]
+    tables = [
+        Table([f"killed in {middle}", *HEADER[1:]], [_row(who, aftermath) for who, aftermath in each.items()])
+        for middle, each in found.items()
+    ]
+    return Chapter("Killed half-way", TEXT, figures, tables)
 
 
-def _row(bench: Bench, server: Server, tool: Tool) -> list[str]:
-    return [tool.name, *(str(_kill(bench, server, tool, step)) for step in (IN_A_REVISION, IN_A_BUILD))]
+def _row(who: str, aftermath: Aftermath) -> list[str]:
+    again, by_hand = _words(aftermath.errors, "succeeds"), _words(aftermath.by_hand)
+    return [who, aftermath.went_on, _words(aftermath.left), again, by_hand]
 
 
-def _kill(bench: Bench, server: Server, tool: Tool, step: Step) -> Aftermath:
-    name = f"killed_{tool.slug}"
-    folder = bench.folder / f"{name}-{step.name}"
-    steps = [Step("make_ran", "create table ran (name text)"), step, Step("last", "insert into ran values ('last')")]
-    tool.write(folder, steps)
-    with new_database(server, name) as database:
-        database.execute("create table slow as select true; create table big as select generate_series(1, 1000) n")
-        with closing(server.connect(name)) as another:
-            # one that has read keeps its snapshot, which the build waits for
-            another.set_session(isolation_level="REPEATABLE READ", autocommit=False)
-            another.cursor().execute("select 1 from big limit 1")
-            process = tool.start(folder, database)
-            _wait_until(database, at_work=True)
+def _kill(bench: Bench, server: Server, tool: Tool, middle: Step) -> Aftermath:
+    name = f"killed_{tool.slug}_{middle.name}"
+    folder = bench.folder / name
+    first, last = (Step(f"add_{word}", f"alter table orders add column {word} text") for word in ("first", "last"))
+    tool.write(folder, [first, middle, last])
+    with new_database(server, name) as database, closing(server.connect(name)) as holder:
+        database.execute(TABLES)
+        # keeps its snapshot, which the index build waits for
+        holder.set_session(isolation_level="REPEATABLE READ", autocommit=False)
+        holder.cursor().execute("select from gate")
+        process = tool.start(folder, database)
+        try:
+            pid = _wait(database, process)
+        finally:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
-            killed = time.monotonic()
-            while _at_work(database) and time.monotonic() < killed + LET_GO_S:
-                time.sleep(0.1)
-            another.rollback()
-        _wait_until(database, at_work=False)
-        lingered_s = time.monotonic() - killed
-        database.execute("delete from slow")
-        told, by_hand = _recover(tool, folder, database)
-        assert sorted(database.query("select name from ran")) in ([("killed",), ("last",)], [("last",)])
-        assert database.query("select count(*) from pg_index where not indisvalid") == [(0,)]
-    return Aftermath(lingered_s, told, by_hand)
+        went_on = _watch(database, pid)
+        left = [words for words, query in LEFTOVERS.items() if database.query(query)]
+        holder.rollback()
+        errors, by_hand = _recover(tool, folder, database)
+        assert database.query(LAST), f"{name}: not all revisions are applied"
+        assert not database.query(INVALID), f"{name}: the index is still invalid"
+    return Aftermath(went_on, left, errors, by_hand)
 
 
-def _at_work(database: Database) -> bool:
-    return database.query(AT_WORK) != [(0,)]
+def _wait(database: Database, process: "Popen[str]") -> int:
+    """Wait until the second revision's statement waits, and return its backend's pid."""
+    until = time.monotonic() + BEGIN_S
+    while not (found := database.query(WAITING)):
+        assert process.poll() is None, f"{database.name} has ended before it could be killed"
+        assert time.monotonic() < until, f"{database.name} does not come to its second revision"
+        time.sleep(0.02)
+    return int(found[0][0])
 
 
-def _wait_until(database: Database, *, at_work: bool) -> None:
-    ends = time.monotonic() + 60
-    while _at_work(database) != at_work:
-        assert time.monotonic() < ends, f"a statement should be {'at work' if at_work else 'over'}"
-        time.sleep(0.1)
+def _watch(database: Database, pid: int) -> str:
+    started = time.monotonic()
+    while database.query(f"select from pg_stat_activity where pid = {pid} and state = 'active'"):
+        if time.monotonic() - started > WATCH_S:
+            return f"more than {WATCH_S} s"
+        time.sleep(0.02)
+    return f"{time.monotonic() - started:.1f} s"
 
 
-def _recover(tool: Tool, folder: Path, database: Database) -> tuple[str, list[str]]:
-    """Run the same command until it succeeds; return what it first failed of, and what was done by hand."""
-    remedies = [("drop the index", lambda: database.execute("drop index if exists big_n"))]
-    if tool.unlock:
-        remedies.insert(0, (f"`{' '.join(tool.unlock[:2])}`", lambda: tool.run(folder, database, *tool.unlock)))
-    told, done = "", []
-    while True:
-        process = tool.start(folder, database)
-        output, _ = process.communicate()
-        if process.returncode == 0:
-            return told, done
-        told = told or _reason(output)
-        name, remedy = remedies.pop(0)
-        remedy()
-        done.append(name)
+def _recover(tool: Tool, folder: Path, database: Database) -> tuple[list[str], list[str]]:
+    """Run the command until it succeeds, and return its errors and what was done by hand between."""
+    errors: list[str] = []
+    by_hand: list[str] = []
+    for _ in range(MOST_STEPS + 1):
+        code, output = tools.finish(tool.start(folder, database))
+        if code == 0:
+            return errors, by_hand
+        errors.append(tools.kind(output))
+        if errors[-1] == tools.LOCKED:
+            tool.run(folder, database, *tool.unlock)
+            by_hand.append(f"`{' '.join(tool.unlock[:2])}`")
+        else:
+            database.execute("drop index concurrently orders_total")
+            by_hand.append("`drop index`")
+    raise AssertionError(f"{database.name} does not recover: {errors}")
 
 
-def _reason(output: str) -> str:
-    """Return the last line that says what is wrong; the tools end with advice, or where to read more."""
-    lines = [line.strip() for line in output.splitlines() if re.search(r"already exists|locked|rror:", line)]
-    return f"`{lines[-1] if lines else output.strip()[-200:]}`."
+def _words(found: list[str], nothing: str = "nothing") -> str:
+    return ", then ".join(found) or nothing

@@ -40,11 +40,12 @@ class Figure:
     def as_json(self) -> dict[str, Any]:
         """Return the figure with its medians and the subject's ratios to the others."""
         subject, *others = self.values
+        compared = [] if ITSELF in self.at_most else others
         return {
             **asdict(self),
             "values": {who: [round(value, 4) for value in values] for who, values in self.values.items()},
             "medians": {who: _short(statistics.median(values)) for who, values in self.values.items()},
-            "ratios": {who: _ratio(self.values[subject], self.values[who]) for who in others if all(self.values[who])},
+            "ratios": {who: _ratio(self.values[subject], self.values[who]) for who in compared},
         }
 
 

@@ -66,7 +66,7 @@ def dbmate() -> Path | None:
 
 def compile_code(folder: Path) -> None:
     """Compile the bytecode as the image does it: never looked after, since nothing changes in an image."""
-    mode = ["-q", "-j", "0", "--invalidation-mode", "unchecked-hash", "-x", "/phonenumbers/geodata/"]
+    mode = ["-q", "-j", "0", "--invalidation-mode", "unchecked-hash"]
     _run(sys.executable, "-m", "compileall", *mode, folder)
 
 

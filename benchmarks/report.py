@@ -9,7 +9,7 @@ Results = dict[str, Any]
 
 BEGIN, END = "<!-- measured: make bench -->", "<!-- /measured -->"
 CHART_WIDTH = 40
-CHARTS = ("apply 200 revisions", "slowest query of the application")
+CHARTS = ("apply 200 revisions", "the application's slowest query")
 INTRODUCTION = """`make bench` writes this file and `results.json`, which has every single figure. What is compared
 is measured in turn, {rounds} rounds after one that is not counted. A figure is the median; a ratio is the median of
 the rounds' ratios, with the lowest and the highest. All run from bytecode, on {cores} cores ({processor},
@@ -50,32 +50,24 @@ def _wanted(results: Results) -> str:
 
 
 def _row(figure: dict[str, Any], other: str, limit: float) -> list[str]:
-    subject = next(iter(figure["values"]))
+    """Return what was reached beside what was wanted: the worst of a figure itself, the median of a ratio."""
+    subject, *rest = figure["values"]
     unit, mine = figure["unit"], figure["medians"][subject]
     if other == ITSELF:
-        worst = max(figure["values"][subject])
-        reached = worst <= limit
-        return [
-            figure["name"],
-            f"{_number(worst)} {unit} at most",
-            "",
-            "",
-            "",
-            f"{_number(limit)} {unit}",
-            _tick(reached),
-        ]
+        worst = {who: max(values) for who, values in figure["values"].items()}
+        theirs = sorted(worst[who] for who in rest)
+        there = f"{_number(theirs[0])} to {_with(theirs[-1], unit)}"
+        reached = _tick(worst[subject] <= limit)
+        return [figure["name"], _with(worst[subject], unit), "the others", there, "", _with(limit, unit), reached]
     ratio = figure["ratios"][other]
-    there = f"{_number(figure['medians'][other])} {unit}"
+    there = _with(figure["medians"][other], unit)
     spread = f"**{ratio['median']:.2f}** ({ratio['low']:.2f} to {ratio['high']:.2f})"
-    return [
-        figure["name"],
-        f"{_number(mine)} {unit}",
-        other,
-        there,
-        spread,
-        f"{limit:.2f}",
-        _tick(ratio["median"] <= limit),
-    ]
+    reached = _tick(ratio["median"] <= limit)
+    return [figure["name"], _with(mine, unit), other, there, spread, f"{limit:.2f}", reached]
+
+
+def _with(value: float, unit: str) -> str:
+    return f"{_number(value)} {unit}".rstrip()
 
 
 def _tick(reached: bool) -> str:
@@ -87,7 +79,10 @@ def _figures(figures: list[dict[str, Any]]) -> str:
     tables = []
     for names in dict.fromkeys(tuple(figure["values"]) for figure in figures):
         rows = [
-            [f"{figure['name']} ({figure['unit']})", *(_cell(figure, who) for who in names)]
+            [
+                f"{figure['name']} ({figure['unit']})" if figure["unit"] else figure["name"],
+                *(_cell(figure, who) for who in names),
+            ]
             for figure in figures
             if tuple(figure["values"]) == names
         ]
@@ -105,7 +100,7 @@ def _chart(figure: dict[str, Any]) -> str:
     medians = figure["medians"]
     longest, width = max(medians.values()), max(map(len, medians))
     lines = [
-        f"{who:{width}} {'█' * max(1, round(value / longest * CHART_WIDTH))} {_number(value)} {figure['unit']}"
+        f"{who:{width}} {'█' * max(1, round(value / longest * CHART_WIDTH))} {_with(value, figure['unit'])}"
         for who, value in medians.items()
     ]
     return "\n".join([figure["name"], *lines])

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterable
@@ -12,8 +13,12 @@ from benchmarks import peers
 from benchmarks.measuring import OURS
 from postgres import Database
 
+LIMIT_S = 120
 PLAIN = "plain Alembic"
 DBMATE, YOYO, DJANGO, PSQL = "dbmate", "yoyo", "Django", "psql -f"
+LOCKED = "has locked this database"
+# The most telling first: a traceback may hold several.
+KINDS = (LOCKED, "expected to match one row", "duplicate key", "already exists")
 
 
 @dataclass(frozen=True)
@@ -62,12 +67,27 @@ class Tool:
     def run(self, folder: Path, database: Database, *command: str) -> float:
         """Run it to its end and return the seconds that it took."""
         started = time.monotonic()
-        process = self.start(folder, database, *command)
-        output, _ = process.communicate()
+        code, output = finish(self.start(folder, database, *command))
         took_s = time.monotonic() - started
         # 4 is our answer that something is pending
-        assert process.returncode in (0, 4), f"{self.name}: {output}"
+        assert code in (0, 4), f"{self.name}: {output}"
         return took_s
+
+
+def finish(process: "subprocess.Popen[str]") -> tuple[int, str]:
+    """Wait for its end, and return its exit code and what it said; what hangs for two minutes is killed."""
+    try:
+        output, _ = process.communicate(timeout=LIMIT_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    return process.returncode, output
+
+
+def kind(output: str) -> str:
+    """Return what went wrong in a few words; where it is nothing that is known here, the last line."""
+    last = (output.splitlines() or ["silent"])[-1]
+    return next((words for words in KINDS if words in output), last)
 
 
 def tables(number: int) -> list[Step]:

@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from runner import __version__, commands, console, profiles, settings, startup
+from runner import __version__, commands, console, profiles, settings
 from runner.deadline import Deadline
 from runner.errors import MigrationError, count
 from runner.invocation import DEFAULT_TIMEOUT_S, Invocation, Tell
@@ -359,13 +359,3 @@ def _actor(given: str | None) -> str:
     except (OSError, KeyError):
         # a container may run as a number that no account has
         return f"uid {os.getuid()}"
-
-
-def main() -> None:
-    """Run the command line."""
-    startup.spare()
-    app(prog_name="migrate")
-
-
-if __name__ == "__main__":
-    main()

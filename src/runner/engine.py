@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import psycopg2
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, Engine
@@ -272,6 +273,9 @@ def translate(error: BaseException, run: Run, guard: Guard, watchdog: Watchdog) 
         return Interrupted()
     if isinstance(error, MigrationError):
         return error
+    if current is not None and isinstance(error, psycopg2.Error):
+        # of a connection that the revision has opened itself, or reached for below SQLAlchemy
+        return failure.of_revision(error, current.name, current.path)
     if failure.is_lost(error):
         return ConnectionLost()
     if failure.is_read_only(error):

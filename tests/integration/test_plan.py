@@ -340,7 +340,7 @@ def test_without_squawk_the_plan_says_that_it_was_not_linted(
     packages = next(path for path in sys.path if path.endswith("site-packages"))
     source = str(Path(__file__).parents[2] / "src")
     done = subprocess.run(
-        [alone / "python", "-c", "from runner.cli import main; main()", "plan"],
+        [alone / "python", "-c", "from runner.__main__ import main; main()", "plan"],
         cwd=at_017.folder, capture_output=True, text=True, check=False,
         env={"PATH": "/nowhere", "PYTHONPATH": os.pathsep.join([source, packages]), "DATABASE_URL": database.url},
     )  # fmt: skip
