@@ -15,7 +15,13 @@ SLOW = frozenset({YOYO})
 TEXT = """The whole command, from its start to its end, into an empty database of a server as durable as it comes:
 each waits for its commits. All run the same statement a revision; Django's stands in `RunSQL`. `psql -f` sends the
 bare statements, each its own transaction, and remembers nothing. Ours takes the migration lock, sets the time-outs,
-watches, and writes the ledger."""
+watches, and writes the ledger.
+
+With 20 revisions the start decides, and who need not import SQLAlchemy and Alembic is ahead: of the 0.4 s that ours and
+plain Alembic take with nothing to do, Python's own start is 0.02 s, SQLAlchemy 0.13, Alembic 0.08, typer and pydantic
+0.09, psycopg2 0.02, and its end 0.02 (`python -X importtime`). yoyo imports none of them. Beyond a start, a revision
+costs ours 1 ms more than plain Alembic: 0.35 in the server for the ledger's row with the locks taken and the proof that
+the migration lock is still held, 0.25 to set the time-outs, the rest on the way."""
 
 
 def run(bench: Bench) -> Chapter:

@@ -1,6 +1,7 @@
 """The functions under Lambda's own emulator: ours, a bare handler, and the floor, laid out alike."""
 
 import json
+import logging
 import re
 import shutil
 import subprocess
@@ -91,6 +92,7 @@ def answer_ms(function: Function) -> float:
 
 def _secret(database: Database, stack: ExitStack) -> dict[str, str]:
     """Keep the database's address in a moto server, and return the environment that leads to it."""
+    logging.getLogger("werkzeug").disabled = True
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     stack.callback(server.stop)

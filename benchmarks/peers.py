@@ -33,6 +33,9 @@ def ours() -> Path:
     _run(TOOLS / "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", wheels, ROOT)
     _run(TOOLS / "uv", "pip", "uninstall", "--quiet", "--python", folder / "bin" / "python", project["name"])
     _install(folder, "--no-deps", next(wheels.iterdir()))
+    # as the Dockerfile does
+    for unused in folder.glob("lib/python*/site-packages/phonenumbers/geodata"):
+        shutil.rmtree(unused)
     compile_code(folder)
     return folder
 

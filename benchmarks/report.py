@@ -15,11 +15,13 @@ is measured in turn, {rounds} rounds after one that is not counted. A figure is 
 the rounds' ratios, with the lowest and the highest. All run from bytecode, on {cores} cores ({processor},
 {memory}), {system}, Python {python}, {postgres}; {versions}. Load before: {load}."""
 
+NOT_REACHED = "Where it says **no**, the case's own part below says why."
+
 
 def markdown(results: Results) -> str:
     """Return `RESULTS.md`."""
     about = {**results["machine"], **results, "versions": _versions(results)}
-    parts = ["# Results", INTRODUCTION.format(**about), "## Wanted and reached", _wanted(results)]
+    parts = ["# Results", INTRODUCTION.format(**about), "## Wanted and reached", _wanted(results), NOT_REACHED]
     for chapter in results["chapters"]:
         parts += [f"## {chapter['title']}", chapter["text"]]
         parts += [_figures(chapter["figures"])] if chapter["figures"] else []

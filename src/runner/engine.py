@@ -128,7 +128,7 @@ def read_heads(connection: Connection) -> tuple[str, ...]:
 def reading(invocation: Invocation) -> Iterator[Connection]:
     """Open a connection that only reads: one picture of the database, no migration lock, and the time-outs."""
     opened = database.open_engine(invocation.settings, invocation.request_id, invocation.deadline)
-    with opened.connect().execution_options(isolation_level=position.ISOLATION, postgresql_readonly=True) as connection:
+    with opened.connect().execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True) as connection:
         timeouts.bind(connection, invocation.deadline, invocation.settings.lock_timeout_ms)
         yield connection
 

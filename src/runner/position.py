@@ -15,27 +15,25 @@ from runner.errors import DeadlinePassed, InvalidSettings
 from runner.invocation import Invocation
 
 VERSION_TABLE = "alembic_version"
-ISOLATION = "REPEATABLE READ"
-"""One picture of the database, however many questions are asked."""
 
 # A bigint key stands in pg_locks as two halves: https://www.postgresql.org/docs/current/view-pg-locks.html
-HELD = """
+HELD_SOMEWHERE = """
     from pg_locks l where l.locktype = 'advisory' and l.objsubid = 1 and l.granted
-      and l.database = (select oid from pg_database where datname = current_database())
       and ((l.classid::bigint << 32) | l.objid::bigint) = %(key)s
 """
+HELD = f"{HELD_SOMEWHERE} and l.database = (select oid from pg_database where datname = current_database())"
 HOLDER = f"""
     select coalesce(nullif(a.application_name, ''), 'an unnamed application') as application, a.pid,
            to_char(a.backend_start at time zone 'UTC', 'HH24:MI:SS') as since
     from pg_stat_activity a where a.pid in (select l.pid {HELD})
 """  # noqa: S608 - put together from the constant above
-# Sent as one: what waits for no other answer need not make a way of its own. A session that has just begun needs
-# milliseconds for each system view that it reads first, so who holds the lock is asked only where somebody does.
+# Sent as one: what waits for no other answer need not make a way of its own. A session that has just begun needs a
+# millisecond for each part of the catalog that it reads first, so who holds the lock is asked only where somebody does,
+# in whichever database of the server.
 LOOK = f"""
-    begin transaction isolation level {ISOLATION} read only;
-    set local lock_timeout = %(lock_ms)s;
-    set local statement_timeout = %(remaining_ms)s;
-    select array(select version_num::text from public.{VERSION_TABLE}), exists (select {HELD})
+    set lock_timeout = %(lock_ms)s;
+    set statement_timeout = %(remaining_ms)s;
+    select array(select version_num::text from public.{VERSION_TABLE}), exists (select {HELD_SOMEWHERE})
 """  # noqa: S608 - put together from the constants above
 MAY_LOOK = "select has_schema_privilege('public', 'usage')"
 
@@ -78,7 +76,7 @@ def _look(cursor: Any, asked: dict[str, int]) -> Position:
 
 
 def _refuse_blindness(cursor: Any) -> None:
-    cursor.execute(f"rollback; {MAY_LOOK}")
+    cursor.execute(MAY_LOOK)
     if not cursor.fetchone()[0]:
         raise forbidden()
 
