@@ -22,9 +22,10 @@ is opened for each: a function that is frozen must not hold one. For `current`, 
 SQLAlchemy.
 
 The image is measured as packages, programs and code on top of the base image, which is the same for both and several
-times as large. Ours cannot come down to the bare handler's: it is one image for the function, the agent and the command
-line. The rest of it is squawk, which reads the SQL of a plan (24 MiB), the holidays of the world and phone numbers for the
-agent (20), pygments, which the command line's tables bring along (9), pydantic (10) and Powertools (7)."""
+times as large. Ours cannot come down to the bare handler's: it is one image for the function, the agent and the
+command line. The rest of it is squawk, which reads the SQL of a plan (24 MiB), the holidays of the world and phone
+numbers for the agent (20), pygments, which the command line's tables bring along (9), pydantic (10) and Powertools
+(7)."""
 
 
 def run(bench: Bench) -> Chapter:

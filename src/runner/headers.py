@@ -43,7 +43,7 @@ def read(folder: Path) -> Headers:
     """Return the heads of the files in `folder`, by name; in one process, an unchanged folder is read once."""
     with os.scandir(folder) as entries:
         files = [(entry.name, signature(entry.stat())) for entry in entries if FILE.fullmatch(entry.name)]
-    return _read(str(folder.resolve()), tuple(sorted(files)))
+    return _read(str(folder.absolute()), tuple(sorted(files)))
 
 
 def signature(file: os.stat_result) -> Signature:

@@ -81,7 +81,8 @@ BEGIN = text("""
 """).bindparams(bindparam("answer", type_=JSON(none_as_null=True)))
 # It takes several times as long to plan as to run, so it is planned once a connection. It writes nothing unless the
 # migration lock is still held by the session `$9`. The lock modes are those of
-# https://www.postgresql.org/docs/current/explicit-locking.html, the strongest first.
+# https://www.postgresql.org/docs/current/explicit-locking.html, the strongest first; what is below 16384 is a catalog:
+# https://www.postgresql.org/docs/current/system-catalog-initial-data.html#SYSTEM-CATALOG-OID-ASSIGNMENT.
 PREPARE_SUCCESS = """
     prepare migration_log_success (bigint, text, text, text, float8, float8, text, bigint, int) as
     with held as materialized (select * from pg_locks where granted and pid in (pg_backend_pid(), $9))
@@ -91,7 +92,8 @@ PREPARE_SUCCESS = """
            (select jsonb_object_agg(name, mode)
             from (select distinct on (name) l.relation::regclass::text as name, l.mode
                   from held l join pg_class c on c.oid = l.relation join pg_namespace n on n.oid = c.relnamespace
-                  where l.pid = pg_backend_pid() and l.locktype = 'relation' and c.relkind in ('r', 'p', 'm', 'v')
+                  where l.pid = pg_backend_pid() and l.locktype = 'relation' and l.relation >= 16384
+                    and c.relkind in ('r', 'p', 'm', 'v')
                     and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'runner')
                     and c.relname <> $7
                   order by name, array_position(
@@ -99,7 +101,6 @@ PREPARE_SUCCESS = """
                             'ShareUpdateExclusiveLock', 'RowExclusiveLock', 'RowShareLock', 'AccessShareLock'],
                       l.mode)) strongest)
     where exists (select from held l where l.pid = $9 and l.locktype = 'advisory' and l.objsubid = 1
-                  and l.database = (select oid from pg_database where datname = current_database())
                   and ((l.classid::bigint << 32) | l.objid::bigint) = $8)
     returning locks
 """

@@ -21,7 +21,7 @@ HELD_SOMEWHERE = """
     from pg_locks l where l.locktype = 'advisory' and l.objsubid = 1 and l.granted
       and ((l.classid::bigint << 32) | l.objid::bigint) = %(key)s
 """
-HELD = f"{HELD_SOMEWHERE} and l.database = (select oid from pg_database where datname = current_database())"
+HELD = f"{HELD_SOMEWHERE} and l.database = (select oid from pg_database where datname = current_database())"  # noqa: S608 - of the constant above
 HOLDER = f"""
     select coalesce(nullif(a.application_name, ''), 'an unnamed application') as application, a.pid,
            to_char(a.backend_start at time zone 'UTC', 'HH24:MI:SS') as since

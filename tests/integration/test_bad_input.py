@@ -385,6 +385,16 @@ def test_revision_that_does_not_import(project: Project, database: Database) -> 
     assert database.query("select to_regclass('alembic_version'), to_regnamespace('runner')") == [(None, None)]
 
 
+def test_revision_that_forgets_what_was_prepared(project: Project, database: Database) -> None:
+    """It takes the ledger's statement along, so it is rolled back; as the first of a run it finds nothing to forget."""
+    project.add("018_forgets", "op.execute('deallocate all')")
+    answer = project.ask(database.url, {"action": "upgrade"})
+    assert (answer["code"], answer["to"]) == ("revision-failed", "017_dry_run_log")
+    assert answer["hint"] == "Correct `018_forgets.py`, then run the same command again."
+    again = project.ask(database.url, {"action": "upgrade"})
+    assert (again["status"], again["to"]) == ("success", "018_forgets")
+
+
 def test_revision_whose_parent_is_missing(project: Project, database: Database) -> None:
     project.add("018_orphan", "pass", after="017_gone")
     answer = project.ask(database.url, {"action": "upgrade"})
