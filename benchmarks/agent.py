@@ -65,7 +65,8 @@ def run(bench: Bench) -> Chapter:
         took_s = _throughput(server, Project.copy_whole(folder), leads, bench.rounds)
         peaks = {f"{number:,} leads": [_memory(server, folder, number)] for number in (large, large // 10)}
     figures = [
-        Figure("the agent: seconds for 100,000 leads", "s", took_s, {INSERT: 0.11, COPY: 2.86}),
+        # with few leads the run's own beginning and end count for too much
+        Figure("the agent: seconds for 100,000 leads", "s", took_s, {} if bench.quick else {INSERT: 0.11, COPY: 2.86}),
         Figure("the agent: peak memory", "MiB", peaks, {f"{large // 10:,} leads": 1.2}),
     ]
     return Chapter("The agent", TEXT, figures)

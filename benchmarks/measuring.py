@@ -24,7 +24,7 @@ class Bench:
 
     @property
     def rounds(self) -> int:
-        return 3 if self.quick else 7
+        return 2 if self.quick else 7
 
 
 @dataclass(frozen=True)

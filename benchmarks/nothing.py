@@ -9,7 +9,7 @@ from benchmarks.measuring import OURS, Bench, Chapter, Figure, in_turn
 from benchmarks.tools import PLAIN, Tool
 from postgres import Server, new_database
 
-NUMBERS = (100, 1000, 5000)
+NUMBERS, FEWER = (100, 1000, 5000), (100, 500)
 Works = dict[str, dict[str, Callable[[], float]]]
 COMMANDS = {
     "upgrade": {OURS: ("migrate", "upgrade"), PLAIN: ("alembic", "upgrade", "head")},
@@ -24,7 +24,7 @@ quadratic."""
 
 def run(bench: Bench) -> Chapter:
     """Measure both in turn, on databases that have had all of the revisions."""
-    numbers = NUMBERS[: 2 if bench.quick else 3]
+    numbers = FEWER if bench.quick else NUMBERS
     binaries = postgres.binaries()
     with ExitStack() as stack:
         server = Server(str(binaries), stack.enter_context(postgres.cluster(binaries)).url)
