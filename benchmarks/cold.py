@@ -25,11 +25,10 @@ revisions. What ours adds, a millisecond and a half, is a look at each revision'
 (0.3), a log line (0.2), and who holds the migration lock (0.5: a session that has just begun reads the definition of
 `pg_locks` first). With more revisions the distance grows.
 
-The image is measured as packages, programs and code on top of the base image, which is the same for both and several
-times as large. Ours cannot come down to the bare handler's: it is one image for the function, the agent and the
-command line. The rest of it is squawk, which reads the SQL of a plan (24 MiB), the holidays of the world and phone
-numbers for the agent (20), pygments, which the command line's tables bring along (9), pydantic (10) and Powertools
-(7)."""
+The image is measured as packages, programs and code on top of the base image, which is the same for both. Ours cannot
+come down to the bare handler's: it is one image for the function, the agent and the command line. The rest of it is
+squawk, which reads the SQL of a plan (24 MiB), the holidays of the world and phone numbers for the agent (20),
+pygments, which the command line's tables bring along (9), pydantic (10) and Powertools (7)."""
 
 
 def run(bench: Bench) -> Chapter:

@@ -101,8 +101,9 @@ def _parse(text: str) -> Address:
     if unknown:
         raise InvalidSettings("`DATABASE_URL` has something that libpq does not take.", "Correct its options.")
     ports = [one for one in (address or {}).get("port", "").split(",") if one]
-    # an `@` that is not encoded ends the password early, and the rest of it stands in the host
-    if address is None or "@" in address.get("host", "") or not all(one.isdigit() for one in ports):
+    # an `@` or a `/` that is not encoded ends the password early, and the rest of it stands in the host or the database
+    misread = address is not None and "@" in address.get("host", "") + address.get("dbname", "")
+    if address is None or misread or not all(one.isdigit() for one in ports):
         raise InvalidSettings(
             "`DATABASE_URL` is not a PostgreSQL URL.",
             "Set it to `postgresql://user:password@host:5432/database`, with `%`, `@`, `/` and `:` "

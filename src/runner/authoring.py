@@ -38,6 +38,7 @@ def new(settings: Settings, message: str) -> Path:
     if len(heads) > 1:
         raise MultipleHeads(tuple(sorted(heads)))
     _refuse_stale_branch(known.folder, heads[0] if heads else "base")
+    known.import_all()  # as Alembic will
     # Alembic reports the file it writes on stdout, which is for data
     with contextlib.redirect_stdout(io.StringIO()):
         made = command.revision(known.config, message=message, rev_id=_next_id(known.script, message))

@@ -35,8 +35,12 @@ class Chain:
 def read(settings: Settings) -> Chain | None:
     """Return the line that the revisions are; None where they branch, or where Alembic has to be asked."""
     config = settings.alembic_config
-    folder = _folder(config.absolute(), headers.signature(config.stat())) if config.is_file() else None
-    return _order(headers.read(folder)) if folder is not None and folder.is_dir() else None
+    try:
+        folder = _folder(config.absolute(), headers.signature(config.stat()))
+        return _order(headers.read(folder)) if folder is not None else None
+    except OSError:
+        # Alembic tells of it in its own way
+        return None
 
 
 def stranger(names: list[str]) -> UnknownRevision:
@@ -54,7 +58,7 @@ def _folder(config: Path, _unchanged: Signature) -> Path | None:
     try:
         parser.read(config)
         found = dict(parser["alembic"]) if "alembic" in parser else {}
-    except Error:
+    except (Error, UnicodeError):
         return None
     usual = "script_location" in found and not UNUSUAL & found.keys()
     return Path(found["script_location"]) / "versions" if usual else None

@@ -359,3 +359,8 @@ def _actor(given: str | None) -> str:
     except (OSError, KeyError):
         # a container may run as a number that no account has
         return f"uid {os.getuid()}"
+
+
+if __name__ == "__main__":
+    # a little later than `python -m runner` does, but not a success that does nothing
+    app(prog_name="migrate")

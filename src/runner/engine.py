@@ -91,6 +91,8 @@ def repair(run: Run, known: Revisions, target: str) -> list[str]:
                 f"`{revision.revision}` is not applied here, so there is nothing to repair.",
                 "See what is with `migrate history`.",
             )
+        # what is no Python is not to be accepted
+        _ = revision.module
         run.direction, run.heads = "stamp", tuple(sorted(known.script.get_heads()))
         guards.confirm_change(run)
         ledger.prepare(connection)

@@ -62,14 +62,17 @@ def of_import(error: Exception, project: Path) -> MigrationError:
             f"`alembic.ini` does not lead to any revisions ({type(error).__name__}).",
             "Correct it: `script_location` names the folder that has `env.py` and `versions/`.",
         )
-    name = Path(file).name
-    return RevisionFailed(Path(file).stem, name, line, f"it does not import, {type(error).__name__}")
+    return _not_imported(error, file, line)
 
 
 def of_file(error: Exception, path: str) -> RevisionFailed:
     """Describe why a revision's file does not import."""
     here = isinstance(error, SyntaxError) and error.filename == path
     line = error.lineno if here and isinstance(error, SyntaxError) else _line(error, path)
+    return _not_imported(error, path, line)
+
+
+def _not_imported(error: Exception, path: str, line: int | None) -> RevisionFailed:
     return RevisionFailed(Path(path).stem, Path(path).name, line, f"it does not import, {type(error).__name__}")
 
 

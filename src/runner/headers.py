@@ -1,7 +1,8 @@
 """The head of each revision's file: its id and what it follows, read from the text without running the file.
 
 Running 5,000 files to learn that none of them is pending takes a second. Whatever is not written as Alembic's
-template has it, plain literals at the beginning of a line and only once, is left to Python.
+template has it, plain literals at the beginning of a line, only once, and no other word of them but in a comment and in
+the docstring, is left to Python.
 """
 
 import hashlib
@@ -14,9 +15,13 @@ from typing import Any
 
 # As Alembic chooses them, but for bytecode without a source.
 FILE = re.compile(r"(?!\.#|__init__).*\.py")
-# What may set one of the names, wherever it stands: also an argument, or a line of a docstring.
-SETS = re.compile(r"(?<![\w.])(revision|down_revision|branch_labels|depends_on)\s*(?::[^=]*)?=(?!=)")
-STRING = r"""(?:"[^"\\]*"|'[^'\\]*')"""
+DOCSTRING = re.compile(r'\s*"""[^"\\]*"""')
+NAMES = ("revision", "down_revision", "branch_labels", "depends_on")
+SETS = re.compile(rf"({'|'.join(NAMES)})\s*(?::[^=]*)?=(?!=)")
+# What a line has that may set one of the names, in whatever way.
+WORDS = ("revision", "branch_labels", "depends_on", "import *")
+# Alembic refuses an id with `@`, `-` or `+` in it.
+STRING = r"""(?:"[^"\\@+-]*"|'[^'\\@+-]*')"""
 SEVERAL = rf"[(\[](?P<some>(?:\s*{STRING}\s*,)+(?:\s*{STRING}\s*)?)[)\]]"
 LITERAL = re.compile(rf"\s*(?:None|(?P<one>{STRING})|{SEVERAL})\s*(?:#.*)?")
 
@@ -40,9 +45,15 @@ class Headers:
 
 
 def read(folder: Path) -> Headers:
-    """Return the heads of the files in `folder`, by name; in one process, an unchanged folder is read once."""
+    """Return the heads of the files in `folder`, by name; in one process, an unchanged folder is read once.
+
+    Where there is no such folder there are none: git does not keep an empty one.
+    """
+    if not folder.is_dir():
+        return Headers(())
     with os.scandir(folder) as entries:
-        files = [(entry.name, signature(entry.stat())) for entry in entries if FILE.fullmatch(entry.name)]
+        found = [entry for entry in entries if FILE.fullmatch(entry.name) and not entry.is_dir()]
+    files = [(entry.name, signature(entry.stat())) for entry in found]
     return _read(str(folder.absolute()), tuple(sorted(files)))
 
 
@@ -73,13 +84,16 @@ def checksum(content: bytes) -> str:
 def parse(content: bytes) -> dict[str, Any] | None:
     """Return what the head of a revision's text sets, by name; None where only Python can tell."""
     found: dict[str, Any] = {}
-    for line in content.decode(errors="replace").splitlines():
-        if "=" not in line or (setting := SETS.search(line)) is None:
+    text = content.decode(errors="replace")
+    docstring = DOCSTRING.match(text)
+    for line in text[docstring.end() if docstring else 0 :].splitlines():
+        if line.startswith("#") or not any(word in line for word in WORDS):
             continue
-        name, value = setting[1], LITERAL.fullmatch(line, setting.end())
-        if setting.start() or name in found or value is None:
+        setting = SETS.match(line)
+        value = LITERAL.fullmatch(line, setting.end()) if setting else None
+        if setting is None or value is None or setting[1] in found:
             return None
-        some = value["some"] and tuple(text[1:-1] for text in re.findall(STRING, value["some"]))
-        found[name] = some or (value["one"] and value["one"][1:-1])
+        some = value["some"] and tuple(one[1:-1] for one in re.findall(STRING, value["some"]))
+        found[setting[1]] = some or (value["one"] and value["one"][1:-1])
     complete = isinstance(found.get("revision"), str) and "down_revision" in found
     return found if complete else None

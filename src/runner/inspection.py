@@ -46,6 +46,7 @@ def inspect(invocation: Invocation, known: Revisions, answer: Answer) -> None:
     Where a comparison cannot be made the answer says so under `not_compared`.
     """
     script = known.script
+    known.import_all()
     skipped: list[str] = []
     with engine.reading(invocation) as connection:
         heads = engine.read_heads(connection)

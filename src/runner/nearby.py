@@ -56,7 +56,9 @@ class Patient:
         hosts = [one for one in address.hosts(self.located, self.environ.get("PGHOST")) if not one.startswith("/")]
         if not hosts:
             raise NotAsked("The server is reached through a socket of this machine.")
-        return [(host, int(self.located.get("port", 5432))) for host in hosts]
+        ports = [int(one or 5432) for one in self.located.get("port", "").split(",")]
+        # https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-MULTIPLE-HOSTS
+        return list(zip(hosts, ports * len(hosts) if len(ports) == 1 else ports, strict=False))
 
 
 def examine(environ: Mapping[str, str], deadline: Deadline, answer: Answer) -> None:
@@ -172,8 +174,8 @@ def _lock(patient: Patient) -> str:
 
 
 def _revisions(patient: Patient) -> str:
-    script = revisions.load(settings.read(patient.environ)).script
-    heads = sorted(script.get_heads())
-    if len(heads) > 1:
-        raise MultipleHeads(tuple(heads))
-    return f"{count(len(list(script.walk_revisions())), 'revision')}, up to `{heads[0]}`."
+    known = revisions.load(settings.read(patient.environ))
+    known.import_all()
+    if len(known.heads) > 1:
+        raise MultipleHeads(tuple(known.heads))
+    return f"{count(len(list(known.script.walk_revisions())), 'revision')}, up to `{known.heads[0]}`."

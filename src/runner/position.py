@@ -31,8 +31,8 @@ HOLDER = f"""
 # millisecond for each part of the catalog that it reads first, so who holds the lock is asked only where somebody does,
 # in whichever database of the server.
 LOOK = f"""
-    set lock_timeout = %(lock_ms)s;
-    set statement_timeout = %(remaining_ms)s;
+    set local lock_timeout = %(lock_ms)s;
+    set local statement_timeout = %(remaining_ms)s;
     select array(select version_num::text from public.{VERSION_TABLE}), exists (select {HELD_SOMEWHERE})
 """  # noqa: S608 - put together from the constants above
 MAY_LOOK = "select has_schema_privilege('public', 'usage')"

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -46,6 +46,11 @@ class Revisions:
         """Return the ids of the revisions that no other follows."""
         return sorted(self.script.get_heads())
 
+    def import_all(self) -> None:
+        """Import every revision, for who is not in a hurry. Raises `RevisionFailed` for the first that does not."""
+        for revision in reversed(list(self.script.walk_revisions())):
+            _ = revision.module
+
     def pending(self, at: tuple[str, ...]) -> list[str]:
         """Return the ids of the revisions that `at` lacks, in the order in which they would run."""
         return [str(step.info.up_revision_id) for step in _steps(self.script, "upgrade", "heads", at)]
@@ -65,18 +70,26 @@ class UnreadScript(Script):
 
     @cached_property
     def module(self) -> ModuleType:  # type: ignore[override]
-        """Import the file. Raises `RevisionFailed` when that fails, or when its head turns out to be another."""
+        """Import the file. Raises `RevisionFailed` when that fails, or when it is not what its text said."""
         try:
             found = load_python_file(*os.path.split(self.path))
         except Exception as error:  # noqa: BLE001 - a revision's import may raise anything
             problem = failure.of_file(error, self.path)
         else:
-            odd = [name for name, said in self.said.items() if to_tuple(getattr(found, name, None)) != to_tuple(said)]
-            if not odd:
+            odd = self._odd(found)
+            if odd is None:
                 return found
             file = Path(self.path)
-            problem = RevisionFailed(file.stem, file.name, None, f"its `{odd[0]}` is not what its text says")
+            problem = RevisionFailed(file.stem, file.name, None, odd)
         raise problem
+
+    def _odd(self, found: ModuleType) -> str | None:
+        for name in headers.NAMES:
+            if to_tuple(getattr(found, name, None)) != to_tuple(self.said.get(name)):
+                return f"its `{name}` is not what its text says"
+        # while the run waited for the lock; the ledger is to have the checksum of what ran
+        edited = headers.checksum(Path(self.path).read_bytes()) != self.checksum
+        return "it was edited since the run began" if edited else None
 
 
 def load(settings: Settings, *, may_be_empty: bool = False) -> Revisions:
@@ -95,8 +108,10 @@ def load(settings: Settings, *, may_be_empty: bool = False) -> Revisions:
         config = Config(str(path))
         script = ScriptDirectory.from_config(config)
         if not (script.sourceless or script.recursive_version_locations or len(script.version_locations) > 1):
-            script.revision_map = _graph(headers.read(Path(script.versions)))
+            script.revision_map = _graph(script, headers.read(Path(script.versions)))
         heads = script.get_heads()
+    except MigrationError:
+        raise
     except Exception as error:  # noqa: BLE001 - a revision's import may raise anything
         problem = failure.of_import(error, path.resolve().parent)
     else:
@@ -109,17 +124,15 @@ def load(settings: Settings, *, may_be_empty: bool = False) -> Revisions:
     raise problem
 
 
-@lru_cache(maxsize=1)
-def _graph(found: Headers) -> graph.RevisionMap:
-    """Return the graph of the revisions; that of an unchanged folder is kept for the next run of this process."""
-    return graph.RevisionMap(lambda: map(_script, found.files))
+def _graph(script: ScriptDirectory, found: Headers) -> graph.RevisionMap:
+    return graph.RevisionMap(lambda: [one for header in found.files if (one := _script(script, header))])
 
 
-def _script(header: Header) -> Script:
+def _script(script: ScriptDirectory, header: Header) -> Script | None:
     if header.said is not None:
         return UnreadScript(header)
-    module = load_python_file(*os.path.split(header.path))
-    return Script(module, module.revision, header.path)
+    # as Alembic would, which has more ways to find an id
+    return Script._from_path(script, header.path)
 
 
 def steps(script: ScriptDirectory, direction: str, target: str, heads: tuple[str, ...]) -> list[Step]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import text
 
+from runner import failure
 from runner.deadline import Deadline
 from runner.lock import GONE, Guard, cancel_statement, end_session
 
@@ -54,10 +55,11 @@ class Watchdog:
         while not self._stop.wait(LOOK_EVERY_S):
             try:
                 self._look_once()
-            except GONE:
-                # the run notices before its next revision
-                self.lost = True
-                return
+            except GONE as error:
+                if failure.is_lost(error):
+                    # the run notices before its next revision
+                    self.lost = True
+                    return
 
     def _look_once(self) -> None:
         with self.guard.turn() as connection:

@@ -385,6 +385,22 @@ def test_revision_that_does_not_import(project: Project, database: Database) -> 
     assert database.query("select to_regclass('alembic_version'), to_regnamespace('runner')") == [(None, None)]
 
 
+def test_what_is_no_python_is_said_by_who_looks_at_all(project: Project, database: Database) -> None:
+    """`current` and an upgrade that has nothing to do with it may go on; `repair` does not accept it."""
+    path = project.add("018_fine", "pass")
+    assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
+    path.write_text(f"{path.read_text()}\ndef broken(:\n")
+    line = len(path.read_text().splitlines())
+    told = f"`018_fine` failed in line {line} of `018_fine.py`: it does not import, SyntaxError."
+    assert project.ask(database.url, {"action": "current"})["current"] == ["018_fine"]
+    repair = {"action": "repair", "target": "018_fine"}
+    assert [project.ask(database.url, event).get("error") for event in ({"action": "check"}, repair)] == [told, told]
+    for command in (["doctor"], ["new", "another"]):
+        done = project.run("migrate", *command, DATABASE_URL=database.url)
+        assert told in done.stdout + done.stderr
+        assert done.returncode != 0
+
+
 def test_revision_that_forgets_what_was_prepared(project: Project, database: Database) -> None:
     """It takes the ledger's statement along, so it is rolled back; as the first of a run it finds nothing to forget."""
     project.add("018_forgets", "op.execute('deallocate all')")

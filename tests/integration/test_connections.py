@@ -13,6 +13,7 @@ import postgres
 from postgres import PASSWORD, Database
 from project import Project
 from runner import address, settings
+from runner.errors import InvalidSettings
 
 
 def secured(url: str, **environ: str) -> str | None:
@@ -180,3 +181,21 @@ def test_the_password_is_in_no_process_list(project: Project, database: Database
     process.communicate()
     assert "migrate" in listed
     assert PASSWORD not in listed
+
+
+@pytest.mark.parametrize("password", ["12/s3cret", "/s3cret", "a@s3cret", "a/b@s3cret"])
+def test_a_password_that_is_not_encoded_is_told_nowhere(password: str) -> None:
+    """libpq ends it early, and would take the rest of it for a host or a database."""
+    known = settings.read({"DATABASE_URL": f"postgresql://u:{password}@localhost/db"})
+    with pytest.raises(InvalidSettings) as refused:
+        address.source(known).read(False)
+    assert "s3cret" not in f"{refused.value}{refused.value.__context__}"
+
+
+def test_several_hosts_are_looked_at_with_their_own_ports(project: Project) -> None:
+    done = project.run(
+        "migrate", "--timeout", "2", "doctor", DATABASE_URL="postgresql://u:p@127.0.0.1:1,localhost:2/db"
+    )
+    assert "ValueError" not in done.stdout + done.stderr
+    assert "Nothing listens on `localhost:2`" in done.stdout
+    assert done.returncode != 0

@@ -2,11 +2,16 @@
 
 import hashlib
 import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 
 from postgres import Database
 from project import Project
+from runner import commands, position
+from runner.deadline import Deadline
 
 
 @pytest.mark.parametrize(
@@ -78,7 +83,42 @@ def test_no_revisions_at_all(project: Project, database: Database) -> None:
             f"settings: There is no revision in `{project.folder}/alembic/versions`. Nothing was changed. Point "
             "`script_location` in `alembic.ini` to the folder that has them, or begin with `migrate new`."
         )
+    (project.folder / "alembic" / "versions").rmdir()
     assert project.run("migrate", "new", "first").stdout == "alembic/versions/001_first.py\n"
+
+
+def test_a_revision_runs_as_if_it_were_the_first_time(project: Project, database: Database) -> None:
+    """What a process imported to plan with is imported anew to upgrade with."""
+    path = project.add("018_counted", "op.execute(f'create table t_{next(numbers)} ()')")
+    path.write_text(
+        path.read_text().replace("def upgrade", "import itertools\nnumbers = itertools.count(1)\ndef upgrade")
+    )
+    statements = project.ask(database.url, {"action": "plan"})
+    assert statements["status"] == "success"
+    before = project.ask(database.url, {"action": "upgrade"})
+    assert before["status"] == "success"
+    names = database.query("select relname from pg_class where relname ~ '^t_[0-9]+$'")
+    again = project.ask(database.url, {"action": "downgrade", "target": "017_dry_run_log", "confirm": "018_counted"})
+    assert (again["status"], names) == ("success", [("t_1",)])
+
+
+def test_a_revision_that_is_edited_while_the_run_waits(project: Project, database: Database) -> None:
+    """The ledger's checksum is that of the text that ran."""
+    path = project.add("018_edited", "pass")
+    environ = {"ALEMBIC_CONFIG": str(project.folder / "alembic.ini"), "DATABASE_URL": database.url}
+    with ThreadPoolExecutor() as pool, closing(database.server.connect(database.name)) as other:
+        other.cursor().execute("select pg_advisory_lock(%s)", (position.key("alembic_version"),))
+        waiting = threading.Event()
+        run = pool.submit(
+            commands.execute, {"action": "upgrade"}, environ, "edited", Deadline.after(30),
+            lambda *_, **__: waiting.set(),
+        )  # fmt: skip
+        assert waiting.wait(20)
+        path.write_text(path.read_text().replace("pass", "op.execute('select 1')", 1))
+        other.close()
+        answer = run.result().answer
+    assert answer["error"] == "`018_edited` failed: it was edited since the run began."
+    assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
 
 
 def test_a_broken_alembic_ini_is_not_quoted(project: Project, database: Database) -> None:
@@ -105,13 +145,14 @@ def test_system_exit_in_a_revision_is_a_failure_of_it(project: Project, database
 
 
 @pytest.mark.parametrize(
-    "trick", ["globals()['down_revision'] = '016_platform_baseline'", "for revision in ('x',): pass"]
+    "trick",
+    ["globals()['down_revi' + 'sion'] = '016_platform_baseline'", "globals().update({'depends' + '_on': 'x'})"],
 )
 def test_a_head_that_is_another_when_it_runs_is_refused(project: Project, database: Database, trick: str) -> None:
     """Revisions are told apart by the text of their files; what runs has to say the same."""
     path = project.add("018_odd", "op.execute('create table odd ()')")
     path.write_text(path.read_text().replace("def upgrade", f"{trick}\ndef upgrade"))
     answer = project.ask(database.url, {"action": "upgrade"})
-    name = "down_revision" if "down_revision" in trick else "revision"
+    name = "down_revision" if "down" in trick else "depends_on"
     assert answer["error"] == f"`018_odd` failed: its `{name}` is not what its text says."
     assert database.query("select to_regclass('odd'), to_regclass('alembic_version')") == [(None, None)]

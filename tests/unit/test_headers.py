@@ -15,8 +15,28 @@ NAMES = ("revision", "down_revision", "branch_labels", "depends_on")
 PLAIN = ["None", "'a'", '"b_1"', "('a', 'b')", "['a', 'b']", "('a',)"]
 VALUES = [*PLAIN, "['a']", "('a')", "'a' 'b'", "f'a'", "a", "'a'; c = 1", "()", "r'a'"]
 LINES = ["{name} = {value}", "{name}: str | None = {value}", "{name}={value}  # as it was", "{name} = \\\n    {value}"]
-BEFORE = ["", "import sys", "c = 'x'", '"""A docstring with revision = \'z\' in it."""', "# revision = 'z'"]
-AFTER = ["", "if True:\n    down_revision = 'z'", "revision = 'y'", "call(depends_on='y')"]
+BEFORE = [
+    "",
+    "import sys",
+    "c = 'x'",
+    '"""A docstring with revision = \'z\' in it."""',
+    '"""One that begins\nrevision = "z"\n"""',
+    "# revision = 'z'",
+]
+AFTER = [
+    "",
+    "if True:\n    down_revision = 'z'",
+    "revision = 'y'",
+    "call(depends_on='y')",
+    "from types import SimpleNamespace as depends_on",
+    "from types import (\n    SimpleNamespace as branch_labels,\n)",
+    "from string import *",
+    "globals()['depends_on'] = 'y'",
+    "(depends_on) = 'y'",
+    "down_revision += 'y'",
+    "del revision",
+    "for depends_on in 'y': pass",
+]
 
 
 def test_the_projects_own_revisions_are_read_without_being_run() -> None:
