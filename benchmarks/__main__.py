@@ -24,7 +24,12 @@ CASES = {
 def main() -> None:
     """Measure; where that was all of it, write `results.json`, `RESULTS.md` and the README's block."""
     asked = _arguments()
-    results = {"machine": measuring.machine(), "postgres": _postgres(), "versions": peers.versions()}
+    results = {
+        "machine": measuring.machine(),
+        "postgres": _postgres(),
+        "versions": peers.versions(),
+        "quick": asked.quick,
+    }
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(asked.quick, Path(folder))
         chapters = [_run(name, CASES[name], bench) for name in asked.case or CASES]
@@ -59,4 +64,7 @@ def _postgres() -> str:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("Interrupted; nothing is written.")

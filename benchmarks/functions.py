@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -39,11 +40,14 @@ class Layout:
     environ: dict[str, str]
 
     @property
-    def size_mib(self) -> float:
-        """Return what packages, programs and code weigh; the interpreter is the base image's."""
-        folders = (self.task, self.packages / "lib", self.packages / "bin")
-        files = [path for folder in folders for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
-        return sum(path.stat().st_size for path in files) / 2**20
+    def weights_mib(self) -> dict[str, float]:
+        """Return what packages, programs and code weigh, by name; the interpreter is the base image's."""
+        (packages,) = self.packages.glob("lib/python*/site-packages")
+        found = [self.task, *packages.iterdir(), *(self.packages / "bin").iterdir()]
+        weights: Counter[str] = Counter()
+        for path in found:
+            weights[path.name] += _size(path)
+        return {name: weight / 2**20 for name, weight in weights.items()}
 
     @contextmanager
     def start(self) -> Iterator[Function]:
@@ -51,6 +55,11 @@ class Layout:
         python = self.packages / "bin" / "python"
         with emulator.start(self.task, self.environ, handler=self.handler, python=python) as function:
             yield function
+
+
+def _size(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file() and not file.is_symlink())
 
 
 def lay_out(folder: Path, steps: list[Step], database: Database, stack: ExitStack) -> list[Layout]:

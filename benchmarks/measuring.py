@@ -7,7 +7,9 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 OURS = "ours"
 ITSELF = ""
@@ -34,8 +36,8 @@ class Figure:
     name: str
     unit: str
     values: dict[str, list[float]]
-    at_most: dict[str, float] = field(default_factory=dict)
-    """What is wanted of the subject: its ratio to another, or the value itself."""
+    at_most: dict[str, float | None] = field(default_factory=dict)
+    """What is wanted of the subject: its ratio to another, or the value itself; None only shows the ratio."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the figure with its medians and the subject's ratios to the others."""
@@ -76,14 +78,14 @@ class Chapter:
 
 
 def in_turn(
-    rounds: int, works: Mapping[str, Callable[[], float]], once: frozenset[str] = frozenset()
-) -> dict[str, list[float]]:
+    rounds: int, works: Mapping[str, Callable[[], T]], once: frozenset[str] = frozenset()
+) -> dict[str, list[T]]:
     """Call each work once a round, every other round in the opposite order, and return what they returned.
 
     A round before the first warms up caches and writes bytecode; it is not counted. Who is in `once` takes part in it
     and in the first.
     """
-    found: dict[str, list[float]] = {who: [] for who in works}
+    found: dict[str, list[T]] = {who: [] for who in works}
     for number in range(rounds + 1):
         for who in list(works)[:: -1 if number % 2 else 1]:
             if number > 1 and who in once:
@@ -114,7 +116,8 @@ def _lines(path: str) -> list[str]:
 
 def _ratio(ours: list[float], theirs: list[float]) -> dict[str, float]:
     found = [mine / other for mine, other in zip(ours, theirs, strict=False)]
-    return {"median": round(statistics.median(found), 2), "low": round(min(found), 2), "high": round(max(found), 2)}
+    told = {"median": statistics.median(found), "low": min(found), "high": max(found)}
+    return {"rounds": len(found), **{name: round(value, 4) for name, value in told.items()}}
 
 
 def _short(value: float) -> float:

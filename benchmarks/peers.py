@@ -56,14 +56,19 @@ def locked(name: str) -> Path:
     return _environment(name, lock.read_text(), "--require-hashes", "--requirements", lock)
 
 
+@cache
 def dbmate() -> Path | None:
-    """Return dbmate's binary; None where npm does not bring one for this machine."""
+    """Return dbmate's binary; None where npm does not bring one for this machine, which is said once."""
     if shutil.which("npm") is None or (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        print("dbmate is left out: it comes by npm, for Linux on x86_64", file=sys.stderr)
         return None
     folder = CACHE / "dbmate"
-    if not folder.exists():
-        shutil.copytree(LOCKS, folder, ignore=shutil.ignore_patterns("*.txt"))
+    mark, digest = folder / "installed", _digest((LOCKS / "package-lock.json").read_text())
+    if not mark.exists() or mark.read_text() != digest:
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(LOCKS, folder, ignore=shutil.ignore_patterns("*.txt", "*.in"))
         _run("npm", "ci", "--silent", "--prefix", folder)
+        mark.write_text(digest)
     return folder / "node_modules" / "@dbmate" / "linux-x64" / "bin" / "dbmate"
 
 
@@ -74,12 +79,14 @@ def compile_code(folder: Path) -> None:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what is compared, as the locks have them."""
+    """Return the versions of what is compared here, as the locks have them."""
     pinned = "\n".join(path.read_text() for path in (ROOT / "constraints.txt", *LOCKS.glob("*.txt")))
     known = dict(line.split(" ")[0].split("==") for line in pinned.splitlines() if "==" in line)
     names = ("alembic", "sqlalchemy", "psycopg2-binary", "boto3", "yoyo-migrations", "django")
-    bundle = json.loads((LOCKS / "package.json").read_text())
-    return {name: known[name] for name in names} | {"dbmate": bundle["dependencies"]["@dbmate/linux-x64"]}
+    found = {name: known[name] for name in names}
+    if dbmate():
+        found["dbmate"] = json.loads((LOCKS / "package.json").read_text())["dependencies"]["@dbmate/linux-x64"]
+    return found
 
 
 def _of_constraints(name: str, packages: list[str]) -> Path:
@@ -93,7 +100,7 @@ def _of_constraints(name: str, packages: list[str]) -> Path:
 
 def _environment(name: str, wanted: str, *arguments: object) -> Path:
     folder = CACHE / name
-    mark, digest = folder / "installed", hashlib.sha256((sys.version + wanted).encode()).hexdigest()
+    mark, digest = folder / "installed", _digest(sys.version + wanted)
     if mark.exists() and mark.read_text() == digest:
         return folder
     _run(TOOLS / "uv", "venv", "--quiet", "--clear", "--python", sys.executable, folder)
@@ -101,6 +108,10 @@ def _environment(name: str, wanted: str, *arguments: object) -> Path:
     compile_code(folder)
     mark.write_text(digest)
     return folder
+
+
+def _digest(wanted: str) -> str:
+    return hashlib.sha256(wanted.encode()).hexdigest()
 
 
 def _install(folder: Path, *arguments: object) -> None:

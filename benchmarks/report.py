@@ -11,9 +11,13 @@ BEGIN, END = "<!-- measured: make bench -->", "<!-- /measured -->"
 CHART_WIDTH = 40
 CHARTS = ("apply 200 revisions", "the application's slowest query")
 INTRODUCTION = """`make bench` writes this file and `results.json`, which has every single figure. What is compared
-is measured in turn, {rounds} rounds after one that is not counted. A figure is the median; a ratio is the median of
-the rounds' ratios, with the lowest and the highest. All run from bytecode, on {cores} cores ({processor},
-{memory}), {system}, Python {python}, {postgres}; {versions}. Load before: {load}."""
+is measured in turn, {rounds} rounds after one that is not counted, where its part does not say otherwise. Less is
+better. A figure is the median of the rounds; a ratio is ours to the other's, the median of the rounds' ratios, with
+the lowest and the highest. Where a figure itself was wanted, and no ratio, it is the worst of all rounds. All run
+from bytecode, on {cores} cores ({processor}, {memory}), {system}, Python {python}, {postgres}; {versions}. Load
+before: {load}."""
+IN_SMALL = """This was a quick run, with few rounds and small sizes: its figures are rough, and the texts tell of the
+whole run."""
 
 NOT_REACHED = "Where it says **no**, the case's own part below says why."
 
@@ -21,7 +25,14 @@ NOT_REACHED = "Where it says **no**, the case's own part below says why."
 def markdown(results: Results) -> str:
     """Return `RESULTS.md`."""
     about = {**results["machine"], **results, "versions": _versions(results)}
-    parts = ["# Results", INTRODUCTION.format(**about), "## Wanted and reached", _wanted(results), NOT_REACHED]
+    parts = [
+        "# Results",
+        INTRODUCTION.format(**about),
+        *([IN_SMALL] if results["quick"] else []),
+        "## Wanted and reached",
+        _wanted(results),
+        NOT_REACHED,
+    ]
     for chapter in results["chapters"]:
         parts += [f"## {chapter['title']}", chapter["text"]]
         parts += [_figures(chapter["figures"])] if chapter["figures"] else []
@@ -51,11 +62,11 @@ def _wanted(results: Results) -> str:
     return _table(["", "here", "compared with", "there", "ratio (lowest to highest)", "wanted", ""], rows)
 
 
-def _row(figure: dict[str, Any], other: str, limit: float) -> list[str]:
+def _row(figure: dict[str, Any], other: str, limit: float | None) -> list[str]:
     """Return what was reached beside what was wanted: the worst of a figure itself, the median of a ratio."""
     subject, *rest = figure["values"]
     unit, mine = figure["unit"], figure["medians"][subject]
-    if other == ITSELF:
+    if other == ITSELF and limit is not None:
         worst = {who: max(values) for who, values in figure["values"].items()}
         theirs = sorted(worst[who] for who in rest)
         there = f"{_number(theirs[0])} to {_with(theirs[-1], unit)}"
@@ -63,9 +74,13 @@ def _row(figure: dict[str, Any], other: str, limit: float) -> list[str]:
         return [figure["name"], _with(worst[subject], unit), "the others", there, "", _with(limit, unit), reached]
     ratio = figure["ratios"][other]
     there = _with(figure["medians"][other], unit)
-    spread = f"**{ratio['median']:.2f}** ({ratio['low']:.2f} to {ratio['high']:.2f})"
-    reached = _tick(ratio["median"] <= limit)
-    return [figure["name"], _with(mine, unit), other, there, spread, f"{limit:.2f}", reached]
+    spread = f"**{ratio['median']:.2f}** ({_spread(ratio)})"
+    wanted, reached = ("", "") if limit is None else (f"{limit:.2f}", _tick(ratio["median"] <= limit))
+    return [figure["name"], _with(mine, unit), other, there, spread, wanted, reached]
+
+
+def _spread(ratio: dict[str, float]) -> str:
+    return "once" if ratio["rounds"] == 1 else f"{ratio['low']:.2f} to {ratio['high']:.2f}"
 
 
 def _with(value: float, unit: str) -> str:
@@ -94,7 +109,7 @@ def _figures(figures: list[dict[str, Any]]) -> str:
 
 def _cell(figure: dict[str, Any], who: str) -> str:
     ratio = figure["ratios"].get(who)
-    shown = f" ({ratio['median']:.2f}; {ratio['low']:.2f} to {ratio['high']:.2f})" if ratio else ""
+    shown = f" ({ratio['median']:.2f}; {_spread(ratio)})" if ratio else ""
     return _number(figure["medians"][who]) + shown
 
 

@@ -23,7 +23,8 @@ PostgreSQL lets nobody pass who comes after one that waits, so every query stand
 after `lock_timeout`, {LOCK_TIMEOUT_S:.0f} s by default, lets the application through, and tries again: a query may
 wait several times, but never longer than that, and the revision may come a little later for it. The tools are
 measured at the same time, each against a database and an application of its own on one server: while they wait they
-leave the processor alone."""
+leave the processor alone. They run as they come; told a `lock_timeout` (`PGOPTIONS`), the others' revisions would fail
+instead, for none of them tries again."""
 
 
 def run(bench: Bench) -> Chapter:
