@@ -4,6 +4,8 @@
 answers; else a throw-away cluster on TCP, from the system's binaries or the embedded wheel's.
 """
 
+import contextlib
+import itertools
 import os
 import shutil
 import socket
@@ -12,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import psycopg2
@@ -20,6 +23,8 @@ from sqlalchemy import URL, Connection, NullPool, create_engine, make_url
 from runner import catalog
 
 PASSWORD = "only-for-tests"
+PORTS = 100
+"""How many each process has for itself; more than it uses before the first may be used again."""
 SETTINGS = "-c fsync=off -c max_connections=200"
 """Data that nobody needs after a test, and tests with many runners at once."""
 
@@ -187,9 +192,21 @@ def _run(command: list[object]) -> None:
 
 
 def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+    """Return a port that nobody listens on, and that nobody else takes before it is used.
+
+    It lies below those that a system gives to outgoing connections, and in a part that this process has for itself.
+    """
+    for port in itertools.islice(_ports(), PORTS):
+        with socket.socket() as free, contextlib.suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
+
+
+@cache
+def _ports() -> Iterator[int]:
+    first = 10_000 + os.getpid() % 200 * PORTS
+    return itertools.cycle(range(first, first + PORTS))
 
 
 def _system_binaries() -> Path | None:
