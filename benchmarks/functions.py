@@ -13,16 +13,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import boto3
-from moto.server import ThreadedMotoServer
-from sqlalchemy import make_url
-
 import emulator
+import moto_server
 from benchmarks import peers, tools
 from benchmarks.measuring import OURS
 from benchmarks.tools import Step
 from emulator import Function
-from endpoint import CREDENTIALS
 from postgres import Database
 
 BARE, FLOOR = "bare handler", "floor"
@@ -102,18 +98,9 @@ def answer_ms(function: Function) -> float:
 def _secret(database: Database, stack: ExitStack) -> dict[str, str]:
     """Keep the database's address in a moto server, and return the environment that leads to it."""
     logging.getLogger("werkzeug").disabled = True
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    stack.callback(server.stop)
-    host, port = server.get_host_and_port()
-    environ = {**CREDENTIALS, "AWS_ENDPOINT_URL": f"http://{host}:{port}"}
-    url = make_url(database.url)
-    known = {"host": url.host, "port": url.port, "dbname": url.database, "username": url.username}
-    client = boto3.client(
-        "secretsmanager", endpoint_url=environ["AWS_ENDPOINT_URL"], region_name="us-east-1",
-        aws_access_key_id="testing", aws_secret_access_key="testing",  # noqa: S106 - moto's
-    )  # fmt: skip
-    secret = client.create_secret(Name=database.name, SecretString=json.dumps(known | {"password": url.password}))
+    environ = stack.enter_context(moto_server.serve())
+    text = json.dumps(moto_server.secret_of(database))
+    secret = moto_server.secrets_manager(environ).create_secret(Name=database.name, SecretString=text)
     return {**environ, "DB_SECRET_ARN": secret["ARN"]}
 
 

@@ -65,7 +65,7 @@ class Chapter:
 
     title: str
     text: str
-    figures: list[Figure] = field(default_factory=list)
+    figures: list[Figure]
     tables: list[Table] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:

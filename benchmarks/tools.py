@@ -73,13 +73,13 @@ class Tool:
         assert code == 0, f"{self.name}: {output}"
         return took_s
 
-    def imports_ms(self, folder: Path, database: Database, *command: str) -> dict[str, float]:
+    def imports_ms(self, folder: Path, database: Database) -> dict[str, float]:
         """Run it, and return the milliseconds that its imports take by themselves, by top-level package.
 
         https://docs.python.org/3/using/cmdline.html#envvar-PYTHONPROFILEIMPORTTIME
         """
         watched = replace(self, environ={**self.environ, "PYTHONPROFILEIMPORTTIME": "1"})
-        code, output = finish(watched.start(folder, database, *command))
+        code, output = finish(watched.start(folder, database))
         assert code == 0, f"{self.name}: {output}"
         found: Counter[str] = Counter()
         for took_us, name in re.findall(r"import time:\s+(\d+) \|\s+\d+ \|\s+([\w.]+)", output):

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
+import moto_server
 import postgres
-from endpoint import CREDENTIALS
 from postgres import Database, Server
 from project import Project
 
@@ -43,19 +42,10 @@ def project(tmp_path: Path) -> Project:
 @pytest.fixture(scope="session")
 def aws() -> Iterator[dict[str, str]]:
     """The environment that leads to a moto server over HTTP."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield {**CREDENTIALS, "AWS_ENDPOINT_URL": f"http://{host}:{port}"}
-    server.stop()
+    with moto_server.serve() as environ:
+        yield environ
 
 
 @pytest.fixture
 def secrets(aws: dict[str, str]) -> "boto3.session.Session.client":
-    return boto3.client(
-        "secretsmanager",
-        endpoint_url=aws["AWS_ENDPOINT_URL"],
-        region_name="us-east-1",
-        aws_access_key_id="testing",
-        aws_secret_access_key="testing",
-    )
+    return moto_server.secrets_manager(aws)

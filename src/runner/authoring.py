@@ -34,9 +34,9 @@ def new(settings: Settings, message: str) -> Path:
     merged into has a revision that is not here, so that there would be two.
     """
     known = revisions.load(settings, may_be_empty=True)
-    heads = known.script.get_heads()
+    heads = known.heads
     if len(heads) > 1:
-        raise MultipleHeads(tuple(sorted(heads)))
+        raise MultipleHeads(tuple(heads))
     _refuse_stale_branch(known.folder, heads[0] if heads else "base")
     known.import_all()  # as Alembic will
     # Alembic reports the file it writes on stdout, which is for data

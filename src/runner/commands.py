@@ -188,9 +188,9 @@ def heads(payload: payloads.Heads, invocation: Invocation, answer: Answer) -> No
     """List the revisions that no other follows."""
     from runner import revisions
 
-    script = revisions.load(invocation.settings).script
-    found = sorted(script.get_heads())
-    answer.extra["revisions"] = [revisions.describe(revisions.get(script, head)) for head in found]
+    known = revisions.load(invocation.settings)
+    found = known.heads
+    answer.extra["revisions"] = [revisions.describe(revisions.get(known.script, head)) for head in found]
     answer.message = f"The revisions end in `{found[0]}`." if len(found) == 1 else MultipleHeads(tuple(found)).sentence
 
 

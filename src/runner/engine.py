@@ -93,7 +93,7 @@ def repair(run: Run, known: Revisions, target: str) -> list[str]:
             )
         # what is no Python is not to be accepted
         _ = revision.module
-        run.direction, run.heads = "stamp", tuple(sorted(known.script.get_heads()))
+        run.direction, run.heads = "stamp", tuple(known.heads)
         guards.confirm_change(run)
         ledger.prepare(connection)
         ledger.close_interrupted(connection, None)

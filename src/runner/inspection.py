@@ -57,7 +57,7 @@ def inspect(invocation: Invocation, known: Revisions, answer: Answer) -> None:
         drifted = _drift(known, heads, connection, skipped)
         findings += _of_drift(heads, drifted)
         findings += [*_invalid(connection), *_unvalidated(connection, known, heads, drifted), *_left(connection)]
-    if set(heads) == set(script.get_heads()):
+    if set(heads) == set(known.heads):
         findings += _models(invocation, known, drifted, skipped)
     else:
         skipped.append("the models, for they say what the head makes")
@@ -72,9 +72,8 @@ def inspect(invocation: Invocation, known: Revisions, answer: Answer) -> None:
 
 
 def _heads(known: Revisions) -> Iterator[Finding]:
-    heads = tuple(sorted(known.script.get_heads()))
-    if len(heads) > 1:
-        yield _of_error(MultipleHeads(heads))
+    if len(known.heads) > 1:
+        yield _of_error(MultipleHeads(tuple(known.heads)))
 
 
 def _pending(known: Revisions, heads: tuple[str, ...], answer: Answer) -> Iterator[Finding]:

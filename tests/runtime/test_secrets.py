@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import make_url
 
 import emulator
+from moto_server import secret_of
 from postgres import PASSWORD, Database
 from project import Project
 
@@ -26,19 +27,8 @@ def stored(secrets: Any, database: Database) -> Any:
     return store
 
 
-def whole(database: Database) -> dict[str, object]:
-    url = make_url(database.url)
-    return {
-        "host": url.host,
-        "port": url.port,
-        "dbname": url.database,
-        "username": url.username,
-        "password": url.password,
-    }
-
-
 def test_a_whole_secret(task: Path, database: Database, aws: dict[str, str], stored: Any) -> None:
-    with emulator.start(task, {**aws, "DB_SECRET_ARN": stored(json.dumps(whole(database)))}) as function:
+    with emulator.start(task, {**aws, "DB_SECRET_ARN": stored(json.dumps(secret_of(database)))}) as function:
         answer = function.invoke({"action": "upgrade"})
     assert (answer["status"], answer["to"]) == ("success", "017_dry_run_log")
     assert database.query("select version_num from alembic_version") == [("017_dry_run_log",)]
@@ -46,7 +36,7 @@ def test_a_whole_secret(task: Path, database: Database, aws: dict[str, str], sto
 
 def test_a_secret_without_host_and_dbname(task: Path, database: Database, aws: dict[str, str], stored: Any) -> None:
     """A managed secret has no address; it comes from the environment. `database` is another name for `dbname`."""
-    known = whole(database)
+    known = secret_of(database)
     managed = stored(json.dumps({"username": known["username"], "password": known["password"]}))
     address = {"DB_HOST": str(known["host"]), "DB_PORT": str(known["port"]), "DB_NAME": database.name}
     with emulator.start(task, {**aws, **address, "DB_SECRET_ARN": managed}) as function:
@@ -59,7 +49,7 @@ def test_a_secret_without_host_and_dbname(task: Path, database: Database, aws: d
 def test_the_command_line_reads_the_secret_too(
     project: Project, database: Database, aws: dict[str, str], stored: Any
 ) -> None:
-    arn = stored(json.dumps(whole(database)))
+    arn = stored(json.dumps(secret_of(database)))
     assert project.run("migrate", "upgrade", **aws, DB_SECRET_ARN=arn).returncode == 0
     done = project.run("alembic", "current", **aws, DB_SECRET_ARN=arn)
     assert done.stdout == "017_dry_run_log (head)\n"
@@ -72,7 +62,7 @@ def test_an_awkward_password_works_and_is_never_seen(
     """It opens the database through every door; a wrong one and a failing connection do not show it either."""
     role = f"r_{database.name}"
     database.execute(f"create role {role} superuser login password %s", (password,))
-    known = whole(database) | {"username": role, "password": password}
+    known = secret_of(database) | {"username": role, "password": password}
     right = {**aws, "DB_SECRET_ARN": stored(json.dumps(known))}
     wrong = {**aws, "DB_SECRET_ARN": stored(json.dumps(known | {"password": password + "x"}))}
     lost = {**aws, "DB_SECRET_ARN": stored(json.dumps(known | {"port": 1}))}
