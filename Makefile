@@ -61,7 +61,7 @@ lint: $(VENV)/installed
 	$(BIN)/mypy
 	$(BIN)/mypy .github/scripts
 	$(BIN)/lint-imports
-	$(BIN)/shellcheck .ci/run .github/scripts/*.sh
+	$(BIN)/shellcheck .ci/fresh .ci/run .github/scripts/*.sh
 	$(BIN)/actionlint -shellcheck $(BIN)/shellcheck .github/workflows/*.yml
 	$(BIN)/zizmor --offline --no-progress --quiet .github/workflows
 

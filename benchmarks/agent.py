@@ -60,7 +60,7 @@ def run(bench: Bench) -> Chapter:
     binaries = postgres.binaries()
     with ExitStack() as stack:
         # as durable as it comes, for a commit a lead is what INSERT costs
-        server = Server(str(binaries), stack.enter_context(postgres.cluster(binaries, settings="")).url)
+        server = Server(binaries, stack.enter_context(postgres.cluster(binaries, settings="")).url)
         folder = bench.folder / "agent"
         folder.mkdir()
         took_s = _throughput(server, Project.copy_whole(folder), leads, bench.rounds)

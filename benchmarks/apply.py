@@ -32,7 +32,7 @@ def run(bench: Bench) -> Chapter:
     """Measure the tools in turn."""
     binaries = postgres.binaries()
     with ExitStack() as stack:
-        server = Server(str(binaries), stack.enter_context(postgres.cluster(binaries, settings="")).url)
+        server = Server(binaries, stack.enter_context(postgres.cluster(binaries, settings="")).url)
         all_tools = [tools.ours(), tools.plain(), *tools.others(), tools.psql(binaries)]
         figures = [
             Figure(

@@ -36,7 +36,7 @@ def run(bench: Bench) -> Chapter:
     binaries = postgres.binaries()
     few, _ = REVISIONS
     with ExitStack() as stack:
-        server = Server(str(binaries), stack.enter_context(postgres.cluster(binaries)).url)
+        server = Server(binaries, stack.enter_context(postgres.cluster(binaries)).url)
         layouts = {
             number: functions.lay_out(
                 bench.folder / f"function-{number}",

@@ -68,7 +68,7 @@ def run(bench: Bench) -> Chapter:
     """Kill each tool in both at the same time, each in a database of its own; they wait most of the time."""
     binaries = postgres.binaries()
     with ExitStack() as stack:
-        server = Server(str(binaries), stack.enter_context(postgres.cluster(binaries)).url)
+        server = Server(binaries, stack.enter_context(postgres.cluster(binaries)).url)
         all_tools = [tools.ours(), tools.plain(), *tools.others()]
         pool = stack.enter_context(ThreadPoolExecutor(len(MIDDLES) * len(all_tools)))
         started = {

@@ -30,7 +30,7 @@ def run(bench: Bench) -> Chapter:
     numbers = FEWER if bench.quick else NUMBERS
     binaries = postgres.binaries()
     with ExitStack() as stack:
-        server = Server(str(binaries), stack.enter_context(postgres.cluster(binaries)).url)
+        server = Server(binaries, stack.enter_context(postgres.cluster(binaries)).url)
         works = {
             number: {tool.name: _works(bench, server, tool, number, stack) for tool in (tools.ours(), tools.plain())}
             for number in numbers

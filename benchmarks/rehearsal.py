@@ -35,7 +35,7 @@ def run(bench: Bench) -> Chapter:
     """Rehearse and run each revision, on copies."""
     binaries = postgres.binaries()
     with ExitStack() as stack:
-        server = Server(str(binaries), stack.enter_context(postgres.cluster(binaries)).url)
+        server = Server(binaries, stack.enter_context(postgres.cluster(binaries)).url)
         folder = bench.folder / "rehearsal"
         folder.mkdir()
         project = Project.copy(folder)

@@ -30,7 +30,7 @@ def run(bench: Bench) -> Chapter:
     binaries = postgres.binaries()
     number = 1 if bench.quick else bench.rounds
     with ExitStack() as stack:
-        server = Server(str(binaries), stack.enter_context(postgres.cluster(binaries)).url)
+        server = Server(binaries, stack.enter_context(postgres.cluster(binaries)).url)
         works = {tool.name: _work(bench, server, tool) for tool in [tools.ours(), tools.plain(), *tools.others()]}
         rounds = [{who: work() for who, work in works.items()} for _ in range(number)]
     by_tool = {who: [one[who] for one in rounds] for who in works}

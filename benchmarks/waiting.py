@@ -31,7 +31,7 @@ def run(bench: Bench) -> Chapter:
     """Measure all tools at once, round by round."""
     binaries = postgres.binaries()
     with ExitStack() as stack:
-        server = Server(str(binaries), stack.enter_context(postgres.cluster(binaries)).url)
+        server = Server(binaries, stack.enter_context(postgres.cluster(binaries)).url)
         all_tools = [tools.ours(), tools.plain(), *tools.others()]
         works = {tool.name: _work(bench, server, tool) for tool in all_tools}
         pool = stack.enter_context(ThreadPoolExecutor(len(works)))

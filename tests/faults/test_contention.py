@@ -202,7 +202,7 @@ def test_concurrent_work_has_a_budget_of_its_own(project: Project, database: Dat
 @pytest.mark.parametrize(
     "body",
     [
-        "from runner.operations import set_not_null_safely\nset_not_null_safely('leads', 'lead_id')",
+        "from runner.operations import set_not_null_safely\nset_not_null_safely('leads', 'nome')",
         "op.execute('alter table leads add constraint c check (true) not valid; "
         "alter table leads validate constraint c')",
         "op.execute('alter table leads add column note text, validate constraint leads_status_check')",

@@ -1,7 +1,6 @@
 """Connections that end under a run: restarts, terminations, rotations, certificates, poolers."""
 
 import json
-import os
 import shutil
 import subprocess
 import time
@@ -191,14 +190,12 @@ def test_a_pooler(project: Project, tmp_path: Path, own: Database, mode: str, co
         f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = plain\nunix_socket_dir =\n"
         f"auth_file = {tmp_path}/users\npool_mode = {mode}\nignore_startup_parameters = options,search_path\n"
     )
-    as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    user = postgres.ordinary_user()
     path = tmp_path
-    while os.geteuid() == 0 and path != path.parent:
+    while user and path != path.parent:
         path.chmod(path.stat().st_mode | 0o055)
         path = path.parent
-    bouncer = subprocess.Popen(
-        [*as_user, shutil.which("pgbouncer"), tmp_path / "pgbouncer.ini"], stderr=subprocess.PIPE
-    )
+    bouncer = subprocess.Popen([shutil.which("pgbouncer"), tmp_path / "pgbouncer.ini"], stderr=subprocess.PIPE, **user)
     try:
         pooled = url.set(port=port).render_as_string(hide_password=False)
         answer = project.ask(pooled, {"action": "upgrade"}, timeout_s=20)

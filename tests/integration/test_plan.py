@@ -23,7 +23,9 @@ def at_017(project: Project, database: Database) -> Project:
 
 
 def dump(database: Database) -> str:
-    done = subprocess.run(["pg_dump", database.url], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [database.server.binaries / "pg_dump", database.url], capture_output=True, text=True, check=True
+    )
     # newer versions put a random token around what they print
     return "\n".join(line for line in done.stdout.splitlines() if not re.match(r"\\(un)?restrict", line))
 

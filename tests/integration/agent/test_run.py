@@ -2,6 +2,7 @@
 
 import time
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
@@ -366,7 +367,7 @@ def test_its_role_may_read_leads_and_append_to_the_log_and_nothing_else(database
     login = f"agent_{database.name}"
     database.execute(f"create role {login} login password 'p' in role dispatch_agent")
     url = database.url.replace("//postgres:only-for-tests@", f"//{login}:p@")
-    restricted = Database(database.server.__class__(database.server.kind, make_url(url)), database.name)
+    restricted = Database(replace(database.server, url=make_url(url)), database.name)
     answer = ask(restricted, {"tenantId": "test-001", "batchSize": 3, "runId": "r"})
     assert (answer["success"], answer["leadsProcessados"]) == (True, 3), answer
     with create_engine(make_url(url).set(drivername="postgresql+psycopg2")).connect() as connection:
