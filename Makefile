@@ -35,8 +35,8 @@ demo: $(VENV)/installed
 	@$(BIN)/migrate --local current
 	@echo && echo '$$ migrate --local history'
 	@$(BIN)/migrate --local history
-	@echo && echo '$$ python -m runner.embedded psql -c "\dt"'
-	@$(BIN)/python -m runner.embedded psql -P pager=off -c '\dt'
+	@echo && echo '$$ python -m runner.postgres.embedded psql -c "\dt"'
+	@$(BIN)/python -m runner.postgres.embedded psql -P pager=off -c '\dt'
 	@echo '$$ dispatch-agent --local sample-data --leads 200 --seed 7'
 	@$(BIN)/dispatch-agent --local sample-data --leads 200 --seed 7
 	@echo && echo '$$ dispatch-agent --local dry-run --tenant test-001 --batch 10'
@@ -46,11 +46,11 @@ demo: $(VENV)/installed
 	@echo 'Three commands to try next:'
 	@echo '  $(BIN)/migrate --local downgrade -1         revert the newest revision'
 	@echo '  $(BIN)/migrate new "add score"              write the next revision, 022_add_score'
-	@echo '  $(BIN)/python -m runner.embedded psql       look around in the database'
+	@echo '  $(BIN)/python -m runner.postgres.embedded psql       look around in the database'
 	@echo 'The PostgreSQL goes on running; `make stop` ends it.'
 
 stop: $(VENV)/installed
-	$(BIN)/python -m runner.embedded stop
+	$(BIN)/python -m runner.postgres.embedded stop
 
 test: $(VENV)/installed $(VENV)/infra
 	$(BIN)/pytest

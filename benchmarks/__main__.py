@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 from types import ModuleType
 
-import postgres
 from benchmarks import agent, apply, cold, killed, measuring, nothing, peers, rehearsal, report, runners, waiting
 from benchmarks.measuring import Bench
+from support import postgres
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"

@@ -13,10 +13,10 @@ from contextlib import ExitStack
 from io import StringIO
 from pathlib import Path
 
-import postgres
 from benchmarks.measuring import Bench, Chapter, Figure
-from postgres import Database, Server, new_database
-from project import Project
+from support import postgres
+from support.postgres import Database, Server, new_database
+from support.project import Project
 
 LEADS, LEADS_QUICKLY, LARGE, LARGE_QUICKLY = 200_000, 20_000, 1_000_000, 50_000
 AGENT, INSERT, COPY = "the agent", "one INSERT a lead, autocommitted", "a bare COPY"

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from contextlib import ExitStack
 
-import postgres
 from benchmarks import tools
 from benchmarks.measuring import OURS, Bench, Chapter, Figure, Table, in_turn
 from benchmarks.tools import DBMATE, DJANGO, PLAIN, YOYO, Tool
-from postgres import Server, new_database
+from support import postgres
+from support.postgres import Server, new_database
 
 NUMBERS, FEWER = (20, 200, 1000), (20, 100)
 TABLES = "select count(*) from pg_tables where tablename ~ '^t[0-9]+$'"

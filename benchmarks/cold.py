@@ -4,12 +4,12 @@ import statistics
 from contextlib import ExitStack
 from functools import partial
 
-import postgres
 from benchmarks import functions, tools
 from benchmarks.functions import BARE, FLOOR, Layout
 from benchmarks.measuring import OURS, Bench, Chapter, Figure, Table, in_turn
-from emulator import Function
-from postgres import Server, new_database
+from support import postgres
+from support.emulator import Function
+from support.postgres import Server, new_database
 
 REVISIONS = (20, 200)
 INVOCATIONS = 20

@@ -13,13 +13,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import emulator
-import moto_server
 from benchmarks import peers, tools
 from benchmarks.measuring import OURS
 from benchmarks.tools import Step
-from emulator import Function
-from postgres import Database
+from support import emulator, moto_server
+from support.emulator import Function
+from support.postgres import Database
 
 BARE, FLOOR = "bare handler", "floor"
 CURRENT = {"action": "current"}

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen
 
-import postgres
 from benchmarks import tools
 from benchmarks.measuring import ITSELF, Bench, Chapter, Figure, Table
 from benchmarks.tools import Step, Tool
-from postgres import Database, Server, new_database
+from support import postgres
+from support.postgres import Database, Server, new_database
 
 BEGIN_S, WATCH_S, MOST_STEPS = 60, 5, 3
 TABLES = """

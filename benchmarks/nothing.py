@@ -5,11 +5,11 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 
-import postgres
 from benchmarks import tools
 from benchmarks.measuring import OURS, Bench, Chapter, Figure, in_turn
 from benchmarks.tools import PLAIN, Tool
-from postgres import Server, new_database
+from support import postgres
+from support.postgres import Server, new_database
 
 NUMBERS, FEWER = (100, 1000, 5000), (100, 500)
 Works = dict[str, dict[str, Callable[[], float]]]

@@ -5,10 +5,10 @@ Each pair works on a copy of its own of one database; rehearsal and run take tur
 
 from contextlib import ExitStack
 
-import postgres
 from benchmarks.measuring import Bench, Chapter, Figure
-from postgres import Database, Server, new_database
-from project import Project
+from support import postgres
+from support.postgres import Database, Server, new_database
+from support.project import Project
 
 ROWS, ROWS_QUICKLY = 1_000_000, 100_000
 REHEARSED, REAL = "rehearsed", "the run itself"

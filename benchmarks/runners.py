@@ -5,11 +5,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
-import postgres
 from benchmarks import tools
 from benchmarks.measuring import ITSELF, Bench, Chapter, Figure, Table
 from benchmarks.tools import Step, Tool
-from postgres import Server, new_database
+from support import postgres
+from support.postgres import Server, new_database
 
 RUNNERS, ROWS = 16, 20
 MAKE = Step("make_ran", "create table ran (name text)")

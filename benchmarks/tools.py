@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks import peers
 from benchmarks.measuring import OURS
-from postgres import Database
+from support.postgres import Database
 
 LIMIT_S = 120
 PLAIN = "plain Alembic"

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 
-import postgres
 from benchmarks import tools
 from benchmarks.measuring import ITSELF, Bench, Chapter, Figure
 from benchmarks.tools import Step, Tool
-from postgres import Database, Server, new_database
+from support import postgres
+from support.postgres import Database, Server, new_database
 
 HELD_S, HELD_QUICKLY_S, PAUSE_S = 10, 5, 0.02
 LOCK_TIMEOUT_S, MARGIN_S = 2.0, 0.5

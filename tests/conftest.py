@@ -5,10 +5,9 @@ from pathlib import Path
 import boto3
 import pytest
 
-import moto_server
-import postgres
-from postgres import Database, Server
-from project import Project
+from support import moto_server, postgres
+from support.postgres import Database, Server
+from support.project import Project
 
 KIND = pytest.StashKey[postgres.Kind]()
 

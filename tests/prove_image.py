@@ -13,10 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import certificates
-import engine
-import stand_in
-from project import ROOT
+from support import certificates, docker, stand_in
+from support.project import ROOT
 
 BASE = "public.ecr.aws/lambda/python:3.13"
 IMAGE = "aurora-migrations:under-test"
@@ -41,9 +39,9 @@ TESTS = [
 def main(options: list[str]) -> int:
     """Build and prove, and return pytest's exit code."""
     try:
-        with TemporaryDirectory(prefix="image") as folder, engine.running() as environ:
+        with TemporaryDirectory(prefix="image") as folder, docker.running() as environ:
             return _prove(Path(folder), environ, options)
-    except engine.Unavailable as reason:
+    except docker.Unavailable as reason:
         sys.stderr.write(f"The image was not proven: {reason}.\n")
         return CANNOT
 

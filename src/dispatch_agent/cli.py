@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 from typer.core import TyperGroup
 
 from dispatch_agent import console, failure, retention, samples, stats, tenants
-from runner.database import MigrationError, open_from
+from runner.postgres.connect import MigrationError, open_from
 
 CONNECT_S = 60
 PARTLY_DONE = 3

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import psycopg2
 from sqlalchemy.exc import DBAPIError
 
-from runner.database import MigrationError
+from runner.postgres.connect import MigrationError
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 LACKING = ("42P01", "42703")

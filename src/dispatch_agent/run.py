@@ -21,7 +21,7 @@ from dispatch_agent.limits import Usage
 from dispatch_agent.recording import Origin
 from dispatch_agent.request import Cursor, Request, parse
 from dispatch_agent.tenants import UnknownLead
-from runner.database import open_from
+from runner.postgres.connect import open_from
 
 CHUNK_ROWS = 5_000
 SHOWN = 100

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from dispatch_agent import people, tenants
 from models import Lead, Tenant
-from runner.database import MigrationError
+from runner.postgres.connect import MigrationError
 
 CHUNK = 5_000
 """Leads that are held in memory at once."""

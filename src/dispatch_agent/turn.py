@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
-from runner.database import MigrationError
+from runner.postgres.connect import MigrationError
 
 TRY = text("select pg_try_advisory_lock(:key)")
 BOUND = text("select set_config('statement_timeout', :limit, false), set_config('lock_timeout', :limit, false)")

@@ -1,11 +1,11 @@
 """Where the command line starts: `migrate`, or `python -m runner`."""
 
-from runner import startup
+from runner import interpreter
 
 
 def main() -> None:
     """Run the command line."""
-    startup.spare()
+    interpreter.spare()
     # not before: its imports are what the collector is spared
     from runner import cli
 

@@ -13,13 +13,16 @@ from pathlib import Path
 from alembic import command
 from alembic.script import Script, ScriptDirectory
 
-from runner import address, catalog, database, engine, revisions
-from runner.catalog import Catalog
+from runner.answer import Answer
+from runner.engine import migrate
+from runner.engine.state import Run, Terms
 from runner.errors import InvalidPayload, MultipleHeads, StaleBranch
 from runner.invocation import Invocation
-from runner.payloads import Answer
-from runner.revisions import Revisions
-from runner.run import Run, Terms
+from runner.postgres import connect, conninfo
+from runner.schema import catalog
+from runner.schema.catalog import Catalog
+from runner.script import graph
+from runner.script.graph import Revisions
 from runner.settings import Settings
 
 NUMBERED = re.compile(r"[0-9]{3}_")
@@ -33,7 +36,7 @@ def new(settings: Settings, message: str) -> Path:
     Raises `MultipleHeads` where there are two, and `StaleBranch` where the branch that this one will be
     merged into has a revision that is not here, so that there would be two.
     """
-    known = revisions.load(settings, may_be_empty=True)
+    known = graph.load(settings, may_be_empty=True)
     heads = known.heads
     if len(heads) > 1:
         raise MultipleHeads(tuple(heads))
@@ -52,7 +55,7 @@ def snapshot(invocation: Invocation) -> list[Path]:
     The database is made beside the configured one, which needs CREATEDB, and dropped again.
     Returns the files that changed.
     """
-    known = revisions.load(invocation.settings)
+    known = graph.load(invocation.settings)
     folder = Path(known.script.dir) / "schema"
     folder.mkdir(exist_ok=True)
     wanted = {folder / f"{revision}.json": text for revision, text in _render(invocation, known)}
@@ -116,13 +119,13 @@ def _render(invocation: Invocation, known: Revisions) -> Iterator[tuple[str, str
 
 def _upgraded(invocation: Invocation, revision: str) -> Catalog:
     answer = Answer("snapshot", invocation.request_id)
-    engine.change(
+    migrate.change(
         Run(invocation, answer, Terms(), Answer.succeed),
-        revisions.load(invocation.settings),
+        graph.load(invocation.settings),
         "upgrade",
         revision,
     )
-    with engine.reading(invocation) as connection:
+    with migrate.reading(invocation) as connection:
         return catalog.read(connection)
 
 
@@ -131,11 +134,11 @@ def _throw_away(invocation: Invocation) -> Iterator[Invocation]:
     """Make an empty database beside the configured one, and drop it in the end."""
     settings = invocation.settings
     name = f"snapshot_{os.getpid()}"
-    server = database.open_engine(settings, invocation.request_id, invocation.deadline)
+    server = connect.open_engine(settings, invocation.request_id, invocation.deadline)
     with server.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql(f"create database {name} template template0")
         try:
-            url = address.as_url({**address.source(settings).read(False), "dbname": name})
+            url = conninfo.as_url({**conninfo.source(settings).read(False), "dbname": name})
             there = replace(settings, database_url=url)
             yield replace(invocation, settings=there, tell=lambda *_, **__: None)
         finally:

@@ -18,12 +18,15 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from runner import __version__, commands, console, profiles, settings
+from runner import __version__, commands, settings
+from runner.answer import Answer
+from runner.aws import environments
+from runner.aws.environments import Profile
 from runner.deadline import Deadline
 from runner.errors import MigrationError, count
 from runner.invocation import DEFAULT_TIMEOUT_S, Invocation, Tell
-from runner.payloads import Answer
-from runner.profiles import Profile
+from runner.output import console
+from runner.postgres import translation
 
 MINUS = "\N{MINUS SIGN}"
 STEPS_DOWN = re.compile(r"-[0-9]+")
@@ -76,8 +79,8 @@ class Options:
         """Return the function that is to do it, None to do it here. Raises `InvalidSettings`."""
         # an empty name is one that was meant to be there
         if self.function is not None:
-            return profiles.of_function(self.function)
-        return None if self.env is None else profiles.read(os.environ, self.env)
+            return environments.of_function(self.function)
+        return None if self.env is None else environments.read(os.environ, self.env)
 
     @property
     def environ(self) -> dict[str, str]:
@@ -253,16 +256,16 @@ def snapshot(ctx: typer.Context) -> None:
 @app.command(epilog=COMMON)
 def doctor(ctx: typer.Context) -> None:
     """Check what a run needs, one thing after the other, and say what to do."""
-    from runner import afar, nearby
+    from runner.doctor import function, local
 
     given: Options = ctx.obj
 
     def work(answer: Answer, tell: Tell) -> None:
         profile = given.profile()
         if profile:
-            afar.examine(profile, given.timeout_s, tell, answer)
+            function.examine(profile, given.timeout_s, tell, answer)
         else:
-            nearby.examine(given.environ, given.deadline(), answer)
+            local.examine(given.environ, given.deadline(), answer)
 
     _answer(ctx, "doctor", work)
 
@@ -287,13 +290,13 @@ def promote(
     if image is not None and not IMAGE.fullmatch(image):
         ctx.fail("--image is neither a tag nor a digest, `sha256:` and 64 hexadecimal digits.")
 
-    from runner import promotion
+    from runner.aws import promote
 
     def work(answer: Answer, tell: Tell) -> None:
         if below is not None:
-            promotion.from_below(os.environ, below, to, given.timeout_s, tell, answer)
+            promote.from_below(os.environ, below, to, given.timeout_s, tell, answer)
         elif image is not None:
-            promotion.from_registry(os.environ, image, to, tell, answer)
+            promote.from_registry(os.environ, image, to, tell, answer)
 
     _answer(ctx, "promote", work)
 
@@ -324,7 +327,7 @@ def _answer(ctx: typer.Context, action: str, work: Callable[[Answer, Tell], None
         with console.progress() as tell:
             work(answer, tell)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - told as the facade tells it
-        answer.fail(commands.explain(error))
+        answer.fail(translation.explain(error))
     raise typer.Exit(console.show(answer.as_json(), given.form))
 
 
@@ -345,9 +348,9 @@ def _ask_there_or_here(given: Options, asked: dict[str, object], tell: Tell) -> 
         answer.fail(error)
         return answer.as_json()
     if profile:
-        from runner import remote
+        from runner.aws import invoke
 
-        return remote.ask(profile, asked, given.timeout_s, tell)
+        return invoke.ask(profile, asked, given.timeout_s, tell)
     return commands.execute(asked, given.environ, request_id, given.deadline(), tell).answer
 
 

@@ -4,32 +4,27 @@ SQLAlchemy and Alembic take 0.3 s to import, so each verb imports what it needs 
 """
 
 import hashlib
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runner import chain, payloads, permission, position, settings
+from runner import payloads, policy, settings
+from runner.answer import Answer, fit
+from runner.answer import revisions as shown
 from runner.deadline import Deadline
 from runner.errors import (
-    Blocked,
-    ConnectionLost,
-    DeadlinePassed,
-    InternalError,
-    Interrupted,
     MigrationError,
     MultipleHeads,
     UnknownRevision,
     count,
 )
 from runner.invocation import Invocation, Tell
-from runner.payloads import Answer
+from runner.postgres import translation, version_table
+from runner.script import linear
 
 if TYPE_CHECKING:
-    from runner.revisions import Revisions
-    from runner.run import Terms
-
-logger = logging.getLogger(__name__)
+    from runner.engine.state import Terms
+    from runner.script.graph import Revisions
 
 
 @dataclass(frozen=True)
@@ -52,39 +47,18 @@ def execute(event: object, environ: Mapping[str, str], request_id: str, deadline
     try:
         payload = payloads.parse(event)
         known = settings.read(environ)
-        permission.allow(known, payload.action)
+        policy.allow(known, payload.action)
         VERBS[payload.action](payload, Invocation(known, request_id, deadline, tell), answer)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - who parses answers gets one for a bug of ours too
-        problem = explain(error)
+        problem = translation.explain(error)
     else:
-        return Outcome(payloads.fit(answer.as_json()))
+        return Outcome(fit(answer.as_json()))
     answer.fail(problem)
-    told = payloads.fit(answer.as_json())
+    told = fit(answer.as_json())
     if asked.get("on_error") != "raise" or told["status"] == "partial":
         return Outcome(told)
     problem.args = (answer.message,)
     return Outcome(told, problem.with_traceback(None))
-
-
-def explain(error: BaseException) -> MigrationError:
-    """Return what any exception means to the caller; the text of one that is not ours may hold anything."""
-    if isinstance(error, MigrationError):
-        return error
-    if isinstance(error, KeyboardInterrupt):
-        return Interrupted()
-    from runner import failure
-
-    if isinstance(error, Exception) and failure.is_lost(error):
-        return ConnectionLost()
-    if failure.is_contention(error):
-        return Blocked()
-    if failure.is_cancelled(error):
-        return DeadlinePassed()
-    problem = failure.of_privilege(error)
-    if problem is None:
-        problem = InternalError(type(error).__name__, failure.frames(error))
-        logger.error("A bug: %s at %s", problem.type, " < ".join(reversed(problem.frames)))
-    return problem
 
 
 def upgrade(payload: payloads.Upgrade, invocation: Invocation, answer: Answer) -> None:
@@ -104,12 +78,13 @@ def stamp(payload: payloads.Stamp, invocation: Invocation, answer: Answer) -> No
 
 def repair(payload: payloads.Repair, invocation: Invocation, answer: Answer) -> None:
     """Accept the text that an applied revision has now, and clear away what a failure left."""
-    from runner import engine, revisions
-    from runner.run import Run
+    from runner.engine import migrate
+    from runner.engine.state import Run
+    from runner.script import graph
 
-    known = revisions.load(invocation.settings)
+    known = graph.load(invocation.settings)
     run = Run(invocation, answer, _terms(payload, invocation), Answer.succeed)
-    cleared = engine.repair(run, known, payload.target)
+    cleared = migrate.repair(run, known, payload.target)
     answer.extra["cleared"] = cleared
     answer.message = f"`{answer.target}` is recorded as it is now; {count(len(cleared), 'leftover')} dropped."
 
@@ -131,41 +106,43 @@ def run_migration(payload: payloads.RunMigration, invocation: Invocation, answer
 
 def list_migrations(payload: payloads.ListMigrations, invocation: Invocation, answer: Answer) -> None:
     """List the revisions of this image, oldest first, in the older contract's words."""
-    from runner import revisions
+    from runner.script import graph
 
-    script = revisions.load(invocation.settings).script
+    script = graph.load(invocation.settings).script
     answer.message = "Available migrations listed"
     answer.extra["executedMigrations"] = [one.revision for one in script.walk_revisions()][::-1]
 
 
 def plan(payload: payloads.Plan, invocation: Invocation, answer: Answer) -> None:
     """Say what a change to `target` would do here: revisions, SQL, findings, sizes, and the plan's id."""
-    from runner import revisions
-    from runner.plan import draw_up
+    from runner.preview.plan import draw_up
+    from runner.script import graph
 
-    draw_up(invocation, revisions.load(invocation.settings), payload.target, answer)
+    draw_up(invocation, graph.load(invocation.settings), payload.target, answer)
 
 
 def rehearse(payload: payloads.Rehearse, invocation: Invocation, answer: Answer) -> None:
     """Run a change to `target` in one transaction, measure it, and roll it back."""
-    from runner import rehearsal, revisions
-    from runner.run import Run, Terms
+    from runner.engine.state import Run, Terms
+    from runner.preview import rehearsal
+    from runner.script import graph
 
     run = Run(invocation, answer, Terms(), Answer.succeed)
-    rehearsal.rehearse(run, revisions.load(invocation.settings), payload.target, payload.max_lock_hold_ms)
+    rehearsal.rehearse(run, graph.load(invocation.settings), payload.target, payload.max_lock_hold_ms)
 
 
 def check(payload: payloads.Check, invocation: Invocation, answer: Answer) -> None:
     """Say what is not as it should be: pending revisions, drift, edited history, invalid indexes and the like."""
-    from runner import inspection, revisions
+    from runner.preview import check
+    from runner.script import graph
 
-    inspection.inspect(invocation, revisions.load(invocation.settings), answer)
+    check.inspect(invocation, graph.load(invocation.settings), answer)
 
 
 def current(payload: payloads.Current, invocation: Invocation, answer: Answer) -> None:
     """Say which revision the database is at, which are pending, and who is running now."""
-    known = chain.read(invocation.settings) or _graph(invocation)
-    found = position.look(invocation)
+    known = linear.read(invocation.settings) or _graph(invocation)
+    found = version_table.look(invocation)
     about = {"current": list(found.heads), "heads": known.heads, "pending": [], "running": found.holder}
     answer.extra |= about
     try:
@@ -175,22 +152,22 @@ def current(payload: payloads.Current, invocation: Invocation, answer: Answer) -
         return
     left = f"{count(len(pending), 'revision')} pending" if pending else "nothing is pending"
     running = f" A run holds the migration lock: {found.holder}." if found.holder else ""
-    answer.message = f"The database is at `{payloads.revisions(found.heads) or 'base'}`; {left}.{running}"
+    answer.message = f"The database is at `{shown(found.heads) or 'base'}`; {left}.{running}"
 
 
 def _graph(invocation: Invocation) -> "Revisions":
-    from runner import revisions
+    from runner.script import graph
 
-    return revisions.load(invocation.settings)
+    return graph.load(invocation.settings)
 
 
 def heads(payload: payloads.Heads, invocation: Invocation, answer: Answer) -> None:
     """List the revisions that no other follows."""
-    from runner import revisions
+    from runner.script import graph
 
-    known = revisions.load(invocation.settings)
+    known = graph.load(invocation.settings)
     found = known.heads
-    answer.extra["revisions"] = [revisions.describe(revisions.get(known.script, head)) for head in found]
+    answer.extra["revisions"] = [graph.describe(graph.get(known.script, head)) for head in found]
     answer.message = f"The revisions end in `{found[0]}`." if len(found) == 1 else MultipleHeads(tuple(found)).sentence
 
 
@@ -199,18 +176,19 @@ def history(payload: payloads.History, invocation: Invocation, answer: Answer) -
 
     `images` tells how the last run of each image ended here, which is what a promotion rests on.
     """
-    from runner import engine, ledger, revisions
+    from runner.engine import ledger, migrate
+    from runner.script import graph
 
-    script = revisions.load(invocation.settings).script
-    with engine.reading(invocation) as connection:
-        at = engine.read_heads(connection)
+    script = graph.load(invocation.settings).script
+    with migrate.reading(invocation) as connection:
+        at = migrate.read_heads(connection)
         known = ledger.latest(connection)
         answer.extra["images"] = ledger.images(connection)
     walked = list(script.walk_revisions())
-    applied = revisions.applied(script, at)
+    applied = graph.applied(script, at)
     answer.extra["revisions"] = [
         {
-            **revisions.describe(one),
+            **graph.describe(one),
             "state": "applied" if one.revision in applied else "pending",
             "ledger": known.get(one.revision),
         }
@@ -221,13 +199,11 @@ def history(payload: payloads.History, invocation: Invocation, answer: Answer) -
 
 def show(payload: payloads.Show, invocation: Invocation, answer: Answer) -> None:
     """Describe one revision."""
-    from runner import revisions
+    from runner.script import graph
 
-    script = revisions.load(invocation.settings).script
-    found = revisions.get(script, payload.target)
-    answer.extra["revisions"] = [
-        {**revisions.describe(found), "checksum": revisions.checksum(found), "text": found.longdoc}
-    ]
+    script = graph.load(invocation.settings).script
+    found = graph.get(script, payload.target)
+    answer.extra["revisions"] = [{**graph.describe(found), "checksum": graph.checksum(found), "text": found.longdoc}]
     answer.message = f"`{found.revision}`: {found.doc.rstrip('.')}."
 
 
@@ -247,7 +223,6 @@ VERBS: dict[str, Verb] = {
     "list-migrations": list_migrations,
     "run-migration": run_migration,
 }
-CHANGING = frozenset(VERBS) - permission.READING
 
 
 def _change(
@@ -258,17 +233,18 @@ def _change(
     target: str,
     conclude: Callable[[Answer], None],
 ) -> None:
-    from runner import engine, revisions
-    from runner.run import Run
+    from runner.engine import migrate
+    from runner.engine.state import Run
+    from runner.script import graph
 
-    known = revisions.load(invocation.settings)
+    known = graph.load(invocation.settings)
     run = Run(invocation, answer, _terms(payload, invocation), conclude)
-    engine.change(run, known, direction, target)
+    migrate.change(run, known, direction, target)
 
 
 def _terms(payload: payloads.Changing, invocation: Invocation) -> "Terms":
     """Read the caller's terms; a Lambda's own retry keeps the request id, which so is the key by default."""
-    from runner.run import Terms
+    from runner.engine.state import Terms
 
     asked = payload.model_dump_json(exclude={"on_error", "idempotency_key", "actor"})
     return Terms(

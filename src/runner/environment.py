@@ -18,13 +18,16 @@ from alembic.util import CommandError
 from sqlalchemy import MetaData
 from sqlalchemy.exc import DBAPIError, SAWarning
 
-from runner import commands, engine, offline, permission, settings
+from runner import policy, settings
+from runner.answer import Answer
 from runner.deadline import Deadline
+from runner.engine import migrate
+from runner.engine.state import INVOCATION, RUN, Run, Terms
 from runner.errors import MigrationError
 from runner.invocation import DEFAULT_TIMEOUT_S, Invocation
-from runner.payloads import Answer
-from runner.revisions import Step
-from runner.run import INVOCATION, RUN, Run, Terms
+from runner.postgres import translation
+from runner.script import offline
+from runner.script.graph import Step
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +45,7 @@ def run(context: Any, load_metadata: Callable[[], MetaData]) -> None:
     if asked.get("destination_rev") is None:
         _inspect(context, load_metadata())
     elif (ours := context.config.attributes.get(RUN)) is not None:
-        engine.migrate(context, ours, asked["fn"])
+        migrate.migrate(context, ours, asked["fn"])
     else:
         _migrate_plainly(context, asked["fn"])
 
@@ -63,14 +66,14 @@ def _inspect(context: Any, metadata: MetaData) -> None:
     try:
         _compare(context, metadata, _plain_invocation())
     except (MigrationError, DBAPIError) as error:
-        problem = _in_alembics_words(commands.explain(error))
+        problem = _in_alembics_words(translation.explain(error))
     else:
         return
     raise problem
 
 
 def _compare(context: Any, metadata: MetaData, invocation: Invocation) -> None:
-    with engine.reading(invocation) as connection, warnings.catch_warnings():
+    with migrate.reading(invocation) as connection, warnings.catch_warnings():
         # Alembic's plugin hands on what SQLAlchemy reflects of a NOT VALID constraint as options of a dialect
         warnings.filterwarnings("ignore", "Can't validate argument", SAWarning)
         context.configure(
@@ -83,7 +86,7 @@ def _compare(context: Any, metadata: MetaData, invocation: Invocation) -> None:
             context.run_migrations()
 
 
-def _migrate_plainly(context: Any, alembics: engine.Find) -> None:
+def _migrate_plainly(context: Any, alembics: migrate.Find) -> None:
     """Serve plain `alembic upgrade`, `downgrade` and `stamp` under the same lock and ledger."""
     invocation = _plain_invocation()
     command = getattr(context.config.cmd_opts, "cmd", None)
@@ -100,10 +103,10 @@ def _migrate_plainly(context: Any, alembics: engine.Find) -> None:
     terms = Terms(_login(), said.get("confirm"), plan=said.get("plan"))
     try:
         if command:
-            permission.allow(invocation.settings, action)
-        engine.migrate(context, Run(invocation, answer, terms, Answer.succeed), find)
+            policy.allow(invocation.settings, action)
+        migrate.migrate(context, Run(invocation, answer, terms, Answer.succeed), find)
     except (MigrationError, DBAPIError, KeyboardInterrupt) as error:
-        problem = _in_alembics_words(commands.explain(error), answer)
+        problem = _in_alembics_words(translation.explain(error), answer)
     else:
         return
     raise problem

@@ -42,10 +42,10 @@ def handler(event: object, context: "LambdaContext") -> dict[str, Any]:
 
 
 def _serve(event: object, context: "LambdaContext") -> dict[str, Any]:
-    from runner import startup
+    from runner import interpreter
 
-    startup.spare()
-    from runner import commands
+    interpreter.spare()
+    from runner import commands, policy
     from runner.deadline import Deadline
 
     logger = _logger()
@@ -61,7 +61,7 @@ def _serve(event: object, context: "LambdaContext") -> dict[str, Any]:
     answer = outcome.answer
     log = logger.info if answer["status"] == "success" else logger.error
     log(answer["message"], extra={key: answer[key] for key in SHOWN if key in answer})
-    if answer["action"] in commands.CHANGING:
+    if answer["action"] in policy.CHANGING:
         _measure_run(answer, (time.monotonic() - started) * 1000)
     elif answer["action"] == "check" and answer["status"] == "success":
         _measure_check(answer)

@@ -6,10 +6,9 @@ import threading
 import time
 from pathlib import Path
 
-import agency
-import postgres
-from agency import ask
-from postgres import Database
+from support import agency, postgres
+from support.agency import ask
+from support.postgres import Database
 
 LEADS = 100_000
 RECORDED = "select count(*) from dry_run_log"

@@ -7,10 +7,10 @@ import time
 
 import psycopg2
 import pytest
-import waiting
 
-from postgres import Database
-from project import Project
+from support import waiting
+from support.postgres import Database
+from support.project import Project
 
 ALTER = "op.add_column('leads', sa.Column('note', sa.Text()))"
 

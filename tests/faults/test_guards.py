@@ -3,10 +3,10 @@
 import threading
 
 import pytest
-import waiting
 
-from postgres import Database
-from project import Project
+from support import waiting
+from support.postgres import Database
+from support.project import Project
 
 ROW = "insert into dry_run_log (tenant_id, canal_decidido, motivo_decisao) values (gen_random_uuid(), 'none', 'x')"
 

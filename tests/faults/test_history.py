@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-import emulator
-from postgres import Database
-from project import Project
+from support import emulator
+from support.postgres import Database
+from support.project import Project
 
 
 def edit(project: Project) -> Path:

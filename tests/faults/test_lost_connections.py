@@ -9,14 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import waiting
 from sqlalchemy import make_url
 
-import certificates
-import emulator
-import postgres
-from postgres import PASSWORD, Cluster, Database
-from project import Project
+from support import certificates, emulator, postgres, waiting
+from support.postgres import PASSWORD, Cluster, Database
+from support.project import Project
 
 RAN = "select name from ran order by name"
 BODY = """

@@ -4,9 +4,9 @@ import json
 import threading
 from pathlib import Path
 
-import emulator
-from postgres import Database
-from project import Project
+from support import emulator
+from support.postgres import Database
+from support.project import Project
 
 LOCKS = "select count(*) from pg_locks where locktype = 'advisory'"
 

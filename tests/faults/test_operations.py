@@ -6,10 +6,10 @@ import time
 
 import psycopg2
 import pytest
-import waiting
 
-from postgres import Database
-from project import Project
+from support import waiting
+from support.postgres import Database
+from support.project import Project
 
 INVALID = "select count(*) from pg_index where not indisvalid"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from postgres import Database, Server
-from project import Project
+from support.postgres import Database, Server
+from support.project import Project
 
 KINDS = ("transactional", "non-transactional", "failing", "failing non-transactional")
 BODIES = {

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import psycopg2
 import pytest
-import waiting
 
-import emulator
-from postgres import Database, free_port
-from project import Project
+from support import emulator, waiting
+from support.postgres import Database, free_port
+from support.project import Project
 
 TIMEOUT_S = 6
 SLOW = {

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-import containers
+from support import containers
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

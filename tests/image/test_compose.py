@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-import containers
-from postgres import free_port
-from project import ROOT
+from support import containers
+from support.postgres import free_port
+from support.project import ROOT
 
 FILE = ROOT / "compose.yaml"
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-import containers
 import prove_image
-from project import ROOT
+from support import containers
+from support.project import ROOT
 
 ABOUT = ("manifest.json", "index.json")
 TREE = """

@@ -8,11 +8,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-import certificates
-import containers
-import emulator
-import postgres
-from postgres import Cluster, Database
+from support import certificates, containers, emulator, postgres
+from support.postgres import Cluster, Database
 
 BUNDLE = "/opt/rds-ca.pem"
 TASK = "/var/task"

@@ -1,8 +1,9 @@
 from pathlib import Path
 
 import pytest
-import synthesis
-from synthesis import FIRST, GITHUB, SECOND, Template, synthesise, upgraded
+
+from support import synthesis
+from support.synthesis import FIRST, GITHUB, SECOND, Template, synthesise, upgraded
 
 RECORDED = {"dev": upgraded(FIRST), "prod": upgraded(SECOND)}
 

@@ -7,15 +7,15 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from synthesis import ROOT, Template
 
 import dispatch_agent.handler
 import runner.handler
-import runner.promotion
 import runner.settings
 from dispatch_agent import request
 from infra import metrics, names
 from runner import payloads
+from runner.aws import promote
+from support.synthesis import ROOT, Template
 
 
 def test_the_handlers_are_there(functions: list[Template]) -> None:
@@ -62,8 +62,8 @@ def test_the_command_line_knows_the_functions() -> None:
 
 def test_what_is_promoted_is_deployed() -> None:
     """`migrate promote` writes to the repository and the parameter that are deployed from."""
-    assert runner.promotion.REPOSITORY == names.REPOSITORY
-    assert runner.promotion.PARAMETER.format("dev") == names.digest_parameter("dev")
+    assert promote.promotion.REPOSITORY == names.REPOSITORY
+    assert promote.promotion.PARAMETER.format("dev") == names.digest_parameter("dev")
 
 
 def test_what_the_schedules_send_is_taken(existing: dict[str, Template]) -> None:

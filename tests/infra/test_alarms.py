@@ -4,7 +4,8 @@ import json
 from typing import Any
 
 import pytest
-from synthesis import Template, written
+
+from support.synthesis import Template, written
 
 NAMES = {
     "aurora-migrations-runner-{}-errors": ("AWS/Lambda", "Errors", 1, "notBreaching"),

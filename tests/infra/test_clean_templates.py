@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from synthesis import ROOT, Template
+
+from support.synthesis import ROOT, Template
 
 SUPPRESSED = {"AwsSolutions-IAM5", "AwsSolutions-RDS10"}
 

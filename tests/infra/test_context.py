@@ -10,11 +10,11 @@ from typing import Any
 
 import boto3
 import pytest
-from synthesis import FIRST, ROOT, SECOND, SECRET, database
 
 from infra import digest, environments
 from infra.digest import InvalidDigest
 from infra.environments import InvalidContext
+from support.synthesis import FIRST, ROOT, SECOND, SECRET, database
 
 REGION = "sa-east-1"
 """No other test records a digest there."""

@@ -9,7 +9,8 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from synthesis import FIRST, SECOND, Template, synthesise, upgraded, walk
+
+from support.synthesis import FIRST, SECOND, Template, synthesise, upgraded, walk
 
 pytestmark = pytest.mark.filterwarnings("ignore:Tried to parse")  # moto says what it skips; see SKIPPED
 

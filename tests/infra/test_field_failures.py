@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
-from synthesis import Template, database, walk, written
+
+from support.synthesis import Template, database, walk, written
 
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html#configuration-envvars-runtime
 RESERVED = {

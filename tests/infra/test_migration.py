@@ -12,13 +12,11 @@ from typing import Any
 import jmespath
 import pytest
 
-import emulator
-import lambda_front
-import state_machine
-from lambda_front import Front
-from postgres import Database
-from project import Project
-from state_machine import Machine
+from support import emulator, lambda_front, state_machine
+from support.lambda_front import Front
+from support.postgres import Database
+from support.project import Project
+from support.state_machine import Machine
 
 pytestmark = pytest.mark.skipif(
     platform.system() != "Linux", reason="the Runtime Interface Emulator runs on Linux only"

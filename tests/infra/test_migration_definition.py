@@ -9,8 +9,8 @@ import cfnlint.api
 import jsonata
 import pytest
 
-import state_machine
-from runner import commands, errors, permission
+from runner import errors, policy
+from support import state_machine
 
 VALUES = {
     "NewVersion": "arn:aws:lambda:us-east-1:123456789012:function:aurora-migrations-runner-prod:7",
@@ -130,8 +130,8 @@ def test_the_expressions_are_jsonata(states: States) -> None:
 def test_the_actions_are_those_of_the_runner(states: States) -> None:
     """What reads and what changes is said in the runner; here it is only repeated."""
     assigned = states["Begin"]["Assign"]
-    assert set(assigned["reading"]) == permission.READING
-    assert set(assigned["changing"]) == commands.CHANGING
+    assert set(assigned["reading"]) == policy.READING
+    assert set(assigned["changing"]) == policy.CHANGING
 
 
 def test_no_state_keeps_the_sql(states: States) -> None:

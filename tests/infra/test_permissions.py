@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from synthesis import GITHUB, KEY, ROOT, SECOND, SECRET, Template, synthesise, walk, written
 
 from infra import wildcards
+from support.synthesis import GITHUB, KEY, ROOT, SECOND, SECRET, Template, synthesise, walk, written
 
 KEY_POLICY = "AWS::KMS::Key"
 

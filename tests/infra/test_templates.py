@@ -4,10 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
-import synthesis
-from synthesis import FIRST, SECOND, SECRET, Template, synthesise, upgraded, written
 
 from infra.digest import Recorded
+from support import synthesis
+from support.synthesis import FIRST, SECOND, SECRET, Template, synthesise, upgraded, written
 
 RETENTION_DAYS = {"dev": 7, "prod": 30}
 COMMANDS = {

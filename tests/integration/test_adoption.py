@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, make_url
 
-from postgres import Database, read_catalog
-from project import Project
-from runner import catalog
+from runner.schema import catalog
+from support.postgres import Database, read_catalog
+from support.project import Project
 
 # as the old runner's loose SQL file had it
 DRY_RUN_LOG = """

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from postgres import Database
-from project import Project
+from support.postgres import Database
+from support.project import Project
 
 
 def git(folder: Path, *arguments: str) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import make_url
 
-from postgres import PASSWORD, Database
-from project import Project
-from runner import position
+from runner.postgres import version_table
+from support.postgres import PASSWORD, Database
+from support.project import Project
 
 ACTIONS = (
     "Known actions: `upgrade`, `downgrade`, `stamp`, `repair`, `run-migration`, `plan`, `rehearse`, `check`, "
@@ -361,7 +361,7 @@ def test_who_runs_is_told_also_at_base(project: Project, database: Database) -> 
     told = {}
     for name in ("postgres", database.name):
         with closing(database.server.connect(name)) as other, other.cursor() as cursor:
-            number = position.key("alembic_version")
+            number = version_table.key("alembic_version")
             cursor.execute("set application_name = 'somebody'; select pg_advisory_lock(%s)", (number,))
             answer = project.ask(database.url, {"action": "current"})
         told[name] = (answer["current"], answer["running"] and answer["running"].split(",")[0])

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from project import ROOT
+from support.project import ROOT
 
 
 @pytest.mark.timeout(600)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from test_plan import dump
-from waiting import ASLEEP, until
 
-from postgres import Database
-from project import ROOT, Project
+from support.postgres import Database
+from support.project import ROOT, Project
+from support.waiting import ASLEEP, until
 
 HEAD = max(path.stem for path in (ROOT / "alembic" / "versions").glob("*.py"))
 """The models say what it makes."""

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-import terminal
-from postgres import Database
-from project import UNTIL_TOLD, Project
+from support import terminal
+from support.postgres import Database
+from support.project import UNTIL_TOLD, Project
 
 MIGRATE = Path(sys.executable).parent / "migrate"
 
@@ -202,14 +202,16 @@ def test_embedded_is_asked_for_by_name(project: Project) -> None:
         assert upgraded.returncode == 0, upgraded.stderr
         named = project.run("migrate", "current", url="embedded:")
         assert named.stdout == "017_dry_run_log\n"
-        tables = project.run("python", "-m", "runner.embedded", "psql", "-Atc", "select count(*) from dry_run_log")
+        tables = project.run(
+            "python", "-m", "runner.postgres.embedded", "psql", "-Atc", "select count(*) from dry_run_log"
+        )
         assert tables.stdout == "0\n"
         assert (project.folder / ".postgres" / "PG_VERSION").exists()
         plain = project.run("alembic", "current", url="embedded:")
         assert plain.stdout == "017_dry_run_log (head)\n"
     finally:
-        project.run("python", "-m", "runner.embedded", "stop")
+        project.run("python", "-m", "runner.postgres.embedded", "stop")
     assert not (project.folder / ".postgres" / "postmaster.pid").exists()
     again = project.run("migrate", "current", "--local")
-    project.run("python", "-m", "runner.embedded", "stop")
+    project.run("python", "-m", "runner.postgres.embedded", "stop")
     assert again.stdout == "017_dry_run_log\n"

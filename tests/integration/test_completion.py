@@ -2,9 +2,9 @@
 
 import pytest
 
-from postgres import Database, read_catalog
-from project import Project
-from runner import catalog
+from runner.schema import catalog
+from support.postgres import Database, read_catalog
+from support.project import Project
 
 TABLE = "create table parts (id integer constraint parts_pkey primary key, label text, at timestamptz)"
 # a revision that does nothing at all where its table is there

@@ -10,16 +10,17 @@ import psutil
 import pytest
 from sqlalchemy import make_url
 
-import postgres
-from postgres import Database
-from project import Project
-from runner import address, settings
+from runner import settings
 from runner.errors import InvalidSettings
+from runner.postgres import conninfo
+from support import postgres
+from support.postgres import Database
+from support.project import Project
 
 
 def secured(url: str, **environ: str) -> str | None:
     known = settings.read({"DATABASE_URL": url, **environ})
-    return address.secure(address.source(known).read(False), known).get("sslmode")
+    return conninfo.secure(conninfo.source(known).read(False), known).get("sslmode")
 
 
 @pytest.mark.parametrize(
@@ -78,7 +79,7 @@ def test_an_rds_token_is_made_for_this_user_and_host(monkeypatch: pytest.MonkeyP
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     known = settings.read({"DB_IAM_AUTH": "true", "DB_HOST": "db.example.com", "DB_NAME": "x", "DB_USER": "deploy"})
-    source = address.source(known)
+    source = conninfo.source(known)
     first = source.read(False)["password"]
     time.sleep(1.1)
     second = source.read(False)["password"]
@@ -193,7 +194,7 @@ def test_a_password_that_is_not_encoded_is_told_nowhere(password: str) -> None:
     """libpq ends it early, and would take the rest of it for a host or a database."""
     known = settings.read({"DATABASE_URL": f"postgresql://u:{password}@localhost/db"})
     with pytest.raises(InvalidSettings) as refused:
-        address.source(known).read(False)
+        conninfo.source(known).read(False)
     assert "s3cret" not in f"{refused.value}{refused.value.__context__}"
 
 

@@ -12,12 +12,11 @@ import boto3
 import pytest
 from sqlalchemy import make_url
 
-import emulator
-import postgres
-from endpoint import Endpoint, refusal, serve
-from postgres import PASSWORD, Database, free_port
-from project import Project
-from runner import lock
+from runner.postgres import advisory_lock
+from support import emulator, postgres
+from support.endpoint import Endpoint, refusal, serve
+from support.postgres import PASSWORD, Database, free_port
+from support.project import Project
 
 NEARBY = ["settings", "name", "port", "tls", "login", "version", "writer", "rights", "lock", "revisions"]
 AFAR = ["credentials", "function", "invocation", "settings", "network", "database", "lock"]
@@ -114,7 +113,9 @@ def test_a_role_that_may_not_write(project: Project, database: Database) -> None
 
 def test_a_lock_that_is_held(project: Project, database: Database) -> None:
     with closing(database.server.connect(database.name)) as other, other.cursor() as cursor:
-        cursor.execute("set application_name = 'somebody'; select pg_advisory_lock(%s)", (lock.key("alembic_version"),))
+        cursor.execute(
+            "set application_name = 'somebody'; select pg_advisory_lock(%s)", (advisory_lock.key("alembic_version"),)
+        )
         code, answer = examine(project, url=database.url)
     assert (code, failed(answer)["check"]) == (4, "lock")
     assert failed(answer)["told"].startswith("A run holds the migration lock: somebody, pid ")

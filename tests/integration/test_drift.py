@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
-import postgres
-from drifts import DRIFTS, MADE
-from postgres import Database, Server, read_catalog
-from project import Project
-from runner import catalog, drift
 from runner.errors import InvalidSettings
+from runner.schema import catalog, drift
+from support import postgres
+from support.drifts import DRIFTS, MADE
+from support.postgres import Database, Server, read_catalog
+from support.project import Project
 
 
 @dataclass(frozen=True)

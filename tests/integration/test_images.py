@@ -5,8 +5,8 @@ from contextlib import closing
 
 import psycopg2
 
-from postgres import Database
-from project import Project
+from support.postgres import Database
+from support.project import Project
 
 OURS = {"IMAGE_DIGEST": f"sha256:{'a' * 64}"}
 OTHER = {"IMAGE_DIGEST": f"sha256:{'b' * 64}"}

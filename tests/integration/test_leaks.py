@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from postgres import Database
-from project import Project
+from support.postgres import Database
+from support.project import Project
 
 PLANTED = ("maria.silva@example.com", "84997084444", "Maria da Silva")
 ROWS = """

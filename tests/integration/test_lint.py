@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from postgres import Database, Server, new_database
-from project import Project
+from support.postgres import Database, Server, new_database
+from support.project import Project
 
 BASE = """
     op.execute("create type mood as enum ('a', 'b')")

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from waiting import ASLEEP, until
 
-from postgres import Database
-from project import Project
+from support.postgres import Database
+from support.project import Project
+from support.waiting import ASLEEP, until
 
 SCORE = 'op.add_column("leads", sa.Column("score", sa.BigInteger()))'
 NO_SCORE = 'op.drop_column("leads", "score")'

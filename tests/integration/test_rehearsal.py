@@ -6,10 +6,10 @@ import time
 import psycopg2
 import pytest
 from test_plan import dump
-from waiting import ASLEEP, until
 
-from postgres import Database
-from project import UNTIL_TOLD, Project
+from support.postgres import Database
+from support.project import UNTIL_TOLD, Project
+from support.waiting import ASLEEP, until
 
 MILLION = """
     create table big as select n as id, md5(n::text) as word, 1 as small from generate_series(1, 1000000) n;

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from postgres import Database, read_catalog
-from project import ROOT, Project
-from runner import catalog
+from runner.schema import catalog
+from support.postgres import Database, read_catalog
+from support.project import ROOT, Project
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from typing import Any
 import boto3
 import pytest
 
-from postgres import Database
-from project import ROOT, Project
+from support.postgres import Database
+from support.project import ROOT, Project
 
 SCRIPTS = ROOT / ".github" / "scripts"
 BIN = Path(sys.executable).parent

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-import emulator
-from project import Project
+from support import emulator
+from support.project import Project
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-import agency
-import emulator
-from postgres import Database
+from support import agency, emulator
+from support.postgres import Database
 
 ANSWER = {"success", "leadsProcessados", "decisoes", "logs"}
 

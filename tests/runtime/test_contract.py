@@ -8,8 +8,8 @@ import boto3
 import pytest
 from botocore.config import Config
 
-import emulator
-from postgres import Database
+from support import emulator
+from support.postgres import Database
 
 REVISIONS = ["016_platform_baseline", "017_dry_run_log"]
 REQUEST_ID = re.compile(r"^[0-9a-f-]{36}$")

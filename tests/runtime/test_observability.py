@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-import emulator
-from postgres import Database
-from project import ROOT
+from support import emulator
+from support.postgres import Database
+from support.project import ROOT
 
 EMOJI = re.compile("[\U0001f000-\U0001faff\u2600-\u27bf]")
 NEVER_LOADED = {

@@ -15,10 +15,10 @@ from typing import Any
 import boto3
 import pytest
 
-import emulator
-from endpoint import CREDENTIALS, Endpoint, serve
-from postgres import Database
-from project import Project
+from support import emulator
+from support.endpoint import CREDENTIALS, Endpoint, serve
+from support.postgres import Database
+from support.project import Project
 
 REPOSITORY = "aurora-migrations"
 PROFILES = "".join(f'[env.{name}]\nfunction = "function"\nregion = "us-east-1"\n' for name in ("dev", "prod"))

@@ -14,13 +14,13 @@ from typing import Any
 import boto3
 import pytest
 
-import emulator
-from answers import steady, steady_text
-from emulator import Function
-from endpoint import CREDENTIALS, Endpoint, serve
-from postgres import Database
-from project import Project
 from runner import commands
+from support import emulator
+from support.answers import steady, steady_text
+from support.emulator import Function
+from support.endpoint import CREDENTIALS, Endpoint, serve
+from support.postgres import Database
+from support.project import Project
 
 GROUP = "/aws/lambda/function"
 UUID = "0f8fad5b-d9cb-469f-a165-70867728950e"

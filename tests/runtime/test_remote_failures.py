@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-import emulator
-from endpoint import CREDENTIALS, Endpoint, refusal, serve
-from postgres import Database, free_port
-from project import Project
+from support import emulator
+from support.endpoint import CREDENTIALS, Endpoint, refusal, serve
+from support.postgres import Database, free_port
+from support.project import Project
 
 NOTHING = "Nothing was changed."
 UNKNOWN = "Whether it changed anything is not known."

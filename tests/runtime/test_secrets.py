@@ -8,10 +8,10 @@ from urllib.parse import quote, quote_plus
 import pytest
 from sqlalchemy import make_url
 
-import emulator
-from moto_server import secret_of
-from postgres import PASSWORD, Database
-from project import Project
+from support import emulator
+from support.moto_server import secret_of
+from support.postgres import PASSWORD, Database
+from support.project import Project
 
 AWKWARD = ["p%40%s%%", "at@sign/slash:colon", "quo'te\"double`", "with spaces  two", "çãé-日本-ß", "back\\slash$1"]
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.failure import template
+from runner.postgres.redact import template
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner import fingerprint
-from runner.offline import Rendered
+from runner.engine.migrate import plan_id
 from runner.payloads import KINDS
+from runner.script.offline import Rendered
 
 NAMES = st.text("abcdefghij", min_size=1, max_size=6)
 PARTS = st.dictionaries(st.tuples(st.sampled_from(["file", "SQL", "tables", "types"]), NAMES), NAMES, max_size=80)
@@ -19,21 +19,21 @@ def rendered(*statements: str) -> Rendered:
 
 
 @given(PARTS)
-def test_the_same_parts_have_the_same_id(parts: fingerprint.Parts) -> None:
+def test_the_same_parts_have_the_same_id(parts: plan_id.Parts) -> None:
     whole = {**FIXED, **parts}
-    plan = fingerprint.identify(whole)
-    assert fingerprint.changes(plan, dict(whole), []) == []
+    plan = plan_id.identify(whole)
+    assert plan_id.changes(plan, dict(whole), []) == []
     assert re.fullmatch(r"[0-9a-f]{16}-[A-Za-z0-9_-]+", plan)
     assert KINDS["upgrade"].model_validate({"action": "upgrade", "plan": plan}).plan == plan
 
 
 @given(PARTS, st.data())
-def test_any_change_of_one_part_is_told(parts: fingerprint.Parts, data: st.DataObject) -> None:
+def test_any_change_of_one_part_is_told(parts: plan_id.Parts, data: st.DataObject) -> None:
     """Also beyond the first sixty, where it has no name."""
     whole = {**FIXED, **parts}
-    plan = fingerprint.identify(whole)
+    plan = plan_id.identify(whole)
     part = data.draw(st.sampled_from([*whole]))
-    told = fingerprint.changes(plan, {**whole, part: whole[part] + "!"}, [])
+    told = plan_id.changes(plan, {**whole, part: whole[part] + "!"}, [])
     assert len(told) == 1
     assert part[1] in told[0] or "beyond its first" in told[0]
 
@@ -64,4 +64,4 @@ def test_a_thing_is_touched_by_its_name_and_by_that_of_its_parts() -> None:
         "select 1 /* leads */": [],
         'alter table "my.tab" add x int': [("tables", 'public."my.tab"')],
     }.items():
-        assert list(fingerprint.touched(catalog, rendered(statement))) == wanted, statement
+        assert list(plan_id.touched(catalog, rendered(statement))) == wanted, statement

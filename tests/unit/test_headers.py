@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from project import ROOT
-from runner import headers
+from runner.script import identifiers
+from support.project import ROOT
 
 NAMES = ("revision", "down_revision", "branch_labels", "depends_on")
 PLAIN = ["None", "'a'", '"b_1"', "('a', 'b')", "['a', 'b']", "('a',)"]
@@ -41,7 +41,7 @@ AFTER = [
 
 def test_the_projects_own_revisions_are_read_without_being_run() -> None:
     """They are written as Alembic's template has them, so that a start imports none of them."""
-    found = headers.read(ROOT / "alembic" / "versions").files
+    found = identifiers.read(ROOT / "alembic" / "versions").files
     assert [header.said["revision"] for header in found if header.said] == [Path(header.path).stem for header in found]
 
 
@@ -54,7 +54,7 @@ def test_what_is_read_is_what_python_would_set(written: list[tuple[str, str]], b
     """Where that is not sure, nothing is read."""
     body = [line.format(name=name, value=value) for name, (line, value) in zip(NAMES, written, strict=False)]
     text = "\n".join([before, *body, after])
-    said = headers.parse(text.encode())
+    said = identifiers.parse(text.encode())
     if said is not None:
         ran: dict[str, object] = {"a": "d", "call": dict}
         exec(compile(text, "revision", "exec"), ran)  # noqa: S102 - this test's own text
@@ -65,7 +65,7 @@ def test_what_is_read_is_what_python_would_set(written: list[tuple[str, str]], b
 @pytest.mark.parametrize("value", PLAIN)
 def test_what_alembics_template_writes_is_read(line: str, value: str) -> None:
     text = "\n".join(["revision = 'x'", line.format(name="down_revision", value=value), "depends_on = None"])
-    said = headers.parse(text.encode())
+    said = identifiers.parse(text.encode())
     assert said is not None
     assert _plain(said["down_revision"]) == _plain(ast.literal_eval(value))
 
@@ -74,11 +74,11 @@ def test_an_unchanged_folder_is_read_once_and_a_changed_file_is_noticed(tmp_path
     """Also where its size and its time of modification are set to be the same."""
     path = tmp_path / "001_one.py"
     path.write_text("revision = 'a'\ndown_revision = None\n")
-    before, known = headers.read(tmp_path), path.stat()
-    assert headers.read(tmp_path) is before
+    before, known = identifiers.read(tmp_path), path.stat()
+    assert identifiers.read(tmp_path) is before
     path.write_text("revision = 'b'\ndown_revision = None\n")
     os.utime(path, ns=(known.st_atime_ns, known.st_mtime_ns))
-    after = headers.read(tmp_path)
+    after = identifiers.read(tmp_path)
     assert (before.files[0].said, after.files[0].said) == (
         {"revision": "a", "down_revision": None},
         {"revision": "b", "down_revision": None},

@@ -5,7 +5,7 @@ import json
 from benchmarks import report
 from benchmarks.__main__ import CASES
 from benchmarks.measuring import ITSELF, Chapter, Figure, Table, in_turn
-from project import ROOT
+from support.project import ROOT
 
 RESULTS = json.loads((ROOT / "benchmarks" / "results.json").read_text())
 WANTED = {

@@ -2,8 +2,8 @@
 
 import pytest
 
-from project import ROOT
-from runner import profiles
+from runner.aws import environments
+from support.project import ROOT
 
 NAME = "aurora-migrations-runner-dev"
 
@@ -19,11 +19,11 @@ NAME = "aurora-migrations-runner-dev"
     ],
 )
 def test_the_bare_name_and_the_region(given: str, region: str | None) -> None:
-    known = profiles.of_function(given)
+    known = environments.of_function(given)
     assert (known.function, known.name, known.region) == (given, NAME, region)
 
 
 @pytest.mark.parametrize("env", ["dev", "prod"])
 def test_the_profiles_of_this_project(env: str) -> None:
-    known = profiles.read({"ALEMBIC_CONFIG": str(ROOT / "alembic.ini")}, env)
+    known = environments.read({"ALEMBIC_CONFIG": str(ROOT / "alembic.ini")}, env)
     assert (known.function, known.region) == (f"aurora-migrations-runner-{env}:live", "us-east-1")

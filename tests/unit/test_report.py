@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner import report
-from runner.payloads import LONGEST_ANSWER, fit
+from runner.answer import LONGEST_ANSWER, fit
+from runner.output import report
 
 
 def plan(sql: list[str], message: str = "m") -> dict:

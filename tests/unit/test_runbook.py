@@ -8,8 +8,8 @@ import dispatch_agent.failure
 import dispatch_agent.request
 import dispatch_agent.tenants
 import dispatch_agent.turn
-from project import ROOT
 from runner.errors import MigrationError
+from support.project import ROOT
 
 RUNBOOK = (ROOT / "docs" / "runbook.pt-BR.md").read_text()
 DEFINITION = (ROOT / "infra" / "migration.asl.json").read_text()

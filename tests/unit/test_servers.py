@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-import postgres
-from project import ROOT
+from support import postgres
+from support.project import ROOT
 
 TESTS = ROOT / "tests"
 

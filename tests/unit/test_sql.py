@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner import sql
+from runner.postgres import sql
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ import pytest
 import typer.main
 import yaml
 
-from project import ROOT
-from runner import cli, promotion
+from runner import cli
+from runner.aws import promote
+from support.project import ROOT
 
 BIN = Path(sys.executable).parent
 SCRIPTS = ROOT / ".github" / "scripts"
@@ -154,7 +155,7 @@ def test_what_promote_says_comes_next_is_what_the_workflow_does(jobs: list[str],
     runs = [run for run in runs if not run.startswith("make ")]
     assert [run.split()[0] for run in runs] == ["migrate", "npx", "python", "npx"]
     assert f" --to {environment}" in runs[0]
-    said = re.findall(r"([\w-]+)`", promotion.DEPLOY.format(environment))
+    said = re.findall(r"([\w-]+)`", promote.DEPLOY.format(environment))
     assert [run.split()[-1] for run in runs[1:]] == said
 
 

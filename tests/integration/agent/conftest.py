@@ -1,7 +1,7 @@
 import pytest
 
-from postgres import Database
-from project import Project
+from support.postgres import Database
+from support.project import Project
 
 
 @pytest.fixture

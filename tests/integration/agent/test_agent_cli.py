@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-import terminal
-from agent_log import OURS, fill, rows
 from dispatch_agent import cli
-from postgres import Database
-from project import ROOT, Project
+from support import terminal
+from support.agent_log import OURS, fill, rows
+from support.postgres import Database
+from support.project import ROOT, Project
 
 EVENT = {"tenantId": "test-001", "batchSize": 3, "runId": "r1"}
 ANSWER = {

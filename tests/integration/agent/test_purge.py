@@ -8,11 +8,11 @@ from datetime import timedelta
 
 import pytest
 
-from agent_log import INSERT, OURS, THEIRS, begin, fill, rows
 from dispatch_agent import retention
 from dispatch_agent.retention import Purge
-from postgres import Database
-from project import Project
+from support.agent_log import INSERT, OURS, THEIRS, begin, fill, rows
+from support.postgres import Database
+from support.project import Project
 
 
 def test_only_old_rows_go(project: Project, migrated: Database) -> None:

@@ -12,13 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, make_url
 
-import agency
-import old_agent
-from agency import OPEN, ask
 from dispatch_agent import reading
 from dispatch_agent.request import Cursor
-from postgres import Database
-from runner.database import open_from
+from runner.postgres.connect import open_from
+from support import agency, old_agent
+from support.agency import OPEN, ask
+from support.postgres import Database
 
 GENEROUS = {"LIMIT_PER_MINUTE": "100000", "LIMIT_PER_HOUR": "100000", "LIMIT_PER_DAY": "100000",
             "LIMIT_WHATSAPP_PER_HOUR": "100000", "LIMIT_EMAIL_PER_HOUR": "100000"}  # fmt: skip

@@ -7,10 +7,10 @@ from uuid import UUID
 
 import pytest
 
-from agent_log import begin
 from dispatch_agent import people, samples
-from postgres import Database
-from project import Project
+from support.agent_log import begin
+from support.postgres import Database
+from support.project import Project
 
 NOW = datetime(2026, 3, 4, 12, 30, tzinfo=UTC)
 TABLES = ("leads", "lead_telefones", "lead_emails", "blocklist", "agendamentos", "disparos")

@@ -5,10 +5,10 @@ import re
 
 import pytest
 
-import terminal
-from agent_log import OURS, THEIRS, log
-from postgres import Database
-from project import Project
+from support import terminal
+from support.agent_log import OURS, THEIRS, log
+from support.postgres import Database
+from support.project import Project
 
 OUTSIDE = "fora do horário comercial: a próxima janela abre em {} às 08:00 (America/Rio_Branco)"
 

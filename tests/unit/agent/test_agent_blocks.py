@@ -3,11 +3,11 @@
 from datetime import timedelta
 
 import pytest
-from deciding import NATAL, NOBODY, TUESDAY, decided, expected, lead, outcome
 
 from dispatch_agent import limits
 from dispatch_agent.decision import Circumstances
 from dispatch_agent.limits import Limits, Usage
+from support.deciding import NATAL, NOBODY, TUESDAY, decided, expected, lead, outcome
 
 BY_LEAD = "bloqueado a pedido da pessoa (LGPD): lead na lista de bloqueio"
 BY_PHONE = "bloqueado a pedido da pessoa (LGPD): telefone na lista de bloqueio"

@@ -3,7 +3,8 @@
 from datetime import timedelta
 
 import pytest
-from deciding import NATAL, NOBODY, TUESDAY, decided, expected, lead, outcome
+
+from support.deciding import NATAL, NOBODY, TUESDAY, decided, expected, lead, outcome
 
 SP = "+5511987654321"
 

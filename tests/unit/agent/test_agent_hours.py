@@ -4,12 +4,12 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from deciding import decided, expected, lead, outcome
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from phonenumbers import PhoneMetadata, geocoder, parse
 
 from dispatch_agent import hours, zones
+from support.deciding import decided, expected, lead, outcome
 
 # Where, a phone there, and the hour of UTC at which a working day begins there.
 PLACES = [

@@ -4,7 +4,6 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 
-from deciding import NATAL, TUESDAY, decided, lead
 from email_validator import EmailNotValidError, validate_email
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -15,6 +14,7 @@ from dispatch_agent.decision import TEMPLATES, Decision
 from dispatch_agent.lead import Lead
 from dispatch_agent.limits import Limits, Usage
 from models import DryRunLog
+from support.deciding import NATAL, TUESDAY, decided, lead
 
 COLUMNS = {"nome": "lead_nome", "telefone": "lead_telefone", "email": "lead_email", "documento": "lead_documento"}
 COLUMNS |= {"canal": "canal_decidido", "template": "template_selecionado"}

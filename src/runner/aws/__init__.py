@@ -1,0 +1,1 @@
+"""Invoke the function, follow its log, and promote its image."""

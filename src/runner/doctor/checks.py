@@ -1,0 +1,79 @@
+"""Find out what stands between here and a run: one question after the other, each with what to do about it."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from runner.answer import Answer
+from runner.errors import count
+from runner.postgres import translation
+
+
+@dataclass(frozen=True)
+class Check:
+    """Tell what one question came to."""
+
+    check: str
+    state: Literal["ok", "failed", "skipped"]
+    told: str
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class Question:
+    """Ask for one thing that a run needs; `needs` names the question that must be answered well before.
+
+    `ask` returns what it found, raises `Unwell` or any other error where that will not do, and `NotAsked`
+    where the question has no meaning here or may not be asked.
+    """
+
+    name: str
+    needs: str | None
+    ask: Callable[[], str]
+
+
+@dataclass(eq=False)
+class Unwell(Exception):
+    """Say what is wrong, and what to do about it."""
+
+    told: str
+    advice: str
+
+
+class NotAsked(Exception):
+    """Say why a question was not asked; what depends on it is asked all the same."""
+
+
+def examine(questions: Iterable[Question], answer: Answer) -> None:
+    """Ask the questions in order and make `answer` theirs; what depends on a failed one is skipped."""
+    found: list[Check] = []
+    broken: set[str | None] = set()
+    for question in questions:
+        check = _ask(question, broken)
+        found.append(check)
+        if check.state == "failed" or question.needs in broken:
+            broken.add(question.name)
+    failed = [check for check in found if check.state == "failed"]
+    answer.extra |= {"ok": not failed, "checks": [asdict(check) for check in found]}
+    answer.message = _message(failed, len(found))
+
+
+def _ask(question: Question, broken: set[str | None]) -> Check:
+    if question.needs in broken:
+        return Check(question.name, "skipped", f"It needs `{question.needs}`.")
+    try:
+        return Check(question.name, "ok", question.ask())
+    except NotAsked as why:
+        return Check(question.name, "skipped", str(why))
+    except Unwell as unwell:
+        return Check(question.name, "failed", unwell.told, unwell.advice)
+    except Exception as error:  # noqa: BLE001 - told as the facade tells it
+        problem = translation.explain(error)
+    return Check(question.name, "failed", problem.sentence, problem.advice)
+
+
+def _message(failed: list[Check], total: int) -> str:
+    if not failed:
+        return "Nothing stands in the way of a run."
+    first = failed[0]
+    return f"{len(failed)} of {count(total, 'check')} failed, `{first.check}` first: {first.told} {first.advice}"

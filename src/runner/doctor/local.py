@@ -1,0 +1,185 @@
+"""What `migrate doctor` asks of a database that is reached from here."""
+
+import socket
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, text
+
+from runner import settings
+from runner.answer import Answer
+from runner.deadline import Deadline
+from runner.doctor import checks
+from runner.doctor.checks import NotAsked, Question, Unwell
+from runner.engine import migrate
+from runner.errors import MultipleHeads, count
+from runner.postgres import advisory_lock, connect, conninfo
+from runner.postgres.conninfo import Address
+from runner.postgres.version_table import VERSION_TABLE
+from runner.script import graph
+
+PATIENCE_S = 10
+"""Enough for a server that is awake; a doctor does not wait a minute for one that is not."""
+CONNECT_TIMEOUT_S = 5
+OLDEST = 14
+# Where the table is not there yet, its privileges are null.
+RIGHTS = text("""
+    select current_user as role, current_database() as database,
+           coalesce(has_table_privilege(to_regclass('runner.migration_log')::oid, 'INSERT'),
+                    has_database_privilege(current_database(), 'CREATE')) as ledger,
+           has_schema_privilege('public', 'CREATE') as tables,
+           coalesce(has_table_privilege(to_regclass('public.alembic_version')::oid, 'UPDATE'), true) as version
+""")
+
+
+@dataclass
+class Patient:
+    """Gather what one question finds out for the next."""
+
+    environ: Mapping[str, str]
+    deadline: Deadline
+    request_id: str
+    stack: ExitStack
+    source: str = ""
+    address: Address | None = None
+    connection: Connection | None = None
+
+    @property
+    def opened(self) -> Connection:
+        assert self.connection is not None  # noqa: S101 - asked only after `login`
+        return self.connection
+
+    @property
+    def located(self) -> Address:
+        assert self.address is not None  # noqa: S101 - asked only after `settings`
+        return self.address
+
+    def places(self) -> list[tuple[str, int]]:
+        """Return the hosts and ports that libpq will try. Raises `NotAsked` for a socket."""
+        hosts = [one for one in conninfo.hosts(self.located, self.environ.get("PGHOST")) if not one.startswith("/")]
+        if not hosts:
+            raise NotAsked("The server is reached through a socket of this machine.")
+        ports = [int(one or 5432) for one in self.located.get("port", "").split(",")]
+        # https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-MULTIPLE-HOSTS
+        return list(zip(hosts, ports * len(hosts) if len(ports) == 1 else ports, strict=False))
+
+
+def examine(environ: Mapping[str, str], deadline: Deadline, answer: Answer) -> None:
+    """Check what a run from here needs, from the settings to the revisions."""
+    with ExitStack() as stack:
+        patient = Patient(environ, deadline, answer.request_id, stack)
+        checks.examine(
+            [
+                Question("settings", None, lambda: _settings(patient)),
+                Question("name", "settings", lambda: _name(patient)),
+                Question("port", "name", lambda: _port(patient)),
+                Question("tls", "settings", lambda: _tls(patient)),
+                Question("login", "port", lambda: _login(patient)),
+                Question("version", "login", lambda: _version(patient)),
+                Question("writer", "login", lambda: _writer(patient)),
+                Question("rights", "login", lambda: _rights(patient)),
+                Question("lock", "login", lambda: _lock(patient)),
+                Question("revisions", None, lambda: _revisions(patient)),
+            ],
+            answer,
+        )
+
+
+def _settings(patient: Patient) -> str:
+    known = settings.read(patient.environ)
+    found = conninfo.source(known)
+    patient.source = found.setting
+    patient.address = conninfo.secure(found.read(False), known)
+    return f"The database `{patient.address.get('dbname')}` is named by {found.setting}."
+
+
+def _name(patient: Patient) -> str:
+    resolved = []
+    for host, port in patient.places():
+        try:
+            socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except OSError:
+            told = f"`{host}` does not resolve."
+        else:
+            resolved.append(f"`{host}`")
+            continue
+        advice = "where only a VPC knows the name, ask the function there with `--env`."
+        raise Unwell(told, f"Correct the host in {patient.source}; {advice}")
+    return f"{', '.join(resolved)} resolves."
+
+
+def _port(patient: Patient) -> str:
+    refused = ""
+    for host, port in patient.places():
+        try:
+            socket.create_connection((host, port), CONNECT_TIMEOUT_S).close()
+        except TimeoutError:
+            refused = f"`{host}:{port}` gave no answer within {CONNECT_TIMEOUT_S} s."
+        except OSError:
+            refused = f"Nothing listens on `{host}:{port}`, or no route leads there."
+        else:
+            return f"`{host}:{port}` accepts connections."
+    raise Unwell(refused, f"Start the server, correct host and port in {patient.source}, or open its security group.")
+
+
+def _tls(patient: Patient) -> str:
+    mode = patient.located.get("sslmode")
+    if mode is None:
+        return "The server is on this machine; libpq decides."
+    return f"`sslmode={mode}`" + (
+        " verifies." if mode == "verify-full" else " does not verify the server's certificate."
+    )
+
+
+def _login(patient: Patient) -> str:
+    known = settings.read(patient.environ)
+    opened = connect.open_engine(known, patient.request_id, patient.deadline.earlier(PATIENCE_S))
+    patient.connection = patient.stack.enter_context(opened.connect().execution_options(isolation_level="AUTOCOMMIT"))
+    role, name = patient.connection.exec_driver_sql("select current_user, current_database()").one()
+    return f"`{role}` is connected to `{name}`."
+
+
+def _version(patient: Patient) -> str:
+    number, shown = patient.opened.exec_driver_sql(
+        "select current_setting('server_version_num')::int / 10000, current_setting('server_version')"
+    ).one()
+    if number < OLDEST:
+        raise Unwell(f"The server is PostgreSQL {shown}.", f"Upgrade it to {OLDEST} or newer.")
+    return f"PostgreSQL {shown}."
+
+
+def _writer(patient: Patient) -> str:
+    migrate.refuse_read_only(patient.opened)
+    return "The server takes writes."
+
+
+def _rights(patient: Patient) -> str:
+    found = patient.opened.execute(RIGHTS).one()
+    wanted = {
+        f'GRANT CREATE ON DATABASE "{found.database}" TO "{found.role}"': found.ledger,
+        f'GRANT CREATE ON SCHEMA public TO "{found.role}"': found.tables,
+        f'GRANT ALL ON alembic_version TO "{found.role}"': found.version,
+    }
+    lacking = [grant for grant, there in wanted.items() if not there]
+    if lacking:
+        raise Unwell(
+            f"The role `{found.role}` may not write all that a run writes.",
+            f"As the owner run `{'; '.join(lacking)}`, or set `DB_ROLE` to the owner.",
+        )
+    return f"`{found.role}` may make tables, and keep the ledger."
+
+
+def _lock(patient: Patient) -> str:
+    holder = advisory_lock.holder(patient.opened, VERSION_TABLE)
+    if holder:
+        raise Unwell(f"A run holds the migration lock: {holder}.", "Wait until it has ended (`migrate current`).")
+    return "Nobody holds the migration lock."
+
+
+def _revisions(patient: Patient) -> str:
+    known = graph.load(settings.read(patient.environ))
+    known.import_all()
+    if len(known.heads) > 1:
+        raise MultipleHeads(tuple(known.heads))
+    return f"{count(len(list(known.script.walk_revisions())), 'revision')}, up to `{known.heads[0]}`."

@@ -1,0 +1,1 @@
+"""Show answers: tables, JSON, Markdown, progress."""

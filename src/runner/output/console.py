@@ -1,0 +1,78 @@
+"""What people see: tables and progress on a terminal, plain lines elsewhere, JSON when asked.
+
+What draws on a terminal is imported for a terminal only.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from runner.invocation import Tell
+from runner.output import report
+from runner.output.report import Section
+
+# Data goes to stdout, words for people go to stderr.
+BY_STATUS = {"success": 0, "error": 1, "partial": 3}
+# 130 is 128 and the number of SIGINT, as shells report it.
+BY_CODE = {"invalid-payload": 2, "interrupted": 130}
+# The answer to a question is no.
+NO = 4
+
+
+def show(answer: dict[str, Any], form: str) -> int:
+    """Print an answer as `tables`, `json` or `markdown`, and return the exit code that it stands for."""
+    match form:
+        case "json":
+            sys.stdout.write(json.dumps(answer, indent=2, ensure_ascii=False, default=str) + "\n")
+        case "markdown":
+            sys.stdout.write(report.markdown(answer))
+        case _:
+            _show_for_people(answer)
+    if answer["status"] == "success" and answer.get("ok") is False:
+        return NO
+    return BY_CODE.get(str(answer.get("code")), BY_STATUS[answer["status"]])
+
+
+@contextmanager
+def progress() -> Iterator[Tell]:
+    """Give a `tell` that draws a bar on a terminal and writes a line for each event elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda sentence, **_: _say(sentence)
+        return
+    from runner.output import terminal
+
+    with terminal.progress() as tell:
+        yield tell
+
+
+def _show_for_people(answer: dict[str, Any]) -> None:
+    if sys.stderr.isatty():
+        from runner.output import terminal
+
+        terminal.say(answer["message"], "red" if answer["status"] == "error" else None)
+    else:
+        _say(answer["message"])
+    found = report.sections(answer)
+    if sys.stdout.isatty():
+        from runner.output import terminal
+
+        terminal.draw(found)
+        return
+    for section in found:
+        if section is not found[0]:
+            sys.stdout.write("\n")
+        if section.rows:
+            _write_table(section)
+        else:
+            sys.stdout.write(f"{section.text}\n")
+
+
+def _say(sentence: str) -> None:
+    sys.stderr.write(f"{sentence}\n")
+
+
+def _write_table(section: Section) -> None:
+    for line in [section.columns, *([row[name] for name in section.columns] for row in section.rows)]:
+        sys.stdout.write("\t".join(cell.replace("\n", " ") for cell in line) + "\n")

@@ -1,0 +1,1 @@
+"""Connections, sessions, time-outs, locks, SQLSTATEs, and the one reader of SQL."""

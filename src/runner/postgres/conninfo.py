@@ -1,0 +1,203 @@
+"""Where the database is: a URL, a secret or a token, and how safely it must be connected to."""
+
+import json
+import logging
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import psycopg2
+from psycopg2.extensions import parse_dsn
+
+from runner.errors import InvalidSettings
+from runner.postgres import embedded
+from runner.settings import Settings, port, ssl_mode
+
+Address = dict[str, str]
+"""What libpq is told, in its own words: `host`, `port`, `dbname`, `user`, `password`, `sslmode` and the like.
+https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
+"""
+
+SCHEME = re.compile(r"postgres(?:ql)?(?:\+psycopg2)?://")
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Say which setting names the database, and how to read the address from it now."""
+
+    setting: str
+    read: Callable[[bool], Address]
+    """Takes whether a cached secret must be read again."""
+
+
+def source(settings: Settings) -> Source:
+    """Choose the first setting that says where the database is.
+
+    Raises `InvalidSettings` when none does: a forgotten variable must never migrate a throw-away
+    and report success.
+    """
+    if settings.database_url:
+        return Source("`DATABASE_URL`", lambda fresh: _from_url(settings))
+    if settings.db_secret_arn:
+        return Source("the secret `DB_SECRET_ARN`", lambda fresh: _from_secret(settings, fresh))
+    if settings.db_iam_auth:
+        return Source("`DB_IAM_AUTH`", lambda fresh: _from_iam(settings))
+    raise InvalidSettings(
+        "No setting says where the database is.",
+        "Set `DATABASE_URL`, `DB_SECRET_ARN`, or `DB_IAM_AUTH=true` with `DB_HOST`, `DB_NAME` and `DB_USER`; "
+        "for a local throw-away run `migrate --local`.",
+    )
+
+
+def hosts(address: Address, fallback: str | None) -> list[str]:
+    """Return every host that libpq may connect to; where none is named, `PGHOST` is."""
+    parts = (address.get("host") or fallback or "", address.get("hostaddr", ""))
+    return [one for part in parts for one in part.split(",") if one]
+
+
+def secure(address: Address, settings: Settings) -> Address:
+    """Ask for a verified certificate unless the server is on this machine or a setting says less."""
+    remote = [one for one in hosts(address, settings.pg_host) if one not in LOCAL_HOSTS and not one.startswith("/")]
+    if not remote:
+        return address
+    mode = settings.db_sslmode or address.get("sslmode", "verify-full")
+    if mode != "verify-full":
+        logger.warning("sslmode=%s does not verify the certificate of %s", mode, ", ".join(remote))
+    if any(".proxy-" in one for one in remote):
+        logger.warning("An RDS Proxy pins the session to one connection, and keeps a paused Aurora awake.")
+    return {**address, "sslmode": mode}
+
+
+def as_url(address: Address) -> str:
+    """Return the address as a `DATABASE_URL`, with its password."""
+    return f"postgresql:///?{urlencode(address, quote_via=quote)}"
+
+
+def _from_url(settings: Settings) -> Address:
+    text = settings.database_url or ""
+    if text == "embedded:":
+        text = embedded.start(settings.alembic_config.resolve().parent)
+    address = _parse(text)
+    if "service" in address:
+        raise InvalidSettings("`DATABASE_URL` names a libpq service.", "Name the host itself.")
+    ssl_mode("`sslmode` in `DATABASE_URL`", address.get("sslmode"))
+    return address
+
+
+def _parse(text: str) -> Address:
+    """Return a URL as libpq reads it. Its own error is left out: it quotes the URL."""
+    address: Address | None = None
+    unknown = False
+    if scheme := SCHEME.match(text):
+        try:
+            address = parse_dsn(f"postgresql://{text[scheme.end() :]}")
+        except (psycopg2.Error, ValueError) as error:
+            unknown = "query parameter" in str(error)
+    if unknown:
+        raise InvalidSettings("`DATABASE_URL` has something that libpq does not take.", "Correct its options.")
+    ports = [one for one in (address or {}).get("port", "").split(",") if one]
+    # an `@` or a `/` that is not encoded ends the password early, and the rest of it stands in the host or the database
+    misread = address is not None and "@" in address.get("host", "") + address.get("dbname", "")
+    if address is None or misread or not all(one.isdigit() for one in ports):
+        raise InvalidSettings(
+            "`DATABASE_URL` is not a PostgreSQL URL.",
+            "Set it to `postgresql://user:password@host:5432/database`, with `%`, `@`, `/` and `:` "
+            "in the password percent-encoded, or to `embedded:`.",
+        )
+    for one in ports:
+        port("The port in `DATABASE_URL`", one)
+    return address
+
+
+def _from_secret(settings: Settings, fresh: bool) -> Address:
+    arn = settings.db_secret_arn or ""
+    content = _secret(arn, _fetch(arn, fresh))
+    address = ("host", "dbname", "database")
+    odd = [key for key in address if not isinstance(content.get(key), str | None)]
+    lacking = [key for key in ("username", "password") if not isinstance(content.get(key), str)] + odd
+    if lacking:
+        raise InvalidSettings(
+            f"The secret `{arn}` lacks {' and '.join(f'`{key}`' for key in lacking)}, as text.",
+            "Store `username` and `password` in it; `host`, `port` and `dbname` may come from the environment.",
+        )
+    return _compose(
+        replace(
+            settings,
+            db_host=content.get("host") or settings.db_host,
+            db_port=port(f"`port` in the secret `{arn}`", content.get("port") or settings.db_port),
+            db_name=content.get("dbname") or content.get("database") or settings.db_name,
+            db_user=content["username"],
+        ),
+        content["password"],
+        f"The secret `{arn}`",
+    )
+
+
+def _fetch(arn: str, fresh: bool) -> str:
+    # boto3 costs 0.2 s at start-up, so only who needs a secret pays for it
+    from aws_lambda_powertools.utilities import parameters
+    from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
+    from botocore.exceptions import BotoCoreError
+
+    try:
+        return str(parameters.get_secret(arn, max_age=300, force_fetch=fresh))
+    except BotoCoreError as error:
+        reason = type(error).__name__
+    except GetParameterError as error:
+        reason = getattr(error.__cause__ or error.__context__, "response", {}).get("Error", {}).get("Code", "no answer")
+    raise InvalidSettings(
+        f"Secrets Manager did not give the secret `{arn}` ({reason}).",
+        "Check `DB_SECRET_ARN`, the function's permission `secretsmanager:GetSecretValue` and the VPC endpoint.",
+    )
+
+
+def _secret(arn: str, text: str) -> dict[str, Any]:
+    try:
+        content = json.loads(text)
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise InvalidSettings(
+            f"The secret `{arn}` is not a JSON object.",
+            'Store it as `{"username": …, "password": …, "host": …, "port": 5432, "dbname": …}`.',
+        )
+    return content
+
+
+def _from_iam(settings: Settings) -> Address:
+    """Address the database with an RDS token, valid for 15 minutes, made afresh for each connection.
+
+    https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/UsingWithRDS.IAMDBAuth.html
+    """
+    address = _compose(settings, None, "`DB_IAM_AUTH`")
+    where = (address["host"], int(address["port"]), address["user"])
+    import boto3
+    from botocore.exceptions import BotoCoreError
+
+    try:
+        token = boto3.client("rds").generate_db_auth_token(*where)
+    except BotoCoreError as error:
+        reason = type(error).__name__
+    else:
+        return {**address, "password": token}
+    raise InvalidSettings(f"No RDS token could be made ({reason}).", "Give AWS credentials and a region.")
+
+
+def _compose(settings: Settings, password: str | None, asker: str) -> Address:
+    names = {"DB_HOST": settings.db_host, "DB_NAME": settings.db_name, "DB_USER": settings.db_user}
+    lacking = " and ".join(f"`{name}`" for name, value in names.items() if not value)
+    if lacking:
+        raise InvalidSettings(f"{asker} needs {lacking} beside it.", f"Set {lacking} in the environment.")
+    address = {
+        "host": settings.db_host,
+        "port": str(settings.db_port),
+        "dbname": settings.db_name,
+        "user": settings.db_user,
+        "password": password,
+    }
+    return {name: value for name, value in address.items() if value is not None}

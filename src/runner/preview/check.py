@@ -1,0 +1,223 @@
+"""What is not as it should be with a database: the answer to `check`."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from alembic import autogenerate
+from alembic.runtime.environment import EnvironmentContext
+from sqlalchemy import Column, Connection, Table, text
+
+from runner.answer import Answer
+from runner.answer import revisions as shown
+from runner.engine import baseline, ledger, migrate, steps
+from runner.engine.state import INVOCATION
+from runner.errors import MigrationError, MultipleHeads, UnknownRevision, count
+from runner.invocation import Invocation
+from runner.postgres import advisory_lock, invalid_indexes
+from runner.postgres.version_table import VERSION_TABLE
+from runner.preview import plan
+from runner.schema import catalog, drift
+from runner.schema.catalog import Difference
+from runner.script.graph import Revisions
+
+UNVALIDATED = text("""
+    select c.conrelid::regclass::text as owner, quote_ident(c.conname) as name,
+           format('%I.%I', n.nspname, r.relname) as qualified
+    from pg_constraint c join pg_class r on r.oid = c.conrelid join pg_namespace n on n.oid = r.relnamespace
+    where not c.convalidated and n.nspname !~ '^pg_' and n.nspname <> 'runner' order by 1, 2
+""")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Name one thing that is not as it should be."""
+
+    kind: str
+    level: str
+    """`error`, or `note` for what is well known and only told."""
+    name: str
+    message: str
+    help: str
+    entry: str | None = None
+    """What accepts it, for `alembic/accepted_drift.toml`."""
+
+
+def inspect(invocation: Invocation, known: Revisions, answer: Answer) -> None:
+    """Fill `answer` with all that is not as it should be; takes no lock and writes nothing.
+
+    Where a comparison cannot be made the answer says so under `not_compared`.
+    """
+    script = known.script
+    known.import_all()
+    skipped: list[str] = []
+    with migrate.reading(invocation) as connection:
+        heads = migrate.read_heads(connection)
+        answer.before = answer.after = heads
+        findings = [*_heads(known), *_pending(known, heads, answer)]
+        if not any(finding.kind == "unknown-revision" for finding in findings):
+            findings += map(_of_error, steps.changed_history(script, heads, connection))
+        drifted = _drift(known, heads, connection, skipped)
+        findings += _of_drift(heads, drifted)
+        findings += [*_invalid(connection), *_unvalidated(connection, known, heads, drifted), *_left(connection)]
+    if set(heads) == set(known.heads):
+        findings += _models(invocation, known, drifted, skipped)
+    else:
+        skipped.append("the models, for they say what the head makes")
+    wrong = [finding for finding in findings if finding.level == "error"]
+    answer.extra |= {
+        "ok": not wrong,
+        "findings": [asdict(finding) for finding in findings],
+        "accepted": [{**one.as_json(), "reason": by.reason} for one, by in drifted.accepted],
+        "not_compared": skipped,
+    }
+    answer.message = _message(shown(heads) or "base", wrong, drifted, skipped)
+
+
+def _heads(known: Revisions) -> Iterator[Finding]:
+    if len(known.heads) > 1:
+        yield _of_error(MultipleHeads(tuple(known.heads)))
+
+
+def _pending(known: Revisions, heads: tuple[str, ...], answer: Answer) -> Iterator[Finding]:
+    try:
+        answer.pending = known.pending(heads)
+    except UnknownRevision as error:
+        yield _of_error(error)
+        return
+    for revision in answer.pending:
+        yield Finding(
+            "pending", "error", revision, "It is not applied here.", "`migrate plan`, then `migrate upgrade`."
+        )
+
+
+def _drift(known: Revisions, heads: tuple[str, ...], connection: Connection, skipped: list[str]) -> drift.Found:
+    """Compare the database with the snapshot of the revision that it is at."""
+    schema = plan.schema(known)
+    expected = baseline.snapshot(schema, heads[0]) if len(heads) == 1 else None if heads else catalog.EMPTY
+    if expected is None:
+        skipped.append(f"the catalog, for there is no snapshot of `{shown(heads)}`")
+        return drift.Found((), (), ())
+    return drift.find(expected, catalog.read(connection), drift.load(schema))
+
+
+def _of_drift(heads: tuple[str, ...], drifted: drift.Found) -> Iterator[Finding]:
+    if drifted.differences and not heads:
+        message = f"It has {count(len(drifted.differences), 'object')} and no version: it is from before, or not ours."
+        remedy = "`migrate plan` says which tables an upgrade would adopt."
+        yield Finding("unversioned-database", "error", "", message, remedy)
+        return
+    yield from map(_of_difference, drifted.differences)
+    paths = {one.path for one in drifted.differences}
+    yield from (_unneeded(one, one.at in paths) for one in drifted.unused)
+
+
+def _of_difference(one: Difference) -> Finding:
+    remedy = "Mend it, or accept it in `alembic/accepted_drift.toml`."
+    return Finding("drift", "error", one.name, str(one), remedy, drift.render(one))
+
+
+def _unneeded(one: drift.Accepted, differs: bool) -> Finding:
+    name = Difference(one.at, None, None).name
+    if differs:
+        message = f"It was accepted as `{one.found or 'absent'}`, and is something else by now."
+        return Finding("accepted-drift", "note", name, message, "Mend it, or accept what it is now.")
+    return Finding(
+        "accepted-drift", "note", name, "It is accepted, and not found here.", "Take it out if it is nowhere."
+    )
+
+
+def _of_error(error: MigrationError) -> Finding:
+    name = str(error.details().get("revision", ""))
+    return Finding(error.code, "error", name, error.sentence, error.advice)
+
+
+def _invalid(connection: Connection) -> Iterator[Finding]:
+    for name in invalid_indexes.invalid(connection).values():
+        message = "The index is invalid: it is maintained and never used."
+        yield Finding(
+            "invalid-index", "error", name, message, "`migrate repair` drops it; the revision builds it anew."
+        )
+
+
+def _unvalidated(
+    connection: Connection, known: Revisions, heads: tuple[str, ...], drifted: drift.Found
+) -> Iterator[Finding]:
+    """Yield the constraints that hold for new rows only; one that its revision left so, or is accepted, is a note."""
+    accepted = {one.path[1:] for one, _ in drifted.accepted}
+    at = (baseline.snapshot(plan.schema(known), head) or catalog.EMPTY for head in heads)
+    tables = {name: table for one in at for name, table in one["tables"].items()}
+    for row in connection.execute(UNVALIDATED):
+        wanted = tables.get(row.qualified, {}).get("constraints", {}).get(row.name, "")
+        well_known = wanted.endswith("NOT VALID") or (row.qualified, "constraints", row.name) in accepted
+        level = "note" if well_known else "error"
+        message = f"`{row.name}` of `{row.owner}` was never proven for the rows that are there."
+        remedy = "Prove it with `validate_constraint`, in a revision."
+        yield Finding("unvalidated-constraint", level, f"{row.owner}.{row.name}", message, remedy)
+
+
+def _left(connection: Connection) -> Iterator[Finding]:
+    """Yield what a run that was killed has left behind."""
+    if advisory_lock.holder(connection, VERSION_TABLE) is None:
+        for request_id in ledger.killed(connection):
+            message = f"The run of request `{request_id}` was killed."
+            yield Finding("leftover", "error", request_id, message, "`migrate upgrade` notes it, and goes on.")
+
+
+def _models(invocation: Invocation, known: Revisions, drifted: drift.Found, skipped: list[str]) -> list[Finding]:
+    """Compare the models with the database by Alembic's own comparison, through `env.py`, which knows them.
+
+    Where they cannot be imported, `skipped` says so. What differs from the snapshot as well is drift, told once.
+    """
+    found: list[Any] = []
+
+    def compare(_heads: Any, context: Any) -> list[Any]:
+        found.extend(autogenerate.compare_metadata(context, context.opts["target_metadata"]))
+        return []
+
+    known.config.attributes[INVOCATION] = invocation
+    with EnvironmentContext(known.config, known.script, fn=compare):
+        try:
+            known.script.run_env()
+        except ImportError as error:
+            skipped.append(f"the models, for `{error.name}` cannot be imported")
+    known_already = {_part(one) for one in [*(one for one, _ in drifted.accepted), *drifted.differences]}
+    flat = [step for one in found for step in (one if isinstance(one, list) else [one])]
+    return [finding for step in flat for part, finding in [_of_step(step)] if part not in known_already]
+
+
+def _part(one: Difference) -> tuple[str, str]:
+    """Return the table and the thing that a difference is about, unqualified; the table twice for a whole one."""
+    table = one.path[1].rpartition(".")[2].strip('"')
+    thing = one.path[-1].strip('"') if len(one.path) > catalog.WHOLE_OBJECT else ""
+    return table, thing or table
+
+
+def _of_step(step: tuple[Any, ...]) -> tuple[tuple[str, str], Finding]:
+    """Read one step of Alembic's comparison, which says what would bring the database to the models.
+
+    https://alembic.sqlalchemy.org/en/latest/api/autogenerate.html#alembic.autogenerate.compare_metadata
+    """
+    match step:
+        case (verb, Table() as table, *_):
+            part = (table.name, table.name)
+        case (verb, _, str(table), column, *_):
+            part = (table, column.name if isinstance(column, Column) else column)
+        case (verb, thing, *_):
+            part = (thing.table.name, str(thing.name))
+    change, _, what = verb.partition("_")
+    message = {
+        "add": f"The models have this {what}, the database has not.",
+        "remove": f"The database has this {what}, the models have not.",
+    }.get(change, f"Its {what} differs between the models and the database.")
+    remedy = "Write the revision that makes it so, or correct the model."
+    return part, Finding("models", "error", ".".join(dict.fromkeys(part)), message, remedy)
+
+
+def _message(at: str, wrong: list[Finding], drifted: drift.Found, skipped: list[str]) -> str:
+    kinds = [finding.kind for finding in wrong]
+    found = ", ".join(f"{kind} ({kinds.count(kind)})" for kind in dict.fromkeys(kinds))
+    said = [f"The database is at `{at}`: {found or 'all is as it should be'}."]
+    if drifted.accepted:
+        said.append(f"{count(len(drifted.accepted), 'known difference')} accepted.")
+    return " ".join([*said, *(f"Not compared: {what}." for what in skipped)])

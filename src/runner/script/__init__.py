@@ -1,0 +1,1 @@
+"""The revisions as files and as a graph."""

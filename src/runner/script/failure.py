@@ -1,0 +1,78 @@
+"""Turn an exception of a revision into data that may leave the house.
+
+What is told is the SQLSTATE, the names of the objects, the line, and the statement with its literals masked.
+"""
+
+import traceback
+from pathlib import Path
+from typing import Any
+
+from alembic.script.revision import RevisionError
+from sqlalchemy.exc import DBAPIError
+
+from runner.errors import InvalidSettings, MigrationError, RevisionFailed, UnknownRevision
+from runner.postgres import redact
+from runner.postgres.sqlstate import sqlstate
+
+
+def of_revision(error: BaseException, revision: str, path: str | None) -> MigrationError:
+    """Describe what a revision's `upgrade()` or `downgrade()` raised, or what its commit did."""
+    if isinstance(error, DBAPIError):
+        return _of_sql(error, revision, path)
+    return RevisionFailed(revision, _name(path), _line(error, path), type(error).__name__)
+
+
+def of_import(error: Exception, project: Path) -> MigrationError:
+    """Describe why the revisions could not be read; the last frame in the project is where it happened."""
+    frames = traceback.extract_tb(error.__traceback__)
+    inside = [frame for frame in frames if Path(frame.filename).is_relative_to(project / "alembic")]
+    file, line = (inside[-1].filename, inside[-1].lineno) if inside else (None, None)
+    if isinstance(error, SyntaxError) and error.filename:
+        file, line = error.filename, error.lineno
+    if file is None and isinstance(error, RevisionError | KeyError | UserWarning):
+        return UnknownRevision(
+            f"The revisions do not fit together: {error}.",
+            "Correct the `down_revision` that names what is not there, then run the command again.",
+        )
+    if file is None:
+        # the text of the error may quote a line of the file
+        return InvalidSettings(
+            f"`alembic.ini` does not lead to any revisions ({type(error).__name__}).",
+            "Correct it: `script_location` names the folder that has `env.py` and `versions/`.",
+        )
+    return _not_imported(error, file, line)
+
+
+def of_file(error: Exception, path: str) -> RevisionFailed:
+    """Describe why a revision's file does not import."""
+    here = isinstance(error, SyntaxError) and error.filename == path
+    line = error.lineno if here and isinstance(error, SyntaxError) else _line(error, path)
+    return _not_imported(error, path, line)
+
+
+def _not_imported(error: Exception, path: str, line: int | None) -> RevisionFailed:
+    return RevisionFailed(Path(path).stem, Path(path).name, line, f"it does not import, {type(error).__name__}")
+
+
+def _of_sql(error: DBAPIError, revision: str, path: str | None) -> MigrationError:
+    diagnosis: Any = getattr(error.orig, "diag", None)
+    code = sqlstate(error)
+    names = [
+        f"{kind} `{name}`"
+        for kind in ("constraint", "column", "datatype", "table")
+        if (name := getattr(diagnosis, f"{kind}_name", None))
+    ]
+    reason = type(error.orig).__name__ + (f" ({code})" if code else "")
+    if names:
+        reason += " on " + " of ".join(names)
+    statement = redact.template(error.statement) if error.statement else None
+    return RevisionFailed(revision, _name(path), _line(error, path), reason, code, statement)
+
+
+def _line(error: BaseException, path: str | None) -> int | None:
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
+    return lines[-1] if lines else None
+
+
+def _name(path: str | None) -> str:
+    return Path(path).name if path else "the revision"

@@ -1,0 +1,37 @@
+"""A database at the head with leads, and the agent asked as its doors ask it."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dispatch_agent.run import run
+from support.postgres import Database
+from support.project import Project
+
+OPEN = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
+"""A Monday, 11:00 in São Paulo."""
+TENANT = "insert into tenants (slug, company_name) values ('test-001', 'Teste')"
+LEADS = """
+    insert into leads (tenant_id, nome, interesse, data_ingestao, telefone_raw)
+    select tenant_id, 'Lead ' || n, n % 101, timestamptz '2026-01-01' + n * interval '1 second',
+           '(11) 9' || lpad(n::text, 8, '0')
+    from tenants, generate_series(1, {number}) n where slug = 'test-001'
+"""
+
+
+def prepare(folder: Path, database: Database, number: int) -> Project:
+    """Bring a database to the head, with so many leads of `test-001`."""
+    project = Project.copy_whole(folder)
+    assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
+    database.execute(TENANT)
+    database.execute(LEADS.format(number=number))
+    return project
+
+
+def ask(
+    database: Database, event: Mapping[str, Any] | object, *, now: datetime = OPEN, seconds: float = 60, **environ: str
+) -> dict[str, Any]:
+    """Ask the agent at a moment of one's choice."""
+    known = {"DATABASE_URL": database.url, **environ}
+    return run(event, known, "request-1", seconds, lambda *_, **__: None, lambda: now)

