@@ -21,7 +21,7 @@ from typer.core import TyperGroup
 from runner import __version__, commands, settings
 from runner.answer import Answer
 from runner.aws import environments
-from runner.aws.environments import Profile
+from runner.aws.environments import Environment
 from runner.deadline import Deadline
 from runner.errors import MigrationError, count
 from runner.invocation import DEFAULT_TIMEOUT_S, Invocation, Tell
@@ -75,7 +75,7 @@ class Options:
         """Set the deadline of what is done here."""
         return Deadline.after(self.timeout_s or DEFAULT_TIMEOUT_S)
 
-    def profile(self) -> Profile | None:
+    def environment(self) -> Environment | None:
         """Return the function that is to do it, None to do it here. Raises `InvalidSettings`."""
         # an empty name is one that was meant to be there
         if self.function is not None:
@@ -145,11 +145,13 @@ def plan(ctx: typer.Context, target: Either = "head", markdown: MarkdownOption =
 def rehearse(
     ctx: typer.Context,
     target: Either = "head",
-    hold: Annotated[int, typer.Option("--max-lock-hold-ms", help="End it when writes are blocked for longer.")] = 2000,
+    max_lock_hold_ms: Annotated[
+        int, typer.Option("--max-lock-hold-ms", help="End it when writes are blocked for longer.")
+    ] = 2000,
     markdown: MarkdownOption = False,
 ) -> None:
     """Really go to TARGET in one transaction, measure it, and roll it back. It locks: measure on a clone."""
-    _ask(ctx, {"action": "rehearse", "target": target, "max_lock_hold_ms": hold}, markdown)
+    _ask(ctx, {"action": "rehearse", "target": target, "max_lock_hold_ms": max_lock_hold_ms}, markdown)
 
 
 @app.command(epilog=COMMON)
@@ -261,9 +263,9 @@ def doctor(ctx: typer.Context) -> None:
     given: Options = ctx.obj
 
     def work(answer: Answer, tell: Tell) -> None:
-        profile = given.profile()
-        if profile:
-            function.examine(profile, given.timeout_s, tell, answer)
+        environment = given.environment()
+        if environment:
+            function.examine(environment, given.timeout_s, tell, answer)
         else:
             local.examine(given.environ, given.deadline(), answer)
 
@@ -342,15 +344,15 @@ def _ask(ctx: typer.Context, event: dict[str, object], markdown: bool = False) -
 def _ask_there_or_here(given: Options, asked: dict[str, object], tell: Tell) -> dict[str, Any]:
     request_id = str(uuid.uuid4())
     try:
-        profile = given.profile()
+        environment = given.environment()
     except MigrationError as error:
         answer = Answer(str(asked["action"]), request_id)
         answer.fail(error)
         return answer.as_json()
-    if profile:
+    if environment:
         from runner.aws import invoke
 
-        return invoke.ask(profile, asked, given.timeout_s, tell)
+        return invoke.ask(environment, asked, given.timeout_s, tell)
     return commands.execute(asked, given.environ, request_id, given.deadline(), tell).answer
 
 

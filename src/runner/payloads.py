@@ -11,7 +11,7 @@ Target = Annotated[str, Field(pattern=r"^([+-][0-9]+|[A-Za-z0-9_]+)$", max_lengt
 Confirmation = Annotated[str, Field(pattern=r"^[A-Za-z0-9_,]+$", max_length=200)]
 Limit = Annotated[int, Field(ge=1, le=10_000)]
 PlanId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}-[A-Za-z0-9_-]+$", max_length=2000)]
-Hold = Annotated[int, Field(ge=1, le=900_000)]
+Milliseconds = Annotated[int, Field(ge=1, le=900_000)]
 Actor = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -75,7 +75,7 @@ class Plan(Payload):
 class Rehearse(Payload):
     action: Literal["rehearse"]
     target: Target = "head"
-    max_lock_hold_ms: Hold = 2000
+    max_lock_hold_ms: Milliseconds = 2000
 
 
 class Check(Payload):

@@ -15,14 +15,14 @@ KEYS = ("function", "region", "profile")
 
 
 @dataclass(frozen=True)
-class Profile:
+class Environment:
     """Name a function and how to get at it; what is None comes from the AWS environment."""
 
-    there: str
+    option: str
     """The option that leads to it, for a command to repeat."""
     function: str
     region: str | None = None
-    profile: str | None = None
+    aws_profile: str | None = None
 
     @property
     def name(self) -> str:
@@ -31,13 +31,13 @@ class Profile:
         return parts[parts.index("function") + 1] if "function" in parts[:-1] else parts[0]
 
 
-def of_function(function: str) -> Profile:
+def of_function(function: str) -> Environment:
     """Describe a function that is named directly; an ARN says its region."""
     parts = function.split(":")
-    return Profile(f"--function {function}", function, parts[3] if parts[0] == "arn" and len(parts) > 3 else None)
+    return Environment(f"--function {function}", function, parts[3] if parts[0] == "arn" and len(parts) > 3 else None)
 
 
-def read(environ: Mapping[str, str], env: str) -> Profile:
+def read(environ: Mapping[str, str], env: str) -> Environment:
     """Read the profile `env` from `migrate.toml`, which lies beside `alembic.ini`.
 
     Raises `InvalidSettings` where the file, the profile or one of its keys is not what it should be.
@@ -59,7 +59,7 @@ def read(environ: Mapping[str, str], env: str) -> Profile:
             "A profile has `function`, and may have `region` and `profile`, each a text.",
         )
     direct = of_function(table["function"])
-    return Profile(f"--env {env}", direct.function, table.get("region", direct.region), table.get("profile"))
+    return Environment(f"--env {env}", direct.function, table.get("region", direct.region), table.get("profile"))
 
 
 def _environments(path: Path) -> dict[str, Any]:

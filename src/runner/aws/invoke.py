@@ -12,7 +12,7 @@ from runner import policy
 from runner.answer import Answer
 from runner.aws import client_errors, log_tail
 from runner.aws.client_errors import Refusal
-from runner.aws.environments import Profile
+from runner.aws.environments import Environment
 from runner.errors import (
     FunctionFailed,
     FunctionUnreachable,
@@ -33,7 +33,7 @@ STATUSES = ("success", "partial", "error")
 NOT_BEGUN = ("Runtime.ImportModuleError", "Runtime.HandlerNotFound", "Runtime.UserCodeSyntaxError")
 
 
-def ask(profile: Profile, event: Mapping[str, object], timeout_s: float | None, tell: Tell) -> dict[str, Any]:
+def ask(environment: Environment, event: Mapping[str, object], timeout_s: float | None, tell: Tell) -> dict[str, Any]:
     """Have the function do what `event` asks for and return its answer; that there is none is an answer too.
 
     `timeout_s` bounds the waiting, not the function's work; None waits as long as any function may run.
@@ -41,14 +41,14 @@ def ask(profile: Profile, event: Mapping[str, object], timeout_s: float | None, 
     invocation = str(uuid.uuid4())
     answer = Answer(str(event["action"]), invocation)
     try:
-        return _invoke(profile, event, invocation, timeout_s or LONGEST_S, tell)
+        return _invoke(environment, event, invocation, timeout_s or LONGEST_S, tell)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - told as the facade tells it
         problem = translation.explain(error)
     answer.fail(problem)
     return answer.as_json()
 
 
-def open_session(profile: Profile) -> Any:
+def open_session(environment: Environment) -> Any:
     """Return a boto3 session for the profile. Raises `InvalidSettings` or `FunctionUnreachable`."""
     try:
         import boto3
@@ -56,10 +56,12 @@ def open_session(profile: Profile) -> Any:
     except ModuleNotFoundError:
         raise InvalidSettings("boto3 is not installed.", "Install the extra `aws`.") from None
     try:
-        return boto3.Session(profile_name=profile.profile, region_name=profile.region or os.environ.get("AWS_REGION"))
+        return boto3.Session(
+            profile_name=environment.aws_profile, region_name=environment.region or os.environ.get("AWS_REGION")
+        )
     except BotoCoreError as error:
         refusal = client_errors.of(error, INVOKE)
-    raise FunctionUnreachable(profile.name, refusal.reason, refusal.remedy)
+    raise FunctionUnreachable(environment.name, refusal.reason, refusal.remedy)
 
 
 def open_client(session: Any, service: str, timeout_s: float = CONNECT_TIMEOUT_S) -> Any:
@@ -76,65 +78,65 @@ def open_client(session: Any, service: str, timeout_s: float = CONNECT_TIMEOUT_S
 
 
 def _invoke(
-    profile: Profile, event: Mapping[str, object], invocation: str, timeout_s: float, tell: Tell
+    environment: Environment, event: Mapping[str, object], invocation: str, timeout_s: float, tell: Tell
 ) -> dict[str, Any]:
-    session = open_session(profile)
+    session = open_session(environment)
     from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 
     try:
         client = open_client(session, "lambda", timeout_s)
-        with log_tail.following(session, profile, invocation, tell):
-            text = _send(client, profile, event, invocation)
+        with log_tail.following(session, environment, invocation, tell):
+            text = _send(client, environment, event, invocation)
     except ReadTimeoutError:
         refusal = Refusal(f"gave no answer within {timeout_s:g} s, and may be at work still", "", sent=True)
     except (BotoCoreError, ClientError) as error:
         refusal = client_errors.of(error, INVOKE)
     else:
-        return _read(profile, event, text)
+        return _read(environment, event, text)
     if refusal.sent:
-        raise _failed(profile, event, refusal.reason)
-    raise FunctionUnreachable(profile.name, refusal.reason, refusal.remedy)
+        raise _failed(environment, event, refusal.reason)
+    raise FunctionUnreachable(environment.name, refusal.reason, refusal.remedy)
 
 
-def _send(client: Any, profile: Profile, event: Mapping[str, object], invocation: str) -> str:
+def _send(client: Any, environment: Environment, event: Mapping[str, object], invocation: str) -> str:
     context = {"custom": {"invocation": invocation}}
     try:
         result = client.invoke(
-            FunctionName=profile.function,
+            FunctionName=environment.function,
             Payload=json.dumps(event).encode(),
             ClientContext=base64.b64encode(json.dumps(context).encode()).decode(),
         )
         content: bytes = result["Payload"].read()
     except KeyboardInterrupt:
-        raise StoppedWaiting(profile.name, profile.there) from None
+        raise StoppedWaiting(environment.name, environment.option) from None
     return content.decode("utf-8", "replace")
 
 
-def _read(profile: Profile, event: Mapping[str, object], text: str) -> dict[str, Any]:
+def _read(environment: Environment, event: Mapping[str, object], text: str) -> dict[str, Any]:
     """Return the function's answer. Raises `FunctionFailed` for whatever else came back."""
     try:
         content = json.loads(text)
     except ValueError:
         content = {"errorMessage": text}
     if not isinstance(content, dict):
-        raise _failed(profile, event, "answered with something else than an answer of this tool")
+        raise _failed(environment, event, "answered with something else than an answer of this tool")
     if content.get("status") in STATUSES and isinstance(content.get("message"), str):
         return content
     timed_out = TIMED_OUT.search(str(content.get("errorMessage")))
     if timed_out:
-        raise _failed(profile, event, f"ran into its time-out of {float(timed_out[1]):g} s")
+        raise _failed(environment, event, f"ran into its time-out of {float(timed_out[1]):g} s")
     kind = str(content.get("errorType"))
     if not ERROR_TYPE.fullmatch(kind) or "errorType" not in content:
-        raise _failed(profile, event, "answered with something else than an answer of this tool")
-    raise _failed(profile, event, f"ended without an answer ({kind})", kind in NOT_BEGUN)
+        raise _failed(environment, event, "answered with something else than an answer of this tool")
+    raise _failed(environment, event, f"ended without an answer ({kind})", kind in NOT_BEGUN)
 
 
-def _failed(profile: Profile, event: Mapping[str, object], reason: str, idle: bool = False) -> FunctionFailed:
+def _failed(environment: Environment, event: Mapping[str, object], reason: str, idle: bool = False) -> FunctionFailed:
     """Say what is known of the work of a function that gave no answer; reading changes nothing in any case."""
     if idle or event["action"] not in policy.CHANGING:
-        remedy = f"See why in the log group `{log_tail.group(profile)}`."
-        return FunctionFailed(profile.name, reason, "Nothing was changed.", remedy)
+        remedy = f"See why in the log group `{log_tail.group(environment)}`."
+        return FunctionFailed(environment.name, reason, "Nothing was changed.", remedy)
     outcome = "Whether it changed anything is not known."
     return FunctionFailed(
-        profile.name, reason, outcome, f"See where the database is: `migrate {profile.there} current`."
+        environment.name, reason, outcome, f"See where the database is: `migrate {environment.option} current`."
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runner.aws import client_errors
-from runner.aws.environments import Profile
+from runner.aws.environments import Environment
 from runner.invocation import Tell
 
 POLL_S = 1.0
@@ -61,19 +61,19 @@ class Tail:
             logger.warning("%s", sentence)
 
 
-def group(profile: Profile) -> str:
+def group(environment: Environment) -> str:
     """Return the log group that Lambda writes to by default."""
-    return f"/aws/lambda/{profile.name}"
+    return f"/aws/lambda/{environment.name}"
 
 
 @contextmanager
-def following(session: Any, profile: Profile, invocation: str, tell: Tell) -> Iterator[None]:
+def following(session: Any, environment: Environment, invocation: str, tell: Tell) -> Iterator[None]:
     """Tell, while the block goes on, what the function logs; then look a last time, without waiting for more.
 
     Who may not read the logs is told so once. What ends within a second is not followed at all.
     """
     ended, unheard = threading.Event(), threading.Event()
-    arguments = (session, profile, invocation, tell, ended, unheard)
+    arguments = (session, environment, invocation, tell, ended, unheard)
     thread = threading.Thread(target=_follow, args=arguments, daemon=True)
     thread.start()
     try:
@@ -85,7 +85,12 @@ def following(session: Any, profile: Profile, invocation: str, tell: Tell) -> It
 
 
 def _follow(
-    session: Any, profile: Profile, invocation: str, tell: Tell, ended: threading.Event, unheard: threading.Event
+    session: Any,
+    environment: Environment,
+    invocation: str,
+    tell: Tell,
+    ended: threading.Event,
+    unheard: threading.Event,
 ) -> None:
     if ended.wait(POLL_S):
         return
@@ -94,14 +99,14 @@ def _follow(
 
     config = Config(retries={"total_max_attempts": 1}, connect_timeout=TIMEOUT_S, read_timeout=TIMEOUT_S)
     try:
-        tail = Tail(session.client("logs", config=config), group(profile), invocation, tell)
+        tail = Tail(session.client("logs", config=config), group(environment), invocation, tell)
         going_on = True
         while going_on:
             going_on = not ended.is_set()
             tail.look(unheard)
             ended.wait(POLL_S)
     except (BotoCoreError, ClientError) as error:
-        reason = _reason(error, group(profile))
+        reason = _reason(error, group(environment))
     else:
         return
     if not unheard.is_set():

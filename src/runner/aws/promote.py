@@ -14,7 +14,7 @@ from typing import Any
 from runner import settings
 from runner.answer import Answer
 from runner.aws import client_errors, environments, invoke
-from runner.aws.environments import Profile
+from runner.aws.environments import Environment
 from runner.errors import (
     AwsRefused,
     FunctionUnreachable,
@@ -100,7 +100,7 @@ def from_registry(environ: Mapping[str, str], image: str, to: str, tell: Tell, a
     _bring(target, to, wanted, tell, answer)
 
 
-def _digest_of(source: Profile, below: str) -> str:
+def _digest_of(source: Environment, below: str) -> str:
     """Return the digest that an environment is to run."""
     digest = _recorded(_open(source, "ssm"), below)
     if digest is not None and DIGEST.fullmatch(digest):
@@ -113,7 +113,7 @@ def _digest_of(source: Profile, below: str) -> str:
     )
 
 
-def _prove(source: Profile, below: str, digest: str, timeout_s: float | None, tell: Tell) -> None:
+def _prove(source: Environment, below: str, digest: str, timeout_s: float | None, tell: Tell) -> None:
     """Raise `ImageNotProven` unless the image's last run there is an upgrade that ended well at the image's head."""
     # the log of a question has no progress to show
     told = invoke.ask(source, {"action": "history", "limit": 1}, timeout_s, lambda *_, **__: None)
@@ -146,7 +146,7 @@ def _doubt(last: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _bring(target: Profile, to: str, wanted: dict[str, str], tell: Tell, answer: Answer) -> None:
+def _bring(target: Environment, to: str, wanted: dict[str, str], tell: Tell, answer: Answer) -> None:
     """Verify the image, tag it and record its digest; what is so already is left as it is."""
     registry, parameters = _open(target, "ecr"), _open(target, "ssm")
     image = _fetch(registry, wanted)
@@ -256,10 +256,10 @@ def _value(parameters: Any, name: str) -> Any:
         return None
 
 
-def _open(profile: Profile, service: str) -> Any:
+def _open(environment: Environment, service: str) -> Any:
     asked = f"Opening {service.upper()}"
     try:
-        session = invoke.open_session(profile)
+        session = invoke.open_session(environment)
     except FunctionUnreachable as error:
         problem = AwsRefused(asked, error.reason, NOTHING, error.remedy)
     else:

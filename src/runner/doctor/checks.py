@@ -10,7 +10,7 @@ from runner.postgres import translation
 
 
 @dataclass(frozen=True)
-class Check:
+class ProbeResult:
     """Tell what one question came to."""
 
     check: str
@@ -20,7 +20,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Question:
+class Probe:
     """Ask for one thing that a run needs; `needs` names the question that must be answered well before.
 
     `ask` returns what it found, raises `Unwell` or any other error where that will not do, and `NotAsked`
@@ -33,20 +33,20 @@ class Question:
 
 
 @dataclass(eq=False)
-class Unwell(Exception):
+class ProbeFailed(Exception):
     """Say what is wrong, and what to do about it."""
 
     told: str
     advice: str
 
 
-class NotAsked(Exception):
+class ProbeSkipped(Exception):
     """Say why a question was not asked; what depends on it is asked all the same."""
 
 
-def examine(questions: Iterable[Question], answer: Answer) -> None:
+def examine(questions: Iterable[Probe], answer: Answer) -> None:
     """Ask the questions in order and make `answer` theirs; what depends on a failed one is skipped."""
-    found: list[Check] = []
+    found: list[ProbeResult] = []
     broken: set[str | None] = set()
     for question in questions:
         check = _ask(question, broken)
@@ -58,21 +58,21 @@ def examine(questions: Iterable[Question], answer: Answer) -> None:
     answer.message = _message(failed, len(found))
 
 
-def _ask(question: Question, broken: set[str | None]) -> Check:
+def _ask(question: Probe, broken: set[str | None]) -> ProbeResult:
     if question.needs in broken:
-        return Check(question.name, "skipped", f"It needs `{question.needs}`.")
+        return ProbeResult(question.name, "skipped", f"It needs `{question.needs}`.")
     try:
-        return Check(question.name, "ok", question.ask())
-    except NotAsked as why:
-        return Check(question.name, "skipped", str(why))
-    except Unwell as unwell:
-        return Check(question.name, "failed", unwell.told, unwell.advice)
+        return ProbeResult(question.name, "ok", question.ask())
+    except ProbeSkipped as why:
+        return ProbeResult(question.name, "skipped", str(why))
+    except ProbeFailed as unwell:
+        return ProbeResult(question.name, "failed", unwell.told, unwell.advice)
     except Exception as error:  # noqa: BLE001 - told as the facade tells it
         problem = translation.explain(error)
-    return Check(question.name, "failed", problem.sentence, problem.advice)
+    return ProbeResult(question.name, "failed", problem.sentence, problem.advice)
 
 
-def _message(failed: list[Check], total: int) -> str:
+def _message(failed: list[ProbeResult], total: int) -> str:
     if not failed:
         return "Nothing stands in the way of a run."
     first = failed[0]

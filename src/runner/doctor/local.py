@@ -11,11 +11,11 @@ from runner import settings
 from runner.answer import Answer
 from runner.deadline import Deadline
 from runner.doctor import checks
-from runner.doctor.checks import NotAsked, Question, Unwell
+from runner.doctor.checks import Probe, ProbeFailed, ProbeSkipped
 from runner.engine import migrate
 from runner.errors import MultipleHeads, count
 from runner.postgres import advisory_lock, connect, conninfo
-from runner.postgres.conninfo import Address
+from runner.postgres.conninfo import ConnInfo
 from runner.postgres.version_table import VERSION_TABLE
 from runner.script import graph
 
@@ -34,7 +34,7 @@ RIGHTS = text("""
 
 
 @dataclass
-class Patient:
+class LocalState:
     """Gather what one question finds out for the next."""
 
     environ: Mapping[str, str]
@@ -42,7 +42,7 @@ class Patient:
     request_id: str
     stack: ExitStack
     source: str = ""
-    address: Address | None = None
+    address: ConnInfo | None = None
     connection: Connection | None = None
 
     @property
@@ -51,7 +51,7 @@ class Patient:
         return self.connection
 
     @property
-    def located(self) -> Address:
+    def located(self) -> ConnInfo:
         assert self.address is not None  # noqa: S101 - asked only after `settings`
         return self.address
 
@@ -59,7 +59,7 @@ class Patient:
         """Return the hosts and ports that libpq will try. Raises `NotAsked` for a socket."""
         hosts = [one for one in conninfo.hosts(self.located, self.environ.get("PGHOST")) if not one.startswith("/")]
         if not hosts:
-            raise NotAsked("The server is reached through a socket of this machine.")
+            raise ProbeSkipped("The server is reached through a socket of this machine.")
         ports = [int(one or 5432) for one in self.located.get("port", "").split(",")]
         # https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-MULTIPLE-HOSTS
         return list(zip(hosts, ports * len(hosts) if len(ports) == 1 else ports, strict=False))
@@ -68,35 +68,35 @@ class Patient:
 def examine(environ: Mapping[str, str], deadline: Deadline, answer: Answer) -> None:
     """Check what a run from here needs, from the settings to the revisions."""
     with ExitStack() as stack:
-        patient = Patient(environ, deadline, answer.request_id, stack)
+        state = LocalState(environ, deadline, answer.request_id, stack)
         checks.examine(
             [
-                Question("settings", None, lambda: _settings(patient)),
-                Question("name", "settings", lambda: _name(patient)),
-                Question("port", "name", lambda: _port(patient)),
-                Question("tls", "settings", lambda: _tls(patient)),
-                Question("login", "port", lambda: _login(patient)),
-                Question("version", "login", lambda: _version(patient)),
-                Question("writer", "login", lambda: _writer(patient)),
-                Question("rights", "login", lambda: _rights(patient)),
-                Question("lock", "login", lambda: _lock(patient)),
-                Question("revisions", None, lambda: _revisions(patient)),
+                Probe("settings", None, lambda: _settings(state)),
+                Probe("name", "settings", lambda: _name(state)),
+                Probe("port", "name", lambda: _port(state)),
+                Probe("tls", "settings", lambda: _tls(state)),
+                Probe("login", "port", lambda: _login(state)),
+                Probe("version", "login", lambda: _version(state)),
+                Probe("writer", "login", lambda: _writer(state)),
+                Probe("rights", "login", lambda: _rights(state)),
+                Probe("lock", "login", lambda: _lock(state)),
+                Probe("revisions", None, lambda: _revisions(state)),
             ],
             answer,
         )
 
 
-def _settings(patient: Patient) -> str:
-    known = settings.read(patient.environ)
+def _settings(state: LocalState) -> str:
+    known = settings.read(state.environ)
     found = conninfo.source(known)
-    patient.source = found.setting
-    patient.address = conninfo.secure(found.read(False), known)
-    return f"The database `{patient.address.get('dbname')}` is named by {found.setting}."
+    state.source = found.setting
+    state.address = conninfo.secure(found.read(False), known)
+    return f"The database `{state.address.get('dbname')}` is named by {found.setting}."
 
 
-def _name(patient: Patient) -> str:
+def _name(state: LocalState) -> str:
     resolved = []
-    for host, port in patient.places():
+    for host, port in state.places():
         try:
             socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except OSError:
@@ -105,13 +105,13 @@ def _name(patient: Patient) -> str:
             resolved.append(f"`{host}`")
             continue
         advice = "where only a VPC knows the name, ask the function there with `--env`."
-        raise Unwell(told, f"Correct the host in {patient.source}; {advice}")
+        raise ProbeFailed(told, f"Correct the host in {state.source}; {advice}")
     return f"{', '.join(resolved)} resolves."
 
 
-def _port(patient: Patient) -> str:
+def _port(state: LocalState) -> str:
     refused = ""
-    for host, port in patient.places():
+    for host, port in state.places():
         try:
             socket.create_connection((host, port), CONNECT_TIMEOUT_S).close()
         except TimeoutError:
@@ -120,11 +120,13 @@ def _port(patient: Patient) -> str:
             refused = f"Nothing listens on `{host}:{port}`, or no route leads there."
         else:
             return f"`{host}:{port}` accepts connections."
-    raise Unwell(refused, f"Start the server, correct host and port in {patient.source}, or open its security group.")
+    raise ProbeFailed(
+        refused, f"Start the server, correct host and port in {state.source}, or open its security group."
+    )
 
 
-def _tls(patient: Patient) -> str:
-    mode = patient.located.get("sslmode")
+def _tls(state: LocalState) -> str:
+    mode = state.located.get("sslmode")
     if mode is None:
         return "The server is on this machine; libpq decides."
     return f"`sslmode={mode}`" + (
@@ -132,30 +134,30 @@ def _tls(patient: Patient) -> str:
     )
 
 
-def _login(patient: Patient) -> str:
-    known = settings.read(patient.environ)
-    opened = connect.open_engine(known, patient.request_id, patient.deadline.earlier(PATIENCE_S))
-    patient.connection = patient.stack.enter_context(opened.connect().execution_options(isolation_level="AUTOCOMMIT"))
-    role, name = patient.connection.exec_driver_sql("select current_user, current_database()").one()
+def _login(state: LocalState) -> str:
+    known = settings.read(state.environ)
+    opened = connect.open_engine(known, state.request_id, state.deadline.earlier(PATIENCE_S))
+    state.connection = state.stack.enter_context(opened.connect().execution_options(isolation_level="AUTOCOMMIT"))
+    role, name = state.connection.exec_driver_sql("select current_user, current_database()").one()
     return f"`{role}` is connected to `{name}`."
 
 
-def _version(patient: Patient) -> str:
-    number, shown = patient.opened.exec_driver_sql(
+def _version(state: LocalState) -> str:
+    number, shown = state.opened.exec_driver_sql(
         "select current_setting('server_version_num')::int / 10000, current_setting('server_version')"
     ).one()
     if number < OLDEST:
-        raise Unwell(f"The server is PostgreSQL {shown}.", f"Upgrade it to {OLDEST} or newer.")
+        raise ProbeFailed(f"The server is PostgreSQL {shown}.", f"Upgrade it to {OLDEST} or newer.")
     return f"PostgreSQL {shown}."
 
 
-def _writer(patient: Patient) -> str:
-    migrate.refuse_read_only(patient.opened)
+def _writer(state: LocalState) -> str:
+    migrate.refuse_read_only(state.opened)
     return "The server takes writes."
 
 
-def _rights(patient: Patient) -> str:
-    found = patient.opened.execute(RIGHTS).one()
+def _rights(state: LocalState) -> str:
+    found = state.opened.execute(RIGHTS).one()
     wanted = {
         f'GRANT CREATE ON DATABASE "{found.database}" TO "{found.role}"': found.ledger,
         f'GRANT CREATE ON SCHEMA public TO "{found.role}"': found.tables,
@@ -163,22 +165,22 @@ def _rights(patient: Patient) -> str:
     }
     lacking = [grant for grant, there in wanted.items() if not there]
     if lacking:
-        raise Unwell(
+        raise ProbeFailed(
             f"The role `{found.role}` may not write all that a run writes.",
             f"As the owner run `{'; '.join(lacking)}`, or set `DB_ROLE` to the owner.",
         )
     return f"`{found.role}` may make tables, and keep the ledger."
 
 
-def _lock(patient: Patient) -> str:
-    holder = advisory_lock.holder(patient.opened, VERSION_TABLE)
+def _lock(state: LocalState) -> str:
+    holder = advisory_lock.holder(state.opened, VERSION_TABLE)
     if holder:
-        raise Unwell(f"A run holds the migration lock: {holder}.", "Wait until it has ended (`migrate current`).")
+        raise ProbeFailed(f"A run holds the migration lock: {holder}.", "Wait until it has ended (`migrate current`).")
     return "Nobody holds the migration lock."
 
 
-def _revisions(patient: Patient) -> str:
-    known = graph.load(settings.read(patient.environ))
+def _revisions(state: LocalState) -> str:
+    known = graph.load(settings.read(state.environ))
     known.import_all()
     if len(known.heads) > 1:
         raise MultipleHeads(tuple(known.heads))

@@ -25,7 +25,7 @@ MENDED = frozenset(
 
 
 @dataclass(frozen=True)
-class Adopted:
+class Baseline:
     """Name the tables that one revision would make and that are there already, as it would make them."""
 
     revision: str
@@ -40,7 +40,7 @@ def snapshot(schema: Path, revision: str) -> Catalog | None:
 
 def find(
     connection: Connection, schema: Path, heads: tuple[str, ...], steps: Iterable[tuple[str, tuple[str, ...]]]
-) -> tuple[list[Adopted], list[Difference]]:
+) -> tuple[list[Baseline], list[Difference]]:
     """Find what the pending revisions would make and is there, and in what it differs.
 
     `steps` are pairs of a revision and those before it, in the order in which they would run. What the
@@ -63,16 +63,16 @@ def find(
     if not overlapping:
         return [], taken
     actual = catalog.read(connection)["tables"]
-    found: list[Adopted] = []
+    found: list[Baseline] = []
     wrong: list[Difference] = list(taken)
     for revision, tables in overlapping:
         kept = {name: table for name, table in tables.items() if name in present}
-        found.append(Adopted(revision, kept))
+        found.append(Baseline(revision, kept))
         wrong += [difference for name, table in kept.items() for difference in _unfit(name, table, actual[name])]
     return found, wrong
 
 
-def complete(connection: Connection, adopted: Adopted) -> list[Difference]:
+def complete(connection: Connection, adopted: Baseline) -> list[Difference]:
     """Give the adopted tables what they lack, and return what is different even then.
 
     Runs inside the revision's transaction, after the revision: what that has made is not missing any more.

@@ -11,7 +11,7 @@ from sqlalchemy.types import JSON
 from runner import __version__
 from runner.engine.state import Run
 from runner.errors import ConnectionLost, InvalidSettings
-from runner.postgres.advisory_lock import Guard
+from runner.postgres.advisory_lock import MigrationLock
 from runner.postgres.version_table import VERSION_TABLE
 
 INSUFFICIENT_PRIVILEGE = "42501"
@@ -236,7 +236,7 @@ def _begin(connection: Connection, run: Run, answer: Mapping[str, Any] | None) -
     return run_id
 
 
-def record_success(connection: Connection, run: Run, guard: Guard) -> dict[str, str]:
+def record_success(connection: Connection, run: Run, lock: MigrationLock) -> dict[str, str]:
     """Write the current revision's row, inside its transaction, and return the locks that it holds.
 
     They are the strongest lock mode on each table, by the table's name. Raises `ConnectionLost` where the
@@ -246,7 +246,7 @@ def record_success(connection: Connection, run: Run, guard: Guard) -> dict[str, 
     if PREPARED not in connection.info:
         connection.exec_driver_sql(PREPARE_SUCCESS)
         connection.info[PREPARED] = True
-    ours = {"version_table": VERSION_TABLE, "key": guard.key, "pid": guard.pid}
+    ours = {"version_table": VERSION_TABLE, "key": lock.key, "pid": lock.pid}
     row = connection.exec_driver_sql(SUCCESS, {**_about(run), **ours}).first()
     if row is None:
         raise ConnectionLost

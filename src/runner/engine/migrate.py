@@ -40,7 +40,7 @@ from runner.postgres import (
     translation,
     version_table,
 )
-from runner.postgres.advisory_lock import GONE, Guard
+from runner.postgres.advisory_lock import GONE, MigrationLock
 from runner.postgres.version_table import VERSION_TABLE
 from runner.script import failure, graph, offline
 from runner.script.graph import Revisions, Step
@@ -80,7 +80,7 @@ def repair(run: Run, known: Revisions, target: str) -> list[str]:
     """
     asked = run.invocation
     opened = connect.open_engine(asked.settings, asked.request_id, asked.deadline)
-    with advisory_lock.hold(opened, VERSION_TABLE, asked.deadline, waiting(run)) as guard, guard.turn() as connection:
+    with advisory_lock.acquire(opened, VERSION_TABLE, asked.deadline, waiting(run)) as lock, lock.turn() as connection:
         heads = read_heads(connection)
         run.answer.before = run.answer.after = heads
         revision = graph.get(known.script, target)
@@ -144,8 +144,8 @@ def migrate(context: Any, run: Run, find: Find) -> None:
             problem = _connect_and_run(context, run, find, engine)
             if problem is None:
                 return
-            run.losses += isinstance(problem, ConnectionLost) and run.current is not None
-            again = isinstance(problem, ConnectionLost | LockTimeout) and run.losses <= MOST_LOSSES
+            run.connection_losses += isinstance(problem, ConnectionLost) and run.current is not None
+            again = isinstance(problem, ConnectionLost | LockTimeout) and run.connection_losses <= MOST_LOSSES
             if not again or next(pauses, None) is None:
                 if run.current is not None and run.current.heads is not None:
                     run.answer.unsure = run.current.name
@@ -159,16 +159,19 @@ def _connect_and_run(context: Any, run: Run, find: Find, engine: Engine) -> Migr
     """Run under a lock and on a connection of this try's own; return why it did not come to its end."""
     deadline = run.invocation.deadline
     try:
-        with advisory_lock.hold(engine, VERSION_TABLE, deadline, waiting(run)) as guard, engine.connect() as connection:
-            refuse_reader(guard)
-            guard.refuse_pooler(connection)
+        with (
+            advisory_lock.acquire(engine, VERSION_TABLE, deadline, waiting(run)) as lock,
+            engine.connect() as connection,
+        ):
+            refuse_reader(lock)
+            lock.refuse_pooler(connection)
             connection.rollback()
-            with guard.turn() as ledgers:
+            with lock.turn() as ledgers:
                 ledger.close_interrupted(ledgers, run.run_id)
             timeouts.bind(connection, deadline, run.invocation.settings.lock_timeout_ms)
             invalid_indexes.rebuild_leftovers(connection, deadline)
-            problem = _try_until_unblocked(context, run, find, guard, connection)
-            _write_down(run, guard, problem)
+            problem = _try_until_unblocked(context, run, find, lock, connection)
+            _write_down(run, lock, problem)
             return problem
     except GONE as error:
         if sqlstate.is_lost(error):
@@ -183,9 +186,9 @@ def waiting(run: Run) -> Callable[[str], None]:
     return lambda holder: run.invocation.tell(f"Waiting for the migration lock, held by {holder}.", event="waiting")
 
 
-def refuse_reader(guard: Guard) -> None:
+def refuse_reader(lock: MigrationLock) -> None:
     """Raise `ReadOnlyDatabase` for a replica, and where transactions are read-only."""
-    with guard.turn() as connection:
+    with lock.turn() as connection:
         refuse_read_only(connection)
 
 
@@ -201,14 +204,14 @@ def refuse_read_only(connection: Connection) -> None:
 
 
 def _try_until_unblocked(
-    context: Any, run: Run, find: Find, guard: Guard, connection: Connection
+    context: Any, run: Run, find: Find, lock: MigrationLock, connection: Connection
 ) -> MigrationError | None:
     """Run the steps, again and again where one could not get its lock in time, and never without a time-out."""
     deadline = run.invocation.deadline
     blocked: str | None = None
     pauses = deadline.pauses(FIRST_PAUSE_S, LONGEST_PAUSE_S)
     while True:
-        problem = _try_once(context, run, find, guard, connection)
+        problem = _try_once(context, run, find, lock, connection)
         if not isinstance(problem, LockTimeout):
             return problem
         if problem.revision != blocked:
@@ -221,10 +224,10 @@ def _try_until_unblocked(
             return problem
 
 
-def _try_once(context: Any, run: Run, find: Find, guard: Guard, connection: Connection) -> MigrationError | None:
+def _try_once(context: Any, run: Run, find: Find, lock: MigrationLock, connection: Connection) -> MigrationError | None:
     pid = connection.connection.driver_connection.info.backend_pid  # type: ignore[union-attr]
-    watchdog = Watchdog(guard, pid, run.invocation.deadline, run.interrupted)
-    steps.configure(context, run, find, guard, connection, watchdog)
+    watchdog = Watchdog(lock, pid, run.invocation.deadline, run.interrupted)
+    steps.configure(context, run, find, lock, connection, watchdog)
     watchdog.start()
     try:
         _render_ahead(context.get_context(), run, find, connection)
@@ -233,7 +236,7 @@ def _try_once(context: Any, run: Run, find: Find, guard: Guard, connection: Conn
     except BaseException as error:
         watchdog.stop()
         connection.rollback()
-        problem = translate(error, run, guard, watchdog)
+        problem = translate(error, run, lock, watchdog)
         if problem is None:
             raise
         return problem
@@ -261,7 +264,7 @@ def _render_ahead(migration: MigrationContext, run: Run, find: Find, connection:
     run.known = [one.revision for one in migration.script.walk_revisions()]
 
 
-def translate(error: BaseException, run: Run, guard: Guard, watchdog: Watchdog) -> MigrationError | None:
+def translate(error: BaseException, run: Run, lock: MigrationLock, watchdog: Watchdog) -> MigrationError | None:
     """Return what an exception means to the caller; None for one that is not ours to explain."""
     current = run.current
     if current is not None:
@@ -280,7 +283,7 @@ def translate(error: BaseException, run: Run, guard: Guard, watchdog: Watchdog) 
     if sqlstate.is_lost(error):
         return ConnectionLost()
     if sqlstate.is_read_only(error):
-        return ReadOnlyDatabase(steps.database_name(guard), "it refuses to write")
+        return ReadOnlyDatabase(steps.database_name(lock), "it refuses to write")
     if sqlstate.is_contention(error):
         return run.blocked(watchdog.blocker)
     if current is not None:
@@ -288,22 +291,22 @@ def translate(error: BaseException, run: Run, guard: Guard, watchdog: Watchdog) 
     return translation.of_privilege(error)
 
 
-def _write_down(run: Run, guard: Guard, problem: MigrationError | None) -> None:
+def _write_down(run: Run, lock: MigrationLock, problem: MigrationError | None) -> None:
     """Write how the run ended, on the lock's connection, which does not roll back."""
     if problem is None:
         run.conclude(run.answer)
-        _record_idle(run, guard)
+        _record_idle(run, lock)
     elif isinstance(problem, ConnectionLost):
         # the next try goes on with this run
         return
     else:
-        _settle(run, guard)
-        steps.clear_leftovers(run, guard)
+        _settle(run, lock)
+        steps.clear_leftovers(run, lock)
         run.answer.fail(problem)
     if run.run_id is None:
         return
     try:
-        with guard.turn() as connection:
+        with lock.turn() as connection:
             if problem is not None and run.current is not None:
                 ledger.record_failure(connection, run, problem.code)
             partial = run.terms.plan is not None and run.answer.status == "partial"
@@ -313,22 +316,22 @@ def _write_down(run: Run, guard: Guard, problem: MigrationError | None) -> None:
         logger.warning("The ledger could not be written; the next run notes this one as interrupted.")
 
 
-def _record_idle(run: Run, guard: Guard) -> None:
+def _record_idle(run: Run, lock: MigrationLock) -> None:
     """Write that an upgrade found nothing to do: only so is an image without new revisions known to run well here."""
     if run.run_id is not None or run.answer.earlier is not None or run.answer.action not in UPGRADING:
         return
     run.direction = "upgrade"
-    with guard.turn() as connection:
+    with lock.turn() as connection:
         ledger.prepare(connection)
         ledger.record_idle(connection, run)
 
 
-def _settle(run: Run, guard: Guard) -> None:
+def _settle(run: Run, lock: MigrationLock) -> None:
     """Find out whether a revision was committed before what ended the run; only the version table knows."""
     if run.current is None or run.current.heads is None:
         return
     try:
-        with guard.turn() as connection:
+        with lock.turn() as connection:
             heads = read_heads(connection)
     except GONE:
         run.answer.unsure = run.current.name

@@ -8,11 +8,11 @@ from sqlalchemy import Connection
 from runner.engine import data_loss, ledger, plan_id
 from runner.engine.state import Run
 from runner.errors import ConfirmNeeded, PlanNeeded, PlanStale
-from runner.postgres.advisory_lock import Guard
+from runner.postgres.advisory_lock import MigrationLock
 from runner.schema import catalog
 
 
-def hold_to_plan(run: Run, guard: Guard, connection: Connection) -> None:
+def require_plan(run: Run, lock: MigrationLock, connection: Connection) -> None:
     """Raise `PlanStale` unless the plan that the caller names still holds, `PlanNeeded` where one must be named.
 
     A run that came to `partial` has left a plan of the rest behind, under which it is gone on with.
@@ -22,7 +22,7 @@ def hold_to_plan(run: Run, guard: Guard, connection: Connection) -> None:
         if settings.is_protected and run.direction == "upgrade":
             raise PlanNeeded(str(run.answer.action), settings.environment, target)
         return
-    with guard.turn() as ledgers:
+    with lock.turn() as ledgers:
         rest = ledger.plan_of_rest(ledgers, run.terms.plan)
     run.parts = plan_parts(run, connection)
     changed = plan_id.changes(rest or run.terms.plan, run.parts, run.known)

@@ -10,7 +10,7 @@ from alembic.runtime.migration import MigrationInfo
 from alembic.script import Script
 
 from runner.answer import Answer
-from runner.engine.baseline import Adopted
+from runner.engine.baseline import Baseline
 from runner.engine.plan_id import Parts
 from runner.errors import LockTimeout
 from runner.invocation import Invocation
@@ -96,11 +96,11 @@ class Run:
     interrupted: threading.Event = field(default_factory=threading.Event)
     resolved: bool = False
     """Whether the target has been resolved; from then on only the absolute one counts."""
-    losses: int = 0
+    connection_losses: int = 0
     """How often a connection was lost under the current revision."""
     run_id: int | None = None
     current: Current | None = None
-    adopted: dict[str, Adopted] = field(default_factory=dict)
+    adopted: dict[str, Baseline] = field(default_factory=dict)
     known: list[str] = field(default_factory=list)
     """The ids of all revisions here."""
     heads: tuple[str, ...] = ()

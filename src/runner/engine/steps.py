@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from runner.answer import Applied
 from runner.engine import baseline, ledger, preconditions
-from runner.engine.baseline import Adopted
+from runner.engine.baseline import Baseline
 from runner.engine.state import Current, Run
 from runner.engine.watchdog import Watchdog
 from runner.errors import (
@@ -27,7 +27,7 @@ from runner.errors import (
     UnversionedDatabase,
 )
 from runner.postgres import invalid_indexes, sqlstate
-from runner.postgres.advisory_lock import GONE, Guard
+from runner.postgres.advisory_lock import GONE, MigrationLock
 from runner.postgres.version_table import VERSION_TABLE
 from runner.schema import catalog, drift
 from runner.script import failure, graph
@@ -41,7 +41,7 @@ def configure(
     context: Any,
     run: Run,
     find: Callable[[tuple[str, ...], MigrationContext], list[Step]],
-    guard: Guard,
+    lock: MigrationLock,
     connection: Connection,
     watchdog: Watchdog,
 ) -> None:
@@ -50,21 +50,21 @@ def configure(
     def steps(heads: tuple[str, ...], migration: MigrationContext) -> Iterator[Step]:
         assert migration.script is not None  # noqa: S101 - an EnvironmentContext always has one
         run.schema = Path(migration.script.dir) / "schema"
-        found = _find(run, find, heads, migration, guard)
+        found = _find(run, find, heads, migration, lock)
         if not found and run.answer.action == "stamp" and run.answer.earlier is None:
             # it says so already; whether that is true is asked all the same
             _compare_stamped(run, str(run.answer.target), connection)
         if found:
-            _refuse_mixed_revisions(migration, run, guard, connection)
+            _refuse_mixed_revisions(migration, run, lock, connection)
             if run.run_id is None:
-                _prepare(run, found, guard, connection)
+                _prepare(run, found, lock, connection)
             # Alembic has made its version table by now, and a revision begins with nothing written
             connection.commit()
-            yield from _each(run, found, guard, watchdog)
+            yield from _each(run, found, lock, watchdog)
 
     def applied(ctx: MigrationContext, heads: set[str], **_: Any) -> None:
         assert ctx.connection is not None  # noqa: S101 - online mode always has one
-        _finish(run, ctx.connection, guard)
+        _finish(run, ctx.connection, lock)
         _current(run).heads = tuple(sorted(heads))
 
     context.configure(
@@ -81,7 +81,7 @@ def _find(
     find: Callable[[tuple[str, ...], MigrationContext], list[Step]],
     heads: tuple[str, ...],
     migration: MigrationContext,
-    guard: Guard,
+    lock: MigrationLock,
 ) -> list[Step]:
     """Find the steps: the first time as asked, later to the absolute target from where the database is now."""
     script = migration.script
@@ -89,9 +89,9 @@ def _find(
     if not run.resolved:
         run.heads = tuple(sorted(script.get_heads()))
         run.answer.before = run.answer.after = tuple(heads)
-        if _answered_before(run, guard):
+        if _answered_before(run, lock):
             return []
-        with guard.turn() as ledgers:
+        with lock.turn() as ledgers:
             refuse_changed_history(script, heads, ledgers)
         found = find(heads, migration)
         run.resolved = True
@@ -107,12 +107,12 @@ def _find(
     return graph.remaining(script, run.direction, str(run.answer.target), heads)
 
 
-def _answered_before(run: Run, guard: Guard) -> bool:
+def _answered_before(run: Run, lock: MigrationLock) -> bool:
     """Take over the successful answer of an earlier call with the same key and the same payload."""
     terms = run.terms
     if terms.idempotency_key is None:
         return False
-    with guard.turn() as connection:
+    with lock.turn() as connection:
         run.answer.earlier = ledger.answered(connection, terms.idempotency_key, terms.payload_sha256)
     return run.answer.earlier is not None
 
@@ -134,7 +134,7 @@ def changed_history(
             yield HistoryChanged(revision.revision, known.ran_at, known.checksum, found)
 
 
-def _prepare(run: Run, found: list[Step], guard: Guard, connection: Connection) -> None:
+def _prepare(run: Run, found: list[Step], lock: MigrationLock, connection: Connection) -> None:
     """Guard before the first step, and begin the ledger's row once nothing stands in the way."""
     coming = [Current(step.info, "") for step in found]
     run.answer.pending = [one.name for one in coming]
@@ -144,18 +144,18 @@ def _prepare(run: Run, found: list[Step], guard: Guard, connection: Connection) 
         _find_adopted(run, [one.info for one in coming], connection)
     else:
         preconditions.confirm_losses(run, [one.info for one in coming], connection)
-        _warn_of_other_images(run, guard)
-    preconditions.hold_to_plan(run, guard, connection)
+        _warn_of_other_images(run, lock)
+    preconditions.require_plan(run, lock, connection)
     preconditions.confirm_change(run)
-    with guard.turn() as ledgers:
+    with lock.turn() as ledgers:
         ledger.prepare(ledgers)
         run.run_id = ledger.begin(ledgers, run)
     run.answer.begun = True
 
 
-def _warn_of_other_images(run: Run, guard: Guard) -> None:
+def _warn_of_other_images(run: Run, lock: MigrationLock) -> None:
     """Say which of the revisions that are reverted another image applied, whose `upgrade()` may differ."""
-    with guard.turn() as connection:
+    with lock.turn() as connection:
         known = ledger.latest(connection)
     ours = run.invocation.settings.image_digest
     images = [(name, known[name]["image_digest"]) for name in run.answer.pending if name in known]
@@ -187,11 +187,11 @@ def _compare_stamped(run: Run, target: str, connection: Connection) -> None:
         raise Drift(_name_of(connection), [str(one) for one in found.differences], target, entries)
 
 
-def _each(run: Run, found: list[Step], guard: Guard, watchdog: Watchdog) -> Iterator[Step]:
+def _each(run: Run, found: list[Step], lock: MigrationLock, watchdog: Watchdog) -> Iterator[Step]:
     """Yield each step to Alembic, which runs and commits it before the next is asked for."""
     tell = run.invocation.tell
     total = len(run.answer.applied) + len(found)
-    if not guard.holds():
+    if not lock.is_held():
         raise ConnectionLost
     for step in found:
         if run.invocation.deadline.remaining_s <= 0:
@@ -232,19 +232,26 @@ def done(run: Run) -> Applied:
     run.answer.applied.append(done)
     if current.name in run.answer.pending:
         run.answer.pending.remove(current.name)
-    run.current, run.waited_since, run.tries, run.slept_ms, run.losses, run.blocker = None, None, 0, 0.0, 0, ""
+    run.current, run.waited_since, run.tries, run.slept_ms, run.connection_losses, run.blocker = (
+        None,
+        None,
+        0,
+        0.0,
+        0,
+        "",
+    )
     return done
 
 
-def _finish(run: Run, connection: Connection, guard: Guard) -> None:
+def _finish(run: Run, connection: Connection, lock: MigrationLock) -> None:
     """Complete what was adopted and write the ledger's row, inside the revision's own transaction."""
     current = _current(run)
     if current.name in run.adopted:
         complete(run.adopted[current.name], current, connection)
-    current.locks = ledger.record_success(connection, run, guard)
+    current.locks = ledger.record_success(connection, run, lock)
 
 
-def complete(adopted: Adopted, current: Current, connection: Connection) -> None:
+def complete(adopted: Baseline, current: Current, connection: Connection) -> None:
     """Complete what was there, inside the revision's transaction. Raises `UnversionedDatabase` where it differs then.
 
     Where its rows or its owner do not allow completing it, that is not the revision's fault.
@@ -265,7 +272,7 @@ def complete(adopted: Adopted, current: Current, connection: Connection) -> None
     raise problem
 
 
-def _refuse_mixed_revisions(migration: MigrationContext, run: Run, guard: Guard, connection: Connection) -> None:
+def _refuse_mixed_revisions(migration: MigrationContext, run: Run, lock: MigrationLock, connection: Connection) -> None:
     """Let a revision enter an autocommit block only with nothing written yet and the lock still ours.
 
     Alembic's block commits whatever came before it: https://alembic.sqlalchemy.org/en/latest/api/runtime.html
@@ -277,7 +284,7 @@ def _refuse_mixed_revisions(migration: MigrationContext, run: Run, guard: Guard,
         current = _current(run)
         if connection.execute(XID).scalar_one() is not None:
             raise MixedRevision(current.name)
-        if not guard.held_as_seen_by(connection):
+        if not lock.is_held_as_seen_by(connection):
             raise ConnectionLost
         current.invalid_before = frozenset(invalid_indexes.invalid(connection))
         with enter():
@@ -286,13 +293,13 @@ def _refuse_mixed_revisions(migration: MigrationContext, run: Run, guard: Guard,
     migration.autocommit_block = autocommit_block  # type: ignore[method-assign]
 
 
-def clear_leftovers(run: Run, guard: Guard) -> None:
+def clear_leftovers(run: Run, lock: MigrationLock) -> None:
     """Drop the invalid indexes that a failed non-transactional revision left, or name them in the answer."""
     if run.current is None or run.current.invalid_before is None:
         return
     run.answer.extra["leftovers"] = []
     try:
-        with guard.turn() as connection:
+        with lock.turn() as connection:
             found = invalid_indexes.invalid(connection).items()
             left = [name for oid, name in found if oid not in run.current.invalid_before]
             connection.exec_driver_sql(f"set statement_timeout = {LEFTOVER_BUDGET_MS}")
@@ -306,9 +313,9 @@ def clear_leftovers(run: Run, guard: Guard) -> None:
         return
 
 
-def database_name(guard: Guard) -> str:
+def database_name(lock: MigrationLock) -> str:
     """Return the name of the database that the lock is in."""
-    with guard.turn() as connection:
+    with lock.turn() as connection:
         return _name_of(connection)
 
 

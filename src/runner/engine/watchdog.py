@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from runner.deadline import Deadline
 from runner.postgres import sqlstate
-from runner.postgres.advisory_lock import GONE, Guard, cancel_statement, end_session
+from runner.postgres.advisory_lock import GONE, MigrationLock, cancel_statement, end_session
 
 LOOK_EVERY_S = 0.2
 GRACE_S = 0.3
@@ -28,7 +28,7 @@ BLOCKERS = text("""
 class Watchdog:
     """Look at the backend `pid` every 200 ms, on the guard's connection."""
 
-    guard: Guard
+    lock: MigrationLock
     pid: int
     deadline: Deadline
     interrupted: threading.Event
@@ -62,7 +62,7 @@ class Watchdog:
                     return
 
     def _look_once(self) -> None:
-        with self.guard.turn() as connection:
+        with self.lock.turn() as connection:
             if self.deadline.passed_s >= GRACE_S:
                 self.ended_backend = end_session(connection, self.pid)
                 self._stop.set()

@@ -144,8 +144,8 @@ def _of_rehearsal(answer: dict[str, Any]) -> Iterator[Section]:
     ])  # fmt: skip
 
 
-def _held(hold: dict[str, Any] | None) -> str:
-    return f"{hold['table']} for {_ms(hold['held_ms'])}" if hold and hold["blocks"] else ""
+def _held(held: dict[str, Any] | None) -> str:
+    return f"{held['table']} for {_ms(held['held_ms'])}" if held and held["blocks"] else ""
 
 
 def _of_check(answer: dict[str, Any]) -> Iterator[Section]:

@@ -29,7 +29,7 @@ HELD_BY = f"select exists (select {HELD} and l.pid = %(pid)s)"
 
 
 @dataclass(frozen=True)
-class Guard:
+class MigrationLock:
     """Hold the lock on a connection of its own, which the run and its watchdog take in turns."""
 
     connection: Connection
@@ -43,7 +43,7 @@ class Guard:
         with self._mutex:
             yield self.connection
 
-    def holds(self) -> bool:
+    def is_held(self) -> bool:
         """Tell whether the lock is still ours; a terminated connection looks open until it is asked."""
         try:
             with self.turn() as connection:
@@ -51,7 +51,7 @@ class Guard:
         except GONE:
             return False
 
-    def held_as_seen_by(self, other: Connection) -> bool:
+    def is_held_as_seen_by(self, other: Connection) -> bool:
         """Tell the same, asked on another connection to the same database."""
         return bool(other.exec_driver_sql(HELD_BY, {"key": self.key, "pid": self.pid}).scalar_one())
 
@@ -64,12 +64,14 @@ class Guard:
         with self.turn() as connection:
             ours = connection.execute(PID).scalar_one()
             database = str(connection.exec_driver_sql("select current_database()").scalar_one())
-        if ours != self.pid or theirs == self.pid or not self.holds():
+        if ours != self.pid or theirs == self.pid or not self.is_held():
             raise PooledConnection(database)
 
 
 @contextmanager
-def hold(engine: Engine, version_table: str, deadline: Deadline, waiting: Callable[[str], None]) -> Iterator[Guard]:
+def acquire(
+    engine: Engine, version_table: str, deadline: Deadline, waiting: Callable[[str], None]
+) -> Iterator[MigrationLock]:
     """Hold the migration lock on a connection of its own.
 
     On the migration's connection the lock would break Alembic's autocommit block, and inside a
@@ -81,11 +83,11 @@ def hold(engine: Engine, version_table: str, deadline: Deadline, waiting: Callab
         number = key(version_table)
         connection.exec_driver_sql(BOUNDS)
         _acquire(connection, number, deadline, waiting)
-        guard = Guard(connection, number, connection.execute(PID).scalar_one())
+        lock = MigrationLock(connection, number, connection.execute(PID).scalar_one())
         try:
-            yield guard
+            yield lock
         finally:
-            _release(guard)
+            _release(lock)
 
 
 def end_session(connection: Connection, pid: int) -> bool:
@@ -125,10 +127,10 @@ def _acquire(connection: Connection, number: int, deadline: Deadline, waiting: C
             raise LockHeld(database, holder, time.monotonic() - started)
 
 
-def _release(guard: Guard) -> None:
+def _release(lock: MigrationLock) -> None:
     """Give the lock back; where the connection is lost, the server has done so already."""
-    with guard.turn() as connection, contextlib.suppress(*GONE):
-        connection.execute(RELEASE, {"key": guard.key})
+    with lock.turn() as connection, contextlib.suppress(*GONE):
+        connection.execute(RELEASE, {"key": lock.key})
 
 
 def holder(connection: Connection, version_table: str) -> str | None:

@@ -14,7 +14,7 @@ from runner.deadline import Deadline
 from runner.errors import AuthenticationFailed, DatabaseUnreachable, InvalidSettings
 from runner.errors import MigrationError as MigrationError  # what another program has to catch
 from runner.postgres import conninfo
-from runner.postgres.conninfo import Address, Source
+from runner.postgres.conninfo import ConnInfo, Source
 from runner.settings import Settings
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _connect(settings: Settings, found: Source, request_id: str, deadline: Deadl
             logger.warning("%s Trying again for up to %.0f s.", told, deadline.remaining_s)
 
 
-def _try(there: Address, found: Source, application: str, role: str | None, deadline: Deadline) -> Any:
+def _try(there: ConnInfo, found: Source, application: str, role: str | None, deadline: Deadline) -> Any:
     """Return a connection, or the error that says why there is none.
 
     The error is returned, not raised, so that libpq's own text never becomes its context.
@@ -142,7 +142,7 @@ def _set_up_session(connection: Any) -> Any:
     return connection
 
 
-def _assume(connection: Any, role: str, there: Address) -> Any:
+def _assume(connection: Any, role: str, there: ConnInfo) -> Any:
     try:
         with connection, connection.cursor() as cursor:
             cursor.execute("select set_config('role', %s, false)", (role,))
@@ -174,7 +174,7 @@ REASONS = {
 AUTHENTICATION = r"authentication failed|no password supplied|role .* does not exist|pg_hba\.conf"
 
 
-def _explain(text: str, there: Address, found: Source) -> MigrationError:
+def _explain(text: str, there: ConnInfo, found: Source) -> MigrationError:
     """Turn libpq's text into a sentence of ours; the text itself, which may hold anything, goes no further."""
     named = ",".join(conninfo.hosts(there, None)) or "the local socket"
     place = f"{named}:{there.get('port', 5432)}/{there.get('dbname')}"

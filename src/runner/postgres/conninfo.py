@@ -15,7 +15,7 @@ from runner.errors import InvalidSettings
 from runner.postgres import embedded
 from runner.settings import Settings, port, ssl_mode
 
-Address = dict[str, str]
+ConnInfo = dict[str, str]
 """What libpq is told, in its own words: `host`, `port`, `dbname`, `user`, `password`, `sslmode` and the like.
 https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
 """
@@ -31,7 +31,7 @@ class Source:
     """Say which setting names the database, and how to read the address from it now."""
 
     setting: str
-    read: Callable[[bool], Address]
+    read: Callable[[bool], ConnInfo]
     """Takes whether a cached secret must be read again."""
 
 
@@ -54,13 +54,13 @@ def source(settings: Settings) -> Source:
     )
 
 
-def hosts(address: Address, fallback: str | None) -> list[str]:
+def hosts(address: ConnInfo, fallback: str | None) -> list[str]:
     """Return every host that libpq may connect to; where none is named, `PGHOST` is."""
     parts = (address.get("host") or fallback or "", address.get("hostaddr", ""))
     return [one for part in parts for one in part.split(",") if one]
 
 
-def secure(address: Address, settings: Settings) -> Address:
+def secure(address: ConnInfo, settings: Settings) -> ConnInfo:
     """Ask for a verified certificate unless the server is on this machine or a setting says less."""
     remote = [one for one in hosts(address, settings.pg_host) if one not in LOCAL_HOSTS and not one.startswith("/")]
     if not remote:
@@ -73,12 +73,12 @@ def secure(address: Address, settings: Settings) -> Address:
     return {**address, "sslmode": mode}
 
 
-def as_url(address: Address) -> str:
+def as_url(address: ConnInfo) -> str:
     """Return the address as a `DATABASE_URL`, with its password."""
     return f"postgresql:///?{urlencode(address, quote_via=quote)}"
 
 
-def _from_url(settings: Settings) -> Address:
+def _from_url(settings: Settings) -> ConnInfo:
     text = settings.database_url or ""
     if text == "embedded:":
         text = embedded.start(settings.alembic_config.resolve().parent)
@@ -89,9 +89,9 @@ def _from_url(settings: Settings) -> Address:
     return address
 
 
-def _parse(text: str) -> Address:
+def _parse(text: str) -> ConnInfo:
     """Return a URL as libpq reads it. Its own error is left out: it quotes the URL."""
-    address: Address | None = None
+    address: ConnInfo | None = None
     unknown = False
     if scheme := SCHEME.match(text):
         try:
@@ -114,7 +114,7 @@ def _parse(text: str) -> Address:
     return address
 
 
-def _from_secret(settings: Settings, fresh: bool) -> Address:
+def _from_secret(settings: Settings, fresh: bool) -> ConnInfo:
     arn = settings.db_secret_arn or ""
     content = _secret(arn, _fetch(arn, fresh))
     address = ("host", "dbname", "database")
@@ -169,7 +169,7 @@ def _secret(arn: str, text: str) -> dict[str, Any]:
     return content
 
 
-def _from_iam(settings: Settings) -> Address:
+def _from_iam(settings: Settings) -> ConnInfo:
     """Address the database with an RDS token, valid for 15 minutes, made afresh for each connection.
 
     https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/UsingWithRDS.IAMDBAuth.html
@@ -188,7 +188,7 @@ def _from_iam(settings: Settings) -> Address:
     raise InvalidSettings(f"No RDS token could be made ({reason}).", "Give AWS credentials and a region.")
 
 
-def _compose(settings: Settings, password: str | None, asker: str) -> Address:
+def _compose(settings: Settings, password: str | None, asker: str) -> ConnInfo:
     names = {"DB_HOST": settings.db_host, "DB_NAME": settings.db_name, "DB_USER": settings.db_user}
     lacking = " and ".join(f"`{name}`" for name, value in names.items() if not value)
     if lacking:

@@ -30,7 +30,7 @@ UNVALIDATED = text("""
 
 
 @dataclass(frozen=True)
-class Finding:
+class Problem:
     """Name one thing that is not as it should be."""
 
     kind: str
@@ -74,19 +74,19 @@ def inspect(invocation: Invocation, known: Revisions, answer: Answer) -> None:
     answer.message = _message(shown(heads) or "base", wrong, drifted, skipped)
 
 
-def _heads(known: Revisions) -> Iterator[Finding]:
+def _heads(known: Revisions) -> Iterator[Problem]:
     if len(known.heads) > 1:
         yield _of_error(MultipleHeads(tuple(known.heads)))
 
 
-def _pending(known: Revisions, heads: tuple[str, ...], answer: Answer) -> Iterator[Finding]:
+def _pending(known: Revisions, heads: tuple[str, ...], answer: Answer) -> Iterator[Problem]:
     try:
         answer.pending = known.pending(heads)
     except UnknownRevision as error:
         yield _of_error(error)
         return
     for revision in answer.pending:
-        yield Finding(
+        yield Problem(
             "pending", "error", revision, "It is not applied here.", "`migrate plan`, then `migrate upgrade`."
         )
 
@@ -101,48 +101,48 @@ def _drift(known: Revisions, heads: tuple[str, ...], connection: Connection, ski
     return drift.find(expected, catalog.read(connection), drift.load(schema))
 
 
-def _of_drift(heads: tuple[str, ...], drifted: drift.Found) -> Iterator[Finding]:
+def _of_drift(heads: tuple[str, ...], drifted: drift.Found) -> Iterator[Problem]:
     if drifted.differences and not heads:
         message = f"It has {count(len(drifted.differences), 'object')} and no version: it is from before, or not ours."
         remedy = "`migrate plan` says which tables an upgrade would adopt."
-        yield Finding("unversioned-database", "error", "", message, remedy)
+        yield Problem("unversioned-database", "error", "", message, remedy)
         return
     yield from map(_of_difference, drifted.differences)
     paths = {one.path for one in drifted.differences}
     yield from (_unneeded(one, one.at in paths) for one in drifted.unused)
 
 
-def _of_difference(one: Difference) -> Finding:
+def _of_difference(one: Difference) -> Problem:
     remedy = "Mend it, or accept it in `alembic/accepted_drift.toml`."
-    return Finding("drift", "error", one.name, str(one), remedy, drift.render(one))
+    return Problem("drift", "error", one.name, str(one), remedy, drift.render(one))
 
 
-def _unneeded(one: drift.Accepted, differs: bool) -> Finding:
+def _unneeded(one: drift.Accepted, differs: bool) -> Problem:
     name = Difference(one.at, None, None).name
     if differs:
         message = f"It was accepted as `{one.found or 'absent'}`, and is something else by now."
-        return Finding("accepted-drift", "note", name, message, "Mend it, or accept what it is now.")
-    return Finding(
+        return Problem("accepted-drift", "note", name, message, "Mend it, or accept what it is now.")
+    return Problem(
         "accepted-drift", "note", name, "It is accepted, and not found here.", "Take it out if it is nowhere."
     )
 
 
-def _of_error(error: MigrationError) -> Finding:
+def _of_error(error: MigrationError) -> Problem:
     name = str(error.details().get("revision", ""))
-    return Finding(error.code, "error", name, error.sentence, error.advice)
+    return Problem(error.code, "error", name, error.sentence, error.advice)
 
 
-def _invalid(connection: Connection) -> Iterator[Finding]:
+def _invalid(connection: Connection) -> Iterator[Problem]:
     for name in invalid_indexes.invalid(connection).values():
         message = "The index is invalid: it is maintained and never used."
-        yield Finding(
+        yield Problem(
             "invalid-index", "error", name, message, "`migrate repair` drops it; the revision builds it anew."
         )
 
 
 def _unvalidated(
     connection: Connection, known: Revisions, heads: tuple[str, ...], drifted: drift.Found
-) -> Iterator[Finding]:
+) -> Iterator[Problem]:
     """Yield the constraints that hold for new rows only; one that its revision left so, or is accepted, is a note."""
     accepted = {one.path[1:] for one, _ in drifted.accepted}
     at = (baseline.snapshot(plan.schema(known), head) or catalog.EMPTY for head in heads)
@@ -153,18 +153,18 @@ def _unvalidated(
         level = "note" if well_known else "error"
         message = f"`{row.name}` of `{row.owner}` was never proven for the rows that are there."
         remedy = "Prove it with `validate_constraint`, in a revision."
-        yield Finding("unvalidated-constraint", level, f"{row.owner}.{row.name}", message, remedy)
+        yield Problem("unvalidated-constraint", level, f"{row.owner}.{row.name}", message, remedy)
 
 
-def _left(connection: Connection) -> Iterator[Finding]:
+def _left(connection: Connection) -> Iterator[Problem]:
     """Yield what a run that was killed has left behind."""
     if advisory_lock.holder(connection, VERSION_TABLE) is None:
         for request_id in ledger.killed(connection):
             message = f"The run of request `{request_id}` was killed."
-            yield Finding("leftover", "error", request_id, message, "`migrate upgrade` notes it, and goes on.")
+            yield Problem("leftover", "error", request_id, message, "`migrate upgrade` notes it, and goes on.")
 
 
-def _models(invocation: Invocation, known: Revisions, drifted: drift.Found, skipped: list[str]) -> list[Finding]:
+def _models(invocation: Invocation, known: Revisions, drifted: drift.Found, skipped: list[str]) -> list[Problem]:
     """Compare the models with the database by Alembic's own comparison, through `env.py`, which knows them.
 
     Where they cannot be imported, `skipped` says so. What differs from the snapshot as well is drift, told once.
@@ -193,7 +193,7 @@ def _part(one: Difference) -> tuple[str, str]:
     return table, thing or table
 
 
-def _of_step(step: tuple[Any, ...]) -> tuple[tuple[str, str], Finding]:
+def _of_step(step: tuple[Any, ...]) -> tuple[tuple[str, str], Problem]:
     """Read one step of Alembic's comparison, which says what would bring the database to the models.
 
     https://alembic.sqlalchemy.org/en/latest/api/autogenerate.html#alembic.autogenerate.compare_metadata
@@ -211,10 +211,10 @@ def _of_step(step: tuple[Any, ...]) -> tuple[tuple[str, str], Finding]:
         "remove": f"The database has this {what}, the models have not.",
     }.get(change, f"Its {what} differs between the models and the database.")
     remedy = "Write the revision that makes it so, or correct the model."
-    return part, Finding("models", "error", ".".join(dict.fromkeys(part)), message, remedy)
+    return part, Problem("models", "error", ".".join(dict.fromkeys(part)), message, remedy)
 
 
-def _message(at: str, wrong: list[Finding], drifted: drift.Found, skipped: list[str]) -> str:
+def _message(at: str, wrong: list[Problem], drifted: drift.Found, skipped: list[str]) -> str:
     kinds = [finding.kind for finding in wrong]
     found = ", ".join(f"{kind} ({kinds.count(kind)})" for kind in dict.fromkeys(kinds))
     said = [f"The database is at `{at}`: {found or 'all is as it should be'}."]

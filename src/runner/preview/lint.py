@@ -56,7 +56,7 @@ REPEATABLE = (["set", "not", "null"], ["drop", "not", "null"], ["set", "default"
 
 
 @dataclass(frozen=True)
-class Report:
+class LintReport:
     """Hold the findings that count, those that a revision allows, and which linter looked."""
 
     findings: tuple[Finding, ...]
@@ -66,7 +66,7 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Setting:
+class LintContext:
     """Hold what is known of the database on which the SQL would run."""
 
     present: frozenset[sql.Name]
@@ -80,10 +80,10 @@ def lint(
     rendered: Sequence[Rendered],
     present: Mapping[str, Any],
     sizes: Mapping[str, Size],
-    losses: Iterable[Finding],
+    data_losses: Iterable[Finding],
     program: str | None,
     server_version: str,
-) -> Report:
+) -> LintReport:
     """Return what is unsafe in `rendered` on a database that has the tables `present`, as in its catalog.
 
     `sizes` are those of the tables that `rendered` touches, `losses` the findings of what a downgrade loses;
@@ -91,7 +91,7 @@ def lint(
     """
     setting = _setting(rendered, present, sizes)
     looked_at = [_effective(one, setting) for one in rendered]
-    found = [*losses, *(finding for one, texts in zip(rendered, looked_at, strict=True)
+    found = [*data_losses, *(finding for one, texts in zip(rendered, looked_at, strict=True)
                         for finding in _ours(one, texts, setting))]  # fmt: skip
     waived: list[Finding] = []
     if program is not None and rendered:
@@ -104,10 +104,10 @@ def lint(
     kept, allowed, about_comments = allow(rendered, found, waived, linted=program is not None)
     order = {one.revision: place for place, one in enumerate(rendered)}
     counted = sorted([*kept, *about_comments], key=lambda one: (order[one.revision], LEVELS.index(one.level)))
-    return Report(tuple(counted), tuple(allowed), squawk.version(program) if program else None)
+    return LintReport(tuple(counted), tuple(allowed), squawk.version(program) if program else None)
 
 
-def _setting(rendered: Iterable[Rendered], present: Mapping[str, Any], sizes: Mapping[str, Size]) -> Setting:
+def _setting(rendered: Iterable[Rendered], present: Mapping[str, Any], sizes: Mapping[str, Size]) -> LintContext:
     tables = {sql.read_name(name) for name in present}
     indexes = {
         (sql.read_name(name)[0], sql.read_name(index)[1])
@@ -116,19 +116,19 @@ def _setting(rendered: Iterable[Rendered], present: Mapping[str, Any], sizes: Ma
     }
     read = [sql.read(text) for one in rendered for text in one.written]
     made = {name for one in read if one.verb.startswith("create") and one.verb.endswith("table") for name in one.names}
-    return Setting(
+    return LintContext(
         frozenset(tables | indexes),
         {sql.read_name(name): size for name, size in sizes.items()},
         frozenset(made - tables),
     )
 
 
-def _effective(one: Rendered, setting: Setting) -> list[str]:
+def _effective(one: Rendered, setting: LintContext) -> list[str]:
     """Return a revision's statements without those that do nothing here: IF NOT EXISTS of what is there."""
     return [text for text in one.written if not _is_idle(text, setting)]
 
 
-def _is_idle(text: str, setting: Setting) -> bool:
+def _is_idle(text: str, setting: LintContext) -> bool:
     words = list(sql.tokens(text))[:9]
     values = [token.value for token in words]
     if values[:1] != ["create"] or values[1:3] == ["or", "replace"] or "if" not in values:
@@ -165,7 +165,7 @@ def _statement(one: Rendered, texts: Sequence[str], complaint: Complaint) -> str
     return ""
 
 
-def _finding(rule: str, one: Rendered, statement: str, setting: Setting, message: str, remedy: str) -> Finding:
+def _finding(rule: str, one: Rendered, statement: str, setting: LintContext, message: str, remedy: str) -> Finding:
     name = sql.read(statement).table
     size = setting.sizes.get(name) if name else None
     shown = " ".join(statement.split())[:STATEMENT_LENGTH]
@@ -183,7 +183,7 @@ def _level(rule: str, size: Size | None) -> str:
     return "error" if rule in BREAKING else "warning"
 
 
-def _is_harmless(finding: Finding, one: Rendered, text: str, setting: Setting) -> bool:
+def _is_harmless(finding: Finding, one: Rendered, text: str, setting: LintContext) -> bool:
     """Tell what squawk could not know: nobody uses a table yet that this plan makes, and the like."""
     statement = sql.read(text)
     if statement.table in setting.new:
@@ -210,7 +210,7 @@ def _contains(words: Sequence[str], phrase: Sequence[str]) -> bool:
     return any(list(words[at : at + len(phrase)]) == list(phrase) for at in range(len(words)))
 
 
-def _ours(one: Rendered, texts: Iterable[str], setting: Setting) -> Iterator[Finding]:
+def _ours(one: Rendered, texts: Iterable[str], setting: LintContext) -> Iterator[Finding]:
     if one.statements is None:
         message = f"Its SQL is not known beforehand: {one.unrendered}. What comes after that was not looked at."
         yield Finding("not-rendered", "warning", one.revision, message, "Read the file, and rehearse it on a clone.")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, text
 
 from runner.errors import MigrationError
-from runner.postgres.advisory_lock import GONE, Guard, end_session
+from runner.postgres.advisory_lock import GONE, MigrationLock, end_session
 
 LOOK_EVERY_S = 0.01
 # The strongest first, and what each keeps waiting: https://www.postgresql.org/docs/current/explicit-locking.html
@@ -39,7 +39,7 @@ ALIVE = text("select exists (select from pg_stat_activity where pid = :pid)")
 
 
 @dataclass(frozen=True)
-class Hold:
+class HeldLock:
     """Say which lock was held on which table, and for how long."""
 
     table: str
@@ -50,15 +50,15 @@ class Hold:
 
 
 @dataclass
-class Holds:
+class LockMonitor:
     """Look at the locks of the backend `pid` every 10 ms, on the guard's connection."""
 
-    guard: Guard
+    lock: MigrationLock
     pid: int
     max_hold_ms: int
     reopen: Callable[[], Connection]
     """Gives another connection, to end the backend by when the guard's is lost."""
-    exceeded: Hold | None = None
+    exceeded: HeldLock | None = None
     """The lock for which the backend was ended."""
     lost: bool = False
     """Whether the guard's connection broke, so that nobody could look any more and the backend was ended."""
@@ -78,23 +78,23 @@ class Holds:
         if self._thread is not None:
             self._thread.join()
 
-    def longest(self) -> Hold | None:
+    def longest(self) -> HeldLock | None:
         """Return the lock that has kept the application waiting for longest."""
         now = time.monotonic()
         strong = [self.of(name, mode, 0, now) for name, mode in [*self._since] if MODES[mode]]
-        return max(strong, key=lambda hold: (hold.held_ms, hold.mode == STRENGTH[0]), default=None)
+        return max(strong, key=lambda held: (held.held_ms, held.mode == STRENGTH[0]), default=None)
 
-    def of(self, table: str, mode: str, not_before: float, now: float) -> Hold:
+    def of(self, table: str, mode: str, not_before: float, now: float) -> HeldLock:
         """Return how long a lock has been held at most; looks are 10 ms apart.
 
         `not_before` is the moment, on the monotonic clock, before which it cannot have been taken.
         """
         since = max(not_before, self._since.get((table, mode), self._looked_at))
-        return Hold(table, mode, round((now - since) * 1000, 1), MODES[mode])
+        return HeldLock(table, mode, round((now - since) * 1000, 1), MODES[mode])
 
     def held(self) -> dict[str, str]:
         """Look now, and return the strongest mode that the backend holds on each table that others can see."""
-        with self.guard.turn() as connection:
+        with self.lock.turn() as connection:
             found = self._note(connection)
         strongest: dict[str, str] = {}
         for table, mode in sorted(found, key=lambda lock: STRENGTH.index(lock[1])):
@@ -119,7 +119,7 @@ class Holds:
                 return
 
     def _look_once(self) -> None:
-        with self.guard.turn() as connection:
+        with self.lock.turn() as connection:
             self._note(connection)
             longest = self.longest()
             if longest is not None and longest.held_ms >= self.max_hold_ms:

@@ -9,11 +9,11 @@ from sqlalchemy import Connection
 
 from runner.answer import Answer
 from runner.engine import baseline, data_loss, migrate, plan_id, steps
-from runner.engine.baseline import Adopted
+from runner.engine.baseline import Baseline
 from runner.errors import UnversionedDatabase, count
 from runner.invocation import Invocation
 from runner.preview import lint, squawk, table_sizes
-from runner.preview.lint import Report
+from runner.preview.lint import LintReport
 from runner.preview.suppressions import Finding
 from runner.schema import catalog
 from runner.script import graph, offline
@@ -71,7 +71,7 @@ def draw_up(invocation: Invocation, known: Revisions, target: str, answer: Answe
     answer.message = _message(answer, report, invocation.settings.environment if refused else None)
 
 
-def find_adopted(known: Revisions, heads: tuple[str, ...], found: list[Step], connection: Connection) -> list[Adopted]:
+def find_adopted(known: Revisions, heads: tuple[str, ...], found: list[Step], connection: Connection) -> list[Baseline]:
     """Return what the steps would adopt. Raises `UnversionedDatabase` where a table differs."""
     pairs = [(str(step.info.up_revision_id), step.info.down_revision_ids) for step in found]
     adopted, wrong = baseline.find(connection, schema(known), heads, pairs)
@@ -107,7 +107,7 @@ def _tables(here: catalog.Catalog, one: Rendered) -> list[str]:
     return sorted(name for kind, name in plan_id.touched(here, one) if kind == "tables")
 
 
-def _describe(one: Rendered, tables: list[str], adopted: list[Adopted]) -> dict[str, Any]:
+def _describe(one: Rendered, tables: list[str], adopted: list[Baseline]) -> dict[str, Any]:
     return {
         "revision": one.revision,
         "description": one.description,
@@ -121,7 +121,7 @@ def _describe(one: Rendered, tables: list[str], adopted: list[Adopted]) -> dict[
     }
 
 
-def _message(answer: Answer, report: Report, refusing: str | None) -> str:
+def _message(answer: Answer, report: LintReport, refusing: str | None) -> str:
     at = answer.as_json()["from"] or "base"
     total = len(answer.pending)
     if not total:

@@ -11,15 +11,15 @@ from sqlalchemy import Connection, event, text
 
 from runner.postgres import sql, sqlstate
 
-GUARD = "rehearsal_is_never_committed"
+TRIGGER = "rehearsal_is_never_committed"
 ARM = f"""
     set transaction read write;
-    create temporary table {GUARD} (armed boolean) on commit drop;
-    create function pg_temp.{GUARD}() returns trigger language plpgsql as
-        $$ begin raise exception 'a rehearsal is never committed' using constraint = '{GUARD}'; end $$;
-    create constraint trigger {GUARD} after insert on {GUARD} deferrable initially deferred
-        for each row execute function pg_temp.{GUARD}();
-    insert into {GUARD} values (true)
+    create temporary table {TRIGGER} (armed boolean) on commit drop;
+    create function pg_temp.{TRIGGER}() returns trigger language plpgsql as
+        $$ begin raise exception 'a rehearsal is never committed' using constraint = '{TRIGGER}'; end $$;
+    create constraint trigger {TRIGGER} after insert on {TRIGGER} deferrable initially deferred
+        for each row execute function pg_temp.{TRIGGER}();
+    insert into {TRIGGER} values (true)
 """  # noqa: S608 - put together from the constant above
 MAY_END = re.compile(r"\b(?:commit|end|rollback|abort|prepare)\b", re.IGNORECASE)
 ENDS = frozenset({"commit", "end", "rollback", "abort"})
@@ -37,7 +37,7 @@ class EndsTransaction(Exception):
     """A revision commits or rolls back by itself."""
 
 
-def apply(connection: Connection) -> None:
+def enforce(connection: Connection) -> None:
     """Seal `connection`, which has no transaction yet. A statement that would end one raises `EndsTransaction`."""
     dbapi: Any = connection.connection.dbapi_connection
     dbapi.autocommit = True
@@ -52,9 +52,9 @@ def apply(connection: Connection) -> None:
     event.listen(connection, "before_cursor_execute", refuse)
 
 
-def is_broken(error: BaseException) -> bool:
+def is_violated(error: BaseException) -> bool:
     """Tell whether an error is the seal's own."""
-    return isinstance(error, EndsTransaction) or sqlstate.names_constraint(error, GUARD)
+    return isinstance(error, EndsTransaction) or sqlstate.names_constraint(error, TRIGGER)
 
 
 def settle_constraints(connection: Connection) -> None:

@@ -16,7 +16,7 @@ from alembic.util import CommandError, load_python_file, to_tuple
 
 from runner.errors import InvalidSettings, MigrationError, MultipleHeads, RevisionFailed, UnknownRevision
 from runner.script import failure, identifiers
-from runner.script.identifiers import Header, Headers
+from runner.script.identifiers import RevisionFile, RevisionFiles
 from runner.script.linear import stranger
 from runner.settings import Settings
 
@@ -59,7 +59,7 @@ class Revisions:
 class UnreadScript(Script):
     """Know a revision by the head of its file, which is imported when somebody asks for what is in it."""
 
-    def __init__(self, header: Header) -> None:
+    def __init__(self, header: RevisionFile) -> None:
         self.path = header.path
         self.checksum = header.checksum
         self.said = header.said or {}
@@ -124,11 +124,11 @@ def load(settings: Settings, *, may_be_empty: bool = False) -> Revisions:
     raise problem
 
 
-def _graph(script: ScriptDirectory, found: Headers) -> graph.RevisionMap:
+def _graph(script: ScriptDirectory, found: RevisionFiles) -> graph.RevisionMap:
     return graph.RevisionMap(lambda: [one for header in found.files if (one := _script(script, header))])
 
 
-def _script(script: ScriptDirectory, header: Header) -> Script | None:
+def _script(script: ScriptDirectory, header: RevisionFile) -> Script | None:
     if header.said is not None:
         return UnreadScript(header)
     # as Alembic would, which has more ways to find an id

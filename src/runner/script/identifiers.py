@@ -29,7 +29,7 @@ Signature = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
-class Header:
+class RevisionFile:
     """Hold one file: where it is, its text's checksum, and what its head says; None where Python has to tell."""
 
     path: str
@@ -38,19 +38,19 @@ class Header:
 
 
 @dataclass(frozen=True, eq=False)
-class Headers:
+class RevisionFiles:
     """Hold all files of a folder as they were at one moment; equal to itself alone, so that it may be a key."""
 
-    files: tuple[Header, ...]
+    files: tuple[RevisionFile, ...]
 
 
-def read(folder: Path) -> Headers:
+def read(folder: Path) -> RevisionFiles:
     """Return the heads of the files in `folder`, by name; in one process, an unchanged folder is read once.
 
     Where there is no such folder there are none: git does not keep an empty one.
     """
     if not folder.is_dir():
-        return Headers(())
+        return RevisionFiles(())
     with os.scandir(folder) as entries:
         found = [entry for entry in entries if FILE.fullmatch(entry.name) and not entry.is_dir()]
     files = [(entry.name, signature(entry.stat())) for entry in found]
@@ -66,14 +66,14 @@ def signature(file: os.stat_result) -> Signature:
 
 
 @lru_cache(maxsize=1)
-def _read(folder: str, files: tuple[tuple[str, Signature], ...]) -> Headers:
-    return Headers(tuple(_header(os.path.join(folder, name)) for name, _ in files))
+def _read(folder: str, files: tuple[tuple[str, Signature], ...]) -> RevisionFiles:
+    return RevisionFiles(tuple(_header(os.path.join(folder, name)) for name, _ in files))
 
 
-def _header(path: str) -> Header:
+def _header(path: str) -> RevisionFile:
     with open(path, "rb", buffering=0) as file:
         content = file.read()
-    return Header(path, checksum(content), parse(content))
+    return RevisionFile(path, checksum(content), parse(content))
 
 
 def checksum(content: bytes) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from runner.errors import UnknownRevision
 from runner.script import identifiers
-from runner.script.identifiers import Headers, Signature
+from runner.script.identifiers import RevisionFiles, Signature
 from runner.settings import Settings
 
 UNUSUAL = frozenset({"version_locations", "recursive_version_locations", "sourceless"})
@@ -15,7 +15,7 @@ UNUSUAL = frozenset({"version_locations", "recursive_version_locations", "source
 
 
 @dataclass(frozen=True)
-class Chain:
+class LinearHistory:
     """Hold the ids of revisions that each follow the one before."""
 
     revisions: tuple[str, ...]
@@ -32,7 +32,7 @@ class Chain:
         return list(self.revisions[max((self.revisions.index(one) + 1 for one in at), default=0) :])
 
 
-def read(settings: Settings) -> Chain | None:
+def read(settings: Settings) -> LinearHistory | None:
     """Return the line that the revisions are; None where they branch, or where Alembic has to be asked."""
     config = settings.alembic_config
     try:
@@ -65,7 +65,7 @@ def _folder(config: Path, _unchanged: Signature) -> Path | None:
 
 
 @lru_cache(maxsize=1)
-def _order(found: Headers) -> Chain | None:
+def _order(found: RevisionFiles) -> LinearHistory | None:
     following: dict[str | None, str] = {}
     for header in found.files:
         said = header.said
@@ -75,4 +75,4 @@ def _order(found: Headers) -> Chain | None:
     line: list[str] = []
     while (after := following.pop(line[-1] if line else None, None)) is not None:
         line.append(after)
-    return Chain(tuple(line)) if line and len(line) == len(found.files) else None
+    return LinearHistory(tuple(line)) if line and len(line) == len(found.files) else None
