@@ -1,10 +1,15 @@
 """What goes out: one answer to one call."""
 
 import json
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
+from runner import results
 from runner.errors import DeadlinePassed, MigrationError, count
+from runner.results import Direction, Json, Result
+
+Status = Literal["success", "partial", "error"]
 
 LONGEST_ANSWER = 200_000
 """Bytes of an answer."""
@@ -14,123 +19,204 @@ CUT = ("revisions", "findings", "accepted", "differences", "entries", "tables", 
 
 @dataclass(frozen=True)
 class Applied:
-    """Tell of one revision that was committed."""
+    """One revision that was committed."""
 
     revision: str
     description: str
-    direction: str
+    direction: Direction
     duration_ms: float
     lock_wait_ms: float
-    locks: dict[str, str]
+    locks: Mapping[str, str]
     """The strongest mode held on each table before the commit."""
-    adopted: list[str]
+    adopted: tuple[str, ...]
 
 
-@dataclass
+@dataclass(frozen=True)
+class Change:
+    """Where a database was, where it is, where it is to be, and what was done on the way."""
+
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+    target: str | None = None
+    """Absolute; None until it is resolved."""
+    pending: tuple[str, ...] = ()
+    applied: tuple[Applied, ...] = ()
+    begun: bool = False
+    """Whether the run came to its first step."""
+    unsure: str | None = None
+    """The revision whose commit was asked for and never answered."""
+    leftovers: tuple[str, ...] | None = None
+    """What a failed revision outside a transaction left behind; None for any other."""
+    warnings: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Json]:
+        """Return the fields of an answer that say this."""
+        told: dict[str, Json] = {"from": names(self.before), "to": names(self.after), "target": self.target}
+        told |= {"applied": results.as_json(self.applied), "pending": list(self.pending)}
+        if self.warnings:
+            told["warnings"] = list(self.warnings)
+        if self.leftovers is not None:
+            told["leftovers"] = list(self.leftovers)
+        return told
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a call came to no good end, in sentences and in fields."""
+
+    code: str
+    error: str
+    hint: str
+    details: Mapping[str, object]
+
+
+@dataclass(frozen=True)
 class Answer:
-    """Gather what is known of one call while it goes on; `as_json` is what leaves the house."""
+    """An answer to a caller."""
 
     action: str | None
     request_id: str
-    status: str = "success"
-    message: str = ""
-    begun: bool = False
-    before: tuple[str, ...] | None = None
-    after: tuple[str, ...] | None = None
-    target: str | None = None
-    applied: list[Applied] = field(default_factory=list)
-    pending: list[str] = field(default_factory=list)
-    extra: dict[str, Any] = field(default_factory=dict)
-    unsure: str | None = None
-    """The revision whose commit was asked for and never answered."""
-    earlier: dict[str, Any] | None = None
-    """The answer of an earlier call that this one repeats."""
+    status: Status
+    message: str
+    change: Change | None = None
+    result: Result | None = None
+    failure: Failure | None = None
+    left_out: str | None = None
+    """What was cut from it on its way."""
 
-    def fail(self, error: MigrationError) -> None:
-        """Make this the answer of a failure: what happened, which state is left, one next step.
+    @property
+    def is_no(self) -> bool:
+        """Tell whether it answers a question with no: drift, findings, a probe that failed."""
+        return self.status == "success" and getattr(self.result, "ok", True) is False
+
+    def as_json(self) -> dict[str, Json]:
+        """Return the answer as plain data, without what does not apply to its action."""
+        told: dict[str, Json] = {"status": self.status, "action": self.action, "message": self.message}
+        if self.change is not None:
+            told |= self.change.as_json()
+        if self.result is not None:
+            told |= results.as_json(self.result)
+        if self.failure is not None:
+            told |= {**self.failure.details, "code": self.failure.code}
+            told |= {"error": self.failure.error, "hint": self.failure.hint}
+        return {**told, "request_id": self.request_id}
+
+
+@dataclass
+class Draft:
+    """An answer while it is being made: what is known of a call so far."""
+
+    action: str | None
+    request_id: str
+    change: Change | None = None
+    message: str = ""
+    result: Result | None = None
+    earlier: dict[str, Json] | None = None
+    """The answer to an earlier call that this one repeats."""
+
+    def update(self, **changed: Any) -> None:
+        """Replace the change by one that differs in these fields."""
+        assert self.change is not None  # noqa: S101 - what has been changed has been begun
+        self.change = replace(self.change, **changed)
+
+    def conclude(self, message: str, result: Result | None = None) -> None:
+        """Say how the call ended well."""
+        self.message, self.result = message, result
+
+    def succeed(self) -> Answer:
+        """Return the answer of a call that went well."""
+        return Answer(self.action, self.request_id, "success", self.message, self.change, self.result)
+
+    def fail(self, error: MigrationError) -> Answer:
+        """Return the answer of a failure: what happened, which state is left, one next step.
 
         Where the time ran out after a revision was committed, it is an answer that one can go on from.
         """
-        partial = isinstance(error, DeadlinePassed) and self.applied and self.action != "run-migration"
-        self.status = "partial" if partial else "error"
-        self.message = f"{error.code}: {error.sentence} {self._state_left(error)} {error.advice}"
-        self.extra |= error.details()
-        self.extra |= {"code": error.code, "error": error.sentence, "hint": error.advice}
-
-    def succeed(self) -> None:
-        """Write the message of a run that went well, also when it found nothing to do."""
-        start, end = (revisions(heads or ()) or "base" for heads in (self.before, self.after))
-        if not self.applied:
-            self.message = f"Nothing to do: the database is at `{end}`."
-            return
-        took = sum(one.duration_ms for one in self.applied)
-        verb = {"upgrade": "applied", "downgrade": "reverted", "stamp": "stamped"}[self.applied[0].direction]
-        done = f"{count(len(self.applied), 'revision')} {verb} in {took:.0f} ms"
-        self.message = f"From `{start}` to `{end}`: {done}."
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the answer as plain data, without what does not apply to its action."""
-        if self.earlier is not None:
-            return self.earlier
-        fields: dict[str, Any] = {"status": self.status, "action": self.action, "message": self.message}
-        if self.before is not None:
-            after = self.before if self.after is None else self.after
-            fields |= {"from": revisions(self.before), "to": revisions(after)}
-            fields |= {"target": self.target}
-            fields |= {"applied": [dict(vars(one)) for one in self.applied], "pending": self.pending}
-        return {**fields, **self.extra, "request_id": self.request_id}
-
-    def _state_left(self, error: MigrationError) -> str:
-        if error.state:
-            return error.state
-        if not self.begun:
-            return "Nothing was changed."
-        if self.unsure:
-            return f"Whether `{self.unsure}` was committed is not known; `migrate current` tells."
-        at = revisions(self.after or ()) or "base"
-        total = len(self.applied) + len(self.pending)
-        done = (
-            f"Of {count(total, 'revision')}, {len(self.applied)} went through"
-            if self.applied
-            else "Nothing was applied"
-        )
-        leftovers = self.extra.get("leftovers")
-        if leftovers is None:
-            rest = "nothing is half-done" if isinstance(error, DeadlinePassed) else "this one was rolled back"
-            return f"{done}; the database is at `{at}`, {rest}."
-        left = f"it left {', '.join(leftovers)}" if leftovers else "no invalid index does"
-        stay = "earlier statements of it stay, " + left
-        return f"{done}; the database is at `{at}`. The last one is not transactional: {stay}."
+        applied = self.change is not None and bool(self.change.applied)
+        partial = isinstance(error, DeadlinePassed) and applied and self.action != "run-migration"
+        message = f"{error.code}: {error.sentence} {error.state or _state_left(self.change, error)} {error.advice}"
+        failure = Failure(error.code, error.sentence, error.advice, error.details())
+        status: Status = "partial" if partial else "error"
+        return Answer(self.action, self.request_id, status, message, self.change, self.result, failure)
 
 
-def fit(answer: dict[str, Any]) -> dict[str, Any]:
-    """Return the answer without its SQL where it would pass 200 kB, and with its lists cut where it still would.
+def conclude_change(draft: Draft) -> None:
+    """Conclude the answer of a run that went well, also when it found nothing to do."""
+    change = draft.change
+    assert change is not None  # noqa: S101 - a run that went well has looked at the database
+    draft.conclude(_say_done(change))
+
+
+def _say_done(change: Change) -> str:
+    start, end = (names(heads) or "base" for heads in (change.before, change.after))
+    if not change.applied:
+        return f"Nothing to do: the database is at `{end}`."
+    took = sum(one.duration_ms for one in change.applied)
+    verb = {"upgrade": "applied", "downgrade": "reverted", "stamp": "stamped"}[change.applied[0].direction]
+    return f"From `{start}` to `{end}`: {count(len(change.applied), 'revision')} {verb} in {took:.0f} ms."
+
+
+def _state_left(change: Change | None, error: MigrationError) -> str:
+    if change is None or not change.begun:
+        return "Nothing was changed."
+    if change.unsure:
+        return f"Whether `{change.unsure}` was committed is not known; `migrate current` tells."
+    at = names(change.after) or "base"
+    total = count(len(change.applied) + len(change.pending), "revision")
+    done = f"Of {total}, {len(change.applied)} went through" if change.applied else "Nothing was applied"
+    if change.leftovers is None:
+        rest = "nothing is half-done" if isinstance(error, DeadlinePassed) else "this one was rolled back"
+        return f"{done}; the database is at `{at}`, {rest}."
+    left = f"it left {', '.join(change.leftovers)}" if change.leftovers else "no invalid index does"
+    stay = "earlier statements of it stay, " + left
+    return f"{done}; the database is at `{at}`. The last one is not transactional: {stay}."
+
+
+def read(told: Mapping[str, Json]) -> Answer:
+    """Return the answer that a function or the ledger has as JSON."""
+    action, status = told.get("action"), told["status"]
+    change = _read_change(told) if "target" in told else None
+    result = results.read(str(action), told)
+    failure = None
+    if "code" in told:
+        failure = Failure(str(told["code"]), str(told.get("error", "")), str(told.get("hint", "")), {})
+    cut = told.get("left_out")
+    return Answer(action, str(told.get("request_id")), status, told["message"], change, result, failure, cut)
+
+
+def _read_change(told: Mapping[str, Json]) -> Change:
+    before, after = (tuple((told.get(key) or "").split(",")) if told.get(key) else () for key in ("from", "to"))
+    return Change(before, after, told["target"], tuple(told.get("pending", ())))
+
+
+def fit(told: dict[str, Json]) -> dict[str, Json]:
+    """Return an answer without its SQL where it would pass 200 kB, and with its lists cut where it still would.
 
     Step Functions ends an execution whose state passes 256 KiB, which no Catch of it hears:
     https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
     """
-    if _is_short(answer):
-        return answer
-    bare = [one | ({"sql": None} if "sql" in one else {}) for one in answer.get("revisions", [])]
-    fitted = answer | ({"revisions": bare} if bare else {})
+    if _is_short(told):
+        return told
+    bare = [one | ({"sql": None} if "sql" in one else {}) for one in told.get("revisions", [])]
+    fitted = told | ({"revisions": bare} if bare else {})
     fitted["left_out"] = "the SQL is left out, for the answer would pass 200 kB"
     while not _is_short(fitted) and (lists := [name for name in CUT if fitted.get(name)]):
         longest = max(lists, key=lambda name: len(_text(fitted[name])))
         fitted[longest] = fitted[longest][: len(fitted[longest]) // 2]
-        short = {name: len(answer[name]) - len(fitted[name]) for name in CUT if name in answer}
-        told = "".join(f", and the last {number} of `{name}`" for name, number in short.items() if number)
-        fitted["left_out"] = f"the SQL{told} are left out, for the answer would pass 200 kB"
+        short = {name: len(told[name]) - len(fitted[name]) for name in CUT if name in told}
+        cut = "".join(f", and the last {number} of `{name}`" for name, number in short.items() if number)
+        fitted["left_out"] = f"the SQL{cut} are left out, for the answer would pass 200 kB"
     return fitted
 
 
-def _is_short(answer: dict[str, Any]) -> bool:
-    return len(_text(answer)) <= LONGEST_ANSWER
+def _is_short(told: Json) -> bool:
+    return len(_text(told)) <= LONGEST_ANSWER
 
 
-def _text(content: Any) -> str:
-    return json.dumps(content, default=str)
+def _text(told: Json) -> str:
+    return json.dumps(told, default=str)
 
 
-def revisions(heads: tuple[str, ...]) -> str | None:
+def names(heads: tuple[str, ...]) -> str | None:
     """Return heads as an answer shows them: None at base, joined with a comma where there are several."""
     return ",".join(heads) or None

@@ -13,12 +13,12 @@ from pathlib import Path
 from alembic import command
 from alembic.script import Script, ScriptDirectory
 
-from runner.answer import Answer
+from runner.answer import Draft
 from runner.engine import migrate
 from runner.engine.state import Run, Terms
 from runner.errors import InvalidPayload, MultipleHeads, StaleBranch
 from runner.invocation import Invocation
-from runner.postgres import connect, conninfo
+from runner.postgres import connect, conninfo, session
 from runner.schema import catalog
 from runner.schema.catalog import Catalog
 from runner.script import graph
@@ -118,14 +118,9 @@ def _render(invocation: Invocation, known: Revisions) -> Iterator[tuple[str, str
 
 
 def _upgraded(invocation: Invocation, revision: str) -> Catalog:
-    answer = Answer("snapshot", invocation.request_id)
-    migrate.change(
-        Run(invocation, answer, Terms(), Answer.succeed),
-        graph.load(invocation.settings),
-        "upgrade",
-        revision,
-    )
-    with migrate.reading(invocation) as connection:
+    run = Run(invocation, Draft("snapshot", invocation.request_id), Terms())
+    migrate.change(run, graph.load(invocation.settings), "upgrade", revision)
+    with session.reading(invocation) as connection:
         return catalog.read(connection)
 
 

@@ -19,7 +19,7 @@ import typer
 from typer.core import TyperGroup
 
 from runner import __version__, commands, settings
-from runner.answer import Answer
+from runner.answer import Draft
 from runner.aws import environments
 from runner.aws.environments import Environment
 from runner.deadline import Deadline
@@ -27,6 +27,7 @@ from runner.errors import MigrationError, count
 from runner.invocation import DEFAULT_TIMEOUT_S, Invocation, Tell
 from runner.output import console
 from runner.postgres import translation
+from runner.results import FilesResult, Json
 
 MINUS = "\N{MINUS SIGN}"
 STEPS_DOWN = re.compile(r"-[0-9]+")
@@ -262,12 +263,12 @@ def doctor(ctx: typer.Context) -> None:
 
     given: Options = ctx.obj
 
-    def work(answer: Answer, tell: Tell) -> None:
+    def work(draft: Draft, tell: Tell) -> None:
         environment = given.environment()
         if environment:
-            function.examine(environment, given.timeout_s, tell, answer)
+            function.examine(environment, given.timeout_s, tell, draft)
         else:
-            local.examine(given.environ, given.deadline(), answer)
+            local.examine(given.environ, given.deadline(), draft)
 
     _answer(ctx, "doctor", work)
 
@@ -294,11 +295,11 @@ def promote(
 
     from runner.aws import promote
 
-    def work(answer: Answer, tell: Tell) -> None:
+    def work(draft: Draft, tell: Tell) -> None:
         if below is not None:
-            promote.from_below(os.environ, below, to, given.timeout_s, tell, answer)
+            promote.from_below(os.environ, below, to, given.timeout_s, tell, draft)
         elif image is not None:
-            promote.from_registry(os.environ, image, to, tell, answer)
+            promote.from_registry(os.environ, image, to, tell, draft)
 
     _answer(ctx, "promote", work)
 
@@ -313,23 +314,25 @@ def _author(ctx: typer.Context, action: str, write: Callable[[Invocation], list[
     given: Options = ctx.obj
     _refuse_places(ctx, action, "writes files here")
 
-    def work(answer: Answer, tell: Tell) -> None:
-        files = write(Invocation(settings.read(given.environ), answer.request_id, given.deadline(), tell))
-        answer.extra["files"] = [os.path.relpath(path) for path in files]
-        answer.message = f"{count(len(files), 'file')} written." if files else "Nothing to write: all is up to date."
+    def work(draft: Draft, tell: Tell) -> None:
+        files = write(Invocation(settings.read(given.environ), draft.request_id, given.deadline(), tell))
+        message = f"{count(len(files), 'file')} written." if files else "Nothing to write: all is up to date."
+        draft.conclude(message, FilesResult(tuple(os.path.relpath(path) for path in files)))
 
     _answer(ctx, action, work)
 
 
-def _answer(ctx: typer.Context, action: str, work: Callable[[Answer, Tell], None]) -> None:
+def _answer(ctx: typer.Context, action: str, work: Callable[[Draft, Tell], None]) -> None:
     """Do what only the command line knows, and show it as the answers of verbs are shown."""
     given: Options = ctx.obj
-    answer = Answer(action, str(uuid.uuid4()))
+    draft = Draft(action, str(uuid.uuid4()))
     try:
         with console.progress() as tell:
-            work(answer, tell)
+            work(draft, tell)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - told as the facade tells it
-        answer.fail(translation.explain(error))
+        answer = draft.fail(translation.explain(error))
+    else:
+        answer = draft.succeed()
     raise typer.Exit(console.show(answer.as_json(), given.form))
 
 
@@ -341,14 +344,12 @@ def _ask(ctx: typer.Context, event: dict[str, object], markdown: bool = False) -
     raise typer.Exit(console.show(answer, given.form))
 
 
-def _ask_there_or_here(given: Options, asked: dict[str, object], tell: Tell) -> dict[str, Any]:
+def _ask_there_or_here(given: Options, asked: dict[str, object], tell: Tell) -> dict[str, Json]:
     request_id = str(uuid.uuid4())
     try:
         environment = given.environment()
     except MigrationError as error:
-        answer = Answer(str(asked["action"]), request_id)
-        answer.fail(error)
-        return answer.as_json()
+        return Draft(str(asked["action"]), request_id).fail(error).as_json()
     if environment:
         from runner.aws import invoke
 

@@ -9,17 +9,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runner import payloads, policy, settings
-from runner.answer import Answer, fit
-from runner.answer import revisions as shown
+from runner.answer import Draft, conclude_change, fit, names
 from runner.deadline import Deadline
-from runner.errors import (
-    MigrationError,
-    MultipleHeads,
-    UnknownRevision,
-    count,
-)
+from runner.errors import MigrationError, MultipleHeads, UnknownRevision, count
 from runner.invocation import Invocation, Tell
 from runner.postgres import translation, version_table
+from runner.results import (
+    CurrentResult,
+    Direction,
+    HeadsResult,
+    HistoricRevision,
+    HistoryResult,
+    Json,
+    MigrationResult,
+    MigrationsResult,
+    ShownRevision,
+    ShowResult,
+)
 from runner.script import linear
 
 if TYPE_CHECKING:
@@ -28,14 +34,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Reply:
     """What a call came to: its answer, and the error that the caller wants raised, if it does."""
 
-    answer: dict[str, Any]
+    answer: dict[str, Json]
     error: MigrationError | None = None
 
 
-def execute(event: object, environ: Mapping[str, str], request_id: str, deadline: Deadline, tell: Tell) -> Outcome:
+def execute(event: object, environ: Mapping[str, str], request_id: str, deadline: Deadline, tell: Tell) -> Reply:
     """Do what `event` asks for; a failure is an answer too.
 
     With `"on_error": "raise"` in the event the outcome has the error as well, for the door to raise when it
@@ -43,116 +49,112 @@ def execute(event: object, environ: Mapping[str, str], request_id: str, deadline
     """
     asked = event if isinstance(event, Mapping) else {}
     action = asked.get("action")
-    answer = Answer(action if isinstance(action, str) and action in VERBS else None, request_id)
+    draft = Draft(action if isinstance(action, str) and action in VERBS else None, request_id)
     try:
         payload = payloads.parse(event)
         known = settings.read(environ)
         policy.allow(known, payload.action)
-        VERBS[payload.action](payload, Invocation(known, request_id, deadline, tell), answer)
+        VERBS[payload.action](payload, Invocation(known, request_id, deadline, tell), draft)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - who parses answers gets one for a bug of ours too
         problem = translation.explain(error)
     else:
-        return Outcome(fit(answer.as_json()))
-    answer.fail(problem)
-    told = fit(answer.as_json())
+        return Reply(fit(draft.earlier or draft.succeed().as_json()))
+    answer = draft.fail(problem)
+    told = fit(draft.earlier or answer.as_json())
     if asked.get("on_error") != "raise" or told["status"] == "partial":
-        return Outcome(told)
+        return Reply(told)
     problem.args = (answer.message,)
-    return Outcome(told, problem.with_traceback(None))
+    return Reply(told, problem.with_traceback(None))
 
 
-def upgrade(payload: payloads.Upgrade, invocation: Invocation, answer: Answer) -> None:
+def upgrade(payload: payloads.Upgrade, invocation: Invocation, draft: Draft) -> None:
     """Apply the revisions up to `target`."""
-    _change(payload, invocation, answer, "upgrade", payload.target, Answer.succeed)
+    _change(payload, invocation, draft, "upgrade", payload.target)
 
 
-def downgrade(payload: payloads.Downgrade, invocation: Invocation, answer: Answer) -> None:
+def downgrade(payload: payloads.Downgrade, invocation: Invocation, draft: Draft) -> None:
     """Revert the revisions down to `target`."""
-    _change(payload, invocation, answer, "downgrade", payload.target, Answer.succeed)
+    _change(payload, invocation, draft, "downgrade", payload.target)
 
 
-def stamp(payload: payloads.Stamp, invocation: Invocation, answer: Answer) -> None:
+def stamp(payload: payloads.Stamp, invocation: Invocation, draft: Draft) -> None:
     """Say that the database is at `target`, after comparing it with that revision's snapshot."""
-    _change(payload, invocation, answer, "stamp", payload.target, Answer.succeed)
+    _change(payload, invocation, draft, "stamp", payload.target)
 
 
-def repair(payload: payloads.Repair, invocation: Invocation, answer: Answer) -> None:
+def repair(payload: payloads.Repair, invocation: Invocation, draft: Draft) -> None:
     """Accept the text that an applied revision has now, and clear away what a failure left."""
-    from runner.engine import migrate
+    from runner.engine import repair
     from runner.engine.state import Run
     from runner.script import graph
 
-    known = graph.load(invocation.settings)
-    run = Run(invocation, answer, _terms(payload, invocation), Answer.succeed)
-    cleared = migrate.repair(run, known, payload.target)
-    answer.extra["cleared"] = cleared
-    answer.message = f"`{answer.target}` is recorded as it is now; {count(len(cleared), 'leftover')} dropped."
+    repair.repair(Run(invocation, draft, _terms(payload, invocation)), graph.load(invocation.settings), payload.target)
 
 
-def run_migration(payload: payloads.RunMigration, invocation: Invocation, answer: Answer) -> None:
+def run_migration(payload: payloads.RunMigration, invocation: Invocation, draft: Draft) -> None:
     """Upgrade to `target` or to `all`, in the words that operators have parsed for years."""
 
-    def conclude(done: Answer) -> None:
+    def conclude(done: Draft) -> None:
         if payload.target == "all":
-            done.message = "All migrations executed successfully"
-            done.extra["executedMigrations"] = [one.revision for one in done.applied]
+            applied = done.change.applied if done.change else ()
+            result = MigrationsResult(tuple(one.revision for one in applied))
+            done.conclude("All migrations executed successfully", result)
         else:
-            done.message = f"Migration {payload.target} executed successfully"
-            done.extra["migration"] = payload.target
+            done.conclude(f"Migration {payload.target} executed successfully", MigrationResult(payload.target))
 
     target = "head" if payload.target == "all" else payload.target
-    _change(payload, invocation, answer, "upgrade", target, conclude)
+    _change(payload, invocation, draft, "upgrade", target, conclude)
 
 
-def list_migrations(payload: payloads.ListMigrations, invocation: Invocation, answer: Answer) -> None:
+def list_migrations(payload: payloads.ListMigrations, invocation: Invocation, draft: Draft) -> None:
     """List the revisions of this image, oldest first, in the older contract's words."""
     from runner.script import graph
 
     script = graph.load(invocation.settings).script
-    answer.message = "Available migrations listed"
-    answer.extra["executedMigrations"] = [one.revision for one in script.walk_revisions()][::-1]
+    found = [one.revision for one in script.walk_revisions()]
+    draft.conclude("Available migrations listed", MigrationsResult(tuple(reversed(found))))
 
 
-def plan(payload: payloads.Plan, invocation: Invocation, answer: Answer) -> None:
+def plan(payload: payloads.Plan, invocation: Invocation, draft: Draft) -> None:
     """Say what a change to `target` would do here: revisions, SQL, findings, sizes, and the plan's id."""
-    from runner.preview.plan import draw_up
+    from runner.preview import plan
     from runner.script import graph
 
-    draw_up(invocation, graph.load(invocation.settings), payload.target, answer)
+    plan.draw_up(invocation, graph.load(invocation.settings), payload.target, draft)
 
 
-def rehearse(payload: payloads.Rehearse, invocation: Invocation, answer: Answer) -> None:
+def rehearse(payload: payloads.Rehearse, invocation: Invocation, draft: Draft) -> None:
     """Run a change to `target` in one transaction, measure it, and roll it back."""
     from runner.engine.state import Run, Terms
     from runner.preview import rehearsal
     from runner.script import graph
 
-    run = Run(invocation, answer, Terms(), Answer.succeed)
+    run = Run(invocation, draft, Terms())
     rehearsal.rehearse(run, graph.load(invocation.settings), payload.target, payload.max_lock_hold_ms)
 
 
-def check(payload: payloads.Check, invocation: Invocation, answer: Answer) -> None:
+def check(payload: payloads.Check, invocation: Invocation, draft: Draft) -> None:
     """Say what is not as it should be: pending revisions, drift, edited history, invalid indexes and the like."""
     from runner.preview import check
     from runner.script import graph
 
-    check.inspect(invocation, graph.load(invocation.settings), answer)
+    check.inspect(invocation, graph.load(invocation.settings), draft)
 
 
-def current(payload: payloads.Current, invocation: Invocation, answer: Answer) -> None:
+def current(payload: payloads.Current, invocation: Invocation, draft: Draft) -> None:
     """Say which revision the database is at, which are pending, and who is running now."""
     known = linear.read(invocation.settings) or _graph(invocation)
     found = version_table.look(invocation)
-    about = {"current": list(found.heads), "heads": known.heads, "pending": [], "running": found.holder}
-    answer.extra |= about
+    heads, pending = tuple(known.heads), []
     try:
-        pending = answer.extra["pending"] = known.pending(found.heads)
+        pending = known.pending(found.heads)
     except UnknownRevision as error:
-        answer.message = f"{error.sentence} {error.advice}"
-        return
-    left = f"{count(len(pending), 'revision')} pending" if pending else "nothing is pending"
-    running = f" A run holds the migration lock: {found.holder}." if found.holder else ""
-    answer.message = f"The database is at `{shown(found.heads) or 'base'}`; {left}.{running}"
+        message = f"{error.sentence} {error.advice}"
+    else:
+        left = f"{count(len(pending), 'revision')} pending" if pending else "nothing is pending"
+        running = f" A run holds the migration lock: {found.holder}." if found.holder else ""
+        message = f"The database is at `{names(found.heads) or 'base'}`; {left}.{running}"
+    draft.conclude(message, CurrentResult(found.heads, heads, tuple(pending), found.holder))
 
 
 def _graph(invocation: Invocation) -> "Revisions":
@@ -161,53 +163,53 @@ def _graph(invocation: Invocation) -> "Revisions":
     return graph.load(invocation.settings)
 
 
-def heads(payload: payloads.Heads, invocation: Invocation, answer: Answer) -> None:
+def heads(payload: payloads.Heads, invocation: Invocation, draft: Draft) -> None:
     """List the revisions that no other follows."""
     from runner.script import graph
 
     known = graph.load(invocation.settings)
     found = known.heads
-    answer.extra["revisions"] = [graph.describe(graph.get(known.script, head)) for head in found]
-    answer.message = f"The revisions end in `{found[0]}`." if len(found) == 1 else MultipleHeads(tuple(found)).sentence
+    message = f"The revisions end in `{found[0]}`." if len(found) == 1 else MultipleHeads(tuple(found)).sentence
+    draft.conclude(message, HeadsResult(tuple(graph.describe(graph.get(known.script, head)) for head in found)))
 
 
-def history(payload: payloads.History, invocation: Invocation, answer: Answer) -> None:
+def history(payload: payloads.History, invocation: Invocation, draft: Draft) -> None:
     """List the revisions, newest first, with what the ledger knows: who, when, how long, which image.
 
     `images` tells how the last run of each image ended here, which is what a promotion rests on.
     """
-    from runner.engine import ledger, migrate
+    from runner.engine import ledger
+    from runner.postgres import session
     from runner.script import graph
 
     script = graph.load(invocation.settings).script
-    with migrate.reading(invocation) as connection:
-        at = migrate.read_heads(connection)
-        known = ledger.latest(connection)
-        answer.extra["images"] = ledger.images(connection)
+    with session.reading(invocation) as connection:
+        at = version_table.read_heads(connection)
+        known, images = ledger.latest(connection), ledger.images(connection)
     walked = list(script.walk_revisions())
     applied = graph.applied(script, at)
-    answer.extra["revisions"] = [
-        {
-            **graph.describe(one),
-            "state": "applied" if one.revision in applied else "pending",
-            "ledger": known.get(one.revision),
-        }
+    revisions = tuple(
+        HistoricRevision(
+            **vars(graph.describe(one)),
+            state="applied" if one.revision in applied else "pending",
+            ledger=known.get(one.revision),
+        )
         for one in walked[: payload.limit]
-    ]
-    answer.message = f"{len(applied)} of {count(len(walked), 'revision')} applied."
+    )
+    message = f"{len(applied)} of {count(len(walked), 'revision')} applied."
+    draft.conclude(message, HistoryResult(revisions, tuple(images)))
 
 
-def show(payload: payloads.Show, invocation: Invocation, answer: Answer) -> None:
+def show(payload: payloads.Show, invocation: Invocation, draft: Draft) -> None:
     """Describe one revision."""
     from runner.script import graph
 
-    script = graph.load(invocation.settings).script
-    found = graph.get(script, payload.target)
-    answer.extra["revisions"] = [{**graph.describe(found), "checksum": graph.checksum(found), "text": found.longdoc}]
-    answer.message = f"`{found.revision}`: {found.doc.rstrip('.')}."
+    found = graph.get(graph.load(invocation.settings).script, payload.target)
+    about = ShownRevision(**vars(graph.describe(found)), checksum=graph.checksum(found), text=found.longdoc)
+    draft.conclude(f"`{found.revision}`: {found.doc.rstrip('.')}.", ShowResult((about,)))
 
 
-Verb = Callable[[Any, Invocation, Answer], None]
+Verb = Callable[[Any, Invocation, Draft], None]
 VERBS: dict[str, Verb] = {
     "plan": plan,
     "rehearse": rehearse,
@@ -228,18 +230,17 @@ VERBS: dict[str, Verb] = {
 def _change(
     payload: payloads.Changing,
     invocation: Invocation,
-    answer: Answer,
-    direction: str,
+    draft: Draft,
+    direction: Direction,
     target: str,
-    conclude: Callable[[Answer], None],
+    conclude: Callable[[Draft], None] = conclude_change,
 ) -> None:
     from runner.engine import migrate
     from runner.engine.state import Run
     from runner.script import graph
 
-    known = graph.load(invocation.settings)
-    run = Run(invocation, answer, _terms(payload, invocation), conclude)
-    migrate.change(run, known, direction, target)
+    run = Run(invocation, draft, _terms(payload, invocation), conclude)
+    migrate.change(run, graph.load(invocation.settings), direction, target)
 
 
 def _terms(payload: payloads.Changing, invocation: Invocation) -> "Terms":

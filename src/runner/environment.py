@@ -10,7 +10,7 @@ import logging
 import os
 import uuid
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from alembic.runtime.migration import MigrationContext
@@ -19,15 +19,15 @@ from sqlalchemy import MetaData
 from sqlalchemy.exc import DBAPIError, SAWarning
 
 from runner import policy, settings
-from runner.answer import Answer
+from runner.answer import Draft
 from runner.deadline import Deadline
 from runner.engine import migrate
 from runner.engine.state import INVOCATION, RUN, Run, Terms
 from runner.errors import MigrationError
 from runner.invocation import DEFAULT_TIMEOUT_S, Invocation
-from runner.postgres import translation
+from runner.postgres import session, translation
 from runner.script import offline
-from runner.script.graph import Step
+from runner.script.step import Route, Step
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def _inspect(context: Any, metadata: MetaData) -> None:
 
 
 def _compare(context: Any, metadata: MetaData, invocation: Invocation) -> None:
-    with migrate.reading(invocation) as connection, warnings.catch_warnings():
+    with session.reading(invocation) as connection, warnings.catch_warnings():
         # Alembic's plugin hands on what SQLAlchemy reflects of a NOT VALID constraint as options of a dialect
         warnings.filterwarnings("ignore", "Can't validate argument", SAWarning)
         context.configure(
@@ -86,27 +86,26 @@ def _compare(context: Any, metadata: MetaData, invocation: Invocation) -> None:
             context.run_migrations()
 
 
-def _migrate_plainly(context: Any, alembics: migrate.Find) -> None:
+def _migrate_plainly(context: Any, alembics: Callable[..., Iterable[Any]]) -> None:
     """Serve plain `alembic upgrade`, `downgrade` and `stamp` under the same lock and ledger."""
     invocation = _plain_invocation()
     command = getattr(context.config.cmd_opts, "cmd", None)
     action = command[0].__name__ if command else "alembic"
-    answer = Answer(action, invocation.request_id)
+    draft = Draft(action, invocation.request_id)
 
-    def find(heads: tuple[str, ...], migration: MigrationContext) -> list[Step]:
-        found = list(alembics(heads, migration))
-        ends = found[-1].info.destination_revision_ids if found else heads
-        answer.target = ",".join(ends) or "base"
-        return found
+    def find(heads: tuple[str, ...], migration: MigrationContext) -> Route:
+        found = tuple(Step(one) for one in alembics(heads, migration))
+        ends = found[-1].ends if found else heads
+        return Route(found, ",".join(ends) or "base")
 
     said = context.get_x_argument(as_dictionary=True)
     terms = Terms(_login(), said.get("confirm"), plan=said.get("plan"))
     try:
         if command:
             policy.allow(invocation.settings, action)
-        migrate.migrate(context, Run(invocation, answer, terms, Answer.succeed), find)
+        migrate.migrate(context, Run(invocation, draft, terms), find)
     except (MigrationError, DBAPIError, KeyboardInterrupt) as error:
-        problem = _in_alembics_words(translation.explain(error), answer)
+        problem = _in_alembics_words(translation.explain(error), draft)
     else:
         return
     raise problem
@@ -129,8 +128,6 @@ def _login() -> str | None:
     return None
 
 
-def _in_alembics_words(error: MigrationError, answer: Answer | None = None) -> CommandError:
+def _in_alembics_words(error: MigrationError, draft: Draft | None = None) -> CommandError:
     """Make the error that Alembic's own command line prints without a traceback."""
-    answer = answer or Answer("alembic", "")
-    answer.fail(error)
-    return CommandError(answer.message)
+    return CommandError((draft or Draft("alembic", "")).fail(error).message)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from runner import policy
-from runner.answer import Answer
+from runner.answer import Draft
 from runner.aws import client_errors, log_tail
 from runner.aws.client_errors import Refusal
 from runner.aws.environments import Environment
@@ -39,13 +39,11 @@ def ask(environment: Environment, event: Mapping[str, object], timeout_s: float 
     `timeout_s` bounds the waiting, not the function's work; None waits as long as any function may run.
     """
     invocation = str(uuid.uuid4())
-    answer = Answer(str(event["action"]), invocation)
     try:
         return _invoke(environment, event, invocation, timeout_s or LONGEST_S, tell)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - told as the facade tells it
         problem = translation.explain(error)
-    answer.fail(problem)
-    return answer.as_json()
+    return Draft(str(event["action"]), invocation).fail(problem).as_json()
 
 
 def open_session(environment: Environment) -> Any:

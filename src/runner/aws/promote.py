@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runner import settings
-from runner.answer import Answer
+from runner.answer import Draft, read
 from runner.aws import client_errors, environments, invoke
 from runner.aws.environments import Environment
 from runner.errors import (
@@ -24,6 +24,7 @@ from runner.errors import (
     StoppedPromoting,
 )
 from runner.invocation import Tell
+from runner.results import HistoryResult, ImageRun, PromoteResult
 
 REPOSITORY = "aurora-migrations"
 PARAMETER = "/aurora-migrations/{}/image-digest"
@@ -64,7 +65,7 @@ class Image:
 
 
 def from_below(
-    environ: Mapping[str, str], below: str, to: str, timeout_s: float | None, tell: Tell, answer: Answer
+    environ: Mapping[str, str], below: str, to: str, timeout_s: float | None, tell: Tell, draft: Draft
 ) -> None:
     """Bring to `to` the very image that `below` runs, once the ledger there has proven it.
 
@@ -80,11 +81,11 @@ def from_below(
     digest = _digest_of(source, below)
     tell(f"`{below}` is to run {_name(digest)}.", event="done", number=1)
     _prove(source, below, digest, timeout_s, tell)
-    answer.extra["proven_in"] = below
-    _bring(target, to, {"imageDigest": digest}, tell, answer)
+    draft.result = PromoteResult(proven_in=below)
+    _bring(target, to, {"imageDigest": digest}, tell, draft, below)
 
 
-def from_registry(environ: Mapping[str, str], image: str, to: str, tell: Tell, answer: Answer) -> None:
+def from_registry(environ: Mapping[str, str], image: str, to: str, tell: Tell, draft: Draft) -> None:
     """Bring to `to`, an environment with none below it, the image with this tag or digest.
 
     Raises as `from_below`, and `ImageRefused` where `to` is protected.
@@ -97,7 +98,7 @@ def from_registry(environ: Mapping[str, str], image: str, to: str, tell: Tell, a
             f"Bring it there first, then run `migrate promote --from NAME --to {to}`.",
         )
     wanted = {"imageDigest" if DIGEST.fullmatch(image) else "imageTag": image}
-    _bring(target, to, wanted, tell, answer)
+    _bring(target, to, wanted, tell, draft, None)
 
 
 def _digest_of(source: Environment, below: str) -> str:
@@ -116,37 +117,40 @@ def _digest_of(source: Environment, below: str) -> str:
 def _prove(source: Environment, below: str, digest: str, timeout_s: float | None, tell: Tell) -> None:
     """Raise `ImageNotProven` unless the image's last run there is an upgrade that ended well at the image's head."""
     # the log of a question has no progress to show
-    told = invoke.ask(source, {"action": "history", "limit": 1}, timeout_s, lambda *_, **__: None)
-    if told.get("code") == Interrupted.code:
-        raise StoppedPromoting(NOTHING)
-    if told["status"] != "success":
-        reason = f"its ledger could not be read ({told['code']}: {told['error'].rstrip('.')})"
-        raise ImageNotProven(_name(digest), below, reason, told["hint"])
-    last = next((one for one in told.get("images", []) if one["image_digest"] == digest), None)
+    told = read(invoke.ask(source, {"action": "history", "limit": 1}, timeout_s, lambda *_, **__: None))
+    if told.failure is not None:
+        if told.failure.code == Interrupted.code:
+            raise StoppedPromoting(NOTHING)
+        reason = f"its ledger could not be read ({told.failure.code}: {told.failure.error.rstrip('.')})"
+        raise ImageNotProven(_name(digest), below, reason, told.failure.hint)
+    images = told.result.images if isinstance(told.result, HistoryResult) else ()
+    last = next((one for one in images if one.image_digest == digest), None)
     if last is None:
         remedy = f"Deploy it there, {START.format(below)}, then promote again."
         raise ImageNotProven(_name(digest), below, "the ledger there has no run of it", remedy)
-    run = f"its last run there, `{last['action']}` of {last['started_at'][:16].replace('T', ' ')} UTC"
+    run = f"its last run there, `{last.action}` of {str(last.started_at)[:16].replace('T', ' ')} UTC"
     doubt = _doubt(last)
     if doubt:
         remedy = f"With that image deployed there, {START.format(below)}, then promote again."
-        raise ImageNotProven(_name(digest), below, f"{run} (request `{last['request_id']}`), {doubt}", remedy)
-    tell(f"`{below}` has proven it: {run}, ended well at `{last['to']}`, its head.", event="done", number=2)
+        raise ImageNotProven(_name(digest), below, f"{run} (request `{last.request_id}`), {doubt}", remedy)
+    tell(f"`{below}` has proven it: {run}, ended well at `{last.to}`, its head.", event="done", number=2)
 
 
-def _doubt(last: Mapping[str, Any]) -> str | None:
+def _doubt(last: ImageRun) -> str | None:
     """Say what keeps a run from being a proof."""
-    if last["status"] != "success":
-        return f"is `{last['status']}`"
-    if last["direction"] != "upgrade":
+    if last.status != "success":
+        return f"is `{last.status}`"
+    if last.direction != "upgrade":
         return "was no upgrade"
-    heads = last["heads"] or []
-    if sorted((last["to"] or "").split(",")) != sorted(heads):
-        return f"ended at `{last['to'] or 'base'}`, and the image's head is `{','.join(heads) or 'not known'}`"
+    heads = last.heads or ()
+    if sorted((last.to or "").split(",")) != sorted(heads):
+        return f"ended at `{last.to or 'base'}`, and the image's head is `{','.join(heads) or 'not known'}`"
     return None
 
 
-def _bring(target: Environment, to: str, wanted: dict[str, str], tell: Tell, answer: Answer) -> None:
+def _bring(
+    target: Environment, to: str, wanted: dict[str, str], tell: Tell, draft: Draft, proven_in: str | None
+) -> None:
     """Verify the image, tag it and record its digest; what is so already is left as it is."""
     registry, parameters = _open(target, "ecr"), _open(target, "ssm")
     image = _fetch(registry, wanted)
@@ -162,10 +166,10 @@ def _bring(target: Environment, to: str, wanted: dict[str, str], tell: Tell, ans
         _record(parameters, to, image.digest, f"The tag `{tag}` is there, and `{to}` is to run what it ran before.")
     tell(f"`{parameter}` {'said so already' if recorded else 'is written'}.", event="done", number=5)
     changed = [name for name, was in (("tag", tagged), ("parameter", recorded)) if not was]
-    answer.extra |= {"environment": to, "image_digest": image.digest, "tag": tag, "parameter": parameter}
-    answer.extra |= {"changed": changed, "hint": DEPLOY.format(to)}
     said = "from its next deployment on" if changed else "already; nothing was changed"
-    answer.message = f"`{to}` is to run `{image.digest}` {said}. {answer.extra['hint']}"
+    hint = DEPLOY.format(to)
+    result = PromoteResult(proven_in, to, image.digest, tag, parameter, tuple(changed), hint)
+    draft.conclude(f"`{to}` is to run `{image.digest}` {said}. {hint}", result)
 
 
 def _fetch(registry: Any, wanted: dict[str, str]) -> Image:

@@ -1,22 +1,12 @@
 """Find out what stands between here and a run: one question after the other, each with what to do about it."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
-from typing import Literal
+from dataclasses import dataclass
 
-from runner.answer import Answer
+from runner.answer import Draft
 from runner.errors import count
 from runner.postgres import translation
-
-
-@dataclass(frozen=True)
-class ProbeResult:
-    """Tell what one question came to."""
-
-    check: str
-    state: Literal["ok", "failed", "skipped"]
-    told: str
-    advice: str = ""
+from runner.results import DoctorResult, ProbeResult
 
 
 @dataclass(frozen=True)
@@ -44,32 +34,31 @@ class ProbeSkipped(Exception):
     """Say why a question was not asked; what depends on it is asked all the same."""
 
 
-def examine(questions: Iterable[Probe], answer: Answer) -> None:
-    """Ask the questions in order and make `answer` theirs; what depends on a failed one is skipped."""
+def examine(probes: Iterable[Probe], draft: Draft) -> None:
+    """Ask the questions in order and conclude `draft` with what they found; what depends on a failed one is skipped."""
     found: list[ProbeResult] = []
     broken: set[str | None] = set()
-    for question in questions:
-        check = _ask(question, broken)
+    for probe in probes:
+        check = _ask(probe, broken)
         found.append(check)
-        if check.state == "failed" or question.needs in broken:
-            broken.add(question.name)
+        if check.state == "failed" or probe.needs in broken:
+            broken.add(probe.name)
     failed = [check for check in found if check.state == "failed"]
-    answer.extra |= {"ok": not failed, "checks": [asdict(check) for check in found]}
-    answer.message = _message(failed, len(found))
+    draft.conclude(_message(failed, len(found)), DoctorResult(not failed, tuple(found)))
 
 
-def _ask(question: Probe, broken: set[str | None]) -> ProbeResult:
-    if question.needs in broken:
-        return ProbeResult(question.name, "skipped", f"It needs `{question.needs}`.")
+def _ask(probe: Probe, broken: set[str | None]) -> ProbeResult:
+    if probe.needs in broken:
+        return ProbeResult(probe.name, "skipped", f"It needs `{probe.needs}`.")
     try:
-        return ProbeResult(question.name, "ok", question.ask())
+        return ProbeResult(probe.name, "ok", probe.ask())
     except ProbeSkipped as why:
-        return ProbeResult(question.name, "skipped", str(why))
+        return ProbeResult(probe.name, "skipped", str(why))
     except ProbeFailed as unwell:
-        return ProbeResult(question.name, "failed", unwell.told, unwell.advice)
+        return ProbeResult(probe.name, "failed", unwell.told, unwell.advice)
     except Exception as error:  # noqa: BLE001 - told as the facade tells it
         problem = translation.explain(error)
-    return ProbeResult(question.name, "failed", problem.sentence, problem.advice)
+    return ProbeResult(probe.name, "failed", problem.sentence, problem.advice)
 
 
 def _message(failed: list[ProbeResult], total: int) -> str:

@@ -1,9 +1,9 @@
 """What `migrate doctor` asks of a function, and through it of the database that only the function reaches."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from runner.answer import Answer
+from runner.answer import Answer, Draft, read
 from runner.aws import client_errors, invoke
 from runner.aws.environments import Environment
 from runner.doctor import checks
@@ -11,6 +11,7 @@ from runner.doctor.checks import Probe, ProbeFailed, ProbeSkipped
 from runner.errors import DatabaseUnreachable, FunctionFailed, FunctionUnreachable
 from runner.invocation import Tell
 from runner.postgres import connect
+from runner.results import CurrentResult
 
 NOT_THERE = (FunctionUnreachable.code, FunctionFailed.code)
 # Which check an error of the answer belongs to; what is not listed is a matter of the function's settings.
@@ -34,10 +35,16 @@ class FunctionState:
     timeout_s: float | None
     tell: Tell
     session: Any = None
-    current: dict[str, Any] = field(default_factory=dict)
+    current: Answer | None = None
+    """What the function answered to `current`."""
+
+    @property
+    def answered(self) -> Answer:
+        assert self.current is not None  # noqa: S101 - asked only after `invocation`
+        return self.current
 
 
-def examine(environment: Environment, timeout_s: float | None, tell: Tell, answer: Answer) -> None:
+def examine(environment: Environment, timeout_s: float | None, tell: Tell, draft: Draft) -> None:
     """Check what a run through the function needs, from the credentials to the database's lock."""
     state = FunctionState(environment, timeout_s, tell)
     checks.examine(
@@ -50,7 +57,7 @@ def examine(environment: Environment, timeout_s: float | None, tell: Tell, answe
             Probe("database", "network", lambda: _database(state)),
             Probe("lock", "database", lambda: _lock(state)),
         ],
-        answer,
+        draft,
     )
 
 
@@ -99,9 +106,10 @@ def _describe(known: dict[str, Any]) -> str:
 
 
 def _invocation(state: FunctionState) -> str:
-    state.current = invoke.ask(state.environment, {"action": "current"}, state.timeout_s, state.tell)
-    if state.current.get("code") in NOT_THERE:
-        raise ProbeFailed(state.current["error"], state.current["hint"])
+    state.current = read(invoke.ask(state.environment, {"action": "current"}, state.timeout_s, state.tell))
+    failure = state.current.failure
+    if failure is not None and failure.code in NOT_THERE:
+        raise ProbeFailed(failure.error, failure.hint)
     return "The function answers."
 
 
@@ -117,24 +125,24 @@ def _network(state: FunctionState) -> str:
 
 def _database(state: FunctionState) -> str:
     _refuse(state, "database")
-    return str(state.current["message"])
+    return state.answered.message
 
 
 def _lock(state: FunctionState) -> str:
-    if state.current.get("running"):
-        told = f"A run holds the migration lock: {state.current['running']}."
+    found = state.answered.result
+    if isinstance(found, CurrentResult) and found.running:
+        told = f"A run holds the migration lock: {found.running}."
         raise ProbeFailed(told, f"Wait until it has ended (`migrate {state.environment.option} current`).")
     return "Nobody holds the migration lock."
 
 
 def _refuse(state: FunctionState, check: str) -> None:
-    """Raise `Unwell` where the function's answer is an error that belongs to `check`."""
-    answer = state.current
-    if answer["status"] != "error":
+    """Raise `ProbeFailed` where the function's answer is an error that belongs to `check`."""
+    failure = state.answered.failure
+    if failure is None:
         return
-    about = ABOUT.get(answer["code"], "settings")
-    if NO_DATABASE in answer["error"]:
+    about = ABOUT.get(failure.code, "settings")
+    if NO_DATABASE in failure.error:
         about = "database"
     if about == check:
-        advice = OPEN if answer["hint"] == DatabaseUnreachable.remedy else answer["hint"]
-        raise ProbeFailed(answer["error"], advice)
+        raise ProbeFailed(failure.error, OPEN if failure.hint == DatabaseUnreachable.remedy else failure.hint)

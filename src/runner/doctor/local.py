@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 
 from runner import settings
-from runner.answer import Answer
+from runner.answer import Draft
 from runner.deadline import Deadline
 from runner.doctor import checks
 from runner.doctor.checks import Probe, ProbeFailed, ProbeSkipped
-from runner.engine import migrate
 from runner.errors import MultipleHeads, count
-from runner.postgres import advisory_lock, connect, conninfo
+from runner.postgres import advisory_lock, connect, conninfo, session
 from runner.postgres.conninfo import ConnInfo
 from runner.postgres.version_table import VERSION_TABLE
 from runner.script import graph
@@ -65,10 +64,10 @@ class LocalState:
         return list(zip(hosts, ports * len(hosts) if len(ports) == 1 else ports, strict=False))
 
 
-def examine(environ: Mapping[str, str], deadline: Deadline, answer: Answer) -> None:
+def examine(environ: Mapping[str, str], deadline: Deadline, draft: Draft) -> None:
     """Check what a run from here needs, from the settings to the revisions."""
     with ExitStack() as stack:
-        state = LocalState(environ, deadline, answer.request_id, stack)
+        state = LocalState(environ, deadline, draft.request_id, stack)
         checks.examine(
             [
                 Probe("settings", None, lambda: _settings(state)),
@@ -82,7 +81,7 @@ def examine(environ: Mapping[str, str], deadline: Deadline, answer: Answer) -> N
                 Probe("lock", "login", lambda: _lock(state)),
                 Probe("revisions", None, lambda: _revisions(state)),
             ],
-            answer,
+            draft,
         )
 
 
@@ -152,7 +151,7 @@ def _version(state: LocalState) -> str:
 
 
 def _writer(state: LocalState) -> str:
-    migrate.refuse_read_only(state.opened)
+    session.refuse_read_only(state.opened)
     return "The server takes writes."
 
 

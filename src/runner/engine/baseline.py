@@ -11,8 +11,11 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
+from runner.errors import UnversionedDatabase
+from runner.postgres import session
 from runner.schema import catalog
 from runner.schema.catalog import Catalog, Difference
+from runner.script.step import Step
 
 Table = dict[str, dict[str, str]]
 
@@ -38,20 +41,31 @@ def snapshot(schema: Path, revision: str) -> Catalog | None:
     return catalog.load(path) if path.exists() else None
 
 
-def find(
-    connection: Connection, schema: Path, heads: tuple[str, ...], steps: Iterable[tuple[str, tuple[str, ...]]]
+def find(connection: Connection, schema: Path, heads: tuple[str, ...], steps: Iterable[Step]) -> dict[str, Baseline]:
+    """Return what is there already of what the steps would make, by revision.
+
+    Raises `UnversionedDatabase` where it is there but different.
+    """
+    found, wrong = _compare(connection, schema, heads, steps)
+    if wrong:
+        raise UnversionedDatabase(session.database_name(connection), [str(difference) for difference in wrong])
+    return {one.revision: one for one in found}
+
+
+def _compare(
+    connection: Connection, schema: Path, heads: tuple[str, ...], steps: Iterable[Step]
 ) -> tuple[list[Baseline], list[Difference]]:
     """Find what the pending revisions would make and is there, and in what it differs.
 
-    `steps` are pairs of a revision and those before it, in the order in which they would run. What the
-    revisions that the database is at have made is no stranger, whatever a pending one does to it first.
+    `steps` are in the order in which they would run. What the revisions that the database is at have made is no
+    stranger, whatever a pending one does to it first.
     """
     relations = catalog.owners(connection)
     here = [snapshot(schema, head) for head in heads]
     if not relations or None in here:
         return [], []
     ours = {name for one in here if one for name in one["tables"]}
-    made = [(revision, _made(schema, revision, parents, ours)) for revision, parents in steps]
+    made = [(step.revision, _made(schema, step.revision, step.parents, ours)) for step in steps]
     taken = [
         difference
         for _, tables in made

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from alembic.runtime.migration import MigrationInfo
 from sqlalchemy import Connection, text
 
 from runner.engine import baseline
 from runner.postgres import sql
 from runner.schema.catalog import Catalog
 from runner.script.offline import Rendered
+from runner.script.step import Step
 
 COUNTED_ROWS = 1_000_000
 """Counting stops here: that a table holds more is all that one needs to know."""
@@ -19,17 +19,15 @@ Dropped = tuple[str, str | None]
 """A table as the catalog names it, and a column of it; None for the whole table."""
 
 
-def find(
-    schema: Path, info: MigrationInfo, rendered: Rendered | None, here: Catalog, connection: Connection
-) -> Iterator[str]:
+def find(schema: Path, step: Step, rendered: Rendered | None, here: Catalog, connection: Connection) -> Iterator[str]:
     """Yield what the downgrade of a revision drops, with how many rows it holds on this database.
 
     `rendered` is None, or has no statements, where nobody knows its SQL; without a snapshot either, that is told.
     """
-    by_snapshot = _by_snapshot(schema, info)
+    by_snapshot = _by_snapshot(schema, step)
     statements = rendered.statements if rendered else None
     if by_snapshot is None and statements is None:
-        yield f"what nobody knows beforehand (`{info.up_revision_id}` reads the database and has no snapshot)"
+        yield f"what nobody knows beforehand (`{step.revision}` reads the database and has no snapshot)"
     dropped = {*(by_snapshot or ()), *_by_sql(statements or (), here)}
     tables = {table for table, column in dropped if column is None}
     for table, column in sorted(dropped, key=str):
@@ -39,12 +37,12 @@ def find(
             yield from _rows(connection, table, f"{column} is not null", f"`{table}.{column}`")
 
 
-def _by_snapshot(schema: Path, info: MigrationInfo) -> set[Dropped] | None:
+def _by_snapshot(schema: Path, step: Step) -> set[Dropped] | None:
     """Return what the snapshots before and after a revision say that it makes; None without one."""
-    after = baseline.snapshot(schema, str(info.up_revision_id))
+    after = baseline.snapshot(schema, step.revision)
     if after is None:
         return None
-    parents = [baseline.snapshot(schema, parent) or {"tables": {}} for parent in info.down_revision_ids]
+    parents = [baseline.snapshot(schema, parent) or {"tables": {}} for parent in step.parents]
     before = {name: table for parent in parents for name, table in parent["tables"].items()}
     made: set[Dropped] = {(name, None) for name in after["tables"].keys() - before.keys()}
     for name in after["tables"].keys() & before.keys():

@@ -9,10 +9,13 @@ from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.types import JSON
 
 from runner import __version__
+from runner.answer import Answer
 from runner.engine.state import Run
 from runner.errors import ConnectionLost, InvalidSettings
 from runner.postgres.advisory_lock import MigrationLock
 from runner.postgres.version_table import VERSION_TABLE
+from runner.results import ImageRun, LedgerRow
+from runner.script import graph
 
 INSUFFICIENT_PRIVILEGE = "42501"
 
@@ -208,7 +211,7 @@ def begin(connection: Connection, run: Run) -> int:
 
 def record_idle(connection: Connection, run: Run) -> None:
     """Write that a run found nothing to do, with its whole answer: who asked, and which image found the database so."""
-    _begin(connection, run, run.answer.as_json())
+    _begin(connection, run, run.draft.succeed().as_json())
 
 
 def _begin(connection: Connection, run: Run, answer: Mapping[str, Any] | None) -> int:
@@ -217,17 +220,17 @@ def _begin(connection: Connection, run: Run, answer: Mapping[str, Any] | None) -
         BEGIN,
         {
             "request_id": asked.request_id,
-            "action": run.answer.action,
-            "target": run.answer.target,
-            "planned": run.answer.pending,
-            "direction": run.direction,
+            "action": run.draft.action,
+            "target": run.settled.target,
+            "planned": list(run.change.pending),
+            "direction": run.settled.direction or "upgrade",
             "actor": run.terms.actor,
             "idempotency_key": run.terms.idempotency_key,
             "payload_sha256": run.terms.payload_sha256,
             "plan": run.terms.plan,
             "function_version": asked.settings.function_version,
             "image_digest": asked.settings.image_digest,
-            "heads": list(run.heads),
+            "heads": list(run.settled.heads),
             "tool_version": __version__,
             "answer": answer,
             "idle": answer is not None,
@@ -259,14 +262,13 @@ def record_failure(connection: Connection, run: Run, error_code: str) -> None:
 
 
 def _about(run: Run) -> dict[str, object]:
-    current = run.current
-    assert current is not None  # noqa: S101 - only a revision has a row
+    attempt, step = run.trying, run.trying.step
     return {
         "run_id": run.run_id,
-        "revision": current.name,
-        "direction": current.direction,
-        "checksum": current.checksum,
-        "duration_ms": current.took_ms,
+        "revision": step.revision,
+        "direction": step.direction,
+        "checksum": None if step.script is None else graph.checksum(step.script),
+        "duration_ms": attempt.duration_ms,
         "lock_wait_ms": run.lock_wait_ms(),
     }
 
@@ -297,11 +299,10 @@ def checksums(connection: Connection) -> dict[str, Any]:
     return {row.revision: row for row in connection.execute(CHECKSUMS)}
 
 
-def finish(connection: Connection, run_id: int, answer: Mapping[str, Any], plan_of_rest: str | None = None) -> None:
-    """Write how the run ended, with its whole answer, and the plan under which a `partial` one may be gone on with."""
-    connection.execute(
-        FINISH, {"run_id": run_id, "status": answer["status"], "answer": dict(answer), "plan_of_rest": plan_of_rest}
-    )
+def finish(connection: Connection, run_id: int, answer: Answer, plan_of_rest: str | None = None) -> None:
+    """Write how the run ended, with its whole answer, and the plan that a `partial` one is resumed under."""
+    told = {"status": answer.status, "answer": answer.as_json(), "plan_of_rest": plan_of_rest}
+    connection.execute(FINISH, {"run_id": run_id, **told})
 
 
 def plan_of_rest(connection: Connection, plan: str) -> str | None:
@@ -318,15 +319,15 @@ def killed(connection: Connection) -> list[str]:
     return list(connection.execute(RUNNING).scalars())
 
 
-def latest(connection: Connection) -> dict[str, dict[str, Any]]:
+def latest(connection: Connection) -> dict[str, LedgerRow]:
     """Return the newest row of each revision, keyed by revision; empty where no ledger exists yet."""
     if not connection.execute(EXISTS).scalar_one():
         return {}
     rows = connection.execute(LATEST).mappings()
-    return {row["revision"]: {**row, "started_at": _moment(row["started_at"])} for row in rows}
+    return {row["revision"]: LedgerRow(**{**row, "started_at": _moment(row["started_at"])}) for row in rows}
 
 
-def images(connection: Connection) -> list[dict[str, Any]]:
+def images(connection: Connection) -> list[ImageRun]:
     """Return the last run of each of the latest 50 images, and when a run of that image last ended well.
 
     `heads` are the image's own revisions, `to` is where the run left the database. Empty where no ledger knows them.
@@ -334,7 +335,8 @@ def images(connection: Connection) -> list[dict[str, Any]]:
     if not connection.execute(UP_TO_DATE).scalar_one():
         return []
     rows = connection.execute(IMAGES).mappings()
-    return [{**row, **{name: _moment(row[name]) for name in ("started_at", "succeeded_at")}} for row in rows]
+    moments = ("started_at", "succeeded_at")
+    return [ImageRun(**{**row, **{name: _moment(row[name]) for name in moments}}) for row in rows]
 
 
 def _moment(at: datetime | None) -> str | None:

@@ -1,21 +1,25 @@
-"""One run that may change the database: who asked, and how far it has come."""
+"""What is known of one run that may change the database.
+
+Three kinds of knowledge, apart: what is settled once (`Rendering`, `Resolved`, `Begun`), the present attempt (`Attempt`
+and the `Waits` of its step, each replaced as a whole), and what grows, which is the answer's draft.
+"""
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from alembic.runtime.migration import MigrationInfo
-from alembic.script import Script
+from alembic.runtime.migration import MigrationContext
 
-from runner.answer import Answer
+from runner.answer import Change, Draft, conclude_change
 from runner.engine.baseline import Baseline
 from runner.engine.plan_id import Parts
 from runner.errors import LockTimeout
 from runner.invocation import Invocation
-from runner.script import graph
+from runner.results import Direction
 from runner.script.offline import Rendered
+from runner.script.step import Route, Step
 
 RUN = "runner.run"
 """Where a run waits in Alembic's `config.attributes` for `env.py`."""
@@ -23,10 +27,13 @@ RUN = "runner.run"
 INVOCATION = "runner.invocation"
 """Where an invocation that only looks waits for `env.py`."""
 
+Find = Callable[[tuple[str, ...], MigrationContext], Route]
+"""Resolves what the caller asked for, from where the database is."""
+
 
 @dataclass(frozen=True)
 class Terms:
-    """Say what the caller claims and allows: who asks, what is confirmed, which call this repeats."""
+    """What the caller claims and allows: who asks, what is confirmed, which call this repeats."""
 
     actor: str | None = None
     confirm: str | None = None
@@ -35,100 +42,121 @@ class Terms:
     payload_sha256: str | None = None
 
 
-@dataclass
-class Current:
-    """The revision that is being run."""
+@dataclass(frozen=True)
+class Rendering:
+    """What the steps would send, found before Alembic's own run, where a plan or a downgrade asks for it."""
 
-    info: MigrationInfo
-    description: str
+    steps: tuple[Rendered, ...] = ()
+    known: tuple[str, ...] = ()
+    """The ids of all revisions here."""
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What was asked for, resolved once under the lock; from then on only this counts."""
+
+    target: str
+    direction: Direction | None
+    """None where there was nothing to do."""
+    heads: tuple[str, ...]
+    """The revisions here that no other follows."""
+    snapshots: Path
+    """Their folder."""
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A run that has its row in the ledger."""
+
+    run_id: int
+    baselines: Mapping[str, Baseline] = field(default_factory=dict)
+    """What is there already of what the steps would make, by revision."""
+    parts: Parts = field(default_factory=dict)
+    """What the caller's plan rested on when the run began."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One try of one step."""
+
+    step: Step
     started: float = field(default_factory=time.monotonic)
-    heads: tuple[str, ...] | None = None
+    commits: tuple[str, ...] | None = None
     """The database's revisions once this one is committed; None until its commit is asked for."""
-    locks: dict[str, str] = field(default_factory=dict)
+    locks: Mapping[str, str] = field(default_factory=dict)
     invalid_before: frozenset[int] | None = None
     """The oids of the invalid indexes before its autocommit block; None for a transactional revision."""
 
     @property
-    def name(self) -> str:
-        """Name a step by its revision; a stamp by the revision that it stamps."""
-        if self.info.is_stamp:
-            return ",".join(self.info.destination_revision_ids) or "base"
-        return str(self.info.up_revision_id)
-
-    @property
-    def direction(self) -> str:
-        """Return `upgrade`, `downgrade` or `stamp`."""
-        if self.info.is_stamp:
-            return "stamp"
-        return "upgrade" if self.info.is_upgrade else "downgrade"
-
-    @property
-    def path(self) -> str | None:
-        """Return the file of the revision that is applied or reverted."""
-        revision = self.info.up_revision
-        return str(revision.path) if isinstance(revision, Script) else None
-
-    @property
-    def checksum(self) -> str | None:
-        """Return the file's checksum, as the ledger keeps it."""
-        stamped = self.info.is_stamp
-        revision = next(iter(self.info.destination_revisions), None) if stamped else self.info.up_revision
-        return graph.checksum(revision) if isinstance(revision, Script) else None
-
-    @property
-    def took_ms(self) -> float:
-        """Return how long it has been running."""
+    def duration_ms(self) -> float:
+        """Return for how long it has been running."""
         return round((time.monotonic() - self.started) * 1000, 1)
+
+
+@dataclass(frozen=True)
+class Waits:
+    """What kept the present step waiting, in this attempt and in those that were rolled back."""
+
+    tries: int = 0
+    """How many could not get their lock in time."""
+    since: float | None = None
+    """When the first of those began, on the monotonic clock."""
+    blocker: str = ""
+    """Who was last seen to hold the lock."""
+    slept_ms: float = 0.0
+    """How long it waited for a lock that it got."""
+    connection_losses: int = 0
 
 
 @dataclass
 class Run:
-    """Follow one run over its tries; `answer` gathers what it did."""
+    """One run over its attempts."""
 
     invocation: Invocation
-    answer: Answer
+    draft: Draft
     terms: Terms
-    conclude: Callable[[Answer], None]
+    conclude: Callable[[Draft], None] = conclude_change
     """Writes the answer's message once all went well."""
-    direction: str = ""
-    schema: Path = Path()
-    """Where the snapshots are."""
     interrupted: threading.Event = field(default_factory=threading.Event)
-    resolved: bool = False
-    """Whether the target has been resolved; from then on only the absolute one counts."""
-    connection_losses: int = 0
-    """How often a connection was lost under the current revision."""
-    run_id: int | None = None
-    current: Current | None = None
-    adopted: dict[str, Baseline] = field(default_factory=dict)
-    known: list[str] = field(default_factory=list)
-    """The ids of all revisions here."""
-    heads: tuple[str, ...] = ()
-    """Those of them that no other follows."""
-    parts: Parts = field(default_factory=dict)
-    """What the caller's plan rested on when the run began."""
-    rendered: list[Rendered] = field(default_factory=list)
-    """What the steps would send; only where the caller names a plan."""
-    tries: int = 0
-    blocker: str = ""
-    """Whom the current revision was last seen to wait for."""
-    waited_since: float | None = None
-    """When the current revision's first try began that could not get its lock."""
-    slept_ms: float = 0.0
-    """How long the current revision was seen to wait for a lock that it got."""
+    rendering: Rendering = Rendering()
+    resolved: Resolved | None = None
+    begun: Begun | None = None
+    attempt: Attempt | None = None
+    waits: Waits = Waits()
 
-    def blocked(self, blocker: str) -> LockTimeout:
-        """Note that the run could not get a lock in time, and return how to say so."""
-        self.tries += 1
-        began = self.current.started if self.current else time.monotonic()
-        self.waited_since = self.waited_since or began
-        waited_s = time.monotonic() - self.waited_since
-        self.blocker = blocker or self.blocker
-        name = self.current.name if self.current else str(self.answer.action)
-        return LockTimeout(name, self.tries, waited_s, self.blocker or "a lock that is free again")
+    @property
+    def change(self) -> Change:
+        """Return how far the run has come."""
+        assert self.draft.change is not None  # noqa: S101 - set when the database has been looked at
+        return self.draft.change
+
+    @property
+    def settled(self) -> Resolved:
+        """Return what is resolved."""
+        assert self.resolved is not None  # noqa: S101 - asked for after the target is resolved
+        return self.resolved
+
+    @property
+    def trying(self) -> Attempt:
+        """Return the attempt that is under way."""
+        assert self.attempt is not None  # noqa: S101 - asked for between begin and commit of a step
+        return self.attempt
+
+    @property
+    def run_id(self) -> int | None:
+        """Return the run's id in the ledger, None where it has no row yet."""
+        return None if self.begun is None else self.begun.run_id
 
     def lock_wait_ms(self) -> float:
-        """Return how long the current revision waited for locks, tries that were rolled back included."""
-        assert self.current is not None  # noqa: S101 - only a revision waits for locks
-        earlier_s = self.current.started - self.waited_since if self.waited_since else 0.0
-        return round(earlier_s * 1000 + self.slept_ms, 1)
+        """Return how long the present step waited for locks, attempts that were rolled back included."""
+        earlier_s = self.trying.started - self.waits.since if self.waits.since else 0.0
+        return round(earlier_s * 1000 + self.waits.slept_ms, 1)
+
+    def block(self, blocker: str) -> LockTimeout:
+        """Note that the run could not get a lock in time, and return the error that says so."""
+        waits, now = self.waits, time.monotonic()
+        since = waits.since or (self.attempt.started if self.attempt else now)
+        self.waits = Waits(waits.tries + 1, since, blocker or waits.blocker, waits.slept_ms, waits.connection_losses)
+        name = self.attempt.step.revision if self.attempt else str(self.draft.action)
+        shown = self.waits.blocker or "a lock that is free again"
+        return LockTimeout(name, self.waits.tries, now - since, shown)

@@ -1,71 +1,57 @@
-"""What happens around each revision, on the connections of one try."""
+"""What happens around each step, on the connections of one attempt."""
 
-from collections.abc import Callable, Iterator
+import contextlib
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from alembic.runtime.migration import MigrationContext, MigrationInfo
+from alembic.runtime.migration import MigrationContext, RevisionStep, StampStep
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from runner.answer import Applied
-from runner.engine import baseline, ledger, preconditions
+from runner.answer import Applied, Change
+from runner.engine import baseline, history, ledger, preconditions
 from runner.engine.baseline import Baseline
-from runner.engine.state import Current, Run
+from runner.engine.state import Attempt, Begun, Find, Resolved, Run, Waits
 from runner.engine.watchdog import Watchdog
-from runner.errors import (
-    ConnectionLost,
-    DeadlinePassed,
-    Drift,
-    HistoryChanged,
-    InvalidSettings,
-    MixedRevision,
-    RevisionFailed,
-    UnversionedDatabase,
-)
-from runner.postgres import invalid_indexes, sqlstate
+from runner.errors import ConnectionLost, DeadlinePassed, MixedRevision, RevisionFailed, UnversionedDatabase
+from runner.postgres import invalid_indexes, session, sqlstate
 from runner.postgres.advisory_lock import GONE, MigrationLock
 from runner.postgres.version_table import VERSION_TABLE
-from runner.schema import catalog, drift
 from runner.script import failure, graph
-from runner.script.graph import Step
+from runner.script.step import Route, Step
 
 XID = text("select pg_current_xact_id_if_assigned()::text")
 LEFTOVER_BUDGET_MS = 5000
 
 
 def configure(
-    context: Any,
-    run: Run,
-    find: Callable[[tuple[str, ...], MigrationContext], list[Step]],
-    lock: MigrationLock,
-    connection: Connection,
-    watchdog: Watchdog,
+    context: Any, run: Run, find: Find, lock: MigrationLock, connection: Connection, watchdog: Watchdog
 ) -> None:
     """Give Alembic the connection, the steps, and what is done inside each revision's transaction."""
 
-    def steps(heads: tuple[str, ...], migration: MigrationContext) -> Iterator[Step]:
-        assert migration.script is not None  # noqa: S101 - an EnvironmentContext always has one
-        run.schema = Path(migration.script.dir) / "schema"
-        found = _find(run, find, heads, migration, lock)
-        if not found and run.answer.action == "stamp" and run.answer.earlier is None:
+    def steps(heads: tuple[str, ...], migration: MigrationContext) -> Iterator[RevisionStep | StampStep]:
+        found = _find(run, find, heads, migration, lock).steps
+        if not found and run.draft.action == "stamp" and run.draft.earlier is None:
             # it says so already; whether that is true is asked all the same
-            _compare_stamped(run, str(run.answer.target), connection)
+            preconditions.compare_stamped(run, run.settled.target, connection)
         if found:
             _refuse_mixed_revisions(migration, run, lock, connection)
-            if run.run_id is None:
-                _prepare(run, found, lock, connection)
+            if run.begun is None:
+                run.begun = _begin(run, found, lock, connection)
+                run.draft.update(begun=True)
             # Alembic has made its version table by now, and a revision begins with nothing written
             connection.commit()
-            yield from _each(run, found, lock, watchdog)
+            for step in _each(run, found, lock, watchdog):
+                yield step.alembics
 
     def applied(ctx: MigrationContext, heads: set[str], **_: Any) -> None:
         assert ctx.connection is not None  # noqa: S101 - online mode always has one
-        _finish(run, ctx.connection, lock)
-        _current(run).heads = tuple(sorted(heads))
+        locks = _finish(run, ctx.connection, lock)
+        run.attempt = replace(run.trying, locks=locks, commits=tuple(sorted(heads)))
 
     context.configure(
         connection=connection,
@@ -76,35 +62,42 @@ def configure(
     )
 
 
-def _find(
-    run: Run,
-    find: Callable[[tuple[str, ...], MigrationContext], list[Step]],
-    heads: tuple[str, ...],
-    migration: MigrationContext,
-    lock: MigrationLock,
-) -> list[Step]:
+def _find(run: Run, find: Find, heads: tuple[str, ...], migration: MigrationContext, lock: MigrationLock) -> Route:
     """Find the steps: the first time as asked, later to the absolute target from where the database is now."""
     script = migration.script
     assert script is not None  # noqa: S101 - an EnvironmentContext always has one
-    if not run.resolved:
-        run.heads = tuple(sorted(script.get_heads()))
-        run.answer.before = run.answer.after = tuple(heads)
-        if _answered_before(run, lock):
-            return []
-        with lock.turn() as ledgers:
-            refuse_changed_history(script, heads, ledgers)
-        found = find(heads, migration)
-        run.resolved = True
-        if found:
-            run.direction = Current(found[0].info, "").direction
-        return found
-    if run.current is not None and run.current.heads is not None and set(run.current.heads) == set(heads):
+    if run.resolved is None:
+        return _resolve(run, find, heads, migration, script, lock)
+    if run.attempt is not None and run.attempt.commits is not None and set(run.attempt.commits) == set(heads):
         # its commit was asked for and went through, although nobody could tell us
-        done(run)
-    run.answer.after = tuple(heads)
-    if not run.direction:
-        return []
-    return graph.remaining(script, run.direction, str(run.answer.target), heads)
+        note_done(run)
+    run.draft.update(after=tuple(heads))
+    if run.resolved.direction is None:
+        return Route((), run.resolved.target)
+    return graph.remaining(script, run.resolved.direction, run.resolved.target, heads)
+
+
+def _resolve(
+    run: Run,
+    find: Find,
+    heads: tuple[str, ...],
+    migration: MigrationContext,
+    script: ScriptDirectory,
+    lock: MigrationLock,
+) -> Route:
+    """Resolve what was asked for, once; nothing is left to do where an earlier call did the very same."""
+    target = None if run.draft.change is None else run.draft.change.target
+    run.draft.change = Change(tuple(heads), tuple(heads), target)
+    if _answered_before(run, lock):
+        return Route((), "")
+    with lock.turn() as ledgers:
+        history.refuse_changed(script, heads, ledgers)
+    found = find(heads, migration)
+    run.draft.update(target=found.target)
+    direction = found.steps[0].direction if found.steps else None
+    snapshots = Path(script.dir) / "schema"
+    run.resolved = Resolved(found.target, direction, tuple(sorted(script.get_heads())), snapshots)
+    return found
 
 
 def _answered_before(run: Run, lock: MigrationLock) -> bool:
@@ -113,161 +106,99 @@ def _answered_before(run: Run, lock: MigrationLock) -> bool:
     if terms.idempotency_key is None:
         return False
     with lock.turn() as connection:
-        run.answer.earlier = ledger.answered(connection, terms.idempotency_key, terms.payload_sha256)
-    return run.answer.earlier is not None
+        run.draft.earlier = ledger.answered(connection, terms.idempotency_key, terms.payload_sha256)
+    return run.draft.earlier is not None
 
 
-def refuse_changed_history(script: ScriptDirectory, heads: tuple[str, ...], connection: Connection) -> None:
-    """Raise `HistoryChanged` when an applied revision's text is not what ran."""
-    for problem in changed_history(script, heads, connection):
-        raise problem
-
-
-def changed_history(
-    script: ScriptDirectory, heads: tuple[str, ...], connection: Connection
-) -> Iterator[HistoryChanged]:
-    """Yield the applied revisions whose text is not what ran. No record means adopted."""
-    recorded = ledger.checksums(connection)
-    for revision in sorted(graph.applied_scripts(script, heads), key=lambda one: one.revision):
-        known, found = recorded.get(revision.revision), graph.checksum(revision)
-        if known is not None and found != known.checksum:
-            yield HistoryChanged(revision.revision, known.ran_at, known.checksum, found)
-
-
-def _prepare(run: Run, found: list[Step], lock: MigrationLock, connection: Connection) -> None:
-    """Guard before the first step, and begin the ledger's row once nothing stands in the way."""
-    coming = [Current(step.info, "") for step in found]
-    run.answer.pending = [one.name for one in coming]
-    if run.direction == "stamp":
-        _compare_stamped(run, coming[-1].name, connection)
-    elif run.direction == "upgrade":
-        _find_adopted(run, [one.info for one in coming], connection)
-    else:
-        preconditions.confirm_losses(run, [one.info for one in coming], connection)
-        _warn_of_other_images(run, lock)
-    preconditions.require_plan(run, lock, connection)
-    preconditions.confirm_change(run)
+def _begin(run: Run, found: tuple[Step, ...], lock: MigrationLock, connection: Connection) -> Begun:
+    """Check before the first step, and write the ledger's row once nothing stands in the way."""
+    run.draft.update(pending=tuple(step.revision for step in found))
+    baselines: dict[str, Baseline] = {}
+    match run.settled.direction:
+        case "stamp":
+            preconditions.compare_stamped(run, found[-1].revision, connection)
+        case "upgrade":
+            baselines = baseline.find(connection, run.settled.snapshots, run.change.before, found)
+        case _:
+            preconditions.confirm_data_loss(run, found, connection)
+            preconditions.warn_of_other_images(run, lock)
+    parts = preconditions.require_plan(run, lock, connection)
+    preconditions.require_confirmation(run)
     with lock.turn() as ledgers:
         ledger.prepare(ledgers)
-        run.run_id = ledger.begin(ledgers, run)
-    run.answer.begun = True
+        return Begun(ledger.begin(ledgers, run), baselines, parts)
 
 
-def _warn_of_other_images(run: Run, lock: MigrationLock) -> None:
-    """Say which of the revisions that are reverted another image applied, whose `upgrade()` may differ."""
-    with lock.turn() as connection:
-        known = ledger.latest(connection)
-    ours = run.invocation.settings.image_digest
-    images = [(name, known[name]["image_digest"]) for name in run.answer.pending if name in known]
-    others = [f"`{name}` was applied by another image, `{image}`." for name, image in images if image != ours and image]
-    if others:
-        run.answer.extra["warnings"] = others
-        for sentence in others:
-            run.invocation.tell(sentence, event="warning")
-
-
-def _find_adopted(run: Run, infos: list[MigrationInfo], connection: Connection) -> None:
-    pairs = [(str(info.up_revision_id), info.down_revision_ids) for info in infos]
-    adopted, wrong = baseline.find(connection, run.schema, run.answer.before or (), pairs)
-    if wrong:
-        raise UnversionedDatabase(_name_of(connection), [str(difference) for difference in wrong])
-    run.adopted = {one.revision: one for one in adopted}
-
-
-def _compare_stamped(run: Run, target: str, connection: Connection) -> None:
-    """Raise `Drift` unless the database is what the target's snapshot says, but for what is accepted."""
-    expected = catalog.EMPTY if target == "base" else baseline.snapshot(run.schema, target)
-    if expected is None:
-        raise InvalidSettings(
-            f"There is no snapshot of `{target}` to compare the database with.", "Write it with `migrate snapshot`."
-        )
-    found = drift.find(expected, catalog.read(connection), drift.load(run.schema))
-    if found.differences:
-        entries = [drift.render(one) for one in found.differences]
-        raise Drift(_name_of(connection), [str(one) for one in found.differences], target, entries)
-
-
-def _each(run: Run, found: list[Step], lock: MigrationLock, watchdog: Watchdog) -> Iterator[Step]:
+def _each(run: Run, found: tuple[Step, ...], lock: MigrationLock, watchdog: Watchdog) -> Iterator[Step]:
     """Yield each step to Alembic, which runs and commits it before the next is asked for."""
     tell = run.invocation.tell
-    total = len(run.answer.applied) + len(found)
+    total = len(run.change.applied) + len(found)
     if not lock.is_held():
         raise ConnectionLost
     for step in found:
         if run.invocation.deadline.remaining_s <= 0:
-            if not run.tries:
-                run.current = None
+            if not run.waits.tries:
+                run.attempt = None
             raise DeadlinePassed
         # what the watchdog has not noticed yet, the ledger's row will
         if watchdog.lost:
             raise ConnectionLost
-        run.current = current = Current(step.info, step.doc or "")
-        number = len(run.answer.applied) + 1
-        about = {"revision": current.name, "direction": current.direction, "number": number, "total": total}
-        tell(f"Begun: {current.direction} `{current.name}` ({number} of {total}).", event="begun", **about)
-        watchdog.waited_ms, watchdog.blocker = 0.0, ""
+        run.attempt = Attempt(step)
+        number = len(run.change.applied) + 1
+        about = {"revision": step.revision, "direction": step.direction, "number": number, "total": total}
+        tell(f"Begun: {step.direction} `{step.revision}` ({number} of {total}).", event="begun", **about)
+        watchdog.forget()
         yield step
-        run.slept_ms += watchdog.waited_ms
-        finished = done(run)
+        run.waits = replace(run.waits, slept_ms=run.waits.slept_ms + watchdog.waited_ms)
+        done = note_done(run)
         tell(
-            f"Done: {current.direction} `{current.name}` in {finished.duration_ms:.0f} ms ({number} of {total}).",
-            event="done", duration_ms=finished.duration_ms, **about,
+            f"Done: {step.direction} `{step.revision}` in {done.duration_ms:.0f} ms ({number} of {total}).",
+            event="done", duration_ms=done.duration_ms, **about,
         )  # fmt: skip
 
 
-def done(run: Run) -> Applied:
-    """Note that the current revision is committed."""
-    current = _current(run)
-    adopted = sorted(run.adopted[current.name].tables) if current.name in run.adopted else []
+def note_done(run: Run) -> Applied:
+    """Note that the present step is committed."""
+    attempt, change = run.trying, run.change
+    step = attempt.step
+    kept = run.begun.baselines.get(step.revision) if run.begun else None
+    adopted = tuple(sorted(kept.tables)) if kept else ()
+    waited_ms = run.lock_wait_ms()
     done = Applied(
-        current.name,
-        current.description,
-        current.direction,
-        current.took_ms,
-        run.lock_wait_ms(),
-        current.locks,
-        adopted,
+        step.revision, step.description, step.direction, attempt.duration_ms, waited_ms, attempt.locks, adopted
     )
-    run.answer.after = current.heads
-    run.answer.applied.append(done)
-    if current.name in run.answer.pending:
-        run.answer.pending.remove(current.name)
-    run.current, run.waited_since, run.tries, run.slept_ms, run.connection_losses, run.blocker = (
-        None,
-        None,
-        0,
-        0.0,
-        0,
-        "",
-    )
+    pending = tuple(one for one in change.pending if one != step.revision)
+    run.draft.update(after=attempt.commits, applied=(*change.applied, done), pending=pending)
+    run.attempt, run.waits = None, Waits()
     return done
 
 
-def _finish(run: Run, connection: Connection, lock: MigrationLock) -> None:
-    """Complete what was adopted and write the ledger's row, inside the revision's own transaction."""
-    current = _current(run)
-    if current.name in run.adopted:
-        complete(run.adopted[current.name], current, connection)
-    current.locks = ledger.record_success(connection, run, lock)
+def _finish(run: Run, connection: Connection, lock: MigrationLock) -> dict[str, str]:
+    """Complete what was there and write the ledger's row, inside the revision's own transaction; return its locks."""
+    step = run.trying.step
+    kept = run.begun.baselines.get(step.revision) if run.begun else None
+    if kept is not None:
+        complete(kept, step, connection)
+    return ledger.record_success(connection, run, lock)
 
 
-def complete(adopted: Baseline, current: Current, connection: Connection) -> None:
+def complete(kept: Baseline, step: Step, connection: Connection) -> None:
     """Complete what was there, inside the revision's transaction. Raises `UnversionedDatabase` where it differs then.
 
     Where its rows or its owner do not allow completing it, that is not the revision's fault.
     """
     try:
-        wrong = baseline.complete(connection, adopted)
+        wrong = baseline.complete(connection, kept)
     except DBAPIError as error:
         if sqlstate.is_lost(error) or sqlstate.is_contention(error):
             raise
-        problem = failure.of_revision(error, current.name, current.path)
+        problem = failure.of_revision(error, step.revision, step.path)
     else:
         if wrong:
-            raise UnversionedDatabase(_name_of(connection), [str(difference) for difference in wrong])
+            raise UnversionedDatabase(session.database_name(connection), [str(difference) for difference in wrong])
         return
     if isinstance(problem, RevisionFailed):
-        tables = ", ".join(f"`{name}`" for name in adopted.tables)
+        tables = ", ".join(f"`{name}`" for name in kept.tables)
         problem = replace(problem, remedy=f"Mend the rows or the owner of {tables}, then run the same command again.")
     raise problem
 
@@ -281,12 +212,11 @@ def _refuse_mixed_revisions(migration: MigrationContext, run: Run, lock: Migrati
 
     @contextmanager
     def autocommit_block() -> Iterator[None]:
-        current = _current(run)
         if connection.execute(XID).scalar_one() is not None:
-            raise MixedRevision(current.name)
+            raise MixedRevision(run.trying.step.revision)
         if not lock.is_held_as_seen_by(connection):
             raise ConnectionLost
-        current.invalid_before = frozenset(invalid_indexes.invalid(connection))
+        run.attempt = replace(run.trying, invalid_before=frozenset(invalid_indexes.invalid(connection)))
         with enter():
             yield
 
@@ -295,34 +225,17 @@ def _refuse_mixed_revisions(migration: MigrationContext, run: Run, lock: Migrati
 
 def clear_leftovers(run: Run, lock: MigrationLock) -> None:
     """Drop the invalid indexes that a failed non-transactional revision left, or name them in the answer."""
-    if run.current is None or run.current.invalid_before is None:
+    if run.attempt is None or run.attempt.invalid_before is None:
         return
-    run.answer.extra["leftovers"] = []
-    try:
-        with lock.turn() as connection:
-            found = invalid_indexes.invalid(connection).items()
-            left = [name for oid, name in found if oid not in run.current.invalid_before]
-            connection.exec_driver_sql(f"set statement_timeout = {LEFTOVER_BUDGET_MS}")
-            for name in left:
-                run.answer.extra["leftovers"].append(f"invalid index {name}")
-                if run.invocation.deadline.remaining_s * 1000 > LEFTOVER_BUDGET_MS:
-                    connection.exec_driver_sql(f"drop index concurrently if exists {name}")
-                    run.answer.extra["leftovers"].pop()
-    except GONE:
-        # what could not be dropped is named; the next run drops it before it builds
-        return
-
-
-def database_name(lock: MigrationLock) -> str:
-    """Return the name of the database that the lock is in."""
-    with lock.turn() as connection:
-        return _name_of(connection)
-
-
-def _name_of(connection: Connection) -> str:
-    return str(connection.exec_driver_sql("select current_database()").scalar_one())
-
-
-def _current(run: Run) -> Current:
-    assert run.current is not None  # noqa: S101 - called between begin and commit of a step
-    return run.current
+    left: list[str] = []
+    # what could not be dropped is named; the next run drops it before it builds
+    with contextlib.suppress(*GONE), lock.turn() as connection:
+        found = invalid_indexes.invalid(connection).items()
+        new = [name for oid, name in found if oid not in run.attempt.invalid_before]
+        connection.exec_driver_sql(f"set statement_timeout = {LEFTOVER_BUDGET_MS}")
+        for name in new:
+            left.append(f"invalid index {name}")
+            if run.invocation.deadline.remaining_s * 1000 > LEFTOVER_BUDGET_MS:
+                connection.exec_driver_sql(f"drop index concurrently if exists {name}")
+                left.pop()
+    run.draft.update(leftovers=tuple(left))

@@ -45,6 +45,10 @@ class Watchdog:
         self._thread = threading.Thread(target=self._look, name="watchdog", daemon=True)
         self._thread.start()
 
+    def forget(self) -> None:
+        """Begin to count anew, for another step."""
+        self.waited_ms, self.blocker = 0.0, ""
+
     def stop(self) -> None:
         """Look no more; returns when the last look is over."""
         self._stop.set()

@@ -7,11 +7,12 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
+from runner.answer import Answer, read
 from runner.invocation import Tell
 from runner.output import report
 from runner.output.report import Section
+from runner.results import Json
 
 # Data goes to stdout, words for people go to stderr.
 BY_STATUS = {"success": 0, "error": 1, "partial": 3}
@@ -21,18 +22,18 @@ BY_CODE = {"invalid-payload": 2, "interrupted": 130}
 NO = 4
 
 
-def show(answer: dict[str, Any], form: str) -> int:
-    """Print an answer as `tables`, `json` or `markdown`, and return the exit code that it stands for."""
-    match form:
-        case "json":
-            sys.stdout.write(json.dumps(answer, indent=2, ensure_ascii=False, default=str) + "\n")
-        case "markdown":
-            sys.stdout.write(report.markdown(answer))
-        case _:
-            _show_for_people(answer)
-    if answer["status"] == "success" and answer.get("ok") is False:
+def show(told: dict[str, Json], form: str) -> int:
+    """Print an answer, given as it came, as `tables`, `json` or `markdown`, and return the exit code it stands for."""
+    if form == "json":
+        sys.stdout.write(json.dumps(told, indent=2, ensure_ascii=False, default=str) + "\n")
+    answer = read(told)
+    if form == "markdown":
+        sys.stdout.write(report.markdown(answer))
+    elif form == "tables":
+        _show_for_people(answer)
+    if answer.is_no:
         return NO
-    return BY_CODE.get(str(answer.get("code")), BY_STATUS[answer["status"]])
+    return BY_CODE.get(answer.failure.code if answer.failure else "", BY_STATUS[answer.status])
 
 
 @contextmanager
@@ -47,13 +48,13 @@ def progress() -> Iterator[Tell]:
         yield tell
 
 
-def _show_for_people(answer: dict[str, Any]) -> None:
+def _show_for_people(answer: Answer) -> None:
     if sys.stderr.isatty():
         from runner.output import terminal
 
-        terminal.say(answer["message"], "red" if answer["status"] == "error" else None)
+        terminal.say(answer.message, "red" if answer.status == "error" else None)
     else:
-        _say(answer["message"])
+        _say(answer.message)
     found = report.sections(answer)
     if sys.stdout.isatty():
         from runner.output import terminal

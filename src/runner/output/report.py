@@ -3,7 +3,26 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+
+from runner.answer import Answer
+from runner.results import (
+    CheckResult,
+    CurrentResult,
+    DescribedRevision,
+    DoctorResult,
+    FilesResult,
+    Finding,
+    HeadsResult,
+    HistoricRevision,
+    HistoryResult,
+    MigrationsResult,
+    PlannedRevision,
+    PlanResult,
+    PromoteResult,
+    RehearsalResult,
+    RehearsedRevision,
+    ShowResult,
+)
 
 Row = dict[str, str]
 
@@ -28,13 +47,39 @@ class Section:
         return [name for name in self.rows[0] if any(row[name] for row in self.rows)]
 
 
-def sections(answer: dict[str, Any]) -> list[Section]:
+def sections(answer: Answer) -> list[Section]:
     """Return what an answer shows beside its message, without what is empty."""
-    make = MAKERS.get(str(answer["action"]), _of_revisions)
-    return [section for section in make(answer) if section.rows or section.text]
+    return [section for section in _sections(answer) if section.rows or section.text]
 
 
-def markdown(answer: dict[str, Any]) -> str:
+def _sections(answer: Answer) -> Iterator[Section]:  # noqa: C901 - one case for each result
+    match answer.result:
+        case PlanResult() as plan:
+            yield from _of_plan(plan, answer)
+        case RehearsalResult(revisions=revisions):
+            yield Section("Revisions", [_rehearsed(one) for one in revisions])
+        case CheckResult() as check:
+            yield from _of_check(check)
+        case HeadsResult(revisions=revisions):
+            yield Section("Revisions", [_described(one) for one in revisions])
+        case HistoryResult(revisions=historic):
+            yield Section("Revisions", [_historic(one) for one in historic])
+        case ShowResult(revisions=shown):
+            yield Section("Revisions", [_described(one) | {"checksum": one.checksum[:12]} for one in shown])
+            yield from (Section(one.revision, text=one.text.rstrip()) for one in shown)
+        case DoctorResult(checks=checks):
+            yield Section("Checks", [vars(one) for one in checks])
+        case PromoteResult(image_digest=str()) as promotion:
+            yield Section("Promotion", [_promotion(promotion)])
+        case CurrentResult(current=current):
+            yield Section("current", text="\n".join(current))
+        case MigrationsResult(executed=executed):
+            yield Section("executedMigrations", text="\n".join(executed))
+        case FilesResult(files=files):
+            yield Section("files", text="\n".join(files))
+
+
+def markdown(answer: Answer) -> str:
     """Return the answer as Markdown; texts are folded, and left out where the whole would be too long for a comment."""
     found = sections(answer)
     whole = _markdown(answer, found)
@@ -45,131 +90,113 @@ def markdown(answer: dict[str, Any]) -> str:
     return short[: LONGEST_COMMENT - len(note)] + note
 
 
-def _of_revisions(answer: dict[str, Any]) -> Iterator[Section]:
-    found = answer.get("revisions", [])
-    yield Section("Revisions", [_revision(one) for one in found] or answer.get("checks", []))
-    for one in found:
-        yield Section(one["revision"], text=(one.get("text") or "").rstrip())
-    for key in ("current", "executedMigrations", "files"):
-        yield Section(key, text="\n".join(answer.get(key, [])))
+def _described(one: DescribedRevision) -> Row:
+    return {"revision": one.revision, "follows": one.down_revision or "base", "description": one.description}
 
 
-def _revision(one: dict[str, Any]) -> Row:
-    known = one.get("ledger") or {}
-    row = {
-        "revision": one["revision"],
-        "follows": one["down_revision"] or "base",
-        "description": one["description"],
+def _historic(one: HistoricRevision) -> Row:
+    known = one.ledger
+    return _described(one) | {
+        "state": _state(one),
+        "when (UTC)": _moment(known.started_at) if known else "",
+        "took": _ms(known.duration_ms) if known else "",
+        "who": (known.actor or "") if known else "",
+        "image": (known.image_digest or "")[:19] if known else "",
     }
-    if "state" in one:
-        row |= {
-            "state": _state(one["state"], known),
-            "when (UTC)": str(known.get("started_at", ""))[:19].replace("T", " "),
-            "took": _ms(known.get("duration_ms")),
-            "who": known.get("actor") or "",
-            "image": (known.get("image_digest") or "")[:19],
-        }
-    if "checksum" in one:
-        row |= {"checksum": one["checksum"][:12]}
-    return row
 
 
-def _state(state: str, known: dict[str, Any]) -> str:
+def _state(one: HistoricRevision) -> str:
     """Say of a pending revision that it was tried or reverted before."""
-    if known.get("status") in ("failed", "interrupted"):
-        return f"{state}, {known['status']} last"
-    return "reverted" if state == "pending" and known.get("direction") == "downgrade" else state
+    if one.ledger is None:
+        return one.state
+    if one.ledger.status in ("failed", "interrupted"):
+        return f"{one.state}, {one.ledger.status} last"
+    return "reverted" if one.state == "pending" and one.ledger.direction == "downgrade" else one.state
 
 
-def _of_plan(answer: dict[str, Any]) -> Iterator[Section]:
-    revisions = answer.get("revisions", [])
-    if answer.get("plan"):
-        yield Section("Plan", [{"plan": answer["plan"], "target": answer["target"]}])
+def _moment(started_at: str | None) -> str:
+    return str(started_at)[:19].replace("T", " ")
+
+
+def _of_plan(plan: PlanResult, answer: Answer) -> Iterator[Section]:
+    if plan.plan:
+        target = str(answer.change.target if answer.change else None)
+        yield Section("Plan", [{"plan": plan.plan, "target": target}])
     yield Section("Revisions", [
         {
-            "revision": one["revision"],
-            "description": one["description"],
-            "direction": one["direction"],
-            "transaction": "one" if one["transactional"] else "none",
-            "touches": ", ".join(one["tables"]),
-            "adopts": ", ".join(one["adopts"]),
+            "revision": one.revision,
+            "description": one.description,
+            "direction": one.direction,
+            "transaction": "one" if one.transactional else "none",
+            "touches": ", ".join(one.tables),
+            "adopts": ", ".join(one.adopts),
         }
-        for one in revisions
+        for one in plan.revisions
     ])  # fmt: skip
-    tables = answer.get("tables", [])
     yield Section("Tables", [
-        {"table": one["table"], "rows (estimate)": _rows(one["rows"]), "size": _size(one["bytes"])} for one in tables
+        {"table": one.table, "rows (estimate)": _rows(one.rows), "size": _size(one.bytes)} for one in plan.tables
     ])  # fmt: skip
-    for title, key in (("Findings", "findings"), ("Allowed by a comment", "allowed")):
-        rows = [_finding(one) for one in answer.get(key, [])]
+    for title, findings in (("Findings", plan.findings), ("Allowed by a comment", plan.allowed)):
+        rows = [_finding(one) for one in findings]
         yield Section(title, rows, sentences=("what", "statement", "instead", "reason"))
-    for one in revisions:
-        yield Section(f"SQL of {one['revision']}", text=_sql(one, answer), language="sql")
+    for one in plan.revisions:
+        yield Section(f"SQL of {one.revision}", text=_sql(one, answer.left_out), language="sql")
 
 
-def _finding(one: dict[str, Any]) -> Row:
-    rows = "" if one["rows"] is None else f" (about {one['rows']:,} rows)"
+def _finding(one: Finding) -> Row:
+    rows = "" if one.rows is None else f" (about {one.rows:,} rows)"
     return {
-        "level": one["level"],
-        "rule": one["rule"],
-        "revision": one["revision"],
-        "table": f"{one['table']}{rows}" if one["table"] else "",
-        "what": one["message"],
-        "statement": one["statement"] or "",
-        "instead": one["help"],
-        "reason": one["reason"] or "",
+        "level": one.level,
+        "rule": one.rule,
+        "revision": one.revision,
+        "table": f"{one.table}{rows}" if one.table else "",
+        "what": one.message,
+        "statement": one.statement or "",
+        "instead": one.help,
+        "reason": one.reason or "",
     }
 
 
-def _sql(one: dict[str, Any], answer: dict[str, Any]) -> str:
-    if one["sql"] is not None:
-        return "\n".join(one["sql"]) or "-- nothing"
-    return f"-- not known beforehand: {one['unrendered']}" if one["unrendered"] else f"-- {answer['left_out']}"
+def _sql(one: PlannedRevision, left_out: str | None) -> str:
+    if one.sql is not None:
+        return "\n".join(one.sql) or "-- nothing"
+    return f"-- not known beforehand: {one.unrendered}" if one.unrendered else f"-- {left_out}"
 
 
-def _of_rehearsal(answer: dict[str, Any]) -> Iterator[Section]:
-    yield Section("Revisions", [
-        {
-            "revision": one["revision"],
-            "outcome": one["outcome"],
-            "took": _ms(one["duration_ms"]),
-            "waited": _ms(one["lock_wait_ms"] or None),
-            "rows written": ", ".join(f"{table} {rows:,}" for table, rows in one["rows_written"].items()),
-            "rewrites": ", ".join(one["rewritten"]),
-            "locks": ", ".join(f"{table} {mode.removesuffix('Lock')}" for table, mode in one["locks"].items()),
-            "blocks the application": _held(one["strongest"]),
-            "why": one["reason"] or "",
-        }
-        for one in answer.get("revisions", [])
-    ])  # fmt: skip
+def _rehearsed(one: RehearsedRevision) -> Row:
+    held = one.strongest
+    return {
+        "revision": one.revision,
+        "outcome": one.outcome,
+        "took": _ms(one.duration_ms),
+        "waited": _ms(one.lock_wait_ms or None),
+        "rows written": ", ".join(f"{table} {rows:,}" for table, rows in one.rows_written.items()),
+        "rewrites": ", ".join(one.rewritten),
+        "locks": ", ".join(f"{table} {mode.removesuffix('Lock')}" for table, mode in one.locks.items()),
+        "blocks the application": f"{held.table} for {_ms(held.held_ms)}" if held and held.blocks else "",
+        "why": one.reason or "",
+    }
 
 
-def _held(held: dict[str, Any] | None) -> str:
-    return f"{held['table']} for {_ms(held['held_ms'])}" if held and held["blocks"] else ""
-
-
-def _of_check(answer: dict[str, Any]) -> Iterator[Section]:
-    findings = answer.get("findings", [])
+def _of_check(check: CheckResult) -> Iterator[Section]:
     yield Section("Findings", [
-        {name: one[key] for name, key in (("level", "level"), ("kind", "kind"), ("name", "name"), ("what", "message"))}
-        | {"to do": one["help"]}
-        for one in findings
+        {"level": one.level, "kind": one.kind, "name": one.name, "what": one.message, "to do": one.help}
+        for one in check.findings
     ], sentences=("what", "to do"))  # fmt: skip
     yield Section("Accepted drift", [
-        {"kind": one["kind"], "name": one["name"], "found": one["found"] or "", "reason": one["reason"]}
-        for one in answer.get("accepted", [])
+        {"kind": one.kind, "name": one.name, "found": one.found or "", "reason": one.reason} for one in check.accepted
     ])  # fmt: skip
-    entries = "\n".join(one["entry"] for one in findings if one["entry"])
+    entries = "\n".join(one.entry for one in check.findings if one.entry)
     yield Section("To accept the drift, with a reason each", text=entries, language="toml")
 
 
-def _of_promotion(answer: dict[str, Any]) -> Iterator[Section]:
-    if "image_digest" in answer:
-        columns = {"environment": "environment", "image": "image_digest", "tag": "tag", "recorded in": "parameter"}
-        yield Section("Promotion", [{title: answer[key] for title, key in columns.items()}])
-
-
-MAKERS = {"plan": _of_plan, "rehearse": _of_rehearsal, "check": _of_check, "promote": _of_promotion}
+def _promotion(one: PromoteResult) -> Row:
+    return {
+        "environment": str(one.environment),
+        "image": str(one.image_digest),
+        "tag": str(one.tag),
+        "recorded in": str(one.parameter),
+    }
 
 
 def _ms(duration_ms: float | None) -> str:
@@ -187,8 +214,8 @@ def _size(number: int) -> str:
     return f"{number} B"
 
 
-def _markdown(answer: dict[str, Any], found: list[Section]) -> str:
-    parts = [f"### `migrate {answer['action']}`", _cell(answer["message"])]
+def _markdown(answer: Answer, found: list[Section]) -> str:
+    parts = [f"### `migrate {answer.action}`", _cell(answer.message)]
     for section in found:
         if section.rows:
             parts.append(f"**{section.title}**\n\n{_table(section)}")

@@ -8,15 +8,14 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def hearing() -> Iterator[threading.Event]:
-    """Yield an event that is set as soon as SIGINT arrives, whatever the main thread waits for.
+def hearing(heard: threading.Event) -> Iterator[None]:
+    """Set `heard` as soon as SIGINT arrives while the block runs, whatever the main thread waits for.
 
     Python's own handler raises KeyboardInterrupt once the main thread is back from C; whoever watches the
     event sees to it that it comes back. https://docs.python.org/3/library/signal.html#signal.set_wakeup_fd
     """
-    heard = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield heard
+        yield
         return
     ours, pythons = socket.socketpair()
     pythons.setblocking(False)
@@ -31,7 +30,7 @@ def hearing() -> Iterator[threading.Event]:
     listener = threading.Thread(target=listen, name="interrupt", daemon=True)
     listener.start()
     try:
-        yield heard
+        yield
     finally:
         signal.set_wakeup_fd(before)
         # the listener reads the end of the stream, and ends

@@ -6,13 +6,16 @@ Nothing here needs SQLAlchemy or Alembic, which take 0.3 s to import: who only a
 import hashlib
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg2
 
 from runner.errors import DeadlinePassed, InvalidSettings
 from runner.invocation import Invocation
 from runner.postgres import connect
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 VERSION_TABLE = "alembic_version"
 
@@ -73,6 +76,18 @@ def _look(cursor: Any, asked: dict[str, int]) -> Position:
     if held:
         cursor.execute(HOLDER, asked)
     return Position(tuple(versions), describe(cursor.fetchone()) if held else None)
+
+
+def read_heads(connection: "Connection") -> tuple[str, ...]:
+    """Return the revisions that a database is at, without any lock; empty at base.
+
+    Raises `InvalidSettings` for a role that may not look.
+    """
+    from alembic.runtime.migration import MigrationContext
+
+    if not connection.exec_driver_sql(MAY_LOOK).scalar_one():
+        raise forbidden()
+    return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_heads()
 
 
 def _refuse_blindness(cursor: Any) -> None:

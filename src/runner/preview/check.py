@@ -1,22 +1,21 @@
 """What is not as it should be with a database: the answer to `check`."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from typing import Any
 
 from alembic import autogenerate
 from alembic.runtime.environment import EnvironmentContext
 from sqlalchemy import Column, Connection, Table, text
 
-from runner.answer import Answer
-from runner.answer import revisions as shown
-from runner.engine import baseline, ledger, migrate, steps
+from runner.answer import Change, Draft
+from runner.answer import names as shown
+from runner.engine import baseline, history, ledger
 from runner.engine.state import INVOCATION
 from runner.errors import MigrationError, MultipleHeads, UnknownRevision, count
 from runner.invocation import Invocation
-from runner.postgres import advisory_lock, invalid_indexes
+from runner.postgres import advisory_lock, invalid_indexes, session, version_table
 from runner.postgres.version_table import VERSION_TABLE
-from runner.preview import plan
+from runner.results import AcceptedDifference, CheckResult, Level, Problem
 from runner.schema import catalog, drift
 from runner.schema.catalog import Difference
 from runner.script.graph import Revisions
@@ -29,49 +28,35 @@ UNVALIDATED = text("""
 """)
 
 
-@dataclass(frozen=True)
-class Problem:
-    """Name one thing that is not as it should be."""
-
-    kind: str
-    level: str
-    """`error`, or `note` for what is well known and only told."""
-    name: str
-    message: str
-    help: str
-    entry: str | None = None
-    """What accepts it, for `alembic/accepted_drift.toml`."""
-
-
-def inspect(invocation: Invocation, known: Revisions, answer: Answer) -> None:
-    """Fill `answer` with all that is not as it should be; takes no lock and writes nothing.
+def inspect(invocation: Invocation, known: Revisions, draft: Draft) -> None:
+    """Conclude `draft` with all that is not as it should be; takes no lock and writes nothing.
 
     Where a comparison cannot be made the answer says so under `not_compared`.
     """
-    script = known.script
     known.import_all()
     skipped: list[str] = []
-    with migrate.reading(invocation) as connection:
-        heads = migrate.read_heads(connection)
-        answer.before = answer.after = heads
-        findings = [*_heads(known), *_pending(known, heads, answer)]
-        if not any(finding.kind == "unknown-revision" for finding in findings):
-            findings += map(_of_error, steps.changed_history(script, heads, connection))
+    with session.reading(invocation) as connection:
+        heads = version_table.read_heads(connection)
+        draft.change = Change(heads, heads)
+        problems = [*_heads(known), *_pending(known, heads, draft)]
+        if not any(problem.kind == "unknown-revision" for problem in problems):
+            problems += map(_of_error, history.changed(known.script, heads, connection))
         drifted = _drift(known, heads, connection, skipped)
-        findings += _of_drift(heads, drifted)
-        findings += [*_invalid(connection), *_unvalidated(connection, known, heads, drifted), *_left(connection)]
+        problems += _of_drift(heads, drifted)
+        problems += [*_invalid(connection), *_unvalidated(connection, known, heads, drifted), *_left(connection)]
     if set(heads) == set(known.heads):
-        findings += _models(invocation, known, drifted, skipped)
+        problems += _models(invocation, known, drifted, skipped)
     else:
         skipped.append("the models, for they say what the head makes")
-    wrong = [finding for finding in findings if finding.level == "error"]
-    answer.extra |= {
-        "ok": not wrong,
-        "findings": [asdict(finding) for finding in findings],
-        "accepted": [{**one.as_json(), "reason": by.reason} for one, by in drifted.accepted],
-        "not_compared": skipped,
-    }
-    answer.message = _message(shown(heads) or "base", wrong, drifted, skipped)
+    wrong = [problem for problem in problems if problem.level == "error"]
+    accepted = tuple(_accepted(one, by) for one, by in drifted.accepted)
+    result = CheckResult(not wrong, tuple(problems), accepted, tuple(skipped))
+    draft.conclude(_message(shown(heads) or "base", wrong, drifted, skipped), result)
+
+
+def _accepted(one: Difference, by: drift.Accepted) -> AcceptedDifference:
+    expected, found = (catalog.describe(one.path, side) for side in (one.expected, one.actual))
+    return AcceptedDifference(one.kind, one.name, one.path, expected, found, by.reason)
 
 
 def _heads(known: Revisions) -> Iterator[Problem]:
@@ -79,13 +64,14 @@ def _heads(known: Revisions) -> Iterator[Problem]:
         yield _of_error(MultipleHeads(tuple(known.heads)))
 
 
-def _pending(known: Revisions, heads: tuple[str, ...], answer: Answer) -> Iterator[Problem]:
+def _pending(known: Revisions, heads: tuple[str, ...], draft: Draft) -> Iterator[Problem]:
     try:
-        answer.pending = known.pending(heads)
+        pending = known.pending(heads)
     except UnknownRevision as error:
         yield _of_error(error)
         return
-    for revision in answer.pending:
+    draft.update(pending=tuple(pending))
+    for revision in pending:
         yield Problem(
             "pending", "error", revision, "It is not applied here.", "`migrate plan`, then `migrate upgrade`."
         )
@@ -93,7 +79,7 @@ def _pending(known: Revisions, heads: tuple[str, ...], answer: Answer) -> Iterat
 
 def _drift(known: Revisions, heads: tuple[str, ...], connection: Connection, skipped: list[str]) -> drift.Found:
     """Compare the database with the snapshot of the revision that it is at."""
-    schema = plan.schema(known)
+    schema = known.snapshots
     expected = baseline.snapshot(schema, heads[0]) if len(heads) == 1 else None if heads else catalog.EMPTY
     if expected is None:
         skipped.append(f"the catalog, for there is no snapshot of `{shown(heads)}`")
@@ -145,12 +131,12 @@ def _unvalidated(
 ) -> Iterator[Problem]:
     """Yield the constraints that hold for new rows only; one that its revision left so, or is accepted, is a note."""
     accepted = {one.path[1:] for one, _ in drifted.accepted}
-    at = (baseline.snapshot(plan.schema(known), head) or catalog.EMPTY for head in heads)
+    at = (baseline.snapshot(known.snapshots, head) or catalog.EMPTY for head in heads)
     tables = {name: table for one in at for name, table in one["tables"].items()}
     for row in connection.execute(UNVALIDATED):
         wanted = tables.get(row.qualified, {}).get("constraints", {}).get(row.name, "")
         well_known = wanted.endswith("NOT VALID") or (row.qualified, "constraints", row.name) in accepted
-        level = "note" if well_known else "error"
+        level: Level = "note" if well_known else "error"
         message = f"`{row.name}` of `{row.owner}` was never proven for the rows that are there."
         remedy = "Prove it with `validate_constraint`, in a revision."
         yield Problem("unvalidated-constraint", level, f"{row.owner}.{row.name}", message, remedy)
@@ -183,7 +169,7 @@ def _models(invocation: Invocation, known: Revisions, drifted: drift.Found, skip
             skipped.append(f"the models, for `{error.name}` cannot be imported")
     known_already = {_part(one) for one in [*(one for one, _ in drifted.accepted), *drifted.differences]}
     flat = [step for one in found for step in (one if isinstance(one, list) else [one])]
-    return [finding for step in flat for part, finding in [_of_step(step)] if part not in known_already]
+    return [problem for step in flat for part, problem in [_of_step(step)] if part not in known_already]
 
 
 def _part(one: Difference) -> tuple[str, str]:
@@ -215,7 +201,7 @@ def _of_step(step: tuple[Any, ...]) -> tuple[tuple[str, str], Problem]:
 
 
 def _message(at: str, wrong: list[Problem], drifted: drift.Found, skipped: list[str]) -> str:
-    kinds = [finding.kind for finding in wrong]
+    kinds = [problem.kind for problem in wrong]
     found = ", ".join(f"{kind} ({kinds.count(kind)})" for kind in dict.fromkeys(kinds))
     said = [f"The database is at `{at}`: {found or 'all is as it should be'}."]
     if drifted.accepted:

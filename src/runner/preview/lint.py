@@ -11,8 +11,8 @@ from typing import Any
 from runner.postgres import sql
 from runner.preview import squawk
 from runner.preview.squawk import Complaint
-from runner.preview.suppressions import Finding, allow
-from runner.preview.table_sizes import Size
+from runner.preview.suppressions import allow
+from runner.results import Finding, Level, TableSize
 from runner.script.offline import Rendered
 
 LARGE_ROWS = 10_000
@@ -48,7 +48,7 @@ REMEDIES = {
     "require-concurrent-index-creation": "Use `create_index_concurrently`, in a revision of its own.",
     "require-concurrent-index-deletion": "Use `drop_index_concurrently`, in a revision of its own.",
 }
-LEVELS = ("error", "warning", "note")
+LEVELS: tuple[Level, ...] = ("error", "warning", "note")
 STATEMENT_LENGTH = 120
 
 # Words of an ALTER TABLE that can be said twice, whatever squawk thinks of it outside of a transaction.
@@ -71,7 +71,7 @@ class LintContext:
 
     present: frozenset[sql.Name]
     """Tables and indexes."""
-    sizes: Mapping[sql.Name, Size]
+    sizes: Mapping[sql.Name, TableSize]
     new: frozenset[sql.Name]
     """Tables that the plan itself makes, so that nobody uses them yet."""
 
@@ -79,7 +79,7 @@ class LintContext:
 def lint(
     rendered: Sequence[Rendered],
     present: Mapping[str, Any],
-    sizes: Mapping[str, Size],
+    sizes: Mapping[str, TableSize],
     data_losses: Iterable[Finding],
     program: str | None,
     server_version: str,
@@ -107,7 +107,7 @@ def lint(
     return LintReport(tuple(counted), tuple(allowed), squawk.version(program) if program else None)
 
 
-def _setting(rendered: Iterable[Rendered], present: Mapping[str, Any], sizes: Mapping[str, Size]) -> LintContext:
+def _setting(rendered: Iterable[Rendered], present: Mapping[str, Any], sizes: Mapping[str, TableSize]) -> LintContext:
     tables = {sql.read_name(name) for name in present}
     indexes = {
         (sql.read_name(name)[0], sql.read_name(index)[1])
@@ -174,7 +174,7 @@ def _finding(rule: str, one: Rendered, statement: str, setting: LintContext, mes
     return Finding(rule, _level(rule, size), one.revision, message, REMEDIES.get(rule, remedy), shown, table, rows)
 
 
-def _level(rule: str, size: Size | None) -> str:
+def _level(rule: str, size: TableSize | None) -> Level:
     if rule in GROWING:
         small = size is not None and size.rows is not None and size.rows < LARGE_ROWS
         return "warning" if small else "error"

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, text
 
 from runner.errors import MigrationError
 from runner.postgres.advisory_lock import GONE, MigrationLock, end_session
+from runner.results import HeldLock
 
 LOOK_EVERY_S = 0.01
 # The strongest first, and what each keeps waiting: https://www.postgresql.org/docs/current/explicit-locking.html
@@ -36,17 +37,6 @@ HELD = text("""
       and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'runner')
 """)
 ALIVE = text("select exists (select from pg_stat_activity where pid = :pid)")
-
-
-@dataclass(frozen=True)
-class HeldLock:
-    """Say which lock was held on which table, and for how long."""
-
-    table: str
-    mode: str
-    held_ms: float
-    blocks: str | None
-    """What it keeps waiting; None for a lock beside which the application reads and writes."""
 
 
 @dataclass

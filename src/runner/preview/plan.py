@@ -1,45 +1,42 @@
 """What a change would do here, found without doing it: revisions, SQL, findings, sizes, and the plan's id."""
 
-from collections.abc import Iterator
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 from sqlalchemy import Connection
 
-from runner.answer import Answer
-from runner.engine import baseline, data_loss, migrate, plan_id, steps
+from runner.answer import Change, Draft, names
+from runner.engine import baseline, data_loss, history, plan_id
 from runner.engine.baseline import Baseline
-from runner.errors import UnversionedDatabase, count
+from runner.errors import count
 from runner.invocation import Invocation
+from runner.postgres import session, version_table
 from runner.preview import lint, squawk, table_sizes
 from runner.preview.lint import LintReport
-from runner.preview.suppressions import Finding
+from runner.results import Finding, PlannedRevision, PlanResult
 from runner.schema import catalog
 from runner.script import graph, offline
-from runner.script.graph import Revisions, Step
+from runner.script.graph import Revisions
 from runner.script.offline import Rendered
+from runner.script.step import Step
 
 SIZED = ("tables", "views")
 """The kinds of the catalog that may hold rows; a view that holds none is not told."""
 
 
-def draw_up(invocation: Invocation, known: Revisions, target: str, answer: Answer) -> None:
-    """Fill `answer` with the plan from where the database is to `target`, up or down.
+def draw_up(invocation: Invocation, known: Revisions, target: str, draft: Draft) -> None:
+    """Conclude `draft` with the plan from where the database is to `target`, up or down.
 
     Takes no lock, and its transaction is read-only. Raises what the change would be refused with before its
     first step: `UnknownRevision`, `MultipleHeads`, `HistoryChanged`, `UnversionedDatabase`.
     """
-    with migrate.reading(invocation) as connection:
-        heads = migrate.read_heads(connection)
+    with session.reading(invocation) as connection:
+        heads = version_table.read_heads(connection)
         direction = graph.direction(known.script, target, heads)
-        found = graph.steps(known.script, direction, target, heads)
-        answer.before = answer.after = heads
-        answer.target = graph.absolute(known.script, target, found, heads)
-        answer.pending = [str(step.info.up_revision_id) for step in found]
-        steps.refuse_changed_history(known.script, heads, connection)
-        adopted = find_adopted(known, heads, found, connection) if direction == "upgrade" else []
-        rendered = offline.render(known.config, known.script, found)
+        found = graph.route(known.script, direction, target, heads)
+        draft.change = Change(heads, heads, found.target, tuple(step.revision for step in found.steps))
+        history.refuse_changed(known.script, heads, connection)
+        kept = baseline.find(connection, known.snapshots, heads, found.steps) if direction == "upgrade" else {}
+        rendered = offline.render(known.config, known.script, found.steps)
         here = catalog.read(connection)
         touched = {one.revision: _tables(here, one) for one in rendered}
         relations = {name for one in rendered for kind, name in plan_id.touched(here, one) if kind in SIZED}
@@ -49,41 +46,24 @@ def draw_up(invocation: Invocation, known: Revisions, target: str, answer: Answe
             rendered,
             here["tables"],
             measured,
-            _losses(known, found, rendered, here, connection),
+            _data_losses(known, found.steps, rendered, here, connection),
             squawk.find(invocation.settings.alembic_config.parent),
             _server_version(connection),
         )
-    image = invocation.settings.image_digest
-    parts = plan_id.collect(place, heads, answer.target, rendered, here, image)
+    parts = plan_id.collect(place, heads, found.target, rendered, here, invocation.settings.image_digest)
     errors = [finding for finding in report.findings if finding.level == "error"]
     refused = bool(errors) and invocation.settings.is_protected
-    plan = plan_id.identify(parts) if rendered and not refused else None
-    answer.extra |= {
-        "direction": direction,
-        "plan": plan,
-        "ok": not errors,
-        "revisions": [_describe(one, touched[one.revision], adopted) for one in rendered],
-        "tables": [asdict(size) for size in measured.values()],
-        "findings": [asdict(finding) for finding in report.findings],
-        "allowed": [asdict(finding) for finding in report.allowed],
-        "linter": report.linter,
-    }
-    answer.message = _message(answer, report, invocation.settings.environment if refused else None)
-
-
-def find_adopted(known: Revisions, heads: tuple[str, ...], found: list[Step], connection: Connection) -> list[Baseline]:
-    """Return what the steps would adopt. Raises `UnversionedDatabase` where a table differs."""
-    pairs = [(str(step.info.up_revision_id), step.info.down_revision_ids) for step in found]
-    adopted, wrong = baseline.find(connection, schema(known), heads, pairs)
-    if wrong:
-        name = connection.exec_driver_sql("select current_database()").scalar_one()
-        raise UnversionedDatabase(name, [str(difference) for difference in wrong])
-    return adopted
-
-
-def schema(known: Revisions) -> Path:
-    """Return the folder of the snapshots."""
-    return Path(known.script.dir) / "schema"
+    result = PlanResult(
+        direction=direction,
+        plan=plan_id.identify(parts) if rendered and not refused else None,
+        ok=not errors,
+        revisions=tuple(_describe(one, touched[one.revision], kept) for one in rendered),
+        tables=tuple(measured.values()),
+        findings=report.findings,
+        allowed=report.allowed,
+        linter=report.linter,
+    )
+    draft.conclude(_message(draft.change, result, report, invocation.settings.environment if refused else None), result)
 
 
 def _server_version(connection: Connection) -> str:
@@ -92,50 +72,50 @@ def _server_version(connection: Connection) -> str:
     return f"{number // 10000}.{number % 10000}"
 
 
-def _losses(
-    known: Revisions, found: list[Step], rendered: list[Rendered], here: catalog.Catalog, connection: Connection
+def _data_losses(
+    known: Revisions, steps: Sequence[Step], rendered: list[Rendered], here: catalog.Catalog, connection: Connection
 ) -> Iterator[Finding]:
     """Yield what a downgrade loses, counted."""
-    for step, one in zip(found, rendered, strict=True):
-        if not step.info.is_upgrade:
-            for lost in data_loss.find(schema(known), step.info, one, here, connection):
+    for step, one in zip(steps, rendered, strict=True):
+        if step.direction == "downgrade":
+            for lost in data_loss.find(known.snapshots, step, one, here, connection):
                 remedy = "Keep a copy of them if anybody may want them back."
                 yield Finding("downgrade-loses-rows", "error", one.revision, f"It drops {lost}.", remedy)
 
 
-def _tables(here: catalog.Catalog, one: Rendered) -> list[str]:
-    return sorted(name for kind, name in plan_id.touched(here, one) if kind == "tables")
+def _tables(here: catalog.Catalog, one: Rendered) -> tuple[str, ...]:
+    return tuple(sorted(name for kind, name in plan_id.touched(here, one) if kind == "tables"))
 
 
-def _describe(one: Rendered, tables: list[str], adopted: list[Baseline]) -> dict[str, Any]:
-    return {
-        "revision": one.revision,
-        "description": one.description,
-        "direction": one.direction,
-        "transactional": one.transactional,
-        "checksum": one.checksum,
-        "tables": tables,
-        "adopts": sorted(name for each in adopted if each.revision == one.revision for name in each.tables),
-        "sql": None if one.statements is None else list(one.statements),
-        "unrendered": one.unrendered,
-    }
+def _describe(one: Rendered, tables: tuple[str, ...], kept: Mapping[str, Baseline]) -> PlannedRevision:
+    return PlannedRevision(
+        revision=one.revision,
+        description=one.description,
+        direction=one.direction,
+        transactional=one.transactional,
+        checksum=one.checksum,
+        tables=tables,
+        adopts=tuple(sorted(kept[one.revision].tables)) if one.revision in kept else (),
+        sql=one.statements,
+        unrendered=one.unrendered,
+    )
 
 
-def _message(answer: Answer, report: LintReport, refusing: str | None) -> str:
-    at = answer.as_json()["from"] or "base"
-    total = len(answer.pending)
+def _message(change: Change, plan: PlanResult, report: LintReport, refusing: str | None) -> str:
+    at = names(change.after) or "base"
+    total = len(change.pending)
     if not total:
         return f"Nothing to do: the database is at `{at}`."
-    verb = "apply" if answer.extra["direction"] == "upgrade" else "revert"
+    verb = "apply" if plan.direction == "upgrade" else "revert"
     levels = [finding.level for finding in report.findings]
-    found = [count(levels.count(level), level) for level in ("error", "warning", "note") if level in levels]
+    found = [count(levels.count(level), level) for level in lint.LEVELS if level in levels]
     said = [
-        f"From `{at}` to `{answer.target}`: {count(total, 'revision')} to {verb}; {', '.join(found) or 'no findings'}."
+        f"From `{at}` to `{change.target}`: {count(total, 'revision')} to {verb}; {', '.join(found) or 'no findings'}."
     ]
     if report.linter is None:
         said.append("The SQL was not linted: squawk is not installed.")
     if refusing:
         said.append(f"In `{refusing}` a plan with errors has no id: mend them, or allow each with its reason.")
     else:
-        said.append(f"The plan is `{answer.extra['plan']}`.")
+        said.append(f"The plan is `{plan.plan}`.")
     return " ".join(said)

@@ -7,9 +7,9 @@ back, as in PostgreSQL at large: the values drawn from a sequence, and the room 
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +18,21 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, event, text
 
-from runner.answer import revisions as shown
-from runner.engine import migrate, steps
+from runner.answer import Change, names
+from runner.engine import baseline, history, migrate, steps
 from runner.engine.baseline import Baseline
-from runner.engine.state import Current, Run
+from runner.engine.state import Attempt, Run
 from runner.engine.watchdog import Watchdog
 from runner.errors import ConnectionLost, LockHeldTooLong, MigrationError, MixedRevision, RevisionFailed, count
-from runner.postgres import advisory_lock, connect, sigint, sql, sqlstate, timeouts
+from runner.postgres import advisory_lock, connect, session, sigint, sql, sqlstate, timeouts, version_table
 from runner.postgres.advisory_lock import MigrationLock
 from runner.postgres.version_table import VERSION_TABLE
-from runner.preview import plan, rollback_only, xact_stats
-from runner.preview.lock_monitor import HeldLock, LockMonitor
+from runner.preview import rollback_only, xact_stats
+from runner.preview.lock_monitor import LockMonitor
+from runner.results import HeldLock, Outcome, RehearsalResult, RehearsedRevision
 from runner.script import graph
-from runner.script.graph import Revisions, Step
+from runner.script.graph import Revisions
+from runner.script.step import Step
 
 LABELS = text("select enumlabel, enumtypid::regtype::text || '.' || enumlabel as name from pg_enum")
 # https://www.postgresql.org/docs/current/sql-altertype.html: a new value cannot be used before the commit
@@ -43,29 +45,6 @@ class NotTransactional(Exception):
     """A revision is about to leave the transaction."""
 
 
-@dataclass
-class Rehearsed:
-    """Tell how one revision went."""
-
-    revision: str
-    description: str
-    outcome: str = "not-rehearsed"
-    """`rehearsed`, `failed`, `stopped` for a lock held too long, `not-rehearsed`, or `inconclusive`.
-
-    Inconclusive is what only the one transaction made fail.
-    """
-    reason: str | None = None
-    duration_ms: float | None = None
-    lock_wait_ms: float | None = None
-    rows_written: dict[str, int] = field(default_factory=dict)
-    rewritten: list[str] = field(default_factory=list)
-    locks: dict[str, str] = field(default_factory=dict)
-    """The strongest mode on each table, unless an earlier revision held it already."""
-    strongest: HeldLock | None = None
-    held_before: dict[str, str] = field(default_factory=dict)
-    """The locks of earlier revisions, which are kept; it cannot be seen whether this one took them again."""
-
-
 @dataclass(frozen=True)
 class Rehearsal:
     """Hold what a rehearsal is played on."""
@@ -76,37 +55,38 @@ class Rehearsal:
     lock: MigrationLock
     monitor: LockMonitor
     watchdog: Watchdog
-    adopted: dict[str, Baseline]
+    baselines: Mapping[str, Baseline]
+    seen: list[RehearsedRevision]
+    """How the revisions went so far."""
     sent: list[str]
     """The verbs of the statements that the current revision has sent."""
 
 
 def rehearse(run: Run, known: Revisions, target: str, max_lock_hold_ms: int) -> None:
-    """Run the steps to `target` in one transaction, roll it back, and fill `run.answer` with what was seen.
+    """Run the steps to `target` in one transaction, roll it back, and conclude `run.draft` with what was seen.
 
     Raises `LockHeldTooLong`, `RevisionFailed`, `LockTimeout`, and what the change itself would be refused with.
     """
-    asked, answer = run.invocation, run.answer
+    asked = run.invocation
     opened = connect.open_engine(asked.settings, asked.request_id, asked.deadline)
     with (
         advisory_lock.acquire(opened, VERSION_TABLE, asked.deadline, migrate.waiting(run)) as lock,
         opened.connect() as connection,
-        sigint.hearing() as run.interrupted,
+        sigint.hearing(run.interrupted),
     ):
-        migrate.refuse_reader(lock)
+        with lock.turn() as ledgers:
+            session.refuse_read_only(ledgers)
         lock.refuse_pooler(connection)
         with lock.turn() as ledgers:
-            heads = migrate.read_heads(ledgers)
+            heads = version_table.read_heads(ledgers)
             direction = graph.direction(known.script, target, heads)
-            found = graph.steps(known.script, direction, target, heads)
-            steps.refuse_changed_history(known.script, heads, ledgers)
-            adopted = plan.find_adopted(known, heads, found, ledgers) if direction == "upgrade" else []
-        answer.before = answer.after = heads
-        answer.target = graph.absolute(known.script, target, found, heads)
-        answer.pending = [str(step.info.up_revision_id) for step in found]
+            found = graph.route(known.script, direction, target, heads)
+            history.refuse_changed(known.script, heads, ledgers)
+            kept = baseline.find(ledgers, known.snapshots, heads, found.steps) if direction == "upgrade" else {}
+        run.draft.change = Change(heads, heads, found.target, tuple(step.revision for step in found.steps))
         connection.rollback()
-        if not found:
-            answer.message = f"Nothing to rehearse: the database is at `{shown(heads) or 'base'}`."
+        if not found.steps:
+            run.draft.conclude(f"Nothing to rehearse: the database is at `{names(heads) or 'base'}`.")
             return
         pid = connection.connection.driver_connection.info.backend_pid  # type: ignore[union-attr]
         monitor = LockMonitor(lock, pid, max_lock_hold_ms, opened.connect)
@@ -116,29 +96,29 @@ def rehearse(run: Run, known: Revisions, target: str, max_lock_hold_ms: int) -> 
         with EnvironmentContext(known.config, known.script) as environment:
             environment.configure(connection=connection)
             migration = environment.get_context()
-            by_revision = {one.revision: one for one in adopted}
-            _play(Rehearsal(run, connection, migration, lock, monitor, watchdog, by_revision, []), found)
+            _rehearse_all(Rehearsal(run, connection, migration, lock, monitor, watchdog, kept, [], []), found.steps)
 
 
-def _play(rehearsal: Rehearsal, found: list[Step]) -> None:
+def _rehearse_all(rehearsal: Rehearsal, found: Sequence[Step]) -> None:
     """Rehearse step after step until one cannot be, and roll everything back."""
-    run, monitor, watchdog = rehearsal.run, rehearsal.monitor, rehearsal.watchdog
-    played = [Rehearsed(str(step.info.up_revision_id), step.doc or "") for step in found]
+    run, monitor, watchdog, seen = rehearsal.run, rehearsal.monitor, rehearsal.watchdog, rehearsal.seen
+    untried = [RehearsedRevision(step.revision, step.description) for step in found]
     rehearsal.migration.autocommit_block = _refuse_autocommit(rehearsal)  # type: ignore[method-assign]
     event.listen(rehearsal.connection, "before_cursor_execute", lambda *_: rehearsal.sent.append(_[2]))
     watchdog.start()
     monitor.start()
+    longest = None
     try:
         # what the seal itself may not do is no revision's fault
         rehearsal.connection.begin()
-        for number, (step, seen) in enumerate(zip(found, played, strict=True), 1):
+        for number, step in enumerate(found, 1):
             total = len(found)
-            about = {"revision": seen.revision, "number": number, "total": total}
-            run.invocation.tell(f"Begun: rehearse `{seen.revision}` ({number} of {total}).", event="begun", **about)
-            _rehearse(rehearsal, step, seen)
-            if seen.outcome != "rehearsed":
+            about = {"revision": step.revision, "number": number, "total": total}
+            run.invocation.tell(f"Begun: rehearse `{step.revision}` ({number} of {total}).", event="begun", **about)
+            _rehearse(rehearsal, step)
+            if seen[-1].outcome != "rehearsed":
                 break
-            told = f"Done: rehearse `{seen.revision}` in {seen.duration_ms:.0f} ms ({number} of {total})."
+            told = f"Done: rehearse `{step.revision}` in {seen[-1].duration_ms:.0f} ms ({number} of {total})."
             run.invocation.tell(told, event="done", **about)
         longest = monitor.longest()
     except BaseException as error:
@@ -148,53 +128,62 @@ def _play(rehearsal: Rehearsal, found: list[Step]) -> None:
     else:
         # a backend that was ended after its last statement has not noticed
         problem = _ended(rehearsal)
-        run.answer.message = _message(played, longest)
     finally:
         watchdog.stop()
         monitor.stop()
         rehearsal.connection.rollback()
-        run.answer.extra |= {"ok": all(one.outcome == "rehearsed" for one in played)}
-        run.answer.extra["revisions"] = [asdict(one) for one in played]
+        revisions = (*seen, *untried[len(seen) :])
+        result = RehearsalResult(all(one.outcome == "rehearsed" for one in revisions), revisions)
+        run.draft.conclude(_message(revisions, longest), result)
     if problem is not None:
         raise problem
 
 
-def _rehearse(rehearsal: Rehearsal, step: Step, seen: Rehearsed) -> None:
-    """Run one step up to where its commit would be, and note in `seen` what it did."""
-    connection, run = rehearsal.connection, rehearsal.run
-    run.current = Current(step.info, seen.description)
+def _rehearse(rehearsal: Rehearsal, step: Step) -> None:
+    """Run one step up to where its commit would be, and note what it did."""
+    connection, watchdog = rehearsal.connection, rehearsal.watchdog
+    rehearsal.run.attempt = Attempt(step)
+    about = RehearsedRevision(step.revision, step.description)
     before, held_before = xact_stats.look(connection), rehearsal.monitor.held()
-    rehearsal.watchdog.waited_ms = 0.0
+    watchdog.forget()
     savepoint = connection.begin_nested()
     rehearsal.sent.clear()
     started = time.monotonic()
     try:
         with Operations.context(rehearsal.migration):
-            step.migration_fn()
-        if seen.revision in rehearsal.adopted:
-            steps.complete(rehearsal.adopted[seen.revision], run.current, connection)
+            step.run()
+        if step.revision in rehearsal.baselines:
+            steps.complete(rehearsal.baselines[step.revision], step, connection)
         rollback_only.settle_constraints(connection)
     except NotTransactional:
         savepoint.rollback()
-        seen.reason = "it leaves the transaction (autocommit block)"
+        rehearsal.seen.append(replace(about, reason="it leaves the transaction (autocommit block)"))
     except Exception as error:
-        seen.duration_ms = round((time.monotonic() - started) * 1000, 1)
-        seen.reason = _false_failure(error, rehearsal, savepoint)
+        took_ms = round((time.monotonic() - started) * 1000, 1)
+        reason = _false_failure(error, rehearsal, savepoint)
         ended = rehearsal.monitor.exceeded or rehearsal.monitor.lost
-        seen.outcome = "stopped" if ended else "inconclusive" if seen.reason else "failed"
-        if not seen.reason:
+        outcome: Outcome = "stopped" if ended else "inconclusive" if reason else "failed"
+        rehearsal.seen.append(replace(about, outcome=outcome, reason=reason, duration_ms=took_ms))
+        if not reason:
             raise
     else:
         ended_at = time.monotonic()
         after, held = xact_stats.look(connection), rehearsal.monitor.held()
         savepoint.commit()
-        seen.outcome, seen.duration_ms = "rehearsed", round((ended_at - started) * 1000, 1)
-        seen.lock_wait_ms, seen.held_before = rehearsal.watchdog.waited_ms, held_before
-        seen.rows_written = xact_stats.rows_between(before, after)
-        seen.rewritten = xact_stats.rewritten_between(before, after)
-        seen.locks = {table: mode for table, mode in held.items() if held_before.get(table) != mode}
-        held_locks = [rehearsal.monitor.of(table, mode, started, ended_at) for table, mode in seen.locks.items()]
-        seen.strongest = max(held_locks, key=_strength, default=None)
+        locks = {table: mode for table, mode in held.items() if held_before.get(table) != mode}
+        held_locks = [rehearsal.monitor.of(table, mode, started, ended_at) for table, mode in locks.items()]
+        done = replace(
+            about,
+            outcome="rehearsed",
+            duration_ms=round((ended_at - started) * 1000, 1),
+            lock_wait_ms=watchdog.waited_ms,
+            rows_written=xact_stats.rows_between(before, after),
+            rewritten=tuple(xact_stats.rewritten_between(before, after)),
+            locks=locks,
+            strongest=max(held_locks, key=_strength, default=None),
+            held_before=held_before,
+        )
+        rehearsal.seen.append(done)
 
 
 def _strength(held: HeldLock) -> tuple[bool, bool, float]:
@@ -205,9 +194,8 @@ def _refuse_autocommit(rehearsal: Rehearsal) -> Callable[[], Any]:
     @contextmanager
     def autocommit_block() -> Iterator[None]:
         verbs = (sql.read(one).verb for text in rehearsal.sent for one in sql.split(text))
-        current = rehearsal.run.current
-        if current is not None and any(verb.partition(" ")[0] not in READING_VERBS for verb in verbs):
-            raise MixedRevision(current.name)
+        if any(verb.partition(" ")[0] not in READING_VERBS for verb in verbs):
+            raise MixedRevision(rehearsal.run.trying.step.revision)
         raise NotTransactional
         yield
 
@@ -233,11 +221,12 @@ def _false_failure(error: Exception, rehearsal: Rehearsal, savepoint: Any) -> st
 
 def _ended(rehearsal: Rehearsal) -> MigrationError | None:
     """Say why the backend was ended, None where it was not."""
-    current, exceeded = rehearsal.run.current, rehearsal.monitor.exceeded
-    if exceeded is not None and current is not None:
+    attempt, exceeded = rehearsal.run.attempt, rehearsal.monitor.exceeded
+    if exceeded is not None and attempt is not None:
         rehearsal.monitor.wait_for_end()
         allowed, blocks = rehearsal.monitor.max_hold_ms, str(exceeded.blocks)
-        return LockHeldTooLong(current.name, exceeded.table, exceeded.mode, blocks, exceeded.held_ms, allowed)
+        revision = attempt.step.revision
+        return LockHeldTooLong(revision, exceeded.table, exceeded.mode, blocks, exceeded.held_ms, allowed)
     if rehearsal.monitor.lost:
         rehearsal.monitor.wait_for_end()
         return ConnectionLost()
@@ -245,16 +234,16 @@ def _ended(rehearsal: Rehearsal) -> MigrationError | None:
 
 
 def _explain(error: BaseException, rehearsal: Rehearsal) -> MigrationError | None:
-    current, ended = rehearsal.run.current, _ended(rehearsal)
+    attempt, ended = rehearsal.run.attempt, _ended(rehearsal)
     if ended is not None:
         return ended
-    if current is not None and rollback_only.is_violated(error):
+    if attempt is not None and rollback_only.is_violated(error):
         reason = "it ends the transaction by itself, which would leave a failed run half-done"
-        return RevisionFailed(current.name, Path(str(current.path)).name, None, reason)
+        return RevisionFailed(attempt.step.revision, Path(str(attempt.step.path)).name, None, reason)
     return migrate.translate(error, rehearsal.run, rehearsal.lock, rehearsal.watchdog)
 
 
-def _message(played: list[Rehearsed], longest: HeldLock | None) -> str:
+def _message(played: Sequence[RehearsedRevision], longest: HeldLock | None) -> str:
     done = [one for one in played if one.outcome == "rehearsed"]
     took = sum(one.duration_ms or 0 for one in done)
     said = [f"Rehearsed {count(len(done), 'revision')} in {took:,.0f} ms, and rolled everything back."]

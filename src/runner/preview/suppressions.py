@@ -7,29 +7,11 @@ import tokenize
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from runner.results import Finding
 from runner.script.offline import Rendered
 
 COMMENT = re.compile(r"#\s*lint-allow\b(?P<said>.*)")
 ALLOWED = re.compile(r"\s+(?P<rule>[a-z-]+)\s*:\s*(?P<reason>\S.*)")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Say what is unsafe in one revision."""
-
-    rule: str
-    level: str
-    """`error`, `warning` or `note`."""
-    revision: str
-    message: str
-    help: str
-    statement: str | None = None
-    """On one line, cut to 120 characters."""
-    table: str | None = None
-    rows: int | None = None
-    """The planner's estimate for the table; None where there is none."""
-    reason: str | None = None
-    """Why the revision allows it."""
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
 """How large the tables are: the planner's own estimate, read without counting a row."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
+
+from runner.results import TableSize
 
 # `reltuples` is of the last ANALYZE or VACUUM, -1 before the first; the planner scales it to the size of today.
 # https://www.postgresql.org/docs/current/row-estimation-examples.html
@@ -25,18 +26,7 @@ SIZES = text("""
 """)
 
 
-@dataclass(frozen=True)
-class Size:
-    """Say how large a table is."""
-
-    table: str
-    rows: int | None
-    """An estimate; None for a table that holds something and was never analysed."""
-    bytes: int
-    """With its indexes and what is stored out of line."""
-
-
-def estimate(connection: Connection, tables: Iterable[str]) -> dict[str, Size]:
+def estimate(connection: Connection, tables: Iterable[str]) -> dict[str, TableSize]:
     """Return the sizes of `tables`, which are named as in a catalog, by name."""
     found = connection.execute(SIZES, {"tables": sorted(tables)})
-    return {row.name: Size(row.name, row.rows, row.bytes) for row in found}
+    return {row.name: TableSize(row.name, row.rows, row.bytes) for row in found}

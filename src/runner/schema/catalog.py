@@ -73,11 +73,6 @@ class Difference:
         _, owner, *part = self.path
         return ".".join(name for name in (owner, *part[1:]) if name)
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the difference for a program; a whole object is given as `describe` does."""
-        expected, found = describe(self.path, self.expected), describe(self.path, self.actual)
-        return {"kind": self.kind, "name": self.name, "at": list(self.path), "expected": expected, "found": found}
-
     def __str__(self) -> str:
         expected, found = self._shown(self.expected, self.actual), self._shown(self.actual, self.expected)
         return f"`{self.name}` ({self.kind}): expected {expected}, found {found}"

@@ -9,18 +9,18 @@ from types import ModuleType
 from typing import Any
 
 from alembic.config import Config
-from alembic.runtime.migration import RevisionStep, StampStep
 from alembic.script import Script, ScriptDirectory
 from alembic.script import revision as graph
 from alembic.util import CommandError, load_python_file, to_tuple
 
 from runner.errors import InvalidSettings, MigrationError, MultipleHeads, RevisionFailed, UnknownRevision
+from runner.results import DescribedRevision, Direction
 from runner.script import failure, identifiers
 from runner.script.identifiers import RevisionFile, RevisionFiles
 from runner.script.linear import stranger
+from runner.script.step import Route, Step
 from runner.settings import Settings
 
-Step = RevisionStep | StampStep
 OPPOSITE = {"upgrade": ("base", "heads"), "downgrade": ("head", "heads"), "stamp": ("heads",)}
 OPPOSITE_SIGN = {"upgrade": "-", "downgrade": "+", "stamp": None}
 TAKES = {
@@ -42,6 +42,11 @@ class Revisions:
         return Path(self.script.versions)
 
     @property
+    def snapshots(self) -> Path:
+        """Return the folder of the snapshots."""
+        return Path(self.script.dir) / "schema"
+
+    @property
     def heads(self) -> list[str]:
         """Return the ids of the revisions that no other follows."""
         return sorted(self.script.get_heads())
@@ -53,7 +58,7 @@ class Revisions:
 
     def pending(self, at: tuple[str, ...]) -> list[str]:
         """Return the ids of the revisions that `at` lacks, in the order in which they would run."""
-        return [str(step.info.up_revision_id) for step in _steps(self.script, "upgrade", "heads", at)]
+        return [step.revision for step in _steps(self.script, "upgrade", "heads", at)]
 
 
 class UnreadScript(Script):
@@ -135,8 +140,8 @@ def _script(script: ScriptDirectory, header: RevisionFile) -> Script | None:
     return Script._from_path(script, header.path)
 
 
-def steps(script: ScriptDirectory, direction: str, target: str, heads: tuple[str, ...]) -> list[Step]:
-    """Return what leads from `heads` to `target`, in order.
+def route(script: ScriptDirectory, direction: Direction, target: str, heads: tuple[str, ...]) -> Route:
+    """Return what leads from `heads` to `target`, which becomes absolute by it.
 
     Raises `UnknownRevision`, also for a target that does not lie in that direction, or `MultipleHeads`.
     """
@@ -147,10 +152,11 @@ def steps(script: ScriptDirectory, direction: str, target: str, heads: tuple[str
             f"`{target}` is ambiguous: the database is at {' and '.join(f'`{head}`' for head in heads)}.",
             "Name the revision to go down to.",
         )
-    return _steps(script, direction, target, heads)
+    found = _steps(script, direction, target, heads)
+    return Route(tuple(found), _absolute(script, target, found, heads))
 
 
-def direction(script: ScriptDirectory, target: str, heads: tuple[str, ...]) -> str:
+def direction(script: ScriptDirectory, target: str, heads: tuple[str, ...]) -> Direction:
     """Return which way `target` lies: `downgrade` for `-1`, `base` and what is behind the database, else `upgrade`."""
     if target[0] in "+-" or target in ("base", "head", "heads"):
         return "downgrade" if target[0] == "-" or target == "base" else "upgrade"
@@ -158,15 +164,16 @@ def direction(script: ScriptDirectory, target: str, heads: tuple[str, ...]) -> s
     return "downgrade" if named in applied(script, heads) and named not in heads else "upgrade"
 
 
-def remaining(script: ScriptDirectory, direction: str, target: str, heads: tuple[str, ...]) -> list[Step]:
-    """Return what is left to an absolute target, which may be several revisions with commas between them."""
-    return _steps(script, direction, target.split(",") if "," in target else target, heads)
+def remaining(script: ScriptDirectory, direction: Direction, target: str, heads: tuple[str, ...]) -> Route:
+    """Return what is left to an absolute target."""
+    found = _steps(script, direction, target.split(",") if "," in target else target, heads)
+    return Route(tuple(found), target)
 
 
-def _steps(script: ScriptDirectory, direction: str, target: Any, heads: tuple[str, ...]) -> list[Step]:
+def _steps(script: ScriptDirectory, direction: Direction, target: Any, heads: tuple[str, ...]) -> list[Step]:
     find: Any = {"upgrade": script._upgrade_revs, "downgrade": script._downgrade_revs, "stamp": script._stamp_revs}
     try:
-        return list(find[direction](target, heads))
+        return [Step(one) for one in find[direction](target, heads)]
     except (CommandError, graph.RevisionError) as error:
         problem: MigrationError = _explain(script, error, direction, str(target), heads)
     except AttributeError as error:
@@ -177,12 +184,11 @@ def _steps(script: ScriptDirectory, direction: str, target: Any, heads: tuple[st
     raise problem
 
 
-def absolute(script: ScriptDirectory, target: str, found: Sequence[Step], heads: tuple[str, ...]) -> str:
-    """Return `target` as a full revision id or `base`, fixed at the moment when its steps were found."""
+def _absolute(script: ScriptDirectory, target: str, found: Sequence[Step], heads: tuple[str, ...]) -> str:
     if target[0] not in "+-":
         named = script.get_revision(target)
         return named.revision if named else "base"
-    ends = found[-1].info.destination_revision_ids if found else heads
+    ends = found[-1].ends if found else heads
     return ",".join(ends) or "base"
 
 
@@ -215,14 +221,10 @@ def applied_scripts(script: ScriptDirectory, heads: tuple[str, ...]) -> list[Scr
     raise problem
 
 
-def describe(revision: Script) -> dict[str, Any]:
+def describe(revision: Script) -> DescribedRevision:
     """Return what a person wants to know of a revision without reading it."""
-    return {
-        "revision": revision.revision,
-        "description": revision.doc,
-        "down_revision": ",".join(revision._versioned_down_revisions) or None,
-        "is_head": revision.is_head,
-    }
+    parents = ",".join(revision._versioned_down_revisions) or None
+    return DescribedRevision(revision.revision, revision.doc, parents, revision.is_head)
 
 
 def checksum(revision: Script) -> str:

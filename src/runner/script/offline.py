@@ -10,12 +10,13 @@ from alembic.config import Config
 from alembic.operations import Operations
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
-from alembic.script import Script, ScriptDirectory
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_mock_engine
 
 from runner.postgres import sql
+from runner.results import Direction
 from runner.script import graph
-from runner.script.graph import Step
+from runner.script.step import Step
 
 DIALECT = "postgresql"
 # The other styles write every `%` twice.
@@ -29,7 +30,7 @@ class Rendered:
 
     revision: str
     description: str
-    direction: str
+    direction: Direction
     source: str
     """The file's text."""
     checksum: str
@@ -74,8 +75,8 @@ def _settle(one: Rendered, again: Rendered) -> Rendered:
 
 
 def _render(environment: EnvironmentContext, step: Step) -> Rendered:
-    revision = step.info.up_revision
-    assert isinstance(revision, Script)  # noqa: S101 - a stamp runs nothing, so it is never rendered
+    revision = step.script
+    assert revision is not None  # noqa: S101 - only a revision with a file runs anything
     written = _Statements()
     environment.configure(
         dialect_name=DIALECT, dialect_opts=DIALECT_OPTIONS, output_buffer=cast("TextIO", written), **OPTIONS
@@ -86,13 +87,13 @@ def _render(environment: EnvironmentContext, step: Step) -> Rendered:
     unrendered = None
     with Operations.context(context):
         try:
-            step.migration_fn()
+            step.run()
         except (Exception, SystemExit) as error:  # noqa: BLE001 - without a database a revision may fail in any way
             unrendered = f"it fails without a database ({type(error).__name__})"
     return Rendered(
         revision=revision.revision,
         description=revision.doc,
-        direction="upgrade" if step.info.is_upgrade else "downgrade",
+        direction=step.direction,
         source=Path(revision.path).read_text(encoding="utf-8"),
         checksum=graph.checksum(revision),
         written=tuple(written),

@@ -1,0 +1,58 @@
+"""Accept the text that an applied revision has now, and clear what a failure left."""
+
+from sqlalchemy.exc import DBAPIError
+
+from runner.answer import Change
+from runner.engine import ledger, migrate, preconditions
+from runner.engine.state import Begun, Resolved, Run
+from runner.errors import DeadlinePassed, UnknownRevision, count
+from runner.postgres import advisory_lock, connect, invalid_indexes, sqlstate, version_table
+from runner.postgres.version_table import VERSION_TABLE
+from runner.results import RepairResult
+from runner.script import graph
+from runner.script.graph import Revisions
+
+
+def repair(run: Run, known: Revisions, target: str) -> None:
+    """Record the text that an applied revision has now, and drop invalid indexes.
+
+    Raises `UnknownRevision` for a revision that is not applied here.
+    """
+    asked = run.invocation
+    opened = connect.open_engine(asked.settings, asked.request_id, asked.deadline)
+    with (
+        advisory_lock.acquire(opened, VERSION_TABLE, asked.deadline, migrate.waiting(run)) as lock,
+        lock.turn() as connection,
+    ):
+        heads = version_table.read_heads(connection)
+        run.draft.change = Change(heads, heads)
+        revision = graph.get(known.script, target)
+        run.draft.update(target=revision.revision)
+        if revision.revision not in graph.applied(known.script, heads):
+            raise UnknownRevision(
+                f"`{revision.revision}` is not applied here, so there is nothing to repair.",
+                "See what is with `migrate history`.",
+            )
+        # what is no Python is not to be accepted
+        _ = revision.module
+        run.resolved = Resolved(revision.revision, "stamp", tuple(known.heads), known.snapshots)
+        preconditions.require_confirmation(run)
+        ledger.prepare(connection)
+        ledger.close_interrupted(connection, None)
+        run.draft.update(pending=(revision.revision,))
+        run.begun = Begun(ledger.begin(connection, run))
+        ledger.record_repair(connection, run.begun.run_id, revision.revision, graph.checksum(revision))
+        run.draft.update(pending=())
+        try:
+            cleared = invalid_indexes.drop_invalid(connection, asked.deadline)
+        except DBAPIError as error:
+            if not sqlstate.is_cancelled(error) and not sqlstate.is_contention(error):
+                raise
+            problem = DeadlinePassed()
+            ledger.finish(connection, run.begun.run_id, run.draft.fail(problem))
+        else:
+            told = f"`{revision.revision}` is recorded as it is now; {count(len(cleared), 'leftover')} dropped."
+            run.draft.conclude(told, RepairResult(tuple(cleared)))
+            ledger.finish(connection, run.begun.run_id, run.draft.succeed())
+            return
+    raise problem
