@@ -2,19 +2,29 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Literal
 
-from runner import results
 from runner.errors import DeadlinePassed, MigrationError, count
-from runner.results import Direction, Json, Result
 
+Direction = Literal["upgrade", "downgrade", "stamp"]
 Status = Literal["success", "partial", "error"]
+Json = Any
+"""What the module `json` writes and reads."""
+
+KEY = "key"
+OMITTED = {"omitted": True}
+"""Metadata of a field whose key is not its name, and of one that is left out where it is None."""
 
 LONGEST_ANSWER = 200_000
 """Bytes of an answer."""
 CUT = ("revisions", "findings", "accepted", "differences", "entries", "tables", "images")
 """The lists of an answer that may be cut; who goes on by `applied` and `pending` needs the whole of them."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a verb found: in `results`, a class for each verb, whose fields are keys of the answer."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +62,7 @@ class Change:
     def as_json(self) -> dict[str, Json]:
         """Return the fields of an answer that say this."""
         told: dict[str, Json] = {"from": names(self.before), "to": names(self.after), "target": self.target}
-        told |= {"applied": results.as_json(self.applied), "pending": list(self.pending)}
+        told |= {"applied": as_json(self.applied), "pending": list(self.pending)}
         if self.warnings:
             told["warnings"] = list(self.warnings)
         if self.leftovers is not None:
@@ -95,7 +105,7 @@ class Answer:
         if self.change is not None:
             told |= self.change.as_json()
         if self.result is not None:
-            told |= results.as_json(self.result)
+            told |= as_json(self.result)
         if self.failure is not None:
             told |= {**self.failure.details, "code": self.failure.code}
             told |= {"error": self.failure.error, "hint": self.failure.hint}
@@ -172,21 +182,17 @@ def _state_left(change: Change | None, error: MigrationError) -> str:
     return f"{done}; the database is at `{at}`. The last one is not transactional: {stay}."
 
 
-def read(told: Mapping[str, Json]) -> Answer:
-    """Return the answer that a function or the ledger has as JSON."""
-    action, status = told.get("action"), told["status"]
-    change = _read_change(told) if "target" in told else None
-    result = results.read(str(action), told)
-    failure = None
-    if "code" in told:
-        failure = Failure(str(told["code"]), str(told.get("error", "")), str(told.get("hint", "")), {})
-    cut = told.get("left_out")
-    return Answer(action, str(told.get("request_id")), status, told["message"], change, result, failure, cut)
-
-
-def _read_change(told: Mapping[str, Json]) -> Change:
-    before, after = (tuple((told.get(key) or "").split(",")) if told.get(key) else () for key in ("from", "to"))
-    return Change(before, after, told["target"], tuple(told.get("pending", ())))
+def as_json(found: object) -> Json:
+    """Return a result, or a part of one, as plain data."""
+    if is_dataclass(found):
+        return {
+            one.metadata.get(KEY, one.name): as_json(value)
+            for one in fields(found)
+            if (value := getattr(found, one.name)) is not None or "omitted" not in one.metadata
+        }
+    if isinstance(found, tuple | list):
+        return [as_json(one) for one in found]
+    return dict(found) if isinstance(found, Mapping) else found
 
 
 def fit(told: dict[str, Json]) -> dict[str, Json]:

@@ -19,7 +19,7 @@ import typer
 from typer.core import TyperGroup
 
 from runner import __version__, commands, settings
-from runner.answer import Draft
+from runner.answer import Draft, Json
 from runner.aws import environments
 from runner.aws.environments import Environment
 from runner.deadline import Deadline
@@ -27,7 +27,6 @@ from runner.errors import MigrationError, count
 from runner.invocation import DEFAULT_TIMEOUT_S, Invocation, Tell
 from runner.output import console
 from runner.postgres import translation
-from runner.results import FilesResult, Json
 
 MINUS = "\N{MINUS SIGN}"
 STEPS_DOWN = re.compile(r"-[0-9]+")
@@ -313,6 +312,8 @@ def _refuse_places(ctx: typer.Context, action: str, why: str, *, local: bool = F
 def _author(ctx: typer.Context, action: str, write: Callable[[Invocation], list[Path]]) -> None:
     given: Options = ctx.obj
     _refuse_places(ctx, action, "writes files here")
+
+    from runner.results import FilesResult
 
     def work(draft: Draft, tell: Tell) -> None:
         files = write(Invocation(settings.read(given.environ), draft.request_id, given.deadline(), tell))

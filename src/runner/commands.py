@@ -9,23 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runner import payloads, policy, settings
-from runner.answer import Draft, conclude_change, fit, names
+from runner.answer import Direction, Draft, Json, conclude_change, fit, names
 from runner.deadline import Deadline
 from runner.errors import MigrationError, MultipleHeads, UnknownRevision, count
 from runner.invocation import Invocation, Tell
 from runner.postgres import translation, version_table
-from runner.results import (
-    CurrentResult,
-    Direction,
-    HeadsResult,
-    HistoricRevision,
-    HistoryResult,
-    Json,
-    MigrationResult,
-    MigrationsResult,
-    ShownRevision,
-    ShowResult,
-)
 from runner.script import linear
 
 if TYPE_CHECKING:
@@ -93,6 +81,7 @@ def repair(payload: payloads.Repair, invocation: Invocation, draft: Draft) -> No
 
 def run_migration(payload: payloads.RunMigration, invocation: Invocation, draft: Draft) -> None:
     """Upgrade to `target` or to `all`, in the words that operators have parsed for years."""
+    from runner.results import MigrationResult, MigrationsResult
 
     def conclude(done: Draft) -> None:
         if payload.target == "all":
@@ -108,6 +97,7 @@ def run_migration(payload: payloads.RunMigration, invocation: Invocation, draft:
 
 def list_migrations(payload: payloads.ListMigrations, invocation: Invocation, draft: Draft) -> None:
     """List the revisions of this image, oldest first, in the older contract's words."""
+    from runner.results import MigrationsResult
     from runner.script import graph
 
     script = graph.load(invocation.settings).script
@@ -143,6 +133,8 @@ def check(payload: payloads.Check, invocation: Invocation, draft: Draft) -> None
 
 def current(payload: payloads.Current, invocation: Invocation, draft: Draft) -> None:
     """Say which revision the database is at, which are pending, and who is running now."""
+    from runner.results import CurrentResult
+
     known = linear.read(invocation.settings) or _graph(invocation)
     found = version_table.look(invocation)
     heads, pending = tuple(known.heads), []
@@ -165,6 +157,7 @@ def _graph(invocation: Invocation) -> "Revisions":
 
 def heads(payload: payloads.Heads, invocation: Invocation, draft: Draft) -> None:
     """List the revisions that no other follows."""
+    from runner.results import HeadsResult
     from runner.script import graph
 
     known = graph.load(invocation.settings)
@@ -180,6 +173,7 @@ def history(payload: payloads.History, invocation: Invocation, draft: Draft) -> 
     """
     from runner.engine import ledger
     from runner.postgres import session
+    from runner.results import HistoricRevision, HistoryResult
     from runner.script import graph
 
     script = graph.load(invocation.settings).script
@@ -202,6 +196,7 @@ def history(payload: payloads.History, invocation: Invocation, draft: Draft) -> 
 
 def show(payload: payloads.Show, invocation: Invocation, draft: Draft) -> None:
     """Describe one revision."""
+    from runner.results import ShownRevision, ShowResult
     from runner.script import graph
 
     found = graph.get(graph.load(invocation.settings).script, payload.target)

@@ -5,18 +5,13 @@ default, because a function may run an older image than the command line that re
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field, fields
+from typing import Literal
 
-Direction = Literal["upgrade", "downgrade", "stamp"]
+from runner.answer import KEY, OMITTED, Answer, Change, Direction, Failure, Json, Result
+
 Level = Literal["error", "warning", "note"]
 Outcome = Literal["rehearsed", "failed", "stopped", "not-rehearsed", "inconclusive"]
-Json = Any
-"""What the module `json` writes and reads."""
-
-# metadata of a field whose key is not its name, or that is left out where it is None
-KEY = "key"
-OMITTED = {"omitted": True}
 
 
 @dataclass(frozen=True)
@@ -191,7 +186,7 @@ class ProbeResult:
 
 
 @dataclass(frozen=True)
-class PlanResult:
+class PlanResult(Result):
     """What a change would do."""
 
     direction: Direction
@@ -207,7 +202,7 @@ class PlanResult:
 
 
 @dataclass(frozen=True)
-class RehearsalResult:
+class RehearsalResult(Result):
     """How a change went that was rolled back."""
 
     ok: bool
@@ -215,7 +210,7 @@ class RehearsalResult:
 
 
 @dataclass(frozen=True)
-class CheckResult:
+class CheckResult(Result):
     """What is wrong with a database."""
 
     ok: bool
@@ -225,7 +220,7 @@ class CheckResult:
 
 
 @dataclass(frozen=True)
-class CurrentResult:
+class CurrentResult(Result):
     """Where a database is."""
 
     current: tuple[str, ...]
@@ -236,14 +231,14 @@ class CurrentResult:
 
 
 @dataclass(frozen=True)
-class HeadsResult:
+class HeadsResult(Result):
     """The revisions that no other follows."""
 
     revisions: tuple[DescribedRevision, ...]
 
 
 @dataclass(frozen=True)
-class HistoryResult:
+class HistoryResult(Result):
     """The revisions, newest first, and the last run of each image."""
 
     revisions: tuple[HistoricRevision, ...]
@@ -251,42 +246,42 @@ class HistoryResult:
 
 
 @dataclass(frozen=True)
-class ShowResult:
+class ShowResult(Result):
     """One revision, in a list."""
 
     revisions: tuple[ShownRevision, ...]
 
 
 @dataclass(frozen=True)
-class RepairResult:
+class RepairResult(Result):
     """The invalid indexes that a repair dropped."""
 
     cleared: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class MigrationsResult:
+class MigrationsResult(Result):
     """The list of the older contract."""
 
     executed: tuple[str, ...] = field(metadata={KEY: "executedMigrations"})
 
 
 @dataclass(frozen=True)
-class MigrationResult:
+class MigrationResult(Result):
     """The one migration of the older contract, as the caller named it."""
 
     migration: str
 
 
 @dataclass(frozen=True)
-class FilesResult:
+class FilesResult(Result):
     """The files that a command wrote, relative to the current folder."""
 
     files: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class DoctorResult:
+class DoctorResult(Result):
     """What `doctor` found."""
 
     ok: bool
@@ -294,7 +289,7 @@ class DoctorResult:
 
 
 @dataclass(frozen=True)
-class PromoteResult:
+class PromoteResult(Result):
     """An image that an environment runs from its next deployment on; nothing but the proof where it came no further."""
 
     proven_in: str | None = field(default=None, metadata=OMITTED)
@@ -306,21 +301,6 @@ class PromoteResult:
     hint: str | None = field(default=None, metadata=OMITTED)
 
 
-Result = (
-    PlanResult
-    | RehearsalResult
-    | CheckResult
-    | CurrentResult
-    | HeadsResult
-    | HistoryResult
-    | ShowResult
-    | RepairResult
-    | MigrationsResult
-    | MigrationResult
-    | FilesResult
-    | DoctorResult
-    | PromoteResult
-)
 BY_ACTION: Mapping[str, type[Result]] = {
     "plan": PlanResult,
     "rehearse": RehearsalResult,
@@ -339,20 +319,21 @@ BY_ACTION: Mapping[str, type[Result]] = {
 """What an answer to an action holds; the verbs that only change a database have nothing of their own."""
 
 
-def as_json(found: object) -> Json:
-    """Return a result, or a part of one, as plain data."""
-    if is_dataclass(found):
-        return {
-            one.metadata.get(KEY, one.name): as_json(value)
-            for one in fields(found)
-            if (value := getattr(found, one.name)) is not None or "omitted" not in one.metadata
-        }
-    if isinstance(found, tuple | list):
-        return [as_json(one) for one in found]
-    return dict(found) if isinstance(found, Mapping) else found
+def read(told: Mapping[str, Json]) -> Answer:
+    """Return the answer that a function or the ledger has as JSON."""
+    action, change, failure = told.get("action"), None, None
+    if "target" in told:
+        before, after = (tuple((told.get(key) or "").split(",")) if told.get(key) else () for key in ("from", "to"))
+        change = Change(before, after, told["target"], tuple(told.get("pending", ())))
+    if "code" in told:
+        failure = Failure(str(told["code"]), str(told.get("error", "")), str(told.get("hint", "")), {})
+    found, cut = _read_result(str(action), told), told.get("left_out")
+    return Answer(
+        action, str(told.get("request_id")), told["status"], told["message"], change, found, failure, left_out=cut
+    )
 
 
-def read(action: str, told: Mapping[str, Json]) -> Result | None:
+def _read_result(action: str, told: Mapping[str, Json]) -> Result | None:
     """Return the result that is in an answer's JSON, None where there is none that can be read.
 
     An image of another version may have answered; what it says beyond this is left out.
@@ -362,7 +343,6 @@ def read(action: str, told: Mapping[str, Json]) -> Result | None:
         kind = MigrationsResult if "executedMigrations" in told else MigrationResult
     if kind is None:
         return None
-    # 2 ms, which who prints JSON need not wait
     from pydantic import TypeAdapter, ValidationError
 
     named = {one.name: told[key] for one in fields(kind) if (key := one.metadata.get(KEY, one.name)) in told}

@@ -3,8 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.answer import LONGEST_ANSWER, Answer, fit, read
+from runner.answer import LONGEST_ANSWER, Answer, fit
 from runner.output import report
+from runner.results import read
 
 
 def plan(sql: list[str], message: str = "m") -> dict:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runner import settings
-from runner.answer import Draft, read
+from runner.answer import Draft
 from runner.aws import client_errors, environments, invoke
 from runner.aws.environments import Environment
 from runner.errors import (
@@ -24,7 +24,7 @@ from runner.errors import (
     StoppedPromoting,
 )
 from runner.invocation import Tell
-from runner.results import HistoryResult, ImageRun, PromoteResult
+from runner.results import HistoryResult, ImageRun, PromoteResult, read
 
 REPOSITORY = "aurora-migrations"
 PARAMETER = "/aurora-migrations/{}/image-digest"

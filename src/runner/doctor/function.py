@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from runner.answer import Answer, Draft, read
+from runner.answer import Answer, Draft
 from runner.aws import client_errors, invoke
 from runner.aws.environments import Environment
 from runner.doctor import checks
@@ -11,7 +11,7 @@ from runner.doctor.checks import Probe, ProbeFailed, ProbeSkipped
 from runner.errors import DatabaseUnreachable, FunctionFailed, FunctionUnreachable
 from runner.invocation import Tell
 from runner.postgres import connect
-from runner.results import CurrentResult
+from runner.results import CurrentResult, read
 
 NOT_THERE = (FunctionUnreachable.code, FunctionFailed.code)
 # Which check an error of the answer belongs to; what is not listed is a matter of the function's settings.

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, bindparam, text
 from sqlalchemy.exc import ProgrammingError
@@ -14,8 +14,10 @@ from runner.engine.state import Run
 from runner.errors import ConnectionLost, InvalidSettings
 from runner.postgres.advisory_lock import MigrationLock
 from runner.postgres.version_table import VERSION_TABLE
-from runner.results import ImageRun, LedgerRow
 from runner.script import graph
+
+if TYPE_CHECKING:
+    from runner.results import ImageRun, LedgerRow
 
 INSUFFICIENT_PRIVILEGE = "42501"
 
@@ -319,19 +321,23 @@ def killed(connection: Connection) -> list[str]:
     return list(connection.execute(RUNNING).scalars())
 
 
-def latest(connection: Connection) -> dict[str, LedgerRow]:
+def latest(connection: Connection) -> "dict[str, LedgerRow]":
     """Return the newest row of each revision, keyed by revision; empty where no ledger exists yet."""
+    from runner.results import LedgerRow
+
     if not connection.execute(EXISTS).scalar_one():
         return {}
     rows = connection.execute(LATEST).mappings()
     return {row["revision"]: LedgerRow(**{**row, "started_at": _moment(row["started_at"])}) for row in rows}
 
 
-def images(connection: Connection) -> list[ImageRun]:
+def images(connection: Connection) -> "list[ImageRun]":
     """Return the last run of each of the latest 50 images, and when a run of that image last ended well.
 
     `heads` are the image's own revisions, `to` is where the run left the database. Empty where no ledger knows them.
     """
+    from runner.results import ImageRun
+
     if not connection.execute(UP_TO_DATE).scalar_one():
         return []
     rows = connection.execute(IMAGES).mappings()

@@ -15,7 +15,7 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, Engine
 
-from runner.answer import Change
+from runner.answer import Change, Direction
 from runner.engine import ledger, preconditions, steps
 from runner.engine.state import RUN, Find, Rendering, Run
 from runner.engine.watchdog import Watchdog
@@ -41,7 +41,6 @@ from runner.postgres import (
 )
 from runner.postgres.advisory_lock import GONE, MigrationLock
 from runner.postgres.version_table import VERSION_TABLE
-from runner.results import Direction
 from runner.script import failure, graph, offline
 from runner.script.graph import Revisions
 from runner.script.step import Route

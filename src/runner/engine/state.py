@@ -12,12 +12,11 @@ from pathlib import Path
 
 from alembic.runtime.migration import MigrationContext
 
-from runner.answer import Change, Draft, conclude_change
+from runner.answer import Change, Direction, Draft, conclude_change
 from runner.engine.baseline import Baseline
 from runner.engine.plan_id import Parts
 from runner.errors import LockTimeout
 from runner.invocation import Invocation
-from runner.results import Direction
 from runner.script.offline import Rendered
 from runner.script.step import Route, Step
 

@@ -8,11 +8,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from runner.answer import Answer, read
+from runner.answer import Answer, Json
 from runner.invocation import Tell
 from runner.output import report
 from runner.output.report import Section
-from runner.results import Json
+from runner.results import read
 
 # Data goes to stdout, words for people go to stderr.
 BY_STATUS = {"success": 0, "error": 1, "partial": 3}

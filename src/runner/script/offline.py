@@ -13,8 +13,8 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_mock_engine
 
+from runner.answer import Direction
 from runner.postgres import sql
-from runner.results import Direction
 from runner.script import graph
 from runner.script.step import Step
 

@@ -7,7 +7,7 @@ from typing import cast
 from alembic.runtime.migration import RevisionStep, StampStep
 from alembic.script import Script
 
-from runner.results import Direction
+from runner.answer import Direction
 
 
 @dataclass(frozen=True)
