@@ -355,7 +355,7 @@ def _ask_there_or_here(given: Options, asked: dict[str, object], tell: Tell) -> 
         from runner.aws import invoke
 
         return invoke.ask(environment, asked, given.timeout_s, tell)
-    return commands.execute(asked, given.environ, request_id, given.deadline(), tell).answer
+    return commands.execute(asked, given.environ, request_id, given.deadline(), tell).told
 
 
 def _actor(given: str | None) -> str:

@@ -5,11 +5,11 @@ SQLAlchemy and Alembic take 0.3 s to import, so each verb imports what it needs 
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from runner import payloads, policy, settings
-from runner.answer import Direction, Draft, Json, conclude_change, fit, names
+from runner.answer import Answer, Direction, Draft, Json, conclude_change, fit, names
 from runner.deadline import Deadline
 from runner.errors import MigrationError, MultipleHeads, UnknownRevision, count
 from runner.invocation import Invocation, Tell
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a call came to: its answer, and the error that the caller wants raised, if it does."""
+    """What a call came to: its answer, also as it leaves, and the error that the caller asks to be raised."""
 
-    answer: dict[str, Json]
+    answer: Answer
+    told: dict[str, Json]
     error: MigrationError | None = None
 
 
@@ -46,13 +47,23 @@ def execute(event: object, environ: Mapping[str, str], request_id: str, deadline
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - who parses answers gets one for a bug of ours too
         problem = translation.explain(error)
     else:
-        return Reply(fit(draft.earlier or draft.succeed().as_json()))
+        return _reply(draft.succeed()) if draft.earlier is None else _repeat(draft.earlier)
     answer = draft.fail(problem)
-    told = fit(draft.earlier or answer.as_json())
-    if asked.get("on_error") != "raise" or told["status"] == "partial":
-        return Reply(told)
+    if asked.get("on_error") != "raise" or answer.status == "partial":
+        return _reply(answer)
     problem.args = (answer.message,)
-    return Reply(told, problem.with_traceback(None))
+    return replace(_reply(answer), error=problem.with_traceback(None))
+
+
+def _reply(answer: Answer) -> Reply:
+    return Reply(answer, fit(answer.as_json()))
+
+
+def _repeat(earlier: dict[str, Json]) -> Reply:
+    """Reply with the answer to an earlier call, which is returned as it stands."""
+    from runner import results
+
+    return Reply(results.read(earlier), fit(earlier))
 
 
 def upgrade(payload: payloads.Upgrade, invocation: Invocation, draft: Draft) -> None:

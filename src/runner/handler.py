@@ -9,11 +9,13 @@ import os
 import re
 import time
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger, Metrics
     from aws_lambda_powertools.utilities.typing import LambdaContext
+
+    from runner.answer import Answer, Json
 
 SERVICE = "aurora-migrations-runner"
 NAMESPACE = "AlquimistaAI/Migrations"
@@ -28,20 +30,20 @@ ANSWERING_S = 1.0
 """Kept back from the function's time-out, to roll back, write the ledger and answer."""
 
 
-def handler(event: object, context: "LambdaContext") -> dict[str, Any]:
+def handler(event: object, context: "LambdaContext") -> "dict[str, Json]":
     """Do what `event` asks for and return the answer; see `commands.execute`."""
     if "Sampled=1" not in os.environ.get("_X_AMZN_TRACE_ID", ""):
         return _serve(event, context)
     from aws_lambda_powertools import Tracer
 
     tracer = Tracer(service=SERVICE, auto_patch=False)
-    answer: dict[str, Any] = tracer.capture_lambda_handler(_serve, capture_response=False, capture_error=False)(
+    answer: dict[str, Json] = tracer.capture_lambda_handler(_serve, capture_response=False, capture_error=False)(
         event, context
     )
     return answer
 
 
-def _serve(event: object, context: "LambdaContext") -> dict[str, Any]:
+def _serve(event: object, context: "LambdaContext") -> "dict[str, Json]":
     from runner import interpreter
 
     interpreter.spare()
@@ -57,17 +59,17 @@ def _serve(event: object, context: "LambdaContext") -> dict[str, Any]:
 
     deadline = Deadline.after(context.get_remaining_time_in_millis() / 1000 - ANSWERING_S)
     started = time.monotonic()
-    outcome = commands.execute(event, os.environ, context.aws_request_id, deadline, tell)
-    answer = outcome.answer
-    log = logger.info if answer["status"] == "success" else logger.error
-    log(answer["message"], extra={key: answer[key] for key in SHOWN if key in answer})
-    if answer["action"] in policy.CHANGING:
+    reply = commands.execute(event, os.environ, context.aws_request_id, deadline, tell)
+    answer = reply.answer
+    log = logger.info if answer.status == "success" else logger.error
+    log(answer.message, extra={key: reply.told[key] for key in SHOWN if key in reply.told})
+    if answer.action in policy.CHANGING:
         _measure_run(answer, (time.monotonic() - started) * 1000)
-    elif answer["action"] == "check" and answer["status"] == "success":
+    elif answer.action == "check" and answer.status == "success":
         _measure_check(answer)
-    if outcome.error is not None:
-        raise outcome.error
-    return answer
+    if reply.error is not None:
+        raise reply.error
+    return reply.told
 
 
 def _invocation(context: "LambdaContext") -> str | None:
@@ -77,27 +79,29 @@ def _invocation(context: "LambdaContext") -> str | None:
     return given if isinstance(given, str) and UUID.fullmatch(given) else None
 
 
-def _measure_run(answer: dict[str, Any], duration_ms: float) -> None:
+def _measure_run(answer: "Answer", duration_ms: float) -> None:
     """Emit the metrics of a run that may change the database."""
-    applied = len(answer.get("applied", []))
-    failed = answer["status"] == "error" and answer["code"] not in REFUSED
+    applied = len(answer.change.applied) if answer.change else 0
+    failed = answer.status == "error" and answer.failure is not None and answer.failure.code not in REFUSED
     _emit(answer, RevisionsApplied=applied, MigrationDuration=round(duration_ms, 1), MigrationFailed=int(failed))
 
 
-def _measure_check(answer: dict[str, Any]) -> None:
+def _measure_check(answer: "Answer") -> None:
     """Emit how many errors a check found; of one that failed nothing is known, and zero would say that all is well.
 
     A revision that waits to be applied is none: so it is from each deployment to its upgrade.
     """
-    wrong = [one for one in answer["findings"] if one["level"] == "error" and one["kind"] != "pending"]
-    _emit(answer, DriftFound=len(wrong))
+    from runner.results import CheckResult
+
+    problems = answer.result.findings if isinstance(answer.result, CheckResult) else ()
+    _emit(answer, DriftFound=sum(one.level == "error" and one.kind != "pending" for one in problems))
 
 
-def _emit(answer: dict[str, Any], **values: float) -> None:
+def _emit(answer: "Answer", **values: float) -> None:
     from aws_lambda_powertools.metrics import MetricUnit
 
     metrics = _metrics()
-    metrics.add_metadata("request_id", answer["request_id"])
+    metrics.add_metadata("request_id", answer.request_id)
     for name, value in values.items():
         metrics.add_metric(name, MetricUnit.Milliseconds if name in IN_MS else MetricUnit.Count, value)
     metrics.flush_metrics()

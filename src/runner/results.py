@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Literal
 
-from runner.answer import KEY, OMITTED, Answer, Change, Direction, Failure, Json, Result
+from runner.answer import KEY, OMITTED, Answer, Applied, Change, Direction, Failure, Json, Result
 
 Level = Literal["error", "warning", "note"]
 Outcome = Literal["rehearsed", "failed", "stopped", "not-rehearsed", "inconclusive"]
@@ -324,13 +324,18 @@ def read(told: Mapping[str, Json]) -> Answer:
     action, change, failure = told.get("action"), None, None
     if "target" in told:
         before, after = (tuple((told.get(key) or "").split(",")) if told.get(key) else () for key in ("from", "to"))
-        change = Change(before, after, told["target"], tuple(told.get("pending", ())))
+        change = Change(before, after, told["target"], tuple(told.get("pending", ())), _read_applied(told))
     if "code" in told:
         failure = Failure(str(told["code"]), str(told.get("error", "")), str(told.get("hint", "")), {})
     found, cut = _read_result(str(action), told), told.get("left_out")
     return Answer(
         action, str(told.get("request_id")), told["status"], told["message"], change, found, failure, left_out=cut
     )
+
+
+def _read_applied(told: Mapping[str, Json]) -> tuple[Applied, ...]:
+    names = [one.name for one in fields(Applied)]
+    return tuple(Applied(**{name: one.get(name) for name in names}) for one in told.get("applied", ()))
 
 
 def _read_result(action: str, told: Mapping[str, Json]) -> Result | None:

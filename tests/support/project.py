@@ -99,10 +99,10 @@ class Project:
         if url is not None:
             known["DATABASE_URL"] = url
         deadline = Deadline.after(timeout_s)
-        outcome = commands.execute(event, known, str(uuid.uuid4()), deadline, lambda *_, **__: None)
-        if outcome.error is not None:
-            raise outcome.error
-        return outcome.answer
+        reply = commands.execute(event, known, str(uuid.uuid4()), deadline, lambda *_, **__: None)
+        if reply.error is not None:
+            raise reply.error
+        return reply.told
 
     def run(self, *command: str, url: str | None = None, **environ: str) -> "subprocess.CompletedProcess[str]":
         """Run one of the installed programs in the project's folder, with nothing else in its environment."""
