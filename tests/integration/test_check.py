@@ -6,9 +6,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from test_plan import dump
 
-from support.postgres import Database
+from support.postgres import Database, dump
 from support.project import ROOT, Project
 from support.waiting import ASLEEP, until
 

@@ -1,14 +1,13 @@
 """See before you change: what a plan tells, and that an upgrade is held to the plan that was read."""
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from support.postgres import Database
+from support.postgres import Database, dump
 from support.project import Project
 from support.waiting import ASLEEP, until
 
@@ -20,14 +19,6 @@ NO_SCORE = 'op.drop_column("leads", "score")'
 def at_017(project: Project, database: Database) -> Project:
     assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
     return project
-
-
-def dump(database: Database) -> str:
-    done = subprocess.run(
-        [database.server.binaries / "pg_dump", database.url], capture_output=True, text=True, check=True
-    )
-    # newer versions put a random token around what they print
-    return "\n".join(line for line in done.stdout.splitlines() if not re.match(r"\\(un)?restrict", line))
 
 
 def test_a_plan_from_nothing(project: Project, database: Database) -> None:

@@ -5,9 +5,8 @@ import time
 
 import psycopg2
 import pytest
-from test_plan import dump
 
-from support.postgres import Database
+from support.postgres import Database, dump
 from support.project import UNTIL_TOLD, Project
 from support.waiting import ASLEEP, until
 

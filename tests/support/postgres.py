@@ -11,6 +11,7 @@ Client programs come from the server's own folder. For a server that runs elsewh
 import contextlib
 import itertools
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -88,6 +89,15 @@ def read_catalog(database: Database) -> catalog.Catalog:
     """Read the catalog of a test's database with the product's own reader."""
     with connect(database) as connection:
         return catalog.read(connection)
+
+
+def dump(database: Database) -> str:
+    """Return what `pg_dump` of the server's own version writes of a database."""
+    done = subprocess.run(
+        [database.server.binaries / "pg_dump", database.url], capture_output=True, text=True, check=True
+    )
+    # newer versions put a random token around what they print
+    return "\n".join(line for line in done.stdout.splitlines() if not re.match(r"\\(un)?restrict", line))
 
 
 @dataclass(frozen=True)

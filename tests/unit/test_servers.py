@@ -31,7 +31,7 @@ def test_an_unknown_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_wheel_is_imported_without_a_warning() -> None:
     """No desktop session has set XDG_RUNTIME_DIR in a container."""
     known = {name: value for name, value in os.environ.items() if name != "XDG_RUNTIME_DIR"}
-    command = [sys.executable, "-W", "error", "-c", "import postgres; postgres.embedded_binaries()"]
+    command = [sys.executable, "-W", "error", "-c", "from support import postgres; postgres.embedded_binaries()"]
     done = subprocess.run(command, env={**known, "PYTHONPATH": str(TESTS)}, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
