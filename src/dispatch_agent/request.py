@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from runner.postgres.connect import MigrationError
+from runner.errors import MigrationError, translating
 
 UUID_TEXT = r"^[0-9A-Fa-f]{8}(-?[0-9A-Fa-f]{4}){3}-?[0-9A-Fa-f]{12}$"
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
@@ -49,13 +49,16 @@ class Request(BaseModel):
 
 def parse(event: object) -> tuple[Request, Cursor | None]:
     """Return the request that an event is, and where it goes on from. Raises `InvalidRequest`."""
-    try:
+    with translating(ValidationError, _explain):
         request = Request.model_validate(event)
         return request, _decode(request.cursor)
-    except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False)[0]
+
+
+def _explain(error: ValidationError) -> InvalidRequest:
+    """Say what is wrong with the first field that is; its value is never repeated."""
+    problem = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(str(part) for part in problem["loc"])
-    raise InvalidRequest(
+    return InvalidRequest(
         f"The field `{where}` is wrong: {problem['msg']}." if where else "The event is no JSON object."
     )
 
@@ -63,8 +66,6 @@ def parse(event: object) -> tuple[Request, Cursor | None]:
 def _decode(text: str | None) -> Cursor | None:
     if text is None:
         return None
-    try:
+    unknown = InvalidRequest("The field `cursor` is wrong: it is not one that an answer gave.")
+    with translating(ValueError, lambda _: unknown):
         return Cursor.model_validate_json(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-    except ValueError:
-        problem = InvalidRequest("The field `cursor` is wrong: it is not one that an answer gave.")
-    raise problem

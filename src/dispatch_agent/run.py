@@ -21,6 +21,7 @@ from dispatch_agent.limits import Usage
 from dispatch_agent.recording import Origin
 from dispatch_agent.request import Cursor, Request, parse
 from dispatch_agent.tenants import UnknownLead
+from runner.errors import translating
 from runner.postgres.connect import open_from
 
 CHUNK_ROWS = 5_000
@@ -147,11 +148,8 @@ def _work(job: Job, engine: Engine, progress: Progress, tell: Tell) -> None:
 def _circumstances(job: Job, reader: Connection, tenant_id: UUID) -> Circumstances:
     environment = job.environ.get("ENVIRONMENT") or "dev"
     blocked, zone = reading.read_blocked(reader, tenant_id), reading.read_zone(reader, tenant_id)
-    try:
+    with translating(ValueError, lambda error: InvalidSettings(str(error))):
         return Circumstances(job.now, zone, blocked, limits.read(job.environ, environment))
-    except ValueError as error:
-        problem = InvalidSettings(str(error))
-    raise problem
 
 
 def _decide(leads: Iterable[Lead], circumstances: Circumstances, usage: Usage) -> tuple[list[Decision], Usage]:

@@ -3,6 +3,7 @@
 import importlib.util
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID, uuid5
@@ -98,13 +99,11 @@ def _hold(connection: Connection, named: str) -> Added:
 
 
 def _make(connection: Connection, named: str) -> bool:
-    try:
+    with suppress(tenants.UnknownTenant):
         tenants.find(connection, named)
-    except tenants.UnknownTenant:
-        if tenants.as_id(named) or not SLUG.fullmatch(named):
-            raise UnfitSlug(named) from None
-    else:
         return False
+    if tenants.as_id(named) or not SLUG.fullmatch(named):
+        raise UnfitSlug(named)
     row = {"tenant_id": uuid5(people.NAMESPACE, named), "slug": named, "company_name": f"Empresa de teste {named}"}
     return connection.execute(insert(Tenant).values(row).on_conflict_do_nothing()).rowcount == 1
 

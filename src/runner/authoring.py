@@ -21,7 +21,7 @@ from runner.invocation import Invocation
 from runner.postgres import connect, conninfo, session
 from runner.schema import catalog
 from runner.schema.catalog import Catalog
-from runner.script import graph
+from runner.script import alembic_internals, graph
 from runner.script.graph import Revisions
 from runner.settings import Settings
 
@@ -56,7 +56,7 @@ def snapshot(invocation: Invocation) -> list[Path]:
     Returns the files that changed.
     """
     known = graph.load(invocation.settings)
-    folder = Path(known.script.dir) / "schema"
+    folder = alembic_internals.folder(known.script) / "schema"
     folder.mkdir(exist_ok=True)
     wanted = {folder / f"{revision}.json": text for revision, text in _render(invocation, known)}
     stale = [path for path in folder.glob("*.json") if path not in wanted]
@@ -110,7 +110,7 @@ def _render(invocation: Invocation, known: Revisions) -> Iterator[tuple[str, str
     with contextlib.ExitStack() as scratch:
         at: set[str] | None = None
         for one in reversed(list(known.script.walk_revisions())):
-            if at is None or set(one._versioned_down_revisions) != at:
+            if at is None or set(graph.parents(one)) != at:
                 scratch.close()
                 inside = scratch.enter_context(_throw_away(invocation))
             yield one.revision, catalog.render(_upgraded(inside, one.revision))

@@ -23,10 +23,10 @@ from runner.answer import Draft
 from runner.deadline import Deadline
 from runner.engine import migrate
 from runner.engine.state import INVOCATION, RUN, Run, Terms
-from runner.errors import MigrationError
+from runner.errors import MigrationError, translating
 from runner.invocation import DEFAULT_TIMEOUT_S, Invocation
 from runner.postgres import session, translation
-from runner.script import offline
+from runner.script import alembic_internals, offline
 from runner.script.step import Route, Step
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ def run(context: Any, load_metadata: Callable[[], MetaData]) -> None:
         _write_sql(context)
         return
     context.configure(dialect_name="postgresql")
-    asked = context.get_context().opts
+    asked = alembic_internals.options(context.get_context())
     if asked.get("destination_rev") is None:
         _inspect(context, load_metadata())
     elif (ours := context.config.attributes.get(RUN)) is not None:
@@ -63,13 +63,8 @@ def _inspect(context: Any, metadata: MetaData) -> None:
     if ours is not None:
         _compare(context, metadata, ours)
         return
-    try:
+    with translating((MigrationError, DBAPIError), lambda error: _in_alembics_words(translation.explain(error))):
         _compare(context, metadata, _plain_invocation())
-    except (MigrationError, DBAPIError) as error:
-        problem = _in_alembics_words(translation.explain(error))
-    else:
-        return
-    raise problem
 
 
 def _compare(context: Any, metadata: MetaData, invocation: Invocation) -> None:
@@ -89,8 +84,8 @@ def _compare(context: Any, metadata: MetaData, invocation: Invocation) -> None:
 def _migrate_plainly(context: Any, alembics: Callable[..., Iterable[Any]]) -> None:
     """Serve plain `alembic upgrade`, `downgrade` and `stamp` under the same lock and ledger."""
     invocation = _plain_invocation()
-    command = getattr(context.config.cmd_opts, "cmd", None)
-    action = command[0].__name__ if command else "alembic"
+    command = alembic_internals.command_name(context.config)
+    action = command or "alembic"
     draft = Draft(action, invocation.request_id)
 
     def find(heads: tuple[str, ...], migration: MigrationContext) -> Route:
@@ -100,25 +95,21 @@ def _migrate_plainly(context: Any, alembics: Callable[..., Iterable[Any]]) -> No
 
     said = context.get_x_argument(as_dictionary=True)
     terms = Terms(_login(), said.get("confirm"), plan=said.get("plan"))
-    try:
+    with translating(
+        (MigrationError, DBAPIError, KeyboardInterrupt),
+        lambda error: _in_alembics_words(translation.explain(error), draft),
+    ):
         if command:
             policy.allow(invocation.settings, action)
         migrate.migrate(context, Run(invocation, draft, terms), find)
-    except (MigrationError, DBAPIError, KeyboardInterrupt) as error:
-        problem = _in_alembics_words(translation.explain(error), draft)
-    else:
-        return
-    raise problem
 
 
 def _plain_invocation() -> Invocation:
     def tell(sentence: str, **_: object) -> None:
         logger.info(sentence)
 
-    try:
+    with translating(MigrationError, _in_alembics_words):
         known = settings.read(os.environ)
-    except MigrationError as error:
-        raise _in_alembics_words(error) from None
     return Invocation(known, str(uuid.uuid4()), Deadline.after(DEFAULT_TIMEOUT_S), tell)
 
 

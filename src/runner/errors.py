@@ -4,8 +4,12 @@ The order of the sentences is what happened, which state is left, one next step.
 on how far the run came, so it is added where an answer is made (`payloads.Answer.fail`).
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, TypeVar
+
+E = TypeVar("E", bound=BaseException)
 
 
 @dataclass(eq=False)
@@ -471,6 +475,26 @@ class InternalError(MigrationError):
     what = "The runner itself failed with {type}."
     left = "What was committed before it stays."
     hint = "Run `migrate current` to see where the database is, and report the frames in the log as a bug."
+
+
+@contextmanager
+def translating(kinds: type[E] | tuple[type[E], ...], explain: Callable[[E], Exception | None]) -> Iterator[None]:
+    """Raise what `explain` makes of an exception of `kinds`; where it returns None, the exception passes unchanged.
+
+    The raised error has neither context nor cause: the texts of psycopg2, libpq and botocore may hold secrets and
+    row data, and `raise … from None` only hides them.
+    """
+    try:
+        yield
+    except kinds as error:
+        problem = explain(error)
+        if problem is None:
+            raise
+        try:
+            raise problem
+        finally:
+            # whatever is raised while an exception is handled gets that one as its context
+            problem.__context__ = problem.__cause__ = None
 
 
 def count(number: int, noun: str) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from runner.errors import InvalidPayload
+from runner.errors import InvalidPayload, translating
 
 Target = Annotated[str, Field(pattern=r"^([+-][0-9]+|[A-Za-z0-9_]+)$", max_length=64)]
 Confirmation = Annotated[str, Field(pattern=r"^[A-Za-z0-9_,]+$", max_length=200)]
@@ -127,11 +127,8 @@ KINDS: dict[str, type[AnyPayload]] = {
 def parse(event: object) -> AnyPayload:
     """Return the payload that `event` is. Raises `InvalidPayload` naming the field that is wrong."""
     kind = _kind(event)
-    try:
+    with translating(ValidationError, lambda error: _explain(kind, error.errors(include_url=False)[0])):
         return kind.model_validate(event)
-    except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-    raise InvalidPayload(*_explain(kind, problem))
 
 
 def _kind(event: object) -> type[AnyPayload]:
@@ -153,7 +150,7 @@ WRONG = {
 }
 
 
-def _explain(kind: type[AnyPayload], problem: Any) -> tuple[str, str]:
+def _explain(kind: type[AnyPayload], problem: Any) -> InvalidPayload:
     """Say what is wrong with the first field that is; a value is never repeated, it may be a secret."""
     action = next(name for name, known in KINDS.items() if known is kind)
     fields = ", ".join(f"`{name}`" for name in kind.model_fields)
@@ -163,7 +160,7 @@ def _explain(kind: type[AnyPayload], problem: Any) -> tuple[str, str]:
         "extra_forbidden": f"`{action}` does not know the field {name}.",
         "string_pattern_mismatch": f"The field {name} of `{action}` is {WRONG.get(name, WRONG['`target`'])}.",
     }.get(problem["type"], f"The field {name} of `{action}` is wrong: {_lower(problem['msg'])}.")
-    return reason, f"Fields of `{action}`: {fields}."
+    return InvalidPayload(reason, f"Fields of `{action}`: {fields}.")
 
 
 def _lower(sentence: str) -> str:

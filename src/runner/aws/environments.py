@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from runner import settings
-from runner.errors import InvalidSettings
+from runner.errors import InvalidSettings, translating
 
 FILE = "migrate.toml"
 KEYS = ("function", "region", "profile")
@@ -63,22 +63,25 @@ def read(environ: Mapping[str, str], env: str) -> Environment:
 
 
 def _environments(path: Path) -> dict[str, Any]:
-    remedy = 'Write the file beside `alembic.ini`: `[env.dev]`, and in it `function = "…"`.'
-    try:
+    with translating((OSError, ValueError), lambda error: _unusable(path, _unread(error))):
         content = tomllib.loads(path.read_text("utf-8"))
-    except OSError:
-        reason = f"`{_shown(path)}` cannot be read, so no environment is known"
-    except ValueError:
-        # the text of the error may quote the file
-        reason = f"`{_shown(path)}` is not TOML, so no environment is known"
-    else:
-        known = content.get("env", {})
-        odd = sorted(content.keys() - {"env"})
-        if isinstance(known, dict) and not odd:
-            return known
+    known = content.get("env", {})
+    odd = sorted(content.keys() - {"env"})
+    if odd or not isinstance(known, dict):
         names = " and ".join(f"`{name}`" for name in odd) or "`env` that is no table"
-        reason = f"`{_shown(path)}` has {names} beside the tables `[env.…]`"
-    raise InvalidSettings(f"{reason}.", remedy)
+        raise _unusable(path, f"has {names} beside the tables `[env.…]`")
+    return known
+
+
+def _unread(error: Exception) -> str:
+    """Say why a file is not read; the text of a TOML error may quote it."""
+    reason = "cannot be read" if isinstance(error, OSError) else "is not TOML"
+    return f"{reason}, so no environment is known"
+
+
+def _unusable(path: Path, reason: str) -> InvalidSettings:
+    remedy = 'Write the file beside `alembic.ini`: `[env.dev]`, and in it `function = "…"`.'
+    return InvalidSettings(f"`{_shown(path)}` {reason}.", remedy)
 
 
 def _shown(path: Path) -> str:

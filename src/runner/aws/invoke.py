@@ -18,6 +18,7 @@ from runner.errors import (
     FunctionUnreachable,
     InvalidSettings,
     StoppedWaiting,
+    translating,
 )
 from runner.invocation import DEFAULT_TIMEOUT_S, Tell
 from runner.postgres import translation
@@ -26,6 +27,7 @@ LONGEST_S = DEFAULT_TIMEOUT_S + 60
 """As long as any Lambda may run, and a minute for it to be started."""
 CONNECT_TIMEOUT_S = 10
 INVOKE = "lambda:InvokeFunction"
+INSTALL = "Install the extra `aws`."
 TIMED_OUT = re.compile(r"Task timed out after ([0-9.]+) seconds")
 ERROR_TYPE = re.compile(r"[A-Za-z0-9_.]{1,100}")
 # The runtime's names for a handler that could not even be loaded.
@@ -48,18 +50,17 @@ def ask(environment: Environment, event: Mapping[str, object], timeout_s: float 
 
 def open_session(environment: Environment) -> Any:
     """Return a boto3 session for the profile. Raises `InvalidSettings` or `FunctionUnreachable`."""
-    try:
+    with translating(ModuleNotFoundError, lambda _: InvalidSettings("boto3 is not installed.", INSTALL)):
         import boto3
         from botocore.exceptions import BotoCoreError
-    except ModuleNotFoundError:
-        raise InvalidSettings("boto3 is not installed.", "Install the extra `aws`.") from None
-    try:
+    with translating(BotoCoreError, lambda error: _unreachable(environment, client_errors.of(error, INVOKE))):
         return boto3.Session(
             profile_name=environment.aws_profile, region_name=environment.region or os.environ.get("AWS_REGION")
         )
-    except BotoCoreError as error:
-        refusal = client_errors.of(error, INVOKE)
-    raise FunctionUnreachable(environment.name, refusal.reason, refusal.remedy)
+
+
+def _unreachable(environment: Environment, refusal: Refusal) -> FunctionUnreachable:
+    return FunctionUnreachable(environment.name, refusal.reason, refusal.remedy)
 
 
 def open_client(session: Any, service: str, timeout_s: float = CONNECT_TIMEOUT_S) -> Any:
@@ -81,32 +82,30 @@ def _invoke(
     session = open_session(environment)
     from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 
-    try:
+    def explain(error: Exception) -> FunctionFailed | FunctionUnreachable:
+        if isinstance(error, ReadTimeoutError):
+            return _failed(environment, event, f"gave no answer within {timeout_s:g} s, and may be at work still")
+        refusal = client_errors.of(error, INVOKE)
+        if refusal.sent:
+            return _failed(environment, event, refusal.reason)
+        return _unreachable(environment, refusal)
+
+    with translating((BotoCoreError, ClientError), explain):
         client = open_client(session, "lambda", timeout_s)
         with log_tail.following(session, environment, invocation, tell):
             text = _send(client, environment, event, invocation)
-    except ReadTimeoutError:
-        refusal = Refusal(f"gave no answer within {timeout_s:g} s, and may be at work still", "", sent=True)
-    except (BotoCoreError, ClientError) as error:
-        refusal = client_errors.of(error, INVOKE)
-    else:
-        return _read(environment, event, text)
-    if refusal.sent:
-        raise _failed(environment, event, refusal.reason)
-    raise FunctionUnreachable(environment.name, refusal.reason, refusal.remedy)
+    return _read(environment, event, text)
 
 
 def _send(client: Any, environment: Environment, event: Mapping[str, object], invocation: str) -> str:
     context = {"custom": {"invocation": invocation}}
-    try:
+    with translating(KeyboardInterrupt, lambda _: StoppedWaiting(environment.name, environment.option)):
         result = client.invoke(
             FunctionName=environment.function,
             Payload=json.dumps(event).encode(),
             ClientContext=base64.b64encode(json.dumps(context).encode()).decode(),
         )
         content: bytes = result["Payload"].read()
-    except KeyboardInterrupt:
-        raise StoppedWaiting(environment.name, environment.option) from None
     return content.decode("utf-8", "replace")
 
 

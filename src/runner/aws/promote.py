@@ -22,6 +22,7 @@ from runner.errors import (
     ImageRefused,
     Interrupted,
     StoppedPromoting,
+    translating,
 )
 from runner.invocation import Tell
 from runner.results import HistoryResult, ImageRun, PromoteResult, read
@@ -262,13 +263,9 @@ def _value(parameters: Any, name: str) -> Any:
 
 def _open(environment: Environment, service: str) -> Any:
     asked = f"Opening {service.upper()}"
-    try:
+    with translating(FunctionUnreachable, lambda error: AwsRefused(asked, error.reason, NOTHING, error.remedy)):
         session = invoke.open_session(environment)
-    except FunctionUnreachable as error:
-        problem = AwsRefused(asked, error.reason, NOTHING, error.remedy)
-    else:
-        return _call(invoke.open_client, "", asked, session=session, service=service)
-    raise problem
+    return _call(invoke.open_client, "", asked, session=session, service=service)
 
 
 def _call(
@@ -286,15 +283,15 @@ def _call(
     """
     from botocore.exceptions import BotoCoreError, ClientError
 
-    try:
-        return request(**fields)
-    except KeyboardInterrupt:
-        raise StoppedPromoting(unsure) from None
-    except (BotoCoreError, ClientError) as error:
+    def explain(error: Exception) -> AwsRefused:
         refusal = client_errors.of(error, permission)
-    reason = f"AWS {refusal.reason}" if refusal.sent else refusal.reason
-    remedy = refusal.remedy or "Repeat it: what is done already is found and kept."
-    raise AwsRefused(asked, reason, unsure if refusal.sent else done, remedy)
+        reason = f"AWS {refusal.reason}" if refusal.sent else refusal.reason
+        remedy = refusal.remedy or "Repeat it: what is done already is found and kept."
+        return AwsRefused(asked, reason, unsure if refusal.sent else done, remedy)
+
+    stopped = translating(KeyboardInterrupt, lambda _: StoppedPromoting(unsure))
+    with stopped, translating((BotoCoreError, ClientError), explain):
+        return request(**fields)
 
 
 def _name(digest: str) -> str:

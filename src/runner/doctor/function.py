@@ -8,7 +8,7 @@ from runner.aws import client_errors, invoke
 from runner.aws.environments import Environment
 from runner.doctor import checks
 from runner.doctor.checks import Probe, ProbeFailed, ProbeSkipped
-from runner.errors import DatabaseUnreachable, FunctionFailed, FunctionUnreachable
+from runner.errors import DatabaseUnreachable, FunctionFailed, FunctionUnreachable, translating
 from runner.invocation import Tell
 from runner.postgres import connect
 from runner.results import CurrentResult, read
@@ -65,31 +65,30 @@ def _credentials(state: FunctionState) -> str:
     state.session = invoke.open_session(state.environment)
     from botocore import exceptions
 
-    try:
-        known = invoke.open_client(state.session, "sts").get_caller_identity()
-    except (exceptions.ConnectionError, exceptions.HTTPClientError):
-        raise ProbeSkipped("STS cannot be reached, so who asks is not known.") from None
-    except (exceptions.BotoCoreError, exceptions.ClientError) as error:
+    def explain(error: Exception) -> ProbeFailed | ProbeSkipped:
+        if isinstance(error, exceptions.ConnectionError | exceptions.HTTPClientError):
+            return ProbeSkipped("STS cannot be reached, so who asks is not known.")
         refusal = client_errors.of(error, "sts:GetCallerIdentity")
-    else:
-        return f"Account {known['Account']}, `{known['Arn']}`."
-    raise ProbeFailed(f"{refusal.reason[0].upper()}{refusal.reason[1:]}.", refusal.remedy)
+        return ProbeFailed(f"{refusal.reason[0].upper()}{refusal.reason[1:]}.", refusal.remedy)
+
+    with translating((exceptions.BotoCoreError, exceptions.ClientError), explain):
+        known = invoke.open_client(state.session, "sts").get_caller_identity()
+    return f"Account {known['Account']}, `{known['Arn']}`."
 
 
 def _function(state: FunctionState) -> str:
     from botocore.exceptions import BotoCoreError, ClientError
 
-    permission = "lambda:GetFunctionConfiguration"
-    try:
+    def explain(error: Exception) -> ProbeFailed | ProbeSkipped:
+        refusal = client_errors.of(error, "lambda:GetFunctionConfiguration")
+        if refusal.denied:
+            return ProbeSkipped(f"How it is set up is not known, since {refusal.reason}.")
+        return ProbeFailed(f"`{state.environment.name}`: {refusal.reason}.", refusal.remedy)
+
+    with translating((BotoCoreError, ClientError), explain):
         client = invoke.open_client(state.session, "lambda")
         known = client.get_function_configuration(FunctionName=state.environment.function)
-    except (BotoCoreError, ClientError) as error:
-        refusal = client_errors.of(error, permission)
-    else:
-        return _describe(known)
-    if refusal.denied:
-        raise ProbeSkipped(f"How it is set up is not known, since {refusal.reason}.")
-    raise ProbeFailed(f"`{state.environment.name}`: {refusal.reason}.", refusal.remedy)
+    return _describe(known)
 
 
 def _describe(known: dict[str, Any]) -> str:

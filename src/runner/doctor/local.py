@@ -12,7 +12,7 @@ from runner.answer import Draft
 from runner.deadline import Deadline
 from runner.doctor import checks
 from runner.doctor.checks import Probe, ProbeFailed, ProbeSkipped
-from runner.errors import MultipleHeads, count
+from runner.errors import MultipleHeads, count, translating
 from runner.postgres import advisory_lock, connect, conninfo, session
 from runner.postgres.conninfo import ConnInfo
 from runner.postgres.version_table import VERSION_TABLE
@@ -94,18 +94,16 @@ def _settings(state: LocalState) -> str:
 
 
 def _name(state: LocalState) -> str:
-    resolved = []
-    for host, port in state.places():
-        try:
-            socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except OSError:
-            told = f"`{host}` does not resolve."
-        else:
-            resolved.append(f"`{host}`")
-            continue
-        advice = "where only a VPC knows the name, ask the function there with `--env`."
-        raise ProbeFailed(told, f"Correct the host in {state.source}; {advice}")
+    resolved = [_resolve(host, port, state.source) for host, port in state.places()]
     return f"{', '.join(resolved)} resolves."
+
+
+def _resolve(host: str, port: int, source: str) -> str:
+    advice = "where only a VPC knows the name, ask the function there with `--env`."
+    failed = ProbeFailed(f"`{host}` does not resolve.", f"Correct the host in {source}; {advice}")
+    with translating(OSError, lambda _: failed):
+        socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return f"`{host}`"
 
 
 def _port(state: LocalState) -> str:

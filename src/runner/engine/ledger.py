@@ -11,7 +11,7 @@ from sqlalchemy.types import JSON
 from runner import __version__
 from runner.answer import Answer
 from runner.engine.state import Run
-from runner.errors import ConnectionLost, InvalidSettings
+from runner.errors import ConnectionLost, InvalidSettings, translating
 from runner.postgres.advisory_lock import MigrationLock
 from runner.postgres.version_table import VERSION_TABLE
 from runner.script import graph
@@ -192,17 +192,17 @@ def prepare(connection: Connection) -> None:
     """
     if connection.execute(UP_TO_DATE).scalar_one():
         return
-    try:
+    with translating(ProgrammingError, lambda error: _denied(error, connection)):
         connection.exec_driver_sql(DDL)
-    except ProgrammingError as error:
-        if getattr(error.orig, "pgcode", None) != INSUFFICIENT_PRIVILEGE:
-            raise
-        denied = connection.exec_driver_sql("select current_user, current_database()").one()
-    else:
-        return
-    raise InvalidSettings(
-        f"The role `{denied[0]}` may not create the schema `runner` in `{denied[1]}`, where the ledger is kept.",
-        f'Run `GRANT CREATE ON DATABASE "{denied[1]}" TO "{denied[0]}"` as the database\'s owner.',
+
+
+def _denied(error: ProgrammingError, connection: Connection) -> InvalidSettings | None:
+    if getattr(error.orig, "pgcode", None) != INSUFFICIENT_PRIVILEGE:
+        return None
+    role, database = connection.exec_driver_sql("select current_user, current_database()").one()
+    return InvalidSettings(
+        f"The role `{role}` may not create the schema `runner` in `{database}`, where the ledger is kept.",
+        f'Run `GRANT CREATE ON DATABASE "{database}" TO "{role}"` as the database\'s owner.',
     )
 
 

@@ -41,7 +41,7 @@ from runner.postgres import (
 )
 from runner.postgres.advisory_lock import GONE, MigrationLock
 from runner.postgres.version_table import VERSION_TABLE
-from runner.script import failure, graph, offline
+from runner.script import alembic_internals, failure, graph, offline
 from runner.script.graph import Revisions
 from runner.script.step import Route
 
@@ -180,11 +180,10 @@ def _render_ahead(migration: MigrationContext, run: Run, find: Find, connection:
     connection.rollback()
     found = find(heads, migration)
     run.draft.update(target=found.target)
-    ours = migration.environment_context
-    assert ours is not None and ours.config is not None  # noqa: S101, PT018 - a run always has one
-    rendered = offline.render(ours.config, migration.script, [step for step in found.steps if not step.is_stamp])
+    assert migration.config is not None  # noqa: S101 - a run always has one
+    rendered = offline.render(migration.config, migration.script, [step for step in found.steps if not step.is_stamp])
     # Alembic has one `context` for all revisions, and the rendering had it
-    ours.__enter__()
+    alembic_internals.reinstate(migration)
     run.rendering = Rendering(tuple(rendered), tuple(one.revision for one in migration.script.walk_revisions()))
 
 

@@ -1,11 +1,12 @@
 """Accept the text that an applied revision has now, and clear what a failure left."""
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from runner.answer import Change
 from runner.engine import ledger, migrate, preconditions
 from runner.engine.state import Begun, Resolved, Run
-from runner.errors import DeadlinePassed, UnknownRevision, count
+from runner.errors import DeadlinePassed, UnknownRevision, count, translating
 from runner.postgres import advisory_lock, connect, invalid_indexes, sqlstate, version_table
 from runner.postgres.version_table import VERSION_TABLE
 from runner.results import RepairResult
@@ -43,16 +44,17 @@ def repair(run: Run, known: Revisions, target: str) -> None:
         run.begun = Begun(ledger.begin(connection, run))
         ledger.record_repair(connection, run.begun.run_id, revision.revision, graph.checksum(revision))
         run.draft.update(pending=())
-        try:
+        with translating(DBAPIError, lambda error: _too_late(error, run, connection)):
             cleared = invalid_indexes.drop_invalid(connection, asked.deadline)
-        except DBAPIError as error:
-            if not sqlstate.is_cancelled(error) and not sqlstate.is_contention(error):
-                raise
-            problem = DeadlinePassed()
-            ledger.finish(connection, run.begun.run_id, run.draft.fail(problem))
-        else:
-            told = f"`{revision.revision}` is recorded as it is now; {count(len(cleared), 'leftover')} dropped."
-            run.draft.conclude(told, RepairResult(tuple(cleared)))
-            ledger.finish(connection, run.begun.run_id, run.draft.succeed())
-            return
-    raise problem
+        told = f"`{revision.revision}` is recorded as it is now; {count(len(cleared), 'leftover')} dropped."
+        run.draft.conclude(told, RepairResult(tuple(cleared)))
+        ledger.finish(connection, run.begun.run_id, run.draft.succeed())
+
+
+def _too_late(error: DBAPIError, run: Run, connection: Connection) -> DeadlinePassed | None:
+    """Record that the time ran out before the last index was dropped."""
+    if run.begun is None or not (sqlstate.is_cancelled(error) or sqlstate.is_contention(error)):
+        return None
+    problem = DeadlinePassed()
+    ledger.finish(connection, run.begun.run_id, run.draft.fail(problem))
+    return problem

@@ -2,12 +2,10 @@
 
 import contextlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from alembic.runtime.migration import MigrationContext, RevisionStep, StampStep
+from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
@@ -17,11 +15,20 @@ from runner.engine import baseline, history, ledger, preconditions
 from runner.engine.baseline import Baseline
 from runner.engine.state import Attempt, Begun, Find, Resolved, Run, Waits
 from runner.engine.watchdog import Watchdog
-from runner.errors import ConnectionLost, DeadlinePassed, MixedRevision, RevisionFailed, UnversionedDatabase
+from runner.errors import (
+    ConnectionLost,
+    DeadlinePassed,
+    MigrationError,
+    MixedRevision,
+    RevisionFailed,
+    UnversionedDatabase,
+    translating,
+)
 from runner.postgres import invalid_indexes, session, sqlstate
 from runner.postgres.advisory_lock import GONE, MigrationLock
 from runner.postgres.version_table import VERSION_TABLE
-from runner.script import failure, graph
+from runner.script import alembic_internals, failure, graph
+from runner.script.alembic_internals import AlembicStep
 from runner.script.step import Route, Step
 
 XID = text("select pg_current_xact_id_if_assigned()::text")
@@ -33,7 +40,7 @@ def configure(
 ) -> None:
     """Give Alembic the connection, the steps, and what is done inside each revision's transaction."""
 
-    def steps(heads: tuple[str, ...], migration: MigrationContext) -> Iterator[RevisionStep | StampStep]:
+    def steps(heads: tuple[str, ...], migration: MigrationContext) -> Iterator[AlembicStep]:
         found = _find(run, find, heads, migration, lock).steps
         if not found and run.draft.action == "stamp" and run.draft.earlier is None:
             # it says so already; whether that is true is asked all the same
@@ -95,7 +102,7 @@ def _resolve(
     found = find(heads, migration)
     run.draft.update(target=found.target)
     direction = found.steps[0].direction if found.steps else None
-    snapshots = Path(script.dir) / "schema"
+    snapshots = alembic_internals.folder(script) / "schema"
     run.resolved = Resolved(found.target, direction, tuple(sorted(script.get_heads())), snapshots)
     return found
 
@@ -187,20 +194,20 @@ def complete(kept: Baseline, step: Step, connection: Connection) -> None:
 
     Where its rows or its owner do not allow completing it, that is not the revision's fault.
     """
-    try:
+    with translating(DBAPIError, lambda error: _of_completion(error, kept, step)):
         wrong = baseline.complete(connection, kept)
-    except DBAPIError as error:
-        if sqlstate.is_lost(error) or sqlstate.is_contention(error):
-            raise
-        problem = failure.of_revision(error, step.revision, step.path)
-    else:
-        if wrong:
-            raise UnversionedDatabase(session.database_name(connection), [str(difference) for difference in wrong])
-        return
-    if isinstance(problem, RevisionFailed):
-        tables = ", ".join(f"`{name}`" for name in kept.tables)
-        problem = replace(problem, remedy=f"Mend the rows or the owner of {tables}, then run the same command again.")
-    raise problem
+    if wrong:
+        raise UnversionedDatabase(session.database_name(connection), [str(difference) for difference in wrong])
+
+
+def _of_completion(error: DBAPIError, kept: Baseline, step: Step) -> MigrationError | None:
+    if sqlstate.is_lost(error) or sqlstate.is_contention(error):
+        return None
+    problem = failure.of_revision(error, step.revision, step.path)
+    if not isinstance(problem, RevisionFailed):
+        return problem
+    tables = ", ".join(f"`{name}`" for name in kept.tables)
+    return replace(problem, remedy=f"Mend the rows or the owner of {tables}, then run the same command again.")
 
 
 def _refuse_mixed_revisions(migration: MigrationContext, run: Run, lock: MigrationLock, connection: Connection) -> None:
@@ -210,7 +217,6 @@ def _refuse_mixed_revisions(migration: MigrationContext, run: Run, lock: Migrati
     """
     enter = migration.autocommit_block
 
-    @contextmanager
     def autocommit_block() -> Iterator[None]:
         if connection.execute(XID).scalar_one() is not None:
             raise MixedRevision(run.trying.step.revision)
@@ -220,7 +226,7 @@ def _refuse_mixed_revisions(migration: MigrationContext, run: Run, lock: Migrati
         with enter():
             yield
 
-    migration.autocommit_block = autocommit_block  # type: ignore[method-assign]
+    alembic_internals.replace_autocommit_block(migration, autocommit_block)
 
 
 def clear_leftovers(run: Run, lock: MigrationLock) -> None:

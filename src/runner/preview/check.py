@@ -18,6 +18,7 @@ from runner.postgres.version_table import VERSION_TABLE
 from runner.results import AcceptedDifference, CheckResult, Level, Problem
 from runner.schema import catalog, drift
 from runner.schema.catalog import Difference
+from runner.script import alembic_internals
 from runner.script.graph import Revisions
 
 UNVALIDATED = text("""
@@ -158,7 +159,7 @@ def _models(invocation: Invocation, known: Revisions, drifted: drift.Found, skip
     found: list[Any] = []
 
     def compare(_heads: Any, context: Any) -> list[Any]:
-        found.extend(autogenerate.compare_metadata(context, context.opts["target_metadata"]))
+        found.extend(autogenerate.compare_metadata(context, alembic_internals.options(context)["target_metadata"]))
         return []
 
     known.config.attributes[INVOCATION] = invocation

@@ -8,12 +8,10 @@ back, as in PostgreSQL at large: the values drawn from a sequence, and the room 
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from alembic.operations import Operations
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, event, text
@@ -30,7 +28,7 @@ from runner.postgres.version_table import VERSION_TABLE
 from runner.preview import rollback_only, xact_stats
 from runner.preview.lock_monitor import LockMonitor
 from runner.results import HeldLock, Outcome, RehearsalResult, RehearsedRevision
-from runner.script import graph
+from runner.script import alembic_internals, graph
 from runner.script.graph import Revisions
 from runner.script.step import Step
 
@@ -103,7 +101,7 @@ def _rehearse_all(rehearsal: Rehearsal, found: Sequence[Step]) -> None:
     """Rehearse step after step until one cannot be, and roll everything back."""
     run, monitor, watchdog, seen = rehearsal.run, rehearsal.monitor, rehearsal.watchdog, rehearsal.seen
     untried = [RehearsedRevision(step.revision, step.description) for step in found]
-    rehearsal.migration.autocommit_block = _refuse_autocommit(rehearsal)  # type: ignore[method-assign]
+    alembic_internals.replace_autocommit_block(rehearsal.migration, _refuse_autocommit(rehearsal))
     event.listen(rehearsal.connection, "before_cursor_execute", lambda *_: rehearsal.sent.append(_[2]))
     watchdog.start()
     monitor.start()
@@ -150,8 +148,7 @@ def _rehearse(rehearsal: Rehearsal, step: Step) -> None:
     rehearsal.sent.clear()
     started = time.monotonic()
     try:
-        with Operations.context(rehearsal.migration):
-            step.run()
+        alembic_internals.run(step.alembics, rehearsal.migration)
         if step.revision in rehearsal.baselines:
             steps.complete(rehearsal.baselines[step.revision], step, connection)
         rollback_only.settle_constraints(connection)
@@ -190,8 +187,7 @@ def _strength(held: HeldLock) -> tuple[bool, bool, float]:
     return held.blocks is not None, held.mode == "AccessExclusiveLock", held.held_ms
 
 
-def _refuse_autocommit(rehearsal: Rehearsal) -> Callable[[], Any]:
-    @contextmanager
+def _refuse_autocommit(rehearsal: Rehearsal) -> Callable[[], Iterator[None]]:
     def autocommit_block() -> Iterator[None]:
         verbs = (sql.read(one).verb for text in rehearsal.sent for one in sql.split(text))
         if any(verb.partition(" ")[0] not in READING_VERBS for verb in verbs):

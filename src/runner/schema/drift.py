@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runner.errors import InvalidSettings
+from runner.errors import InvalidSettings, translating
 from runner.schema import catalog
 from runner.schema.catalog import Catalog, Difference
 
@@ -70,10 +70,8 @@ def load(schema: Path) -> tuple[Accepted, ...]:
     path = schema.parent / FILE
     if not path.exists():
         return ()
-    try:
+    with translating(ValueError, lambda error: _broken(f"is no TOML: {error}")):
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise _broken(f"is no TOML: {error}") from None
     entries = content.get("accepted", [])
     if content.keys() - {"accepted"} or not isinstance(entries, list):
         raise _broken("may hold `[[accepted]]` entries only")

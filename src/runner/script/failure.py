@@ -22,8 +22,13 @@ def of_revision(error: BaseException, revision: str, path: str | None) -> Migrat
     return RevisionFailed(revision, _name(path), _line(error, path), type(error).__name__)
 
 
-def of_import(error: Exception, project: Path) -> MigrationError:
-    """Describe why the revisions could not be read; the last frame in the project is where it happened."""
+def of_import(error: Exception, project: Path) -> MigrationError | None:
+    """Describe why the revisions could not be read; the last frame in the project is where it happened.
+
+    None for an error that says so itself.
+    """
+    if isinstance(error, MigrationError):
+        return None
     frames = traceback.extract_tb(error.__traceback__)
     inside = [frame for frame in frames if Path(frame.filename).is_relative_to(project / "alembic")]
     file, line = (inside[-1].filename, inside[-1].lineno) if inside else (None, None)

@@ -1,6 +1,5 @@
 """The revisions on disk: what there is, and which of them lie between a database and a target."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from alembic.config import Config
 from alembic.script import Script, ScriptDirectory
-from alembic.script import revision as graph
-from alembic.util import CommandError, load_python_file, to_tuple
+from alembic.script import revision as alembics
+from alembic.util import CommandError
 
 from runner.answer import Direction
-from runner.errors import InvalidSettings, MigrationError, MultipleHeads, RevisionFailed, UnknownRevision
-from runner.script import failure, identifiers
+from runner.errors import InvalidSettings, MultipleHeads, RevisionFailed, UnknownRevision, translating
+from runner.script import alembic_internals, failure, identifiers
+from runner.script.alembic_internals import UNRESOLVED, as_tuple
 from runner.script.identifiers import RevisionFile, RevisionFiles
 from runner.script.linear import stranger
 from runner.script.step import Route, Step
@@ -47,7 +47,7 @@ class Revisions:
     @property
     def snapshots(self) -> Path:
         """Return the folder of the snapshots."""
-        return Path(self.script.dir) / "schema"
+        return alembic_internals.folder(self.script) / "schema"
 
     @property
     def heads(self) -> list[str]:
@@ -68,32 +68,25 @@ class UnreadScript(Script):
     """Know a revision by the head of its file, which is imported when somebody asks for what is in it."""
 
     def __init__(self, header: RevisionFile) -> None:
-        self.path = header.path
         self.checksum = header.checksum
         self.said = header.said or {}
-        said = self.said.get
-        graph.Revision.__init__(
-            self, said("revision", ""), said("down_revision"), said("depends_on"), said("branch_labels")
-        )
+        alembic_internals.init_unread(self, header.path, self.said)
 
     @cached_property
     def module(self) -> ModuleType:  # type: ignore[override]
         """Import the file. Raises `RevisionFailed` when that fails, or when it is not what its text said."""
-        try:
-            found = load_python_file(*os.path.split(self.path))
-        except Exception as error:  # noqa: BLE001 - a revision's import may raise anything
-            problem = failure.of_file(error, self.path)
-        else:
-            odd = self._odd(found)
-            if odd is None:
-                return found
+        # a revision's import may raise anything
+        with translating(Exception, lambda error: failure.of_file(error, self.path)):
+            found = alembic_internals.load_module(self.path)
+        odd = self._odd(found)
+        if odd is not None:
             file = Path(self.path)
-            problem = RevisionFailed(file.stem, file.name, None, odd)
-        raise problem
+            raise RevisionFailed(file.stem, file.name, None, odd)
+        return found
 
     def _odd(self, found: ModuleType) -> str | None:
         for name in identifiers.NAMES:
-            if to_tuple(getattr(found, name, None)) != to_tuple(self.said.get(name)):
+            if as_tuple(getattr(found, name, None)) != as_tuple(self.said.get(name)):
                 return f"its `{name}` is not what its text says"
         # while the run waited for the lock; the ledger is to have the checksum of what ran
         edited = identifiers.checksum(Path(self.path).read_bytes()) != self.checksum
@@ -112,35 +105,33 @@ def load(settings: Settings, *, may_be_empty: bool = False) -> Revisions:
             f"There is no `{path}`.",
             "Run from the project's folder, or set `ALEMBIC_CONFIG` to its `alembic.ini`.",
         )
-    try:
+    # a revision's import may raise anything
+    with translating(Exception, lambda error: failure.of_import(error, path.resolve().parent)):
         config = Config(str(path))
         script = ScriptDirectory.from_config(config)
-        if not (script.sourceless or script.recursive_version_locations or len(script.version_locations) > 1):
-            script.revision_map = _graph(script, identifiers.read(Path(script.versions)))
+        if not alembic_internals.looks_elsewhere(script):
+            _take(script, identifiers.read(Path(script.versions)))
         heads = script.get_heads()
-    except MigrationError:
-        raise
-    except Exception as error:  # noqa: BLE001 - a revision's import may raise anything
-        problem = failure.of_import(error, path.resolve().parent)
-    else:
-        if heads or may_be_empty:
-            return Revisions(config, script)
-        problem = InvalidSettings(
+    if not heads and not may_be_empty:
+        raise InvalidSettings(
             f"There is no revision in `{script.versions}`.",
             "Point `script_location` in `alembic.ini` to the folder that has them, or begin with `migrate new`.",
         )
-    raise problem
+    return Revisions(config, script)
 
 
-def _graph(script: ScriptDirectory, found: RevisionFiles) -> graph.RevisionMap:
-    return graph.RevisionMap(lambda: [one for header in found.files if (one := _script(script, header))])
+def _take(script: ScriptDirectory, found: RevisionFiles) -> None:
+    """Have `script` know the revisions by the heads of their files."""
+    alembic_internals.take_revisions(
+        script, lambda: [one for header in found.files if (one := _script(script, header))]
+    )
 
 
 def _script(script: ScriptDirectory, header: RevisionFile) -> Script | None:
     if header.said is not None:
         return UnreadScript(header)
     # as Alembic would, which has more ways to find an id
-    return Script._from_path(script, header.path)
+    return alembic_internals.load_script(script, header.path)
 
 
 def route(script: ScriptDirectory, direction: Direction, target: str, heads: tuple[str, ...]) -> Route:
@@ -174,17 +165,18 @@ def remaining(script: ScriptDirectory, direction: Direction, target: str, heads:
 
 
 def _steps(script: ScriptDirectory, direction: Direction, target: Any, heads: tuple[str, ...]) -> list[Step]:
-    find: Any = {"upgrade": script._upgrade_revs, "downgrade": script._downgrade_revs, "stamp": script._stamp_revs}
-    try:
-        return [Step(one) for one in find[direction](target, heads)]
-    except (CommandError, graph.RevisionError) as error:
-        problem: MigrationError = _explain(script, error, direction, str(target), heads)
-    except AttributeError as error:
-        # the revision's module has no `upgrade` or no `downgrade`
-        module = getattr(error.obj, "__name__", "")
-        file = Path(getattr(error.obj, "__file__", None) or module)
-        problem = RevisionFailed(file.stem, file.name, None, f"it has no function `{error.name}`")
-    raise problem
+    with (
+        translating(UNRESOLVED, lambda error: _explain(script, error, direction, str(target), heads)),
+        translating(AttributeError, _without_function),
+    ):
+        return [Step(one) for one in alembic_internals.find_steps(script, direction, target, heads)]
+
+
+def _without_function(error: AttributeError) -> RevisionFailed:
+    """Say that a revision's module has no `upgrade` or no `downgrade`."""
+    module = getattr(error.obj, "__name__", "")
+    file = Path(getattr(error.obj, "__file__", None) or module)
+    return RevisionFailed(file.stem, file.name, None, f"it has no function `{error.name}`")
 
 
 def _absolute(script: ScriptDirectory, target: str, found: Sequence[Step], heads: tuple[str, ...]) -> str:
@@ -199,15 +191,11 @@ def get(script: ScriptDirectory, target: str) -> Script:
     """Return the one revision that `target` names. Raises `UnknownRevision` or `MultipleHeads`."""
     if target[0] in "+-":
         raise UnknownRevision(f"`{target}` is not a revision.", "Name one, or `head`.")
-    try:
+    with translating(CommandError, lambda error: _explain(script, error, "show", target, ())):
         found = script.get_revision(target)
-    except CommandError as error:
-        problem = _explain(script, error, "show", target, ())
-    else:
-        if found is not None:
-            return found
-        problem = UnknownRevision(f"`{target}` is not a revision.", "List them with `migrate history`.")
-    raise problem
+    if found is None:
+        raise UnknownRevision(f"`{target}` is not a revision.", "List them with `migrate history`.")
+    return found
 
 
 def applied(script: ScriptDirectory, heads: tuple[str, ...]) -> set[str]:
@@ -217,11 +205,13 @@ def applied(script: ScriptDirectory, heads: tuple[str, ...]) -> set[str]:
 
 def applied_scripts(script: ScriptDirectory, heads: tuple[str, ...]) -> list[Script]:
     """Return the revisions that a database at `heads` has had, newest first."""
-    try:
+    with translating(UNRESOLVED, lambda error: _explain(script, error, "upgrade", "head", heads)):
         return list(script.iterate_revisions(heads, "base")) if heads else []
-    except (CommandError, graph.RevisionError) as error:
-        problem = _explain(script, error, "upgrade", "head", heads)
-    raise problem
+
+
+def parents(revision: Script) -> tuple[str, ...]:
+    """Return the ids of the revisions that this one follows."""
+    return as_tuple(revision.down_revision) or ()
 
 
 def describe(revision: Script) -> "DescribedRevision":
@@ -229,8 +219,8 @@ def describe(revision: Script) -> "DescribedRevision":
     # its module takes 8 ms, which a run that changes a database does without
     from runner.results import DescribedRevision
 
-    parents = ",".join(revision._versioned_down_revisions) or None
-    return DescribedRevision(revision.revision, revision.doc, parents, revision.is_head)
+    before = ",".join(parents(revision)) or None
+    return DescribedRevision(revision.revision, revision.doc, before, revision.is_head)
 
 
 def checksum(revision: Script) -> str:
@@ -243,18 +233,18 @@ def checksum(revision: Script) -> str:
 def _explain(
     script: ScriptDirectory, error: Exception, direction: str, target: str, heads: tuple[str, ...]
 ) -> UnknownRevision | MultipleHeads:
-    cause = error.__cause__
+    cause = alembic_internals.revision_error(error)
     known = [revision.revision for revision in script.walk_revisions()]
     strangers = [head for head in heads if head not in known]
     like = sorted(one for one in known if one.startswith(target))
     if strangers:
         return stranger(strangers)
-    if isinstance(cause, graph.MultipleHeads):
+    if isinstance(cause, alembics.MultipleHeads):
         return MultipleHeads(tuple(sorted(cause.heads)))
     if len(like) > 1:
         names = " and ".join(f"`{one}`" for one in like)
         return UnknownRevision(f"`{target}` is ambiguous: {names} begin with it.", "Name one of them in full.")
-    if "mbiguous" in str(error):
+    if alembic_internals.is_ambiguous(error):
         return UnknownRevision(f"`{target}` is ambiguous at {_at(heads)}.", "Name the revision to go to.")
     if target[0] in "+-":
         end = "newest" if target[0] == "+" else "oldest"
@@ -262,7 +252,7 @@ def _explain(
             f"`{target}` goes beyond the {end} revision: the database is at {_at(heads)}.",
             "List them with `migrate history`.",
         )
-    if isinstance(cause, graph.RangeNotAncestorError):
+    if isinstance(cause, alembics.RangeNotAncestorError):
         return UnknownRevision(
             f"`{target}` is not a {direction} from {_at(heads)}.",
             "List the revisions with `migrate history`.",

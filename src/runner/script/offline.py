@@ -1,7 +1,6 @@
 """What a revision would send, found without a database: its SQL, as `alembic upgrade --sql` writes it."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO, cast
@@ -15,7 +14,7 @@ from sqlalchemy import create_mock_engine
 
 from runner.answer import Direction
 from runner.postgres import sql
-from runner.script import graph
+from runner.script import alembic_internals, graph
 from runner.script.step import Step
 
 DIALECT = "postgresql"
@@ -85,11 +84,10 @@ def _render(environment: EnvironmentContext, step: Step) -> Rendered:
     _refuse_parameters(context)
     blocks = _follow_autocommit_blocks(context, written)
     unrendered = None
-    with Operations.context(context):
-        try:
-            step.run()
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - without a database a revision may fail in any way
-            unrendered = f"it fails without a database ({type(error).__name__})"
+    try:
+        alembic_internals.run(step.alembics, context)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - without a database a revision may fail in any way
+        unrendered = f"it fails without a database ({type(error).__name__})"
     return Rendered(
         revision=revision.revision,
         description=revision.doc,
@@ -111,18 +109,16 @@ def _refuse_parameters(context: MigrationContext) -> None:
             raise ValueError("parameters given apart from the statement")
         Operations(context).execute(statement)
 
-    mock: Any = create_mock_engine(f"{DIALECT}+psycopg2://", execute)
-    context.connection = context.impl.connection = mock
+    alembic_internals.replace_connection(context, create_mock_engine(f"{DIALECT}+psycopg2://", execute))
 
 
 def _follow_autocommit_blocks(context: MigrationContext, written: list[str]) -> list[bool]:
     """Return a list that gets, for each block that is entered, whether statements came before the first one."""
     blocks: list[bool] = []
 
-    @contextmanager
     def autocommit_block() -> Iterator[None]:
         blocks.append(bool(written) and not blocks)
         yield
 
-    context.autocommit_block = autocommit_block  # type: ignore[method-assign]
+    alembic_internals.replace_autocommit_block(context, autocommit_block)
     return blocks

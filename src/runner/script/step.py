@@ -1,20 +1,18 @@
 """A revision in a direction, as Alembic runs it."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
 
-from alembic.runtime.migration import RevisionStep, StampStep
 from alembic.script import Script
 
 from runner.answer import Direction
+from runner.script.alembic_internals import AlembicStep
 
 
 @dataclass(frozen=True)
 class Step:
     """One step of Alembic's, by the names that the runner uses."""
 
-    alembics: RevisionStep | StampStep
+    alembics: AlembicStep
 
     @property
     def revision(self) -> str:
@@ -61,11 +59,6 @@ class Step:
     def path(self) -> str | None:
         """Return the path of the file that is applied or reverted."""
         return None if self.is_stamp or self.script is None else str(self.script.path)
-
-    @property
-    def run(self) -> Callable[[], None]:
-        """Return the file's `upgrade` or `downgrade`."""
-        return cast("Callable[[], None]", self.alembics.migration_fn)
 
 
 @dataclass(frozen=True)
