@@ -14,7 +14,7 @@ from benchmarks.measuring import Bench
 from support import postgres
 
 HERE = Path(__file__).parent
-README = HERE.parent / "README.md"
+PAGE = HERE.parent / "docs" / "benchmarks.md"
 CASES = {
     case.__name__.rpartition(".")[2]: case
     for case in (cold, apply, nothing, waiting, runners, killed, agent, rehearsal)
@@ -22,7 +22,7 @@ CASES = {
 
 
 def main() -> None:
-    """Measure; where that was all of it, write `results.json`, `RESULTS.md` and the README's block."""
+    """Measure; where that was all of it, write `results.json`, `RESULTS.md` and the block of `docs/benchmarks.md`."""
     asked = _arguments()
     results = {
         "machine": measuring.machine(),
@@ -39,7 +39,7 @@ def main() -> None:
         return
     (HERE / "results.json").write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
     (HERE / "RESULTS.md").write_text(report.markdown(results))
-    README.write_text(report.into(README.read_text(), results))
+    PAGE.write_text(report.into(PAGE.read_text(), results))
 
 
 def _arguments() -> argparse.Namespace:

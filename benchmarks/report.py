@@ -1,4 +1,4 @@
-"""What was measured as Markdown: `RESULTS.md`, and the block of it that the README shows."""
+"""What was measured as Markdown: `RESULTS.md`, and the block of it that `docs/benchmarks.md` shows."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -41,14 +41,14 @@ def markdown(results: Results) -> str:
 
 
 def block(results: Results) -> str:
-    """Return what stands in the README between the two marks, marks included."""
+    """Return what stands in `docs/benchmarks.md` between the two marks, marks included."""
     charts = "\n\n".join(_chart(figure) for figure in _all(results) if figure["name"] in CHARTS)
     return f"{BEGIN}\n\n{_wanted(results)}\n\n```text\n{charts}\n```\n\n{END}"
 
 
-def into(readme: str, results: Results) -> str:
-    """Return the README with the block as it is now."""
-    before, _, rest = readme.partition(BEGIN)
+def into(page: str, results: Results) -> str:
+    """Return `page` with the block as it is now."""
+    before, _, rest = page.partition(BEGIN)
     return before + block(results) + rest.partition(END)[2]
 
 

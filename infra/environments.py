@@ -128,7 +128,7 @@ def read(context: Mapping[str, Any]) -> Context:
     raise InvalidContext(
         f"invalid-context: `{'.'.join(map(str, where))}` in the context is wrong: "
         f"{'no such key' if unknown else problem['msg']}. Nothing was synthesised. "
-        f"Mend it in `cdk.json`, {f'where {keys} may stand' if unknown else 'as `README.md` describes it'}."
+        f"Mend it in `cdk.json`, {f'where {keys} may stand' if unknown else 'as `docs/aws.md` describes it'}."
     )
 
 

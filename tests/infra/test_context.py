@@ -73,7 +73,7 @@ def test_a_context_that_is_not_understood(context: dict[str, Any], where: str, r
     assert str(refused.value) == (
         f"invalid-context: `{where}` in the context is wrong: {reason}. "
         f"Nothing was synthesised. Mend it in `cdk.json`, "
-        f"{'as `README.md` describes it' if known is None else f'where {known} may stand'}."
+        f"{'as `docs/aws.md` describes it' if known is None else f'where {known} may stand'}."
     )
 
 

@@ -1,4 +1,4 @@
-"""What the README and RESULTS.md say was measured, and how it is put into words."""
+"""What docs/benchmarks.md and RESULTS.md say was measured, and how it is put into words."""
 
 import json
 
@@ -32,9 +32,11 @@ WANTED = {
 }
 
 
-def test_the_readme_says_what_was_measured() -> None:
-    readme = (ROOT / "README.md").read_text()
-    assert report.into(readme, RESULTS) == readme
+def test_the_page_says_what_was_measured() -> None:
+    """The block stands there once, between its marks, and is what the program makes of the results."""
+    page = (ROOT / "docs" / "benchmarks.md").read_text()
+    assert page.count(report.block(RESULTS)) == page.count(report.BEGIN) == page.count(report.END) == 1
+    assert report.into(page, RESULTS) == page
     assert (ROOT / "benchmarks" / "RESULTS.md").read_text() == report.markdown(RESULTS)
     assert [chapter["text"] for chapter in RESULTS["chapters"]] == [case.TEXT for case in CASES.values()]
 
