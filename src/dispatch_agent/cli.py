@@ -1,7 +1,5 @@
 """The command line: it translates, nothing else."""
 
-import itertools
-import os
 import signal
 import threading
 import uuid
@@ -12,10 +10,12 @@ from typing import Annotated, Any
 
 import typer
 from sqlalchemy import Engine
-from typer.core import TyperGroup
 
 from dispatch_agent import console, failure, retention, samples, stats, tenants
-from runner.postgres.connect import MigrationError, open_from
+from runner.errors import MigrationError
+from runner.output import command_line
+from runner.output.command_line import LocalOption
+from runner.postgres.connect import open_from
 
 CONNECT_S = 60
 PARTLY_DONE = 3
@@ -25,48 +25,30 @@ COMMON = "Every command also takes --local, --json and --debug."
 A_DAY = retention.age("1d")
 
 
-class OptionsAnywhere(TyperGroup):
-    """Take the options that every command knows on either side of the command."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        known = {name for one in self.params if one.param_type_name == "option" for name in one.opts} - {"--help", "-h"}
-        mine = list(itertools.filterfalse(lambda word: word not in known, args))
-        return super().parse_args(ctx, [*mine, *(word for word in args if word not in known)])
-
-
 @dataclass(frozen=True)
-class Options:
+class Options(command_line.Place):
     """Hold what every command takes."""
 
-    local: bool
     as_json: bool
     debug: bool
-
-    @property
-    def environ(self) -> dict[str, str]:
-        return {**os.environ, "DATABASE_URL": "embedded:"} if self.local else dict(os.environ)
 
     def engine(self) -> Engine:
         """Return an engine; nothing is connected yet."""
         return open_from(self.environ, "dispatch-agent", CONNECT_S)
 
 
-app = typer.Typer(
-    cls=OptionsAnywhere,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    rich_markup_mode=None,
-    help="Decide on which channel each lead would be contacted, and record it. Nothing is ever sent.",
-    epilog="Exit codes: 0 done, 1 error, 2 usage, 3 partly done, 130 interrupted.",
+app = command_line.create(
+    command_line.OptionsAnywhere,
+    "Decide on which channel each lead would be contacted, and record it. Nothing is ever sent.",
+    "0 done, 1 error, 2 usage, 3 partly done, 130 interrupted",
 )
 TenantOption = Annotated[str | None, typer.Option("--tenant", help="A tenant's slug or id; else all tenants.")]
 
 
 @app.callback()
-def options(
+def common(
     ctx: typer.Context,
-    local: Annotated[bool, typer.Option("--local", help="Use the embedded PostgreSQL under .postgres/.")] = False,
+    local: LocalOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Print the run's log and a failure's frames.")] = False,
 ) -> None:

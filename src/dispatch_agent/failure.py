@@ -1,34 +1,40 @@
-"""What an exception means to whoever asked; its text may hold anything and goes no further."""
+"""What an exception means to whoever asked; its text may hold anything and goes no further.
 
-import traceback
+Where the runner has the same error, the agent's is one of that kind, with the agent's own words.
+"""
+
 from dataclasses import dataclass
 
 import psycopg2
 from sqlalchemy.exc import DBAPIError
 
-from runner.postgres.connect import MigrationError
-
-# https://www.postgresql.org/docs/current/errcodes-appendix.html
-LACKING = ("42P01", "42703")
-LOCKED = ("55P03", "40P01")
-NOT_ALLOWED = "42501"
-CANCELLED = "57014"
-READ_ONLY = "25006"
+from runner import errors
+from runner.errors import InvalidSettings, MigrationError
+from runner.postgres import sqlstate
 
 
-@dataclass(eq=False)
-class Interrupted(MigrationError):
-    code = "interrupted"
+class Interrupted(errors.Interrupted):
     what = "The command was interrupted."
-    hint = "Run the same command again to go on."
 
 
-@dataclass(eq=False)
-class InvalidSettings(MigrationError):
-    reason: str
-    code = "settings"
-    what = "{reason}"
-    hint = "Correct the function's environment, then repeat."
+class Locked(errors.Blocked):
+    what = "A table is locked by another session, perhaps by a migration (`migrate current` tells)."
+
+
+class OutOfTime(errors.DeadlinePassed):
+    what = "The time ran out while the database was at work or a table was locked."
+    hint = "Repeat with the same run id, or with the cursor."
+
+
+class ConnectionLost(errors.ConnectionLost):
+    what = "The connection to the database was lost."
+    hint = "Run the same command again when the server is back."
+
+
+class InternalError(errors.InternalError):
+    what = "The agent itself failed with {type}."
+    left = ""
+    hint = "Repeat with `--debug`, and report the frames as a bug."
 
 
 @dataclass(eq=False)
@@ -39,39 +45,10 @@ class SchemaBehind(MigrationError):
 
 
 @dataclass(eq=False)
-class Locked(MigrationError):
-    code = "lock-timeout"
-    what = "A table is locked by another session, perhaps by a migration (`migrate current` tells)."
-    hint = "Repeat when that has ended."
-
-
-@dataclass(eq=False)
-class OutOfTime(MigrationError):
-    code = "deadline"
-    what = "The time ran out while the database was at work or a table was locked."
-    hint = "Repeat with the same run id, or with the cursor."
-
-
-@dataclass(eq=False)
-class NotAllowed(MigrationError):
-    sqlstate: str
-    code = "settings"
-    what = "The database's role may not do this (SQLSTATE {sqlstate})."
-    hint = "Have it granted, or connect as a role that may."
-
-
-@dataclass(eq=False)
 class ReadOnly(MigrationError):
     code = "read-only-database"
     what = "The database is read-only."
     hint = "Use the cluster's writer endpoint, then repeat."
-
-
-@dataclass(eq=False)
-class ConnectionLost(MigrationError):
-    code = "database-unreachable"
-    what = "The connection to the database was lost."
-    hint = "Run the same command again when the server is back."
 
 
 @dataclass(eq=False)
@@ -82,14 +59,14 @@ class DatabaseFailed(MigrationError):
     hint = "Repeat; with `--debug` the frames tell where it was."
 
 
-@dataclass(eq=False)
-class InternalError(MigrationError):
-    """A bug of ours."""
-
-    type: str
-    code = "internal-error"
-    what = "The agent itself failed with {type}."
-    hint = "Repeat with `--debug`, and report the frames as a bug."
+MEANINGS: dict[str | None, type[MigrationError]] = {
+    sqlstate.CANCELLED: OutOfTime,
+    sqlstate.DEADLOCK: Locked,
+    sqlstate.LOCK_NOT_AVAILABLE: Locked,
+    sqlstate.READ_ONLY: ReadOnly,
+    sqlstate.UNDEFINED_COLUMN: SchemaBehind,
+    sqlstate.UNDEFINED_TABLE: SchemaBehind,
+}
 
 
 def explain(error: BaseException) -> MigrationError:
@@ -100,28 +77,25 @@ def explain(error: BaseException) -> MigrationError:
         return Interrupted()
     # COPY is psycopg2's own, whose errors SQLAlchemy does not wrap
     of_database = isinstance(error, DBAPIError | psycopg2.Error)
-    return _of_database(error) if of_database else InternalError(type(error).__name__)
+    return _of_database(error) if of_database else InternalError(type(error).__name__, frames(error))
 
 
 def frames(error: BaseException) -> list[str]:
     """Return where it happened, the innermost first."""
-    found = traceback.extract_tb(error.__traceback__)
-    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in reversed(found)]
+    from runner.postgres import redact
+
+    return redact.frames(error, whole_paths=True)[::-1]
 
 
 def _of_database(error: BaseException) -> MigrationError:
-    driver = getattr(error, "orig", error)
-    sqlstate = getattr(driver, "pgcode", None) or ""
-    broken = isinstance(driver, psycopg2.OperationalError | psycopg2.InterfaceError) and not sqlstate
-    # the server's own ending of a session has a state of class 57P, a broken one has none
-    if broken or getattr(error, "connection_invalidated", False) or sqlstate.startswith(("57P", "08")):
+    code = sqlstate.sqlstate(error)
+    # a pooler that ends a session says so with states of class 08 of its own
+    if sqlstate.is_lost(error) or (code or "").startswith("08"):
         return ConnectionLost()
-    if sqlstate == CANCELLED:
-        return OutOfTime()
-    if sqlstate in LACKING:
-        return SchemaBehind()
-    if sqlstate in LOCKED:
-        return Locked()
-    if sqlstate == NOT_ALLOWED:
-        return NotAllowed(sqlstate)
-    return ReadOnly() if sqlstate == READ_ONLY else DatabaseFailed(sqlstate or "unknown")
+    if code == sqlstate.INSUFFICIENT_PRIVILEGE:
+        return InvalidSettings(
+            f"The database's role may not do this (SQLSTATE {code}).",
+            "Have it granted, or connect as a role that may.",
+        )
+    known = MEANINGS.get(code)
+    return known() if known else DatabaseFailed(code or "unknown")

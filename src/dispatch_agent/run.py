@@ -15,13 +15,13 @@ from sqlalchemy import Connection, Engine
 
 from dispatch_agent import limits, reading, recording, tenants, turn
 from dispatch_agent.decision import Circumstances, Decision, decide, fitting
-from dispatch_agent.failure import InvalidSettings, explain, frames
+from dispatch_agent.failure import explain, frames
 from dispatch_agent.lead import Lead
 from dispatch_agent.limits import Usage
 from dispatch_agent.recording import Origin
 from dispatch_agent.request import Cursor, Request, parse
 from dispatch_agent.tenants import UnknownLead
-from runner.errors import translating
+from runner.errors import InvalidSettings, translating
 from runner.postgres.connect import open_from
 
 CHUNK_ROWS = 5_000
@@ -118,7 +118,7 @@ def _work(job: Job, engine: Engine, progress: Progress, tell: Tell) -> None:
     """Decide on the leads of the run that it has not decided on yet, chunk by chunk."""
     with (
         engine.connect().execution_options(isolation_level="AUTOCOMMIT") as guard,
-        turn.take(guard, job.run_id, job.remaining_s),
+        turn.take(guard, job.run_id, job.remaining_s()),
         engine.connect() as reader,
         engine.connect() as writer,
         _recorder(writer, progress, tell, job.asked.batch_size) as record,
@@ -148,8 +148,12 @@ def _work(job: Job, engine: Engine, progress: Progress, tell: Tell) -> None:
 def _circumstances(job: Job, reader: Connection, tenant_id: UUID) -> Circumstances:
     environment = job.environ.get("ENVIRONMENT") or "dev"
     blocked, zone = reading.read_blocked(reader, tenant_id), reading.read_zone(reader, tenant_id)
-    with translating(ValueError, lambda error: InvalidSettings(str(error))):
+    with translating(ValueError, _of_limits):
         return Circumstances(job.now, zone, blocked, limits.read(job.environ, environment))
+
+
+def _of_limits(error: ValueError) -> InvalidSettings:
+    return InvalidSettings(str(error), "Correct the function's environment, then repeat.")
 
 
 def _decide(leads: Iterable[Lead], circumstances: Circumstances, usage: Usage) -> tuple[list[Decision], Usage]:

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from dispatch_agent import people, tenants
 from models import Lead, Tenant
-from runner.postgres.connect import MigrationError
+from runner.errors import MigrationError
 
 CHUNK = 5_000
 """Leads that are held in memory at once."""

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import Connection, or_, select
 
 from models import Tenant
-from runner.postgres.connect import MigrationError
+from runner.errors import MigrationError
 
 
 @dataclass(eq=False)

@@ -1,20 +1,16 @@
 """One invocation of a run at a time: a second one waits, and finds what is left to decide."""
 
-import hashlib
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
-from runner.postgres.connect import MigrationError
+from runner.errors import MigrationError
+from runner.postgres import advisory_lock
+from runner.postgres.version_table import lock_key
 
-TRY = text("select pg_try_advisory_lock(:key)")
 BOUND = text("select set_config('statement_timeout', :limit, false), set_config('lock_timeout', :limit, false)")
-RELEASE = text("select pg_advisory_unlock(:key)")
-LOOK_EVERY_S = 0.2
 
 
 @dataclass(eq=False)
@@ -27,23 +23,18 @@ class RunBusy(MigrationError):
 
 
 @contextmanager
-def take(connection: Connection, run_id: str, remaining_s: Callable[[], float]) -> Iterator[None]:
+def take(connection: Connection, run_id: str, seconds: float) -> Iterator[None]:
     """Hold the run for as long as the block lasts, on a session of its own in AUTOCOMMIT.
 
-    It is polled and not waited for in the server: a session that waits there holds a snapshot, which hangs
-    concurrent index builds. Raises `RunBusy` when no time is left. A session that ends gives the run back.
+    Raises `RunBusy` when it was not free within `seconds`. A session that ends gives the run back.
     """
-    key = int.from_bytes(hashlib.sha256(f"dispatch {run_id}".encode()).digest()[:8], "big", signed=True)
-    while not connection.execute(TRY, {"key": key}).scalar_one():
-        if remaining_s() <= 0:
-            raise RunBusy(run_id)
-        time.sleep(LOOK_EVERY_S)
+    number = lock_key(f"dispatch {run_id}")
+    if not advisory_lock.take(connection, number, seconds):
+        raise RunBusy(run_id)
     try:
         yield
     finally:
-        # with its session the server has given it back already, and what the block came to stands
-        with suppress(DBAPIError, PendingRollbackError):
-            connection.execute(RELEASE, {"key": key})
+        advisory_lock.give_back(connection, number)
 
 
 def bound(connection: Connection, seconds: float) -> None:

@@ -3,128 +3,49 @@
 What only some commands need, they import themselves: a command is as fast as its start.
 """
 
-import getpass
-import itertools
 import logging
 import os
 import re
 import sys
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
-from runner import __version__, commands, settings
+from runner import commands, settings
 from runner.answer import Draft, Json
 from runner.aws import environments
 from runner.aws.environments import Environment
-from runner.deadline import Deadline
 from runner.errors import MigrationError, count
-from runner.invocation import DEFAULT_TIMEOUT_S, Invocation, Tell
-from runner.output import console
+from runner.invocation import Invocation, Tell
+from runner.output import command_line, console, options
+from runner.output.command_line import LocalOption
+from runner.output.options import COMMON, HERE, THERE, Options
 from runner.postgres import translation
 
-MINUS = "\N{MINUS SIGN}"
-STEPS_DOWN = re.compile(r"-[0-9]+")
-COMMON = "Every command also takes --local, --env NAME, --function NAME, --json, --timeout SECONDS and --debug."
-THERE = "It also takes --json, --timeout SECONDS and --debug."
 # https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests
 IMAGE = re.compile(r"sha256:[0-9a-f]{64}|[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
-HERE = "It also takes --local, --json, --timeout SECONDS and --debug."
 
-
-class OptionsAnywhere(TyperGroup):
-    """Take the options that every verb knows on either side of the verb."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        known = {
-            name: parameter
-            for parameter in self.params
-            if parameter.param_type_name == "option" and parameter.name != "help"
-            for name in parameter.opts
-        }
-        mine: list[str] = []
-        rest: list[str] = []
-        words = iter(args)
-        for word in words:
-            option = known.get(word.partition("=")[0])
-            # `-1` is a target and not an option
-            (mine if option else rest).append(word.replace("-", MINUS) if STEPS_DOWN.fullmatch(word) else word)
-            if option and not getattr(option, "is_flag", False) and "=" not in word:
-                mine.extend(itertools.islice(words, 1))
-        return super().parse_args(ctx, [*mine, *rest])
-
-
-@dataclass(frozen=True)
-class Options:
-    """Hold what every verb takes."""
-
-    local: bool
-    form: str
-    """How an answer is printed: `tables`, `json` or `markdown`."""
-    timeout_s: float | None
-    """What the caller gave, None where nothing was."""
-    env: str | None
-    function: str | None
-
-    def deadline(self) -> Deadline:
-        """Set the deadline of what is done here."""
-        return Deadline.after(self.timeout_s or DEFAULT_TIMEOUT_S)
-
-    def environment(self) -> Environment | None:
-        """Return the function that is to do it, None to do it here. Raises `InvalidSettings`."""
-        # an empty name is one that was meant to be there
-        if self.function is not None:
-            return environments.of_function(self.function)
-        return None if self.env is None else environments.read(os.environ, self.env)
-
-    @property
-    def environ(self) -> dict[str, str]:
-        return {**os.environ, "DATABASE_URL": "embedded:"} if self.local else dict(os.environ)
-
-
-app = typer.Typer(
-    cls=OptionsAnywhere,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    rich_markup_mode=None,
-    help="Change a PostgreSQL schema with Alembic revisions, safely, while the application is serving.",
-    epilog="Exit codes: 0 done, 1 error, 2 usage, 3 partly done, 4 the answer is no, 130 interrupted.",
+app = command_line.create(
+    command_line.TargetsToo,
+    "Change a PostgreSQL schema with Alembic revisions, safely, while the application is serving.",
+    "0 done, 1 error, 2 usage, 3 partly done, 4 the answer is no, 130 interrupted",
 )
-Up = Annotated[str, typer.Argument(metavar="TARGET", help="A revision or the beginning of one, head, or +1.")]
-Down = Annotated[str, typer.Argument(metavar="TARGET", help="A revision or the beginning of one, base, or -1.")]
-Either = Annotated[str, typer.Argument(metavar="TARGET", help="A revision, head or base, +1 or -1: up or down.")]
-Named = Annotated[str, typer.Argument(metavar="TARGET", help="A revision or the beginning of one.")]
-ActorOption = Annotated[str | None, typer.Option("--actor", help="Who asks, for the ledger; else your login name.")]
-ConfirmOption = Annotated[str | None, typer.Option("--confirm", help="The current revision: I know what is there.")]
-PlanOption = Annotated[str | None, typer.Option("--plan", help="The id of the plan that was read; it must hold.")]
-MarkdownOption = Annotated[bool, typer.Option("--markdown", help="Print Markdown, for a pull request's comment.")]
-KeyOption = Annotated[str | None, typer.Option("--idempotency-key", help="The same key answers the same again.")]
-
-
-def _version(asked: bool) -> None:
-    if asked:
-        typer.echo(f"migrate {__version__}")
-        raise typer.Exit
 
 
 @app.callback()
-def options(
+def common(
     ctx: typer.Context,
-    local: Annotated[bool, typer.Option("--local", help="Use the embedded PostgreSQL under .postgres/.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the raw answer.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Print Alembic's log and a failure's frames.")] = False,
-    timeout: Annotated[float | None, typer.Option(min=0.1, help="Seconds after which to give up; else 900.")] = None,
-    env: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Ask the function of this name in migrate.toml.")
-    ] = None,
-    function: Annotated[str | None, typer.Option(metavar="NAME", help="Ask this function, a name or an ARN.")] = None,
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
+    local: LocalOption = False,
+    as_json: options.Json = False,
+    debug: options.Debug = False,
+    timeout: options.Timeout = None,
+    env: options.Env = None,
+    function: options.Function = None,
+    version: options.Version = False,
 ) -> None:
     if local + (env is not None) + (function is not None) > 1:
         ctx.fail("--local, --env and --function exclude each other: each says where the database is.")
@@ -136,7 +57,7 @@ def options(
 
 
 @app.command(epilog=COMMON)
-def plan(ctx: typer.Context, target: Either = "head", markdown: MarkdownOption = False) -> None:
+def plan(ctx: typer.Context, target: options.Either = "head", markdown: options.Markdown = False) -> None:
     """Say what going to TARGET would do here: revisions, SQL, findings, sizes, and the plan's id."""
     _ask(ctx, {"action": "plan", "target": target}, markdown)
 
@@ -144,18 +65,18 @@ def plan(ctx: typer.Context, target: Either = "head", markdown: MarkdownOption =
 @app.command(epilog=COMMON)
 def rehearse(
     ctx: typer.Context,
-    target: Either = "head",
+    target: options.Either = "head",
     max_lock_hold_ms: Annotated[
         int, typer.Option("--max-lock-hold-ms", help="End it when writes are blocked for longer.")
     ] = 2000,
-    markdown: MarkdownOption = False,
+    markdown: options.Markdown = False,
 ) -> None:
     """Really go to TARGET in one transaction, measure it, and roll it back. It locks: measure on a clone."""
     _ask(ctx, {"action": "rehearse", "target": target, "max_lock_hold_ms": max_lock_hold_ms}, markdown)
 
 
 @app.command(epilog=COMMON)
-def check(ctx: typer.Context, markdown: MarkdownOption = False) -> None:
+def check(ctx: typer.Context, markdown: options.Markdown = False) -> None:
     """Say what is not as it should be: pending, drift, edited history, invalid indexes, leftovers."""
     _ask(ctx, {"action": "check"}, markdown)
 
@@ -163,28 +84,28 @@ def check(ctx: typer.Context, markdown: MarkdownOption = False) -> None:
 @app.command(epilog=COMMON)
 def upgrade(
     ctx: typer.Context,
-    target: Up = "head",
-    plan: PlanOption = None,
-    actor: ActorOption = None,
-    key: KeyOption = None,
+    target: options.Up = "head",
+    plan: options.Plan = None,
+    actor: options.Actor = None,
+    key: options.Key = None,
 ) -> None:
     """Apply the revisions up to TARGET."""
     asked = {"action": "upgrade", "target": target, "plan": plan}
-    _ask(ctx, {**asked, "actor": _actor(actor), "idempotency_key": key})
+    _ask(ctx, {**asked, "actor": options.actor(actor), "idempotency_key": key})
 
 
 @app.command(epilog=COMMON)
 def downgrade(
     ctx: typer.Context,
-    target: Down,
-    plan: PlanOption = None,
-    confirm: ConfirmOption = None,
-    actor: ActorOption = None,
-    key: KeyOption = None,
+    target: options.Down,
+    plan: options.Plan = None,
+    confirm: options.Confirm = None,
+    actor: options.Actor = None,
+    key: options.Key = None,
 ) -> None:
     """Revert the revisions down to TARGET."""
     asked = {"action": "downgrade", "target": target, "plan": plan, "confirm": confirm}
-    _ask(ctx, {**asked, "actor": _actor(actor), "idempotency_key": key})
+    _ask(ctx, {**asked, "actor": options.actor(actor), "idempotency_key": key})
 
 
 @app.command(epilog=COMMON)
@@ -203,28 +124,32 @@ def heads(ctx: typer.Context) -> None:
 def history(
     ctx: typer.Context,
     limit: Annotated[int | None, typer.Option(help="Only the newest ones.")] = None,
-    markdown: MarkdownOption = False,
+    markdown: options.Markdown = False,
 ) -> None:
     """List the revisions, newest first: applied or not, when, by whom, how long."""
     _ask(ctx, {"action": "history"} | ({} if limit is None else {"limit": limit}), markdown)
 
 
 @app.command(epilog=COMMON)
-def show(ctx: typer.Context, target: Named = "head") -> None:
+def show(ctx: typer.Context, target: options.Named = "head") -> None:
     """Describe one revision; needs no database."""
     _ask(ctx, {"action": "show", "target": target})
 
 
 @app.command(epilog=COMMON)
-def stamp(ctx: typer.Context, target: Named, confirm: ConfirmOption = None, actor: ActorOption = None) -> None:
+def stamp(
+    ctx: typer.Context, target: options.Named, confirm: options.Confirm = None, actor: options.Actor = None
+) -> None:
     """Say that the database is at TARGET, after comparing it with that revision's snapshot."""
-    _ask(ctx, {"action": "stamp", "target": target, "confirm": confirm, "actor": _actor(actor)})
+    _ask(ctx, {"action": "stamp", "target": target, "confirm": confirm, "actor": options.actor(actor)})
 
 
 @app.command(epilog=COMMON)
-def repair(ctx: typer.Context, target: Named, confirm: ConfirmOption = None, actor: ActorOption = None) -> None:
+def repair(
+    ctx: typer.Context, target: options.Named, confirm: options.Confirm = None, actor: options.Actor = None
+) -> None:
     """Accept the text that TARGET has now although it ran with another, and clear what a failure left."""
-    _ask(ctx, {"action": "repair", "target": target, "confirm": confirm, "actor": _actor(actor)})
+    _ask(ctx, {"action": "repair", "target": target, "confirm": confirm, "actor": options.actor(actor)})
 
 
 @app.command("list-migrations", epilog=COMMON)
@@ -234,9 +159,9 @@ def list_migrations(ctx: typer.Context) -> None:
 
 
 @app.command("run-migration", epilog=COMMON)
-def run_migration(ctx: typer.Context, target: Named, actor: ActorOption = None) -> None:
+def run_migration(ctx: typer.Context, target: options.Named, actor: options.Actor = None) -> None:
     """Upgrade to TARGET, or to `all`, as the older contract has it."""
-    _ask(ctx, {"action": "run-migration", "target": target, "actor": _actor(actor)})
+    _ask(ctx, {"action": "run-migration", "target": target, "actor": options.actor(actor)})
 
 
 @app.command(epilog=HERE)
@@ -263,7 +188,7 @@ def doctor(ctx: typer.Context) -> None:
     given: Options = ctx.obj
 
     def work(draft: Draft, tell: Tell) -> None:
-        environment = given.environment()
+        environment = _environment(given)
         if environment:
             function.examine(environment, given.timeout_s, tell, draft)
         else:
@@ -339,7 +264,7 @@ def _answer(ctx: typer.Context, action: str, work: Callable[[Draft, Tell], None]
 
 def _ask(ctx: typer.Context, event: dict[str, object], markdown: bool = False) -> None:
     given: Options = replace(ctx.obj, form="markdown") if markdown else ctx.obj
-    asked = {key: value.replace(MINUS, "-") if isinstance(value, str) else value for key, value in event.items()}
+    asked = {key: command_line.as_typed(value) for key, value in event.items()}
     with console.progress() as tell:
         answer = _ask_there_or_here(given, asked, tell)
     raise typer.Exit(console.show(answer, given.form))
@@ -348,7 +273,7 @@ def _ask(ctx: typer.Context, event: dict[str, object], markdown: bool = False) -
 def _ask_there_or_here(given: Options, asked: dict[str, object], tell: Tell) -> dict[str, Json]:
     request_id = str(uuid.uuid4())
     try:
-        environment = given.environment()
+        environment = _environment(given)
     except MigrationError as error:
         return Draft(str(asked["action"]), request_id).fail(error).as_json()
     if environment:
@@ -358,14 +283,12 @@ def _ask_there_or_here(given: Options, asked: dict[str, object], tell: Tell) -> 
     return commands.execute(asked, given.environ, request_id, given.deadline(), tell).told
 
 
-def _actor(given: str | None) -> str:
-    if given:
-        return given
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        # a container may run as a number that no account has
-        return f"uid {os.getuid()}"
+def _environment(given: Options) -> Environment | None:
+    """Return the function that is to do it, None to do it here. Raises `InvalidSettings`."""
+    # an empty name is one that was meant to be there
+    if given.function is not None:
+        return environments.of_function(given.function)
+    return None if given.env is None else environments.read(os.environ, given.env)
 
 
 if __name__ == "__main__":

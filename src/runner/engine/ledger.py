@@ -12,14 +12,13 @@ from runner import __version__
 from runner.answer import Answer
 from runner.engine.state import Run
 from runner.errors import ConnectionLost, InvalidSettings, translating
+from runner.postgres import sqlstate
 from runner.postgres.advisory_lock import MigrationLock
 from runner.postgres.version_table import VERSION_TABLE
 from runner.script import graph
 
 if TYPE_CHECKING:
     from runner.results import ImageRun, LedgerRow
-
-INSUFFICIENT_PRIVILEGE = "42501"
 
 DDL = """
 create schema if not exists runner;
@@ -197,7 +196,7 @@ def prepare(connection: Connection) -> None:
 
 
 def _denied(error: ProgrammingError, connection: Connection) -> InvalidSettings | None:
-    if getattr(error.orig, "pgcode", None) != INSUFFICIENT_PRIVILEGE:
+    if sqlstate.sqlstate(error) != sqlstate.INSUFFICIENT_PRIVILEGE:
         return None
     role, database = connection.exec_driver_sql("select current_user, current_database()").one()
     return InvalidSettings(

@@ -1,4 +1,8 @@
-"""One runner at a time: a session-level advisory lock."""
+"""One runner at a time: a session-level advisory lock.
+
+Such a lock is tried and polled, never waited for in the server: a backend that waits there holds a snapshot, which
+hangs the holder's concurrent index build.
+"""
 
 import contextlib
 import threading
@@ -75,9 +79,8 @@ def acquire(
     """Hold the migration lock on a connection of its own.
 
     On the migration's connection the lock would break Alembic's autocommit block, and inside a
-    transaction it would block `CREATE INDEX CONCURRENTLY`. It is tried and polled, never waited for in
-    the server: a backend that waits there holds a snapshot, which hangs the holder's concurrent index build.
-    `waiting` is told once who holds it. Raises `LockHeld` when `deadline` leaves no time for another try.
+    transaction it would block `CREATE INDEX CONCURRENTLY`. `waiting` is told once who holds it.
+    Raises `LockHeld` when `deadline` leaves no time for another try.
     """
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         number = key(version_table)
@@ -87,7 +90,8 @@ def acquire(
         try:
             yield lock
         finally:
-            _release(lock)
+            with lock.turn():
+                give_back(connection, number)
 
 
 def end_session(connection: Connection, pid: int) -> bool:
@@ -113,24 +117,33 @@ def _signal(connection: Connection, call: str, pid: int) -> bool:
         connection.execute(SET_ROLE, {"role": role})
 
 
+def take(connection: Connection, number: int, seconds: float, waiting: Callable[[], None] = lambda: None) -> bool:
+    """Take the lock of that key, trying for `seconds` where another session has it; tell whether it is ours now.
+
+    `connection` is in AUTOCOMMIT. `waiting` is called once, where the first try has failed.
+    """
+    deadline = Deadline.after(seconds)
+    if _try(connection, number):
+        return True
+    waiting()
+    return any(_try(connection, number) for _ in deadline.pauses(first_s=0.1, longest_s=1))
+
+
+def give_back(connection: Connection, number: int) -> None:
+    """Give the lock back; where the connection is lost, the server has done so already."""
+    with contextlib.suppress(*GONE):
+        connection.execute(RELEASE, {"key": number})
+
+
+def _try(connection: Connection, number: int) -> bool:
+    return bool(connection.execute(TRY, {"key": number}).scalar_one())
+
+
 def _acquire(connection: Connection, number: int, deadline: Deadline, waiting: Callable[[str], None]) -> None:
     started = time.monotonic()
-    pauses = deadline.pauses(first_s=0.1, longest_s=1)
-    told = False
-    while not connection.execute(TRY, {"key": number}).scalar_one():
-        holder = _holder(connection, number)
-        if not told:
-            waiting(holder)
-            told = True
-        if next(pauses, None) is None:
-            database = connection.exec_driver_sql("select current_database()").scalar_one()
-            raise LockHeld(database, holder, time.monotonic() - started)
-
-
-def _release(lock: MigrationLock) -> None:
-    """Give the lock back; where the connection is lost, the server has done so already."""
-    with lock.turn() as connection, contextlib.suppress(*GONE):
-        connection.execute(RELEASE, {"key": lock.key})
+    if not take(connection, number, deadline.remaining_s, lambda: waiting(_holder(connection, number))):
+        database = connection.exec_driver_sql("select current_database()").scalar_one()
+        raise LockHeld(database, _holder(connection, number), time.monotonic() - started)
 
 
 def holder(connection: Connection, version_table: str) -> str | None:

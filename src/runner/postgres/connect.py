@@ -11,8 +11,7 @@ import psycopg2
 
 from runner import settings
 from runner.deadline import Deadline
-from runner.errors import AuthenticationFailed, DatabaseUnreachable, InvalidSettings, translating
-from runner.errors import MigrationError as MigrationError  # what another program has to catch
+from runner.errors import AuthenticationFailed, DatabaseUnreachable, InvalidSettings, MigrationError, translating
 from runner.postgres import conninfo
 from runner.postgres.conninfo import ConnInfo, Source
 from runner.settings import Settings

@@ -41,9 +41,9 @@ def template(statement: str) -> str:
     return flat if len(flat) <= STATEMENT_LENGTH else flat[:STATEMENT_LENGTH] + " …"
 
 
-def frames(error: BaseException) -> list[str]:
+def frames(error: BaseException, *, whole_paths: bool = False) -> list[str]:
     """Return where an exception came from, innermost last, without the text of any exception."""
     return [
-        f"{Path(frame.filename).name}:{frame.lineno} {frame.name}"
+        f"{frame.filename if whole_paths else Path(frame.filename).name}:{frame.lineno} {frame.name}"
         for frame in traceback.extract_tb(error.__traceback__)
     ]

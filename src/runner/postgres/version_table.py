@@ -97,9 +97,13 @@ def _refuse_blindness(cursor: Any) -> None:
 
 
 def key(version_table: str) -> int:
-    """Return the migration lock's key for a version table; PostgreSQL itself keeps databases apart."""
-    digest = hashlib.sha256(f"migrate {version_table}".encode()).digest()
-    return int.from_bytes(digest[:8], "big", signed=True)
+    """Return the migration lock's key for a version table."""
+    return lock_key(f"migrate {version_table}")
+
+
+def lock_key(name: str) -> int:
+    """Return the key of the advisory lock of that name; PostgreSQL itself keeps databases apart."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
 
 
 def describe(row: Any) -> str | None:

@@ -33,8 +33,6 @@ from runner.script.graph import Revisions
 from runner.script.step import Step
 
 LABELS = text("select enumlabel, enumtypid::regtype::text || '.' || enumlabel as name from pg_enum")
-# https://www.postgresql.org/docs/current/sql-altertype.html: a new value cannot be used before the commit
-NEW_LABEL_USED = "55P04"
 SETS_CONSTRAINTS = re.compile(r"\s*set\s+constraints\b", re.IGNORECASE)
 READING_VERBS = ("select", "set", "show", "")
 
@@ -203,7 +201,8 @@ def _false_failure(error: Exception, rehearsal: Rehearsal, savepoint: Any) -> st
     if rollback_only.is_violated(error) and SETS_CONSTRAINTS.match(str(getattr(error, "statement", ""))):
         savepoint.rollback()
         return "it sets all constraints, and one keeps a rehearsal from being committed"
-    if sqlstate.sqlstate(error) != NEW_LABEL_USED:
+    # https://www.postgresql.org/docs/current/sql-altertype.html: a new value cannot be used before the commit
+    if sqlstate.sqlstate(error) != sqlstate.UNSAFE_NEW_ENUM_VALUE:
         return None
     savepoint.rollback()
     with rehearsal.lock.turn() as other:

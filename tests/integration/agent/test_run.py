@@ -394,7 +394,7 @@ def test_two_sessions_of_one_run_take_turns(database: Database, tmp_path: Path) 
 
     agency.prepare(tmp_path, database, 1)
     engine = open_from({"DATABASE_URL": database.url}, "other", 10)
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as other, turn.take(other, "same", lambda: 9):
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as other, turn.take(other, "same", 9):
         answer = ask(database, {"tenantId": "test-001", "runId": "same"}, seconds=4)
     assert (answer["success"], answer["code"]) == (False, "run-busy")
     assert ask(database, {"tenantId": "test-001", "runId": "same"})["leadsProcessados"] == 1

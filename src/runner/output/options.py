@@ -1,0 +1,67 @@
+"""The options of `migrate`, and the targets of its verbs, as they are spelled and explained."""
+
+import getpass
+import os
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from runner import __version__
+from runner.deadline import Deadline
+from runner.invocation import DEFAULT_TIMEOUT_S
+from runner.output.command_line import Place
+
+COMMON = "Every command also takes --local, --env NAME, --function NAME, --json, --timeout SECONDS and --debug."
+HERE = "It also takes --local, --json, --timeout SECONDS and --debug."
+THERE = "It also takes --json, --timeout SECONDS and --debug."
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"migrate {__version__}")
+        raise typer.Exit
+
+
+Version = Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)]
+Json = Annotated[bool, typer.Option("--json", help="Print the raw answer.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Print Alembic's log and a failure's frames.")]
+Timeout = Annotated[float | None, typer.Option(min=0.1, help="Seconds after which to give up; else 900.")]
+Env = Annotated[str | None, typer.Option(metavar="NAME", help="Ask the function of this name in migrate.toml.")]
+Function = Annotated[str | None, typer.Option(metavar="NAME", help="Ask this function, a name or an ARN.")]
+Up = Annotated[str, typer.Argument(metavar="TARGET", help="A revision or the beginning of one, head, or +1.")]
+Down = Annotated[str, typer.Argument(metavar="TARGET", help="A revision or the beginning of one, base, or -1.")]
+Either = Annotated[str, typer.Argument(metavar="TARGET", help="A revision, head or base, +1 or -1: up or down.")]
+Named = Annotated[str, typer.Argument(metavar="TARGET", help="A revision or the beginning of one.")]
+Actor = Annotated[str | None, typer.Option("--actor", help="Who asks, for the ledger; else your login name.")]
+Confirm = Annotated[str | None, typer.Option("--confirm", help="The current revision: I know what is there.")]
+Plan = Annotated[str | None, typer.Option("--plan", help="The id of the plan that was read; it must hold.")]
+Markdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown, for a pull request's comment.")]
+Key = Annotated[str | None, typer.Option("--idempotency-key", help="The same key answers the same again.")]
+
+
+@dataclass(frozen=True)
+class Options(Place):
+    """Hold what every verb takes."""
+
+    form: str
+    """How an answer is printed: `tables`, `json` or `markdown`."""
+    timeout_s: float | None
+    """What the caller gave, None where nothing was."""
+    env: str | None
+    function: str | None
+
+    def deadline(self) -> Deadline:
+        """Set the deadline of what is done here."""
+        return Deadline.after(self.timeout_s or DEFAULT_TIMEOUT_S)
+
+
+def actor(given: str | None) -> str:
+    """Return who asks: the name that was given, else the login's."""
+    if given:
+        return given
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        # a container may run as a number that no account has
+        return f"uid {os.getuid()}"
