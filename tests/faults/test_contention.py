@@ -199,6 +199,54 @@ def test_concurrent_work_has_a_budget_of_its_own(project: Project, database: Dat
     assert database.query("select convalidated from pg_constraint where conname = 'nome_check'") == [(True,)]
 
 
+READ_LEADS = "select count(*) from leads"
+# Each statement, and what another session does that it has to wait for. All but the last stand in an autocommit block.
+LONG_WORK = {
+    "comment": ("-- beside the writers; see the runbook\ncreate index concurrently made on leads (nome)", READ_LEADS),
+    "nested comment": (
+        "/* a /* b; */ */ CREATE  UNIQUE\nINDEX /* c */ CONCURRENTLY made ON leads (lead_id);",
+        READ_LEADS,
+    ),
+    "literal": ("create index concurrently made on leads (nome) where nome <> 'a;b' -- ;", READ_LEADS),
+    "name": ('create index concurrently "made; -- (odd" on leads (nome)', READ_LEADS),
+    "reindex": ("REINDEX (VERBOSE) INDEX CONCURRENTLY leads_pkey", READ_LEADS),
+    "reindex, option": ("reindex (verbose, concurrently) index leads_pkey", READ_LEADS),
+    "reindex table": ("/* all */ reindex table /* of */ concurrently leads", READ_LEADS),
+    "drop": ("-- unused\nDROP INDEX CONCURRENTLY IF EXISTS -- by now\n spare", READ_LEADS),
+    "validate": (
+        '/* proven */ alter table "leads" -- all of it\n validate  constraint "nome; check"',
+        "lock table leads in share update exclusive mode",
+    ),
+}
+
+
+@pytest.mark.parametrize("way", LONG_WORK)
+def test_concurrent_work_is_known_however_it_is_written(project: Project, database: Database, way: str) -> None:
+    """It waits for an old snapshot, a reader or other work for longer than `lock_timeout`, and succeeds at once."""
+    statement, held_up_by = LONG_WORK[way]
+    project.ask(database.url, {"action": "upgrade", "target": "017"})
+    database.execute("""
+        create index spare on leads (nome);
+        alter table leads add constraint "nome; check" check (length(nome) < 600) not valid
+    """)
+    body = f"op.execute({statement!r})"
+    block = "" if way == "validate" else "with op.get_context().autocommit_block():\n    "
+    project.add("018_work", block + body)
+    other = psycopg2.connect(database.url)
+    other.set_session(isolation_level="REPEATABLE READ")
+    with other.cursor() as cursor:
+        cursor.execute(held_up_by)
+    process = project.start("migrate", "upgrade", url=database.url, LOCK_TIMEOUT_MS="300")
+    waiting.until(database, waiting.BLOCKED, 1)
+    time.sleep(1.5)
+    other.rollback()
+    other.close()
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 0, errors
+    assert "tries again" not in errors
+    assert database.query("select count(*) from pg_index where not indisvalid") == [(0,)]
+
+
 @pytest.mark.parametrize(
     "body",
     [

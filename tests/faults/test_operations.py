@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg2
 import pytest
@@ -25,7 +26,7 @@ def helper(project: Project, call: str, name: str = "018_help", after: str = "01
 
 
 @pytest.mark.usefixtures("at_017")
-@pytest.mark.parametrize("way", ["helper", "plain", "if not exists"])
+@pytest.mark.parametrize("way", ["helper", "plain", "if not exists", "comments"])
 def test_a_failed_build_is_dropped_and_built_again(project: Project, database: Database, way: str) -> None:
     """Also where a revision is written as Alembic's manual has it, and where IF NOT EXISTS would accept it."""
     calls = {
@@ -34,6 +35,8 @@ def test_a_failed_build_is_dropped_and_built_again(project: Project, database: D
         "    op.create_index('t_a', 't', ['a'], unique=True, postgresql_concurrently=True)",
         "if not exists": "with op.get_context().autocommit_block():\n"
         "    op.execute('create unique index concurrently if not exists t_a on t (a)')",
+        "comments": "with op.get_context().autocommit_block():\n"
+        "    op.execute('create /* a /* b */ */ unique index -- c;\\n concurrently if not exists \"t_a\" on t (a)')",
     }
     project.add("018_index", calls[way])
     database.execute("insert into t values (1, 1)")
@@ -145,6 +148,30 @@ def test_the_build_of_a_runner_that_was_just_killed(project: Project, database: 
     _, errors = second.communicate(timeout=60)
     assert second.returncode == 0, errors
     assert database.query("select indisvalid from pg_index where indexrelid = 't_a'::regclass") == [(True,)]
+
+
+@pytest.mark.usefixtures("at_017")
+def test_a_build_that_died_while_this_one_waited(project: Project, database: Database) -> None:
+    """What it left is dropped, and the same index is built: the driver reads the statement as it did before."""
+    database.execute("insert into t values (1, 1)")
+    statement = "create unique index concurrently if not exists t_a on t (a) where a % 2 = 1"
+    project.add("018_index", f"with op.get_context().autocommit_block():\n    op.execute({statement!r})")
+    holder, other = psycopg2.connect(database.url), psycopg2.connect(database.url)
+    with holder.cursor() as cursor:
+        cursor.execute("lock table t in share update exclusive mode")
+    other.autocommit = True
+    with ThreadPoolExecutor() as threads, other.cursor() as cursor:
+        theirs = threads.submit(cursor.execute, statement)
+        waiting.until(database, waiting.BLOCKED, 1)
+        ours = threads.submit(project.ask, database.url, {"action": "upgrade"})
+        waiting.until(database, waiting.BLOCKED, 2)
+        holder.rollback()
+        assert isinstance(theirs.exception(), psycopg2.errors.UniqueViolation)
+        answer = ours.result()
+    holder.close()
+    other.close()
+    assert (answer["sqlstate"], answer["leftovers"]) == ("23505", []), answer["message"]
+    assert database.query(INVALID) == [(0,)]
 
 
 @pytest.mark.usefixtures("at_017")

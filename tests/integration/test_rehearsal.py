@@ -187,6 +187,21 @@ def test_pending_trigger_events_are_told_apart(at_017: Project, database: Databa
     assert (answer["code"], answer["sqlstate"]) == ("revision-failed", "23503")
 
 
+# https://www.postgresql.org/docs/current/sql-createfunction.html
+ROUTINES = {
+    "function": "create function two() returns int language sql begin atomic select 1; select 2; end",
+    "case": (
+        "CREATE OR REPLACE FUNCTION size(n int) RETURNS text LANGUAGE SQL /* begin */ BEGIN ATOMIC -- end;\n"
+        "SELECT CASE WHEN n > 9 THEN CASE n WHEN 10 THEN 'ten; end' ELSE 'many' END ELSE 'few' END AS end; END"
+    ),
+    "procedure": (
+        "create procedure note(t text) language sql begin atomic insert into blocklist (reason) values (t); "
+        "delete from blocklist where reason = t; end"
+    ),
+    "rule": "create rule r as on delete to blocklist do also (select 1; select 2)",
+}
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -214,6 +229,25 @@ def test_a_revision_that_commits_by_itself_leaks_nothing(at_017: Project, databa
     assert (answer["status"], answer["code"]) == ("error", "revision-failed")
     assert dump(database) == before
     assert database.query("select count(*) from pg_prepared_xacts") == [(0,)]
+
+
+@pytest.mark.parametrize("statement", ROUTINES.values(), ids=ROUTINES)
+def test_a_body_in_standard_sql_ends_nothing(at_017: Project, database: Database, statement: str) -> None:
+    """Its statements and its END are the routine's: it is rehearsed, planned and applied as one statement."""
+    at_017.add("018_routine", f"op.execute({statement!r})")
+    answer = rehearse(at_017, database)
+    assert [one["outcome"] for one in answer["revisions"]] == ["rehearsed"], answer["message"]
+    planned = at_017.ask(database.url, {"action": "plan"})
+    assert [one["sql"] for one in planned["revisions"]] == [[f"{statement};"]]
+    assert (planned["ok"], planned["findings"]) == (True, [])
+    assert at_017.ask(database.url, {"action": "upgrade", "plan": planned["plan"]})["status"] == "success"
+
+
+def test_a_commit_behind_a_routine_is_still_seen(at_017: Project, database: Database) -> None:
+    at_017.add("018_routine", f"op.execute({ROUTINES['function'] + '; commit'!r})")
+    answer = rehearse(at_017, database)
+    assert (answer["status"], answer["code"]) == ("error", "revision-failed")
+    assert "it ends the transaction by itself" in answer["message"]
 
 
 def test_in_production_only_where_configuration_allows_it(at_017: Project, database: Database) -> None:

@@ -6,6 +6,7 @@ from support.postgres import Database
 
 ASLEEP = "select count(*) from pg_stat_activity where query like 'select pg_sleep%' and state = 'active'"
 OURS = "select count(*) from pg_stat_activity where application_name like 'migrate %' and datname = current_database()"
+BLOCKED = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
 LOCKED = "select count(*) from pg_locks where locktype = 'advisory'"
 
 

@@ -14,7 +14,6 @@ from runner.script.step import Step
 COUNTED_ROWS = 1_000_000
 """Counting stops here: that a table holds more is all that one needs to know."""
 
-BETWEEN = frozenset({"column", "if", "exists"})
 Dropped = tuple[str, str | None]
 """A table as the catalog names it, and a column of it; None for the whole table."""
 
@@ -61,13 +60,8 @@ def _by_sql(statements: tuple[str, ...], here: Catalog) -> Iterator[Dropped]:
 
 
 def _dropped_columns(statement: sql.Statement, here: Catalog, table: str) -> Iterator[str]:
-    """Yield the columns of a table whose name follows DROP, with or without COLUMN and IF EXISTS."""
-    words = [token.value for token in statement.rest]
-    for column in _columns(here, table):
-        name = sql.read_name(column)[1]
-        for place, word in enumerate(words):
-            if word == "drop" and name == next((one for one in words[place + 1 :] if one not in BETWEEN), None):
-                yield column
+    dropped = set(statement.names_after("drop"))
+    return (column for column in _columns(here, table) if sql.read_name(column)[1] in dropped)
 
 
 def _columns(here: Catalog, table: str) -> set[str]:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from sqlalchemy import Connection
 
-from runner.postgres import sql
+from runner.postgres import sql, tokens
 from runner.schema.catalog import Catalog
 from runner.script.offline import Rendered
 
@@ -25,8 +25,6 @@ PLACE, HEADS, TARGET, IMAGE, REST = ("place", ""), ("heads", ""), ("target", "")
 MOST_HINTS = 60
 """A plan of a thousand revisions would have an id of 16 kB; the parts beyond these share one hint."""
 HINT_BYTES = 3
-
-RUNS_STRINGS = re.compile(r"\bEXECUTE\b", re.IGNORECASE)
 
 
 def place(environment: str, connection: Connection) -> str:
@@ -89,7 +87,7 @@ def touched(catalog: Catalog, rendered: Rendered) -> Iterator[Part]:
     words = _words(rendered)
     for name, table in catalog.get("tables", {}).items():
         if _is_named(name, table, words):
-            words |= {token.value for text in table.get("triggers", {}).values() for token in sql.tokens(text)}
+            words |= {token.value for text in table.get("triggers", {}).values() for token in tokens.read(text)}
     for kind, things in catalog.items():
         for name, thing in things.items():
             if _is_named(name, thing, words):
@@ -102,23 +100,12 @@ def _is_named(name: str, thing: dict[str, dict[str, str]], words: set[str]) -> b
 
 
 def _words(rendered: Rendered) -> set[str]:
-    """Return all that may be a name: words, quoted names, strings that hold nothing else, and what is run as SQL."""
+    """Return all that a revision has which may be a name."""
     if rendered.statements is None:
         # in Python's text a quote begins a string, and not a name
         raw = set(re.findall(r"[^\W\d][\w$]*", rendered.source))
         return raw | {word.lower() for word in raw}
-    return {word for statement in rendered.statements for word in _words_of(statement)}
-
-
-def _words_of(text: str) -> Iterator[str]:
-    runs_strings = RUNS_STRINGS.search(text) is not None
-    for token in sql.tokens(text):
-        if token.kind in ("word", "quoted"):
-            yield token.value
-        elif token.kind == "dollar" or (token.kind == "string" and runs_strings):
-            yield from _words_of(token.value)
-        elif token.kind == "string":
-            yield sql.read_name(token.value)[1] if sql.is_name(token.value) else token.value
+    return {word for statement in rendered.statements for word in sql.names_in(statement)}
 
 
 def _hinted(parts: Parts) -> Parts:
@@ -169,7 +156,7 @@ def _tell(part: Part, now: str, then: bytes | None, formerly: dict[bytes, str]) 
 
 def _gone(parts: Parts, then: dict[bytes, bytes]) -> Iterator[str]:
     """Yield the tables that the plan's SQL names, that were there then, and are not now."""
-    words = {word for part, text in parts.items() if part[0] == "SQL" for word in _words_of(text)}
+    words = {word for part, text in parts.items() if part[0] == "SQL" for word in sql.names_in(text)}
     for name in sorted(f"public.{word}" for word in words):
         if ("tables", name) not in parts and _hint("tables", name) in then:
             yield name

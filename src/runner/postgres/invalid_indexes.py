@@ -3,13 +3,13 @@
 https://www.postgresql.org/docs/current/sql-createindex.html#SQL-CREATEINDEX-CONCURRENTLY
 """
 
-import re
 import time
 from typing import Any
 
 from sqlalchemy import Connection, event, text
 
 from runner.deadline import Deadline
+from runner.postgres import sql
 
 # Who builds an index holds this lock on its table, which every role can see; VACUUM does too, and is waited for.
 BUSY = """
@@ -29,12 +29,6 @@ STATE = f"""
     from pg_index i join pg_class c on c.oid = i.indexrelid join pg_namespace n on n.oid = c.relnamespace
     where i.indexrelid = to_regclass(%s) and not i.indisvalid
 """  # noqa: S608 - put together from the constant above
-NAME = r'(?:"(?:[^"]|"")+"|[^\s."(]+)'
-BUILD = re.compile(
-    r"^(?:\s|--[^\n]*\n|/\*.*?\*/)*CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+(?:IF\s+NOT\s+EXISTS\s+)?"
-    rf"(?P<index>{NAME})\s+ON\s+(?:ONLY\s+)?(?:(?P<schema>{NAME})\.)?{NAME}",
-    re.IGNORECASE | re.DOTALL,
-)
 LOOK_EVERY_S = 0.2
 
 
@@ -61,20 +55,16 @@ def rebuild_leftovers(connection: Connection, deadline: Deadline) -> None:
     """
 
     def before(opened: Connection, _cursor: Any, statement: str, *_: Any) -> None:
-        if (name := _built(statement)) is not None:
+        if (name := sql.built_concurrently(statement)) is not None:
             _drop_leftover(opened, name, deadline)
 
-    def after(opened: Connection, cursor: Any, statement: str, *_: Any) -> None:
-        while (name := _built(statement)) is not None and _drop_leftover(opened, name, deadline):
-            cursor.execute(statement)
+    def after(opened: Connection, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        while (name := sql.built_concurrently(statement)) is not None and _drop_leftover(opened, name, deadline):
+            # without parameters the driver would send a `%%` as it stands
+            cursor.execute(statement, parameters)
 
     event.listen(connection, "before_cursor_execute", before)
     event.listen(connection, "after_cursor_execute", after)
-
-
-def _built(statement: str) -> str | None:
-    found = BUILD.match(statement)
-    return None if found is None else ".".join(part for part in (found["schema"], found["index"]) if part)
 
 
 def _drop_leftover(connection: Connection, name: str, deadline: Deadline) -> bool:

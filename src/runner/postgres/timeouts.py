@@ -6,24 +6,16 @@ short. Concurrent index work and `VALIDATE CONSTRAINT` block neither reads nor w
 until the deadline. https://www.postgresql.org/docs/current/sql-createindex.html#SQL-CREATEINDEX-CONCURRENTLY
 """
 
-import re
 from typing import Any
 
 from sqlalchemy import Connection, event
 
 from runner.deadline import Deadline
 from runner.errors import DeadlinePassed
+from runner.postgres import sql
 
 STALE_MS = 250
 """`statement_timeout` is a statement's, not a transaction's: it is set again once this much has passed."""
-
-NAME = r'(?:"(?:[^"]|"")+"|[\w$]+)'
-# Only a statement that does this and nothing else: beside it another action could hold the stronger lock.
-HARMLESS = re.compile(
-    rf"\s*(?:ALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?(?:ONLY\s+)?(?:{NAME}\.)?{NAME}\s+VALIDATE\s+CONSTRAINT\s+{NAME}"
-    r"|(?:CREATE(?:\s+UNIQUE)?\s+INDEX|DROP\s+INDEX|REINDEX\s+\w+)\s+CONCURRENTLY\b[^;]*)\s*;?\s*",
-    re.IGNORECASE,
-)
 
 
 def bind(connection: Connection, deadline: Deadline, lock_timeout_ms: int) -> None:
@@ -44,7 +36,7 @@ def bind(connection: Connection, deadline: Deadline, lock_timeout_ms: int) -> No
         if deadline.remaining_s <= 0:
             raise DeadlinePassed
         remaining_ms = deadline.remaining_ms
-        harmless = HARMLESS.fullmatch(statement) is not None
+        harmless = sql.is_concurrent_work(statement)
         local = "" if _autocommits(opened) else "local "
         if not local or harmless:
             lock_ms = remaining_ms if harmless else lock_timeout_ms
@@ -54,7 +46,7 @@ def bind(connection: Connection, deadline: Deadline, lock_timeout_ms: int) -> No
             _send(opened, f"set local statement_timeout = {remaining_ms}")
 
     def after(opened: Connection, _cursor: Any, statement: str, *_: Any) -> None:
-        if not _autocommits(opened) and HARMLESS.fullmatch(statement):
+        if not _autocommits(opened) and sql.is_concurrent_work(statement):
             _send(opened, f"set local lock_timeout = {lock_timeout_ms}")
 
     event.listen(connection, "begin", begin)

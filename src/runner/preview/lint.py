@@ -125,17 +125,7 @@ def _setting(rendered: Iterable[Rendered], present: Mapping[str, Any], sizes: Ma
 
 def _effective(one: Rendered, setting: LintContext) -> list[str]:
     """Return a revision's statements without those that do nothing here: IF NOT EXISTS of what is there."""
-    return [text for text in one.written if not _is_idle(text, setting)]
-
-
-def _is_idle(text: str, setting: LintContext) -> bool:
-    words = list(sql.tokens(text))[:9]
-    values = [token.value for token in words]
-    if values[:1] != ["create"] or values[1:3] == ["or", "replace"] or "if" not in values:
-        return False
-    place = values.index("if") + 3
-    name = sql.name_at(words, place) if values[place - 3 : place] == ["if", "not", "exists"] else None
-    return name in setting.present
+    return [text for text in one.written if sql.made_if_absent(text) not in setting.present]
 
 
 def _text(one: Rendered, texts: Iterable[str]) -> str:
@@ -188,26 +178,19 @@ def _is_harmless(finding: Finding, one: Rendered, text: str, setting: LintContex
     statement = sql.read(text)
     if statement.table in setting.new:
         return True
-    words = [token.value for token in statement.rest]
     if finding.rule == "prefer-robust-stmts":
         # a mixed revision is refused as a whole
-        return one.mixed or any(_contains(words, phrase) for phrase in REPEATABLE)
+        return one.mixed or any(statement.contains(*phrase) for phrase in REPEATABLE)
     if finding.rule == "ban-drop-constraint":
         # a helper's own, which it added a moment ago
-        dropped = [word for word in words if word not in ("if", "exists")]
-        name = dropped[dropped.index("constraint") + 1] if "constraint" in dropped[:-1] else ""
+        name = next(statement.names_after("constraint"), "")
         return any(_adds(other, statement, name) for other in map(sql.read, one.written))
     counted = ("ban-drop-database", "ban-drop-schema")
     return one.direction == "downgrade" and finding.rule.startswith("ban-drop-") and finding.rule not in counted
 
 
 def _adds(other: sql.Statement, statement: sql.Statement, name: str) -> bool:
-    words = [token.value for token in other.rest]
-    return other.table == statement.table and _contains(words, ["add", "constraint", name])
-
-
-def _contains(words: Sequence[str], phrase: Sequence[str]) -> bool:
-    return any(list(words[at : at + len(phrase)]) == list(phrase) for at in range(len(words)))
+    return other.table == statement.table and other.contains("add", "constraint", name)
 
 
 def _ours(one: Rendered, texts: Iterable[str], setting: LintContext) -> Iterator[Finding]:

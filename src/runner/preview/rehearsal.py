@@ -33,8 +33,6 @@ from runner.script.graph import Revisions
 from runner.script.step import Step
 
 LABELS = text("select enumlabel, enumtypid::regtype::text || '.' || enumlabel as name from pg_enum")
-SETS_CONSTRAINTS = re.compile(r"\s*set\s+constraints\b", re.IGNORECASE)
-READING_VERBS = ("select", "set", "show", "")
 
 
 class NotTransactional(Exception):
@@ -187,8 +185,7 @@ def _strength(held: HeldLock) -> tuple[bool, bool, float]:
 
 def _refuse_autocommit(rehearsal: Rehearsal) -> Callable[[], Iterator[None]]:
     def autocommit_block() -> Iterator[None]:
-        verbs = (sql.read(one).verb for text in rehearsal.sent for one in sql.split(text))
-        if any(verb.partition(" ")[0] not in READING_VERBS for verb in verbs):
+        if any(map(sql.writes, rehearsal.sent)):
             raise MixedRevision(rehearsal.run.trying.step.revision)
         raise NotTransactional
         yield
@@ -198,7 +195,7 @@ def _refuse_autocommit(rehearsal: Rehearsal) -> Callable[[], Iterator[None]]:
 
 def _false_failure(error: Exception, rehearsal: Rehearsal, savepoint: Any) -> str | None:
     """Say why a revision only fails in a rehearsal, and undo it; None for one that would fail in the run too."""
-    if rollback_only.is_violated(error) and SETS_CONSTRAINTS.match(str(getattr(error, "statement", ""))):
+    if rollback_only.is_violated(error) and sql.sets_constraints(str(getattr(error, "statement", ""))):
         savepoint.rollback()
         return "it sets all constraints, and one keeps a rehearsal from being committed"
     # https://www.postgresql.org/docs/current/sql-altertype.html: a new value cannot be used before the commit

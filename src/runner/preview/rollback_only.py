@@ -4,7 +4,6 @@ Each transaction is read-only until it is armed, and an armed one fails at its c
 that a revision slips in cannot write, what comes before it is gone.
 """
 
-import re
 from typing import Any
 
 from sqlalchemy import Connection, event, text
@@ -21,8 +20,6 @@ ARM = f"""
         for each row execute function pg_temp.{TRIGGER}();
     insert into {TRIGGER} values (true)
 """  # noqa: S608 - put together from the constant above
-MAY_END = re.compile(r"\b(?:commit|end|rollback|abort|prepare)\b", re.IGNORECASE)
-ENDS = frozenset({"commit", "end", "rollback", "abort"})
 # What a commit would do with deferred constraints; the next transaction begins with them deferred again.
 DEFERRABLE = text("""
     select coalesce(string_agg(name, ', '), '') as all,
@@ -45,7 +42,7 @@ def enforce(connection: Connection) -> None:
     dbapi.autocommit = False
 
     def refuse(_opened: Connection, _cursor: Any, statement: str, *_: Any) -> None:
-        if MAY_END.search(statement) and any(map(_ends, sql.split(statement))):
+        if sql.ends_transaction(statement):
             raise EndsTransaction
 
     event.listen(connection, "begin", lambda opened: _send(opened, ARM))
@@ -67,14 +64,6 @@ def settle_constraints(connection: Connection) -> None:
         if names:
             # psycopg2 would read a `%` of a name as a placeholder
             connection.exec_driver_sql(f"set constraints {names} {when}".replace("%", "%%"))
-
-
-def _ends(statement: str) -> bool:
-    words = [token.value for token in sql.tokens(statement)]
-    if words[:2] == ["prepare", "transaction"]:
-        return True
-    # `ROLLBACK TO` and `RELEASE` are about savepoints
-    return words[0] in ENDS and "to" not in words
 
 
 def _send(connection: Connection, statements: str) -> None:

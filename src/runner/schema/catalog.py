@@ -23,7 +23,6 @@ by the server, so that another major version may word them differently.
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +30,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from runner.postgres import sql
 from runner.postgres.version_table import VERSION_TABLE
 from runner.schema.queries import OWNERS, QUERIES, TABLES
 
@@ -42,10 +42,6 @@ WHOLE_OBJECT = 2
 """How long the path of an object is."""
 SHOWN = 400
 """How many characters of one text a sentence has room for; a function's body may have pages."""
-
-# `status IN ('a', 'b')` on a varchar is shown with one cast around the list, and after pg_dump and restore
-# with a cast around each element; both say the same, so both are read as the second.
-IN_LIST = re.compile(r"""\(ARRAY\[((?:'(?:[^']|'')*'::character\ varying(?:,\ )?)+)\]\)::text\[\]""", re.VERBOSE)
 
 
 @dataclass(frozen=True)
@@ -130,13 +126,9 @@ def read(connection: Connection) -> Catalog:
         for kind, name, section, thing, definition in connection.execute(text(query), {"version_table": VERSION_TABLE}):
             found = catalog.setdefault(kind, {}).setdefault(name, {})
             if definition is not None:
-                found.setdefault(section, {})[thing] = IN_LIST.sub(_spread_cast, definition)
+                found.setdefault(section, {})[thing] = sql.spread_casts(definition)
     _set(connection, before)
     return catalog
-
-
-def _spread_cast(found: re.Match[str]) -> str:
-    return "ARRAY[" + re.sub(r"('(?:[^']|'')*'::character varying)", r"(\1)::text", found[1]) + "]"
 
 
 def _set(connection: Connection, settings: dict[str, str]) -> dict[str, str]:
