@@ -5,7 +5,9 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,13 +95,27 @@ class Project:
             start_new_session=True,
         )
 
-    def ask(self, url: str | None, event: Any, *, timeout_s: float = 60, **environ: str) -> dict[str, Any]:
-        """Call the facade as the doors do, with an environment of its own."""
+    def ask(
+        self,
+        url: str | None,
+        event: Any,
+        *,
+        timeout_s: float = 60,
+        ends_in: str | None = None,
+        left_s: float = 0.2,
+        **environ: str,
+    ) -> dict[str, Any]:
+        """Call the facade as the doors do, with an environment of its own.
+
+        `ends_in` names the revision in which the time runs out, `left_s` after it is begun: the way there may
+        take as long as it takes.
+        """
         known = {"ALEMBIC_CONFIG": str(self.folder / "alembic.ini"), **environ}
         if url is not None:
             known["DATABASE_URL"] = url
         deadline = Deadline.after(timeout_s)
-        reply = commands.execute(event, known, str(uuid.uuid4()), deadline, lambda *_, **__: None)
+        tell = _ending(deadline, ends_in, left_s)
+        reply = commands.execute(event, known, str(uuid.uuid4()), deadline, tell)
         if reply.error is not None:
             raise reply.error
         return reply.told
@@ -113,3 +129,16 @@ class Project:
         return subprocess.run(
             [program, *command[1:]], cwd=self.folder, env=known, capture_output=True, text=True, check=False
         )
+
+
+def _ending(deadline: Deadline, revision: str | None, left_s: float) -> Callable[..., None]:
+    """Return what brings the deadline near when it is told that the revision is begun for the first time."""
+    begun: list[float] = []
+
+    def tell(_: str, **fields: object) -> None:
+        if not begun and revision is not None and (fields.get("event"), fields.get("revision")) == ("begun", revision):
+            begun.append(time.monotonic())
+            # it is frozen: nothing else than a test moves a deadline
+            object.__setattr__(deadline, "ends_at", begun[0] + left_s)
+
+    return tell
