@@ -23,14 +23,24 @@ def serve() -> Iterator[dict[str, str]]:
         server.stop()
 
 
+@contextmanager
+def log_group(environ: dict[str, str], function: str) -> Iterator[None]:
+    """Keep a function's log group, with nothing in it.
+
+    A call of more than a second is followed in the logs, and where there is no group that is told: with one a call
+    says the same however long it takes.
+    """
+    client = _client("logs", environ)
+    client.create_log_group(logGroupName=f"/aws/lambda/{function}")
+    try:
+        yield
+    finally:
+        client.delete_log_group(logGroupName=f"/aws/lambda/{function}")
+        client.close()
+
+
 def secrets_manager(environ: dict[str, str]) -> "boto3.session.Session.client":
-    return boto3.client(
-        "secretsmanager",
-        endpoint_url=environ["AWS_ENDPOINT_URL"],
-        region_name="us-east-1",
-        aws_access_key_id="testing",
-        aws_secret_access_key="testing",
-    )
+    return _client("secretsmanager", environ)
 
 
 def secret_of(database: Database) -> dict[str, object]:
@@ -43,3 +53,13 @@ def secret_of(database: Database) -> dict[str, object]:
         "username": url.username,
         "password": url.password,
     }
+
+
+def _client(service: str, environ: dict[str, str]) -> "boto3.session.Session.client":
+    return boto3.client(
+        service,
+        endpoint_url=environ["AWS_ENDPOINT_URL"],
+        region_name="us-east-1",
+        aws_access_key_id="testing",
+        aws_secret_access_key="testing",
+    )
