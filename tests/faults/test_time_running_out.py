@@ -28,6 +28,13 @@ SLOW = {
         "op.execute(\"insert into tenants (company_name) values ('x')\")"
     ),
 }
+# Five of them take longer than an invocation has, and none is so long in Python that the time to answer is lost.
+A_SECOND = """
+op.execute('create table {name} ()')
+for _ in range(20):
+    time.sleep(0.05)
+    op.execute('select 1')
+"""
 
 
 def lay_out(project: Project, tmp_path: Path) -> Path:
@@ -47,6 +54,7 @@ def test_a_revision_that_takes_too_long(project: Project, tmp_path: Path, databa
             cursor.execute("insert into tenants (company_name) values ('open'); select * from leads for update")
             cursor.execute("insert into leads (tenant_id) select tenant_id from tenants limit 1")
     with emulator.start(lay_out(project, tmp_path), {"DATABASE_URL": database.url}, timeout_s=TIMEOUT_S) as function:
+        function.warm_up()
         started = time.monotonic()
         answer = function.invoke({"action": "upgrade"})
         took = time.monotonic() - started
@@ -55,8 +63,9 @@ def test_a_revision_that_takes_too_long(project: Project, tmp_path: Path, databa
     assert (answer["status"], answer["code"], answer["to"]) == ("partial", "deadline", "018_quick"), answer
     assert answer["target"] == "019_slow"
     assert answer["pending"] == ["019_slow"]
-    waiting.until(database, waiting.OURS, 0, within_s=3)
-    waiting.until(database, waiting.LOCKED, 0)
+    # long before the minute that the statement would take
+    waiting.until(database, waiting.OURS, 0, within_s=15)
+    waiting.until(database, waiting.LOCKED, 0, within_s=15)
     writer.rollback()
     writer.close()
     again = function_again(project, database, slow)
@@ -74,13 +83,13 @@ def test_a_revision_that_sleeps_in_python(project: Project, tmp_path: Path, data
     project.ask(database.url, {"action": "upgrade", "target": "017"})
     slow = project.add("018_slow", "op.execute('create table half ()')\ntime.sleep(60)")
     with emulator.start(lay_out(project, tmp_path), {"DATABASE_URL": database.url}, timeout_s=TIMEOUT_S) as function:
+        function.warm_up()
         thread = threading.Thread(target=function.invoke, args=({"action": "upgrade"},), daemon=True)
         thread.start()
-        waiting.until(database, waiting.LOCKED, 1)
-        time.sleep(TIMEOUT_S - 0.3)
-        active = "select count(*) from pg_stat_activity where backend_xid is not null and datname = current_database()"
-        waiting.until(database, active, 0, within_s=2)
+        writing = "select count(*) from pg_stat_activity where backend_xid is not null and datname = current_database()"
+        waiting.until(database, writing, 1)
         thread.join()
+        waiting.until(database, writing, 0, within_s=15)
     waiting.until(database, waiting.LOCKED, 0, within_s=15)
     assert database.query("select to_regclass('half')") == [(None,)]
     slow.write_text(slow.read_text().replace("sleep(60)", "sleep(0)"))
@@ -131,10 +140,11 @@ def test_the_time_runs_out_while_waiting_for_the_lock(project: Project, tmp_path
 def test_the_time_runs_out_between_two_revisions(project: Project, tmp_path: Path, database: Database) -> None:
     """`+5` goes on to exactly five, however often it is cut; a loop on `partial` ends."""
     project.ask(database.url, {"action": "upgrade", "target": "017"})
-    names = project.add_many(6, "op.execute('create table {name} ()'); time.sleep(0.8)")
+    names = project.add_many(6, A_SECOND)
     asked = {"action": "upgrade", "target": "+5"}
     answers = []
-    with emulator.start(lay_out(project, tmp_path), {"DATABASE_URL": database.url}, timeout_s=5) as function:
+    with emulator.start(lay_out(project, tmp_path), {"DATABASE_URL": database.url}, timeout_s=TIMEOUT_S) as function:
+        function.warm_up()
         while not answers or answers[-1]["status"] == "partial":
             answers.append(function.invoke(asked))
             asked = {"action": "upgrade", "target": answers[-1]["target"]}
@@ -149,8 +159,11 @@ def test_the_time_runs_out_between_two_revisions(project: Project, tmp_path: Pat
 def test_the_older_contract_calls_it_an_error(project: Project, tmp_path: Path, database: Database) -> None:
     """`run-migration` has no `partial`; what was done is told all the same."""
     project.ask(database.url, {"action": "upgrade", "target": "017"})
-    project.add_many(3, "op.execute('select pg_sleep(3)')")
-    with emulator.start(lay_out(project, tmp_path), {"DATABASE_URL": database.url}, timeout_s=6) as function:
+    project.add("018_step", "pass")
+    project.add("019_step", "op.execute('select pg_sleep(60)')", after="018_step")
+    project.add("020_step", "pass", after="019_step")
+    with emulator.start(lay_out(project, tmp_path), {"DATABASE_URL": database.url}, timeout_s=TIMEOUT_S) as function:
+        function.warm_up()
         answer = function.invoke({"action": "run-migration", "target": "all"})
     assert (answer["status"], answer["code"], answer["to"]) == ("error", "deadline", "018_step")
     assert answer["message"].startswith("deadline: The time ran out. Of 3 revisions, 1 went through;")
@@ -159,7 +172,7 @@ def test_the_older_contract_calls_it_an_error(project: Project, tmp_path: Path, 
 def test_no_progress_at_all_is_an_error(project: Project, database: Database) -> None:
     project.ask(database.url, {"action": "upgrade", "target": "017"})
     project.add("018_slow", "op.execute('select pg_sleep(60)')")
-    answer = project.ask(database.url, {"action": "upgrade"}, timeout_s=2)
+    answer = project.ask(database.url, {"action": "upgrade"}, ends_in="018_slow")
     assert answer["message"] == (
         "deadline: The time ran out. Nothing was applied; the database is at `017_dry_run_log`, nothing is half-done. "
         "Run it again, with more time, to go on to the same target."

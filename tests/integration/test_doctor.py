@@ -235,7 +235,9 @@ def test_what_the_function_finds(
     task = emulator.lay_out(tmp_path, project.folder)
     environ = {} if parts is None else {"DATABASE_URL": changed(database, **parts)}
     lambda_api = Endpoint(200, handed_on={"/configuration": known["AWS_ENDPOINT_URL"]})
-    with emulator.start(task, environ, timeout_s=4) as function, serve(lambda_api) as endpoint:
+    # what cannot be reached is tried for as long as the function may run
+    timeout_s = 8 if check == "network" else 30
+    with emulator.start(task, environ, timeout_s=timeout_s) as function, serve(lambda_api) as endpoint:
         lambda_api.handed_on["/invocations"] = function.url
         code, answer = examine(project, "--function", "function", **known, AWS_ENDPOINT_URL_LAMBDA=endpoint.url)
     shown = {one["check"]: one["told"] for one in answer["checks"]}

@@ -105,7 +105,8 @@ def test_each_check_says_how_many_errors_it_found(tmp_path: Path, database: Data
         database.execute("alter table leads drop column by_hand, alter column interesse drop default")
         well = function.invoke({"action": "check"})
         metrics = [line for line in function.lines() if "DriftFound" in line]
-    with emulator.start(task, {"DATABASE_URL": "postgresql://nobody@localhost:1/none"}, timeout_s=5) as function:
+    with emulator.start(task, {"DATABASE_URL": "postgresql://nobody@localhost:1/none"}, timeout_s=6) as function:
+        function.warm_up()
         assert function.invoke({"action": "check"})["status"] == "error"
         assert [line for line in function.lines() if "_aws" in line] == []
     found = [sum(one["level"] == "error" for one in answer["findings"]) for answer in (pending, drifted, well)]
