@@ -6,7 +6,7 @@ import pytest
 
 from support import waiting
 from support.postgres import Database
-from support.project import Project
+from support.project import UNTIL_TOLD, Project
 
 ROW = "insert into dry_run_log (tenant_id, canal_decidido, motivo_decisao) values (gen_random_uuid(), 'none', 'x')"
 
@@ -110,15 +110,18 @@ def test_a_failed_call_runs_anew_under_its_key(project: Project, database: Datab
 
 def test_a_call_that_arrives_while_the_first_runs(project: Project, database: Database) -> None:
     """The SDK gives up after 60 s and invokes again: the second waits, applies nothing, and answers the same."""
-    project.add("018_slow", "op.execute('create table once ()')\nop.execute('select pg_sleep(1.5)')")
+    project.add("018_slow", f"op.execute('create table once ()')\n{UNTIL_TOLD}")
     asked = {"action": "run-migration", "target": "all", "idempotency_key": "k"}
     answers: list[dict] = []
     first = threading.Thread(target=lambda: answers.append(project.ask(database.url, asked)))
     first.start()
-    waiting.until(database, waiting.ASLEEP, 1)
-    second = project.run("migrate", "--json", "upgrade", "--idempotency-key", "other", url=database.url)
+    waiting.until(database, waiting.UNTOLD, 1)
+    second = project.start("migrate", "--json", "upgrade", "--idempotency-key", "other", url=database.url)
+    said = waiting.until_said(second, "Waiting for the migration lock")
+    database.execute("create table told ()")
+    said += second.communicate(timeout=60)[1]
     first.join()
-    assert second.returncode == 0, second.stderr
+    assert second.returncode == 0, said
     assert answers[0]["executedMigrations"] == ["016_platform_baseline", "017_dry_run_log", "018_slow"]
     assert project.ask(database.url, asked) == answers[0]
 

@@ -4,6 +4,9 @@ import datetime
 import ipaddress
 import os
 import shutil
+import socket
+import ssl
+import struct
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from support.postgres import Cluster
+
+SSL_REQUEST = 80877103
 
 
 def certify(folder: Path, name: str, issuer: tuple[Any, Any] | None) -> tuple[Any, Any]:
@@ -55,4 +60,22 @@ def serve_with(cluster: Cluster, certificate: Path, key: Path) -> None:
             shutil.chown(target, (data / "PG_VERSION").owner())
     cluster.database().execute("alter system set ssl = on")
     cluster.database().execute("select pg_reload_conf()")
-    time.sleep(0.5)
+    ends = time.monotonic() + 60
+    while _offered(cluster) != ssl.PEM_cert_to_DER_cert(certificate.read_text()):
+        assert time.monotonic() < ends
+        time.sleep(0.02)
+
+
+def _offered(cluster: Cluster) -> bytes | None:
+    """Return the certificate that the server shows, None where it speaks no TLS (yet).
+
+    https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-SSL
+    """
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection((cluster.url.host, cluster.url.port)) as plain:
+        plain.sendall(struct.pack("!ii", 8, SSL_REQUEST))
+        if plain.recv(1) != b"S":
+            return None
+        with context.wrap_socket(plain) as secured:
+            return secured.getpeercert(binary_form=True)
