@@ -31,8 +31,8 @@ from runner.schema import catalog
 
 EMBEDDED = "embedded"
 PASSWORD = "only-for-tests"
-PORTS = 100
-"""How many each process has for itself; more than it uses before the first may be used again."""
+PORTS, PARTS = 100, 200
+"""How many ports a process has for itself, more than it uses before the first may be used again; and for how many."""
 SETTINGS = "-c fsync=off -c max_connections=200"
 """Data that nobody needs after a test, and tests with many runners at once."""
 
@@ -246,17 +246,34 @@ def free_port() -> int:
 
     It lies below those that a system gives to outgoing connections, and in a part that this process has for itself.
     """
-    for port in itertools.islice(_ports(), PORTS):
+    for port in itertools.islice(_part().ports, PORTS):
         with socket.socket() as free, contextlib.suppress(OSError):
             free.bind(("127.0.0.1", port))
             return port
     raise AssertionError("no port is free")
 
 
+@dataclass(frozen=True)
+class Part:
+    """Ports of one process; the first of them is bound for as long as it lives, so that no other takes them too."""
+
+    claim: socket.socket
+    ports: Iterator[int]
+
+
 @cache
-def _ports() -> Iterator[int]:
-    first = 10_000 + os.getpid() % 200 * PORTS
-    return itertools.cycle(range(first, first + PORTS))
+def _part() -> Part:
+    """Claim a part of the ports from 10,000 to 30,000."""
+    for number in range(PARTS):
+        first = 10_000 + (os.getpid() + number) % PARTS * PORTS
+        claim = socket.socket()
+        try:
+            claim.bind(("127.0.0.1", first))
+        except OSError:
+            claim.close()
+        else:
+            return Part(claim, itertools.cycle(range(first + 1, first + PORTS)))
+    raise AssertionError("no part of the ports is free")
 
 
 def _system_binaries() -> Path | None:
