@@ -33,10 +33,13 @@ RUN = {
 
 def run(script: str, *words: str, cwd: Path, **environ: str) -> "subprocess.CompletedProcess[str]":
     """Run a script with nothing else in its environment."""
+    return subprocess.run(**_call(script, words, cwd, environ), capture_output=True, check=False)
+
+
+def _call(script: str, words: tuple[str, ...], cwd: Path, environ: dict[str, str]) -> dict[str, Any]:
     program = [sys.executable] if script.endswith(".py") else []
     known = {"PATH": PATH, "HOME": str(cwd), **environ}
-    command = [*program, str(SCRIPTS / script), *words]
-    return subprocess.run(command, cwd=cwd, env=known, capture_output=True, text=True, check=False)
+    return {"args": [*program, str(SCRIPTS / script), *words], "cwd": cwd, "env": known, "text": True}
 
 
 def git(project: Project, *words: str) -> None:
@@ -258,20 +261,15 @@ def test_only_a_commit_is_built(tmp_path: Path, odd: str) -> None:
 
 
 PASS = {"Type": "Pass", "End": True}
-WAIT = {"Type": "Wait", "Seconds": 4, "End": True}
+WAIT = {"Type": "Task", "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken", "End": True}
+EVERY = ("--every", "0.1")
 FAIL = {"Type": "Fail", "Error": "plan-stale", "Cause": "The plan does not hold any more."}
 
 
 @pytest.fixture
 def machine(aws: dict[str, str], request: pytest.FixtureRequest) -> Iterator[Any]:
     """Make state machines of one state that moto really runs, each under a name of its own."""
-    states = boto3.client(
-        "stepfunctions",
-        endpoint_url=aws["AWS_ENDPOINT_URL"],
-        region_name="us-east-1",
-        aws_access_key_id="testing",
-        aws_secret_access_key="testing",
-    )
+    states = client("stepfunctions", aws)
     _execute(aws, really=True)
     made: list[str] = []
 
@@ -289,6 +287,16 @@ def machine(aws: dict[str, str], request: pytest.FixtureRequest) -> Iterator[Any
     states.close()
 
 
+def client(service: str, aws: dict[str, str]) -> Any:
+    return boto3.client(
+        service,
+        endpoint_url=aws["AWS_ENDPOINT_URL"],
+        region_name="us-east-1",
+        aws_access_key_id="testing",
+        aws_secret_access_key="testing",
+    )
+
+
 def _execute(aws: dict[str, str], *, really: bool) -> None:
     content = json.dumps({"stepfunctions": {"execute_state_machine": really}}).encode()
     url = f"{aws['AWS_ENDPOINT_URL']}/moto-api/config"
@@ -299,8 +307,12 @@ def _execute(aws: dict[str, str], *, really: bool) -> None:
 def execute(
     aws: dict[str, str], cwd: Path, name: str, *words: str, **environ: str
 ) -> "subprocess.CompletedProcess[str]":
-    known = {**aws, **RUN, "GITHUB_RUN_ID": str(abs(hash(name))), **environ}
-    return run("execution.py", name, "--every", "0.1", *words, cwd=cwd, **known)
+    known = {**_of_run(aws, name), **environ}
+    return run("execution.py", name, *EVERY, *words, cwd=cwd, **known)
+
+
+def _of_run(aws: dict[str, str], name: str) -> dict[str, str]:
+    return {**aws, **RUN, "GITHUB_RUN_ID": str(abs(hash(name)))}
 
 
 def test_an_execution_is_started_waited_for_and_its_result_printed(
@@ -332,10 +344,14 @@ def test_why_an_execution_failed_is_printed(aws: dict[str, str], tmp_path: Path,
 
 
 def test_an_execution_that_outlasts_the_job_is_joined_by_the_next_attempt(
-    aws: dict[str, str], tmp_path: Path, machine: Any
+    aws: dict[str, str], tmp_path: Path, machine: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As where it waits for an approval: no second one is started."""
-    states, name = machine(WAIT)
+    # where moto's tasks look for AWS
+    monkeypatch.setenv("MOTO_PORT", aws["AWS_ENDPOINT_URL"].rpartition(":")[2])
+    sqs = client("sqs", aws)
+    queue = sqs.create_queue(QueueName="approvals")["QueueUrl"]
+    states, name = machine(WAIT | {"Parameters": {"QueueUrl": queue, "MessageBody.$": "$$.Task.Token"}})
     first = execute(aws, tmp_path, name, "--minutes", "0")
     assert first.returncode == 3, first.stderr
     assert first.stderr.splitlines()[1:] == [
@@ -343,9 +359,17 @@ def test_an_execution_that_outlasts_the_job_is_joined_by_the_next_attempt(
         + " still runs, as where it waits for an approval, and goes on without this job.",
         "Run the job again to join it.",
     ]
-    second = execute(aws, tmp_path, name, GITHUB_RUN_ATTEMPT="2")
-    assert second.returncode == 0, second.stderr
-    assert second.stderr.splitlines()[0] == first.stderr.splitlines()[0]
+    environ = {**_of_run(aws, name), "GITHUB_RUN_ATTEMPT": "2"}
+    call = _call("execution.py", (name, *EVERY), tmp_path, environ)
+    with subprocess.Popen(**call, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as second:
+        assert second.stderr is not None
+        joined = second.stderr.readline()
+        (message,) = sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=20)["Messages"]
+        states.send_task_success(taskToken=message["Body"], output="{}")
+        _, told = second.communicate(timeout=60)
+    sqs.close()
+    assert second.returncode == 0, told
+    assert joined.splitlines() == first.stderr.splitlines()[:1]
     arn = f"arn:aws:states:us-east-1:123456789012:stateMachine:{name}"
     assert len(states.list_executions(stateMachineArn=arn)["executions"]) == 1
 
