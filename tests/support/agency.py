@@ -1,6 +1,6 @@
 """A database at the head with leads, and the agent asked as its doors ask it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,14 @@ def prepare(folder: Path, database: Database, number: int) -> Project:
 
 
 def ask(
-    database: Database, event: Mapping[str, Any] | object, *, now: datetime = OPEN, seconds: float = 60, **environ: str
+    database: Database,
+    event: Mapping[str, Any] | object,
+    *,
+    now: datetime = OPEN,
+    seconds: float = 60,
+    tell: Callable[..., None] = lambda *_, **__: None,
+    **environ: str,
 ) -> dict[str, Any]:
-    """Ask the agent at a moment of one's choice."""
+    """Ask the agent at a moment of one's choice; `tell` hears of each piece that is recorded."""
     known = {"DATABASE_URL": database.url, **environ}
-    return run(event, known, "request-1", seconds, lambda *_, **__: None, lambda: now)
+    return run(event, known, "request-1", seconds, tell, lambda: now)
