@@ -25,7 +25,9 @@ pytestmark = pytest.mark.skipif(
 HEAD = "021_agent_grants"
 NOTHING = "op.execute('select 1')"
 WAITING = "op.execute('select pg_sleep(60)')"
-# Each invocation finishes one revision and then runs out of its time in the next, however slow the machine is.
+SHORT_S = 10
+"""Many times what an invocation needs for its start, its plan and one revision; a test waits for the rest of it."""
+# Each invocation finishes one revision and then runs out of its time in the next.
 ONE_AT_A_TIME = """
 op.execute('select pg_sleep(60) where (select count(*) from runner.migration_run where actor = $$ana$$) < {place}')
 """
@@ -209,7 +211,7 @@ def test_partial_is_gone_on_with_under_the_same_plan(new: Project, database: Dat
         name = f"{21 + place:03d}_step"
         new.add(name, ONE_AT_A_TIME.format(place=place), after=after)
         after = name
-    machine = deploy(timeout_s=4)
+    machine = deploy(timeout_s=SHORT_S)
     execution = machine.run({"action": "upgrade", "actor": "ana"})
     again = ["Upgrade", "Upgraded"]
     assert execution.states == [*UP_TO_UPGRADE, *again, *again, *again, *DONE], execution.cause
@@ -226,7 +228,7 @@ def test_no_progress_ends_the_loop(new: Project, database: Database, deploy: Dep
     """A revision that no invocation has the time for fails as `deadline`, after one try."""
     _prepare(new, database)
     new.add("022_waiting", WAITING, after=HEAD)
-    machine = deploy(timeout_s=4)
+    machine = deploy(timeout_s=SHORT_S)
     execution = machine.run({"action": "upgrade", "actor": "ana"})
     assert (execution.error, execution.states) == ("deadline", [*UP_TO_UPGRADE[:-1], *FAILED])
     assert (machine.live(), _at(database)) == ("2", HEAD)
