@@ -57,7 +57,7 @@ def wait_for_free_lock(database: Database) -> float:
     return time.monotonic() - started
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_killed_at_random_moments(project: Project, database: Database, record_testsuite_property) -> None:
     """50 kills spread over the whole upgrade; after each the lock is free within 15 s, and the next run goes on."""
     seed = int(os.environ.get("KILL_SEED", time.time_ns() % 2**32))

@@ -25,7 +25,9 @@ def test_sixteen_runners(project: Project, tmp_path_factory, database: Database)
     answers: list[dict] = []
 
     def invoke(folder: Path) -> None:
-        with emulator.start(emulator.lay_out(folder, project.folder), {"DATABASE_URL": database.url}) as function:
+        task = emulator.lay_out(folder, project.folder)
+        # sixteen programs that start at once may need long, and nobody here gives up
+        with emulator.start(task, {"DATABASE_URL": database.url}, timeout_s=150) as function:
             answers.append(function.invoke({"action": "upgrade"}))
 
     lambdas = [

@@ -9,7 +9,7 @@ import pytest
 
 from support.postgres import Database, dump
 from support.project import ROOT, Project
-from support.waiting import ASLEEP, until
+from support.waiting import ASLEEP, LOCKED, until
 
 HEAD = max(path.stem for path in (ROOT / "alembic" / "versions").glob("*.py"))
 """The models say what it makes."""
@@ -158,6 +158,7 @@ def test_what_a_killed_run_left(at_head: Project, database: Database) -> None:
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     until(database, ASLEEP, 0)
+    until(database, LOCKED, 0)
     found = check(at_head, database)["findings"]
     assert [one["kind"] for one in found] == ["pending", "leftover"]
     assert "was killed" in found[1]["message"]

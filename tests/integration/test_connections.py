@@ -13,7 +13,7 @@ from sqlalchemy import make_url
 from runner import settings
 from runner.errors import InvalidSettings
 from runner.postgres import conninfo
-from support import postgres
+from support import postgres, waiting
 from support.postgres import Database
 from support.project import Project
 
@@ -180,7 +180,7 @@ def test_the_password_is_in_no_process_list(project: Project, database: Database
     database.execute(f"create role {name} superuser login password '{password}'")
     url = make_url(database.url).set(username=name, password=password)
     process = project.start("migrate", "upgrade", url=url.render_as_string(hide_password=False))
-    time.sleep(1)
+    waiting.until(database, waiting.ASLEEP, 1)
     listed = str([one.info["cmdline"] for one in psutil.process_iter(["cmdline"])])
     _, errors = process.communicate()
     database.execute(f"reassign owned by {name} to postgres; drop owned by {name}; drop role {name}")

@@ -280,7 +280,7 @@ def test_a_partial_upgrade_is_gone_on_with_under_its_plan(at_017: Project, datab
     )
     plan = at_017.ask(database.url, {"action": "plan"})["plan"]
     event = {"action": "upgrade", "plan": plan}
-    first = at_017.ask(database.url, event, timeout_s=1.5)
+    first = at_017.ask(database.url, event, ends_in="019_slow")
     assert (first["status"], first["to"]) == ("partial", "018_score"), first["message"]
     database.execute("alter table leads add y int")
     assert at_017.ask(database.url, event)["changes"] == ["`public.leads` was altered"]
@@ -349,7 +349,7 @@ def test_a_plan_may_be_used_again(at_017: Project, database: Database) -> None:
     slow = 'op.execute("select pg_sleep(2.5)")\nop.execute("alter table leads add x int")'
     at_017.add("019_slow", slow, after="018_score", downgrade='op.drop_column("leads", "x")')
     plan = at_017.ask(database.url, {"action": "plan"})["plan"]
-    assert at_017.ask(database.url, {"action": "upgrade", "plan": plan}, timeout_s=1.5)["status"] == "partial"
+    assert at_017.ask(database.url, {"action": "upgrade", "plan": plan}, ends_in="019_slow")["status"] == "partial"
     assert at_017.ask(database.url, {"action": "upgrade", "plan": plan})["status"] == "success"
     assert at_017.ask(database.url, {"action": "downgrade", "target": "017"})["status"] == "success"
     assert at_017.ask(database.url, {"action": "plan"})["plan"] == plan
@@ -358,13 +358,13 @@ def test_a_plan_may_be_used_again(at_017: Project, database: Database) -> None:
 
 def test_what_is_changed_by_hand_during_a_partial_run_is_seen(at_017: Project, database: Database) -> None:
     at_017.add("018_score", SCORE)
-    slow = 'op.execute("select pg_sleep(3)")\nop.execute("alter table tenants add x int")'
+    slow = 'op.execute("select pg_sleep(60)")\nop.execute("alter table tenants add x int")'
     at_017.add("019_slow", slow, after="018_score")
     event = {"action": "upgrade", "plan": at_017.ask(database.url, {"action": "plan"})["plan"]}
-    process = at_017.start("migrate", "upgrade", "--plan", event["plan"], "--timeout", "2", url=database.url)
+    process = at_017.start("migrate", "upgrade", "--plan", event["plan"], "--timeout", "10", url=database.url)
     until(database, ASLEEP, 1)
     database.execute("alter table tenants add by_hand int")
-    process.communicate(timeout=20)
+    process.communicate(timeout=60)
     assert process.returncode == 3
     assert at_017.ask(database.url, event)["changes"] == ["`public.tenants` was altered"]
 

@@ -1,6 +1,7 @@
 """`dispatch-agent` as a person and as a script meet it."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -150,10 +151,12 @@ def test_help_loads_little() -> None:
 PROGRESS = """
 from dispatch_agent import console
 import time
+started = time.monotonic()
 with console.progress() as tell:
     for number in range(1, 13):
         tell(f"{number}000 leads", number=number * 1000, total=12000)
         time.sleep(0.2)
+print(time.monotonic() - started)
 """
 
 
@@ -161,10 +164,12 @@ def test_progress_is_a_bar_on_a_terminal_and_a_line_now_and_then_elsewhere(proje
     """A log is spared a line for each chunk of a large run."""
     code, seen = terminal.run(project.folder, "python", "-c", PROGRESS)
     assert code == 0, seen
-    assert "6000/12000" in seen
+    # it is drawn ten times a second, so that of the twelve some are seen on the way, and which is chance
+    assert re.search(r"\b([1-9]|1[01])000/12000", seen), seen
     assert "━" in seen
-    piped = project.run("python", "-c", PROGRESS).stderr.splitlines()
-    assert 1 <= len(piped) <= 2, piped
+    piped = project.run("python", "-c", PROGRESS)
+    # a line a second at most, of the twelve
+    assert 1 <= len(piped.stderr.splitlines()) <= float(piped.stdout), piped
 
 
 @pytest.fixture
