@@ -8,6 +8,7 @@ Client programs come from the server's own folder. For a server that runs elsewh
 `pg_dump` reads version 18 and older.
 """
 
+import atexit
 import contextlib
 import itertools
 import os
@@ -272,6 +273,7 @@ def _part() -> Part:
         except OSError:
             claim.close()
         else:
+            atexit.register(claim.close)
             return Part(claim, itertools.cycle(range(first + 1, first + PORTS)))
     raise AssertionError("no part of the ports is free")
 
