@@ -138,7 +138,8 @@ def test_the_build_of_a_runner_that_was_just_killed(project: Project, database: 
     with writer.cursor() as cursor:
         cursor.execute("insert into t values (1, 1)")
     first = project.start("migrate", "upgrade", url=database.url)
-    waiting.until(database, "select count(*) from pg_stat_progress_create_index", 1)
+    building = "select count(*) from pg_stat_progress_create_index where datname = current_database()"
+    waiting.until(database, building, 1)
     second = project.start("migrate", "upgrade", url=database.url)
     os.killpg(first.pid, signal.SIGKILL)
     first.communicate()

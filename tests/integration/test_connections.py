@@ -15,7 +15,7 @@ from runner.errors import InvalidSettings
 from runner.postgres import conninfo
 from support import postgres, waiting
 from support.postgres import Database
-from support.project import Project
+from support.project import UNTIL_TOLD, Project
 
 
 def secured(url: str, **environ: str) -> str | None:
@@ -175,13 +175,14 @@ def test_a_replica_is_refused_for_changes_only(project: Project, database: Datab
 
 def test_the_password_is_in_no_process_list(project: Project, database: Database) -> None:
     """That of a login of its own: other tests may hand theirs to `pg_dump` and `pg_basebackup` meanwhile."""
-    project.add("018_slow", "op.execute('select pg_sleep(2)')")
+    project.add("018_until_told", UNTIL_TOLD)
     name, password = f"listed_{database.name}", uuid.uuid4().hex
     database.execute(f"create role {name} superuser login password '{password}'")
     url = make_url(database.url).set(username=name, password=password)
     process = project.start("migrate", "upgrade", url=url.render_as_string(hide_password=False))
-    waiting.until(database, waiting.ASLEEP, 1)
+    waiting.until(database, waiting.UNTOLD, 1)
     listed = str([one.info["cmdline"] for one in psutil.process_iter(["cmdline"])])
+    database.execute("create table told ()")
     _, errors = process.communicate()
     database.execute(f"reassign owned by {name} to postgres; drop owned by {name}; drop role {name}")
     assert process.returncode == 0, errors

@@ -109,7 +109,7 @@ def test_the_order_is_by_interest_and_then_by_age(
     leads=st.lists(st.tuples(st.one_of(st.none(), st.integers(0, 3)), st.integers(0, 3)), min_size=1, max_size=12),
     cut=st.integers(0, 11),
 )
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 def test_a_cursor_leads_to_what_comes_after_it(
     migrated: Database, leads: list[tuple[int | None, int]], cut: int
 ) -> None:
