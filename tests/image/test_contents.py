@@ -60,6 +60,13 @@ def test_the_task_root(modes: dict[str, int]) -> None:
     assert not [path for path in modes if path.startswith("/var/task/") and "test" in path]
 
 
+def test_the_queries(modes: dict[str, int]) -> None:
+    """What is sent to a database stands in files of its own, which no import would miss."""
+    queries = {f"/var/task/{path.relative_to(ROOT / 'src')}" for path in ROOT.glob("src/**/*.sql")}
+    assert queries
+    assert {path for path in modes if path.startswith("/var/task/") and path.endswith(".sql")} == queries
+
+
 def test_no_tool_of_the_build(modes: dict[str, int]) -> None:
     """No compiler, no installer, nothing of the tests and no cache of a download is in it."""
     print_found = "import os, shutil; print([one for one in {} if {}(one)])"

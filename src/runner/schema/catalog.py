@@ -28,16 +28,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, TextClause, text
 
-from runner.postgres import sql
+from runner.postgres import queries, sql
 from runner.postgres.version_table import VERSION_TABLE
-from runner.schema.queries import OWNERS, QUERIES, TABLES
 
 Catalog = dict[str, dict[str, dict[str, dict[str, str]]]]
 
 EMPTY: Catalog = {"tables": {}}
 """What is read from a new database."""
+QUERIES = (
+    "relations", "columns", "options", "constraints", "indexes", "triggers", "rules", "policies", "statistics",
+    "grants", "sequences", "functions", "types", "domain_constraints", "schemas", "extensions", "publications",
+    "published_tables", "event_triggers",
+)  # fmt: skip
+"""Each gives rows of (kind, object, section, thing, text); one without text only says that the object is there."""
 WHOLE_OBJECT = 2
 """How long the path of an object is."""
 SHOWN = 400
@@ -106,12 +111,12 @@ def _noun(path: tuple[str, ...]) -> str:
 
 def table_names(connection: Connection) -> set[str]:
     """Return the tables of a database, named as in its catalog."""
-    return set(connection.execute(text(TABLES), {"version_table": VERSION_TABLE}).scalars())
+    return set(connection.execute(_query("tables"), {"version_table": VERSION_TABLE}).scalars())
 
 
 def owners(connection: Connection) -> dict[str, tuple[str, str]]:
     """Return each relation's kind, and the table that it belongs to if it is an index, by its name."""
-    return {row.name: (row.kind, row.owner) for row in connection.execute(text(OWNERS))}
+    return {row.name: (row.kind, row.owner) for row in connection.execute(_query("owners"))}
 
 
 def read(connection: Connection) -> Catalog:
@@ -122,13 +127,17 @@ def read(connection: Connection) -> Catalog:
     # compiling a query takes ten times as long as running it
     before = _set(connection, {"search_path": "", "jit": "off"})
     catalog: Catalog = {"tables": {}}
-    for query in QUERIES:
-        for kind, name, section, thing, definition in connection.execute(text(query), {"version_table": VERSION_TABLE}):
+    for query in map(_query, QUERIES):
+        for kind, name, section, thing, definition in connection.execute(query, {"version_table": VERSION_TABLE}):
             found = catalog.setdefault(kind, {}).setdefault(name, {})
             if definition is not None:
                 found.setdefault(section, {})[thing] = sql.spread_casts(definition)
     _set(connection, before)
     return catalog
+
+
+def _query(name: str) -> TextClause:
+    return text(queries.load("runner.schema", f"queries/{name}.sql"))
 
 
 def _set(connection: Connection, settings: dict[str, str]) -> dict[str, str]:

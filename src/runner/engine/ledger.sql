@@ -1,0 +1,164 @@
+-- What `ledger` sends. Each statement has the name that stands above it.
+
+-- name: make
+create schema if not exists runner;
+create table if not exists runner.migration_run (
+    run_id bigint generated always as identity primary key,
+    request_id text not null,
+    action text not null,
+    target text not null,
+    planned text[] not null,
+    direction text not null,
+    actor text,
+    idempotency_key text,
+    payload_sha256 text,
+    plan text,
+    plan_of_rest text,
+    function_version text,
+    image_digest text,
+    heads text[],
+    tool_version text not null,
+    status text not null default 'running' check (status in ('running', 'success', 'partial', 'error', 'interrupted')),
+    started_at timestamptz not null default clock_timestamp(),
+    finished_at timestamptz,
+    answer jsonb
+);
+alter table runner.migration_run add column if not exists plan text, add column if not exists plan_of_rest text,
+    add column if not exists heads text[];
+comment on column runner.migration_run.actor is 'what the caller claimed, not what was proven';
+comment on column runner.migration_run.heads is 'the revisions of the image that no other follows';
+create table if not exists runner.migration_log (
+    log_id bigint generated always as identity primary key,
+    run_id bigint not null references runner.migration_run,
+    revision text not null,
+    direction text not null check (direction in ('upgrade', 'downgrade', 'stamp')),
+    checksum text,
+    status text not null check (status in ('success', 'failed', 'interrupted')),
+    started_at timestamptz not null,
+    duration_ms double precision,
+    lock_wait_ms double precision,
+    locks jsonb,
+    error_code text
+);
+create index if not exists migration_log_revision on runner.migration_log (revision, log_id);
+create index if not exists migration_run_idempotency_key on runner.migration_run (idempotency_key);
+create index if not exists migration_run_running on runner.migration_run (run_id) where status = 'running';
+
+-- name: exists
+-- `to_regclass` would fail for a role that may not look into the schema, without saying what it lacks
+select exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+               where n.nspname = 'runner' and c.relname = 'migration_log');
+
+-- name: is_up_to_date
+select exists (select from pg_attribute a join pg_class c on c.oid = a.attrelid
+               join pg_namespace n on n.oid = c.relnamespace
+               where n.nspname = 'runner' and c.relname = 'migration_run' and a.attname = 'heads');
+
+-- name: begin
+insert into runner.migration_run
+    (request_id, action, target, planned, direction, actor, idempotency_key, payload_sha256, plan,
+     function_version, image_digest, heads, tool_version, answer, status, finished_at)
+values (:request_id, :action, :target, :planned, :direction, :actor, :idempotency_key, :payload_sha256, :plan,
+        :function_version, :image_digest, :heads, :tool_version, :answer,
+        case when :idle then 'success' else 'running' end, case when :idle then clock_timestamp() end)
+returning run_id;
+
+-- name: prepare_success
+-- It takes several times as long to plan as to run, so it is planned once a connection. It writes nothing unless the
+-- migration lock is still held by the session $9. The strongest lock mode comes first; what is below 16384 is a catalog.
+-- https://www.postgresql.org/docs/current/explicit-locking.html
+-- https://www.postgresql.org/docs/current/system-catalog-initial-data.html#SYSTEM-CATALOG-OID-ASSIGNMENT
+prepare migration_log_success (bigint, text, text, text, float8, float8, text, bigint, int) as
+with held as materialized (select * from pg_locks where granted and pid in (pg_backend_pid(), $9))
+insert into runner.migration_log
+    (run_id, revision, direction, checksum, status, started_at, duration_ms, lock_wait_ms, locks)
+select $1, $2, $3, $4, 'success', clock_timestamp() - make_interval(secs => $5 / 1000.0), $5, $6,
+       (select jsonb_object_agg(name, mode)
+        from (select distinct on (name) l.relation::regclass::text as name, l.mode
+              from held l join pg_class c on c.oid = l.relation join pg_namespace n on n.oid = c.relnamespace
+              where l.pid = pg_backend_pid() and l.locktype = 'relation' and l.relation >= 16384
+                and c.relkind in ('r', 'p', 'm', 'v')
+                and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'runner')
+                and c.relname <> $7
+              order by name, array_position(
+                  array['AccessExclusiveLock', 'ExclusiveLock', 'ShareRowExclusiveLock', 'ShareLock',
+                        'ShareUpdateExclusiveLock', 'RowExclusiveLock', 'RowShareLock', 'AccessShareLock'],
+                  l.mode)) strongest)
+where exists (select from held l where l.pid = $9 and l.locktype = 'advisory' and l.objsubid = 1
+              and ((l.classid::bigint << 32) | l.objid::bigint) = $8)
+returning locks;
+
+-- name: success
+-- bringing deferred constraints forward puts their work under `statement_timeout`, which does not bound COMMIT
+set constraints all immediate;
+execute migration_log_success (%(run_id)s, %(revision)s, %(direction)s, %(checksum)s, %(duration_ms)s,
+                               %(lock_wait_ms)s, %(version_table)s, %(key)s, %(pid)s);
+
+-- name: failure
+insert into runner.migration_log
+    (run_id, revision, direction, checksum, status, started_at, duration_ms, lock_wait_ms, error_code)
+values (:run_id, :revision, :direction, :checksum, 'failed',
+        clock_timestamp() - make_interval(secs => :duration_ms / 1000.0), :duration_ms, :lock_wait_ms, :error_code);
+
+-- name: repair
+insert into runner.migration_log (run_id, revision, direction, checksum, status, started_at)
+values (:run_id, :revision, 'stamp', :checksum, 'success', clock_timestamp());
+
+-- name: close_interrupted
+-- Under the lock nobody else can be running, so who says so was killed. Of what it had planned, the first
+-- revision that it did not finish is the one it was in.
+with dead as (
+    update runner.migration_run set status = 'interrupted', finished_at = clock_timestamp()
+    where status = 'running' and run_id <> :run_id returning *
+)
+insert into runner.migration_log (run_id, revision, direction, status, started_at, error_code)
+select d.run_id, (select p.name from unnest(d.planned) with ordinality p(name, place)
+                  where p.name not in (select l.revision from runner.migration_log l
+                                       where l.run_id = d.run_id and l.status = 'success')
+                  order by place limit 1) as revision,
+       d.direction, 'interrupted', d.started_at, 'interrupted'
+from dead d
+where exists (select from unnest(d.planned) p(name)
+              where p.name not in (select l.revision from runner.migration_log l
+                                   where l.run_id = d.run_id and l.status = 'success'));
+
+-- name: answered
+select answer from runner.migration_run
+where idempotency_key = :key and payload_sha256 = :payload_sha256 and status = 'success'
+order by run_id desc limit 1;
+
+-- name: checksums
+select distinct on (revision) revision, checksum, to_char(started_at at time zone 'UTC', 'YYYY-MM-DD') as ran_at
+from runner.migration_log
+where status = 'success' and direction <> 'downgrade' and checksum is not null
+order by revision, log_id desc;
+
+-- name: finish
+update runner.migration_run
+set status = :status, finished_at = clock_timestamp(), answer = :answer, plan_of_rest = :plan_of_rest
+where run_id = :run_id;
+
+-- name: plan_of_rest
+select plan_of_rest from runner.migration_run
+where run_id = (select max(run_id) from runner.migration_run where planned <> '{}') and plan = :plan;
+
+-- name: killed
+select request_id from runner.migration_run where status = 'running' order by run_id;
+
+-- name: latest
+select distinct on (l.revision)
+       l.revision, l.direction, l.status, l.started_at, l.duration_ms, l.error_code, r.actor, r.request_id,
+       r.image_digest
+from runner.migration_log l join runner.migration_run r using (run_id)
+where r.action <> 'repair'
+order by l.revision, l.log_id desc;
+
+-- name: images
+select * from (
+    select distinct on (image_digest)
+           image_digest, action, direction, status, request_id, started_at, heads, answer ->> 'to' as "to",
+           max(finished_at) filter (where status = 'success') over (partition by image_digest) as succeeded_at
+    from runner.migration_run where image_digest is not null
+    order by image_digest, run_id desc
+) last
+order by started_at desc limit 50;

@@ -1,0 +1,6 @@
+-- what a range type brings along (i) is told by the type
+select p.*, p.oid::regprocedure::text as name
+from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'runner')
+  and not exists (select from pg_depend d
+                  where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype in ('e', 'i'))
