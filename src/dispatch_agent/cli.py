@@ -15,12 +15,11 @@ from dispatch_agent import console, failure, retention, samples, stats, tenants
 from runner.errors import MigrationError
 from runner.output import command_line
 from runner.output.command_line import LocalOption
+from runner.output.console import BY_CODE, PARTLY_DONE, put
+from runner.output.report import Row
 from runner.postgres.connect import open_from
 
 CONNECT_S = 60
-PARTLY_DONE = 3
-# 130 is 128 and the number of SIGINT, as shells report it.
-EXIT_CODES = {"invalid-payload": 2, "interrupted": 130}
 COMMON = "Every command also takes --local, --json and --debug."
 A_DAY = retention.age("1d")
 
@@ -92,7 +91,7 @@ def tell_stats(
         with given.engine().connect() as connection:
             found = stats.read(connection, tenants.find(connection, tenant) if tenant else None, days)
         if given.as_json:
-            console.put({"tenant": tenant, "days": days, "today": found.today, "tallies": stats.as_data(found)})
+            put({"tenant": tenant, "days": days, "today": found.today, "tallies": stats.as_data(found)})
             return 0
         decisions = console.count(found.decisions, "decision")
         console.say(f"{decisions} of {f'`{tenant}`' if tenant else 'all tenants'} since {found.dates[0]}.")
@@ -121,7 +120,7 @@ def sample_data(
         with given.engine().begin() as connection:
             added = samples.add(connection, tenant, leads, seed)
         if given.as_json:
-            console.put(vars(added))
+            put(vars(added))
         console.say(added.sentence(tenant, seed))
         return 0
 
@@ -157,7 +156,7 @@ def purge(
                         raise KeyboardInterrupt
             left = retention.left(connection, owner)
         if given.as_json:
-            console.put({"deleted": sum(gone), "left": left, "before": before})
+            put({"deleted": sum(gone), "left": left, "before": before})
         console.say(f"{console.count(sum(gone), 'row')} from before {before:%Y-%m-%d %H:%M:%S} deleted, {left:,} left.")
         return 0
 
@@ -173,14 +172,14 @@ def purge(
 def show(answer: dict[str, Any], event: dict[str, Any], given: Options) -> int:
     """Print the answer of a run and return the exit code that it stands for."""
     if given.as_json:
-        console.put(answer)
+        put(answer)
     if given.debug:
         for line in answer.get("logs", []):
             console.say(line)
     if not answer["success"]:
         code = str(answer.get("code", "internal-error"))
         console.say(f"{code}: {answer['error']}", "red")
-        return EXIT_CODES.get(code, 1)
+        return BY_CODE.get(code, 1)
     if not given.as_json:
         console.table([_decision(one) for one in answer["decisoes"]], only_piped=("id",))
     for sentence in _summary(answer):
@@ -192,7 +191,7 @@ def show(answer: dict[str, Any], event: dict[str, Any], given: Options) -> int:
     return PARTLY_DONE
 
 
-def _decision(one: dict[str, Any]) -> console.Row:
+def _decision(one: dict[str, Any]) -> Row:
     return {
         "id": str(one["lead"]["id"]),
         "lead": one["lead"]["nome"] or "",
@@ -229,9 +228,9 @@ def _do(ctx: typer.Context, work: Callable[[Options], int], left: str | Callable
 def _fail(problem: MigrationError, state: str, given: Options) -> int:
     if given.as_json:
         told = {"error": problem.sentence, "state": state, "hint": problem.advice}
-        console.put({"success": False, "code": problem.code, **told})
+        put({"success": False, "code": problem.code, **told})
     console.say(" ".join(filter(None, (f"{problem.code}: {problem.sentence}", state, problem.advice))), "red")
-    return EXIT_CODES.get(problem.code, 1)
+    return BY_CODE.get(problem.code, 1)
 
 
 @contextmanager

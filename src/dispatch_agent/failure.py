@@ -37,14 +37,12 @@ class InternalError(errors.InternalError):
     hint = "Repeat with `--debug`, and report the frames as a bug."
 
 
-@dataclass(eq=False)
 class SchemaBehind(MigrationError):
     code = "schema-behind"
     what = "The database lacks a table or a column that the agent needs."
     hint = "Run `migrate upgrade`, then repeat."
 
 
-@dataclass(eq=False)
 class ReadOnly(MigrationError):
     code = "read-only-database"
     what = "The database is read-only."

@@ -497,6 +497,6 @@ def translating(kinds: type[E] | tuple[type[E], ...], explain: Callable[[E], Exc
             problem.__context__ = problem.__cause__ = None
 
 
-def count(number: int, noun: str) -> str:
-    """Return a number with its noun: `1 place`, `2 places`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def count(number: int, noun: str, *, separator: str = "") -> str:
+    """Return a number with its noun: `1 place`, `2 places`; with `separator=","` large ones as `2,000 places`."""
+    return f"{number:{separator}} {noun}" if number == 1 else f"{number:{separator}} {noun}s"

@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from runner.answer import Answer, Json
 from runner.invocation import Tell
 from runner.output import report
-from runner.output.report import Section
+from runner.output.report import Row
 from runner.results import read
 
 # Data goes to stdout, words for people go to stderr.
-BY_STATUS = {"success": 0, "error": 1, "partial": 3}
+PARTLY_DONE = 3
+BY_STATUS = {"success": 0, "error": 1, "partial": PARTLY_DONE}
 # 130 is 128 and the number of SIGINT, as shells report it.
 BY_CODE = {"invalid-payload": 2, "interrupted": 130}
 # The answer to a question is no.
@@ -25,7 +26,7 @@ NO = 4
 def show(told: dict[str, Json], form: str) -> int:
     """Print an answer, given as it came, as `tables`, `json` or `markdown`, and return the exit code it stands for."""
     if form == "json":
-        sys.stdout.write(json.dumps(told, indent=2, ensure_ascii=False, default=str) + "\n")
+        put(told)
     answer = read(told)
     if form == "markdown":
         sys.stdout.write(report.markdown(answer))
@@ -34,6 +35,17 @@ def show(told: dict[str, Json], form: str) -> int:
     if answer.is_no:
         return NO
     return BY_CODE.get(answer.failure.code if answer.failure else "", BY_STATUS[answer.status])
+
+
+def put(answer: object) -> None:
+    """Write an answer as JSON."""
+    sys.stdout.write(json.dumps(answer, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def put_table(columns: list[str], rows: list[Row]) -> None:
+    """Write a table for programs, its cells parted by tabs."""
+    for line in [columns, *([row[name] for name in columns] for row in rows)]:
+        sys.stdout.write("\t".join(cell.replace("\n", " ") for cell in line) + "\n")
 
 
 @contextmanager
@@ -65,15 +77,10 @@ def _show_for_people(answer: Answer) -> None:
         if section is not found[0]:
             sys.stdout.write("\n")
         if section.rows:
-            _write_table(section)
+            put_table(section.columns, section.rows)
         else:
             sys.stdout.write(f"{section.text}\n")
 
 
 def _say(sentence: str) -> None:
     sys.stderr.write(f"{sentence}\n")
-
-
-def _write_table(section: Section) -> None:
-    for line in [section.columns, *([row[name] for name in section.columns] for row in section.rows)]:
-        sys.stdout.write("\t".join(cell.replace("\n", " ") for cell in line) + "\n")
