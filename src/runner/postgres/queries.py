@@ -26,4 +26,6 @@ def _included(package: str, folder: str, line: str) -> str:
 def load_named(package: str, path: str) -> dict[str, str]:
     """Return the statements of a file that has several, by the name in the line `-- name: NAME` above each."""
     _, *parts = f"\n{load(package, path)}".split(f"\n{NAME}")
-    return {name: statement.strip() for name, _, statement in (part.partition("\n") for part in parts)}
+    pairs = (part.partition("\n") for part in parts)
+    # an error shows the statement, which there is not to end like a file
+    return {name: statement.strip().removesuffix(";") for name, _, statement in pairs}
