@@ -34,7 +34,7 @@ def take(connection: Connection, run_id: str, seconds: float) -> Iterator[None]:
     try:
         yield
     finally:
-        advisory_lock.give_back(connection, number)
+        advisory_lock.release(connection, number)
 
 
 def bound(connection: Connection, seconds: float) -> None:

@@ -1,12 +1,12 @@
-"""Where the command line starts: `migrate`, or `python -m runner`."""
+"""The entry point of the command line: `migrate`, or `python -m runner`."""
 
 from runner import interpreter
 
 
 def main() -> None:
     """Run the command line."""
-    interpreter.spare()
-    # not before: its imports are what the collector is spared
+    interpreter.tune()
+    # only now, so that these imports run without garbage collections
     from runner import cli
 
     cli.app(prog_name="migrate")

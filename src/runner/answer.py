@@ -1,4 +1,4 @@
-"""What goes out: one answer to one call."""
+"""The answer to a call: its parts, its JSON, and its limit of length."""
 
 import json
 from collections.abc import Mapping
@@ -10,21 +10,23 @@ from runner.errors import DeadlinePassed, MigrationError, count
 Direction = Literal["upgrade", "downgrade", "stamp"]
 Status = Literal["success", "partial", "error"]
 Json = Any
-"""What the module `json` writes and reads."""
+"""A value that the module `json` writes and reads."""
 
 KEY = "key"
+"""The metadata of a field whose key in JSON is not its name."""
 OMITTED = {"omitted": True}
-"""Metadata of a field whose key is not its name, and of one that is left out where it is None."""
+"""The metadata of a field that JSON lacks where its value is None."""
 
+# Lambda itself would return 6 MB, but the state machine passes an answer on as its state: see `fit`.
 LONGEST_ANSWER = 200_000
-"""Bytes of an answer."""
+"""The most bytes of an answer as JSON."""
 CUT = ("revisions", "findings", "accepted", "differences", "entries", "tables", "images")
-"""The lists of an answer that may be cut; who goes on by `applied` and `pending` needs the whole of them."""
+"""The lists that may be cut; never `applied` and `pending`, by which a caller resumes a partial run."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a verb found: in `results`, a class for each verb, whose fields are keys of the answer."""
+    """What a verb found; `results` has a class for each verb, whose fields are keys of the answer."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Applied:
 
 @dataclass(frozen=True)
 class Change:
-    """Where a database was, where it is, where it is to be, and what was done on the way."""
+    """A change of a database: its heads before and after, the target, and the revisions applied so far."""
 
     before: tuple[str, ...]
     after: tuple[str, ...]
@@ -52,27 +54,28 @@ class Change:
     pending: tuple[str, ...] = ()
     applied: tuple[Applied, ...] = ()
     begun: bool = False
-    """Whether the run came to its first step."""
+    """Whether the run reached its first step."""
     unsure: str | None = None
-    """The revision whose commit was asked for and never answered."""
+    """The revision whose COMMIT was sent and got no reply."""
     leftovers: tuple[str, ...] | None = None
     """What a failed revision outside a transaction left behind; None for any other."""
     warnings: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Json]:
-        """Return the fields of an answer that say this."""
-        told: dict[str, Json] = {"from": names(self.before), "to": names(self.after), "target": self.target}
-        told |= {"applied": as_json(self.applied), "pending": list(self.pending)}
+        """Return the change as fields of an answer."""
+        document: dict[str, Json] = {"from": names(self.before), "to": names(self.after), "target": self.target}
+        document |= {"applied": as_json(self.applied), "pending": list(self.pending)}
         if self.warnings:
-            told["warnings"] = list(self.warnings)
+            document["warnings"] = list(self.warnings)
         if self.leftovers is not None:
-            told["leftovers"] = list(self.leftovers)
-        return told
+            # an empty list is kept: it says that the failed revision left nothing behind
+            document["leftovers"] = list(self.leftovers)
+        return document
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a call came to no good end, in sentences and in fields."""
+    """Why a call failed: a code, sentences, and fields for programs."""
 
     code: str
     error: str
@@ -92,29 +95,30 @@ class Answer:
     result: Result | None = None
     failure: Failure | None = None
     left_out: str | None = None
-    """What was cut from it on its way."""
+    """The parts that `fit` cut off, as a sentence; None of a whole answer."""
 
     @property
     def is_no(self) -> bool:
-        """Tell whether it answers a question with no: drift, findings, a probe that failed."""
+        """Tell whether the answer to a question is no: drift, findings, a failed probe."""
         return self.status == "success" and getattr(self.result, "ok", True) is False
 
     def as_json(self) -> dict[str, Json]:
-        """Return the answer as plain data, without what does not apply to its action."""
-        told: dict[str, Json] = {"status": self.status, "action": self.action, "message": self.message}
+        """Return the answer as plain data, with the fields of its action only."""
+        document: dict[str, Json] = {"status": self.status, "action": self.action, "message": self.message}
         if self.change is not None:
-            told |= self.change.as_json()
+            document |= self.change.as_json()
         if self.result is not None:
-            told |= as_json(self.result)
+            document |= as_json(self.result)
         if self.failure is not None:
-            told |= {**self.failure.details, "code": self.failure.code}
-            told |= {"error": self.failure.error, "hint": self.failure.hint}
-        return {**told, "request_id": self.request_id}
+            # the details first: no field of an error may replace the code and the sentences that clients parse
+            document |= {**self.failure.details, "code": self.failure.code}
+            document |= {"error": self.failure.error, "hint": self.failure.hint}
+        return {**document, "request_id": self.request_id}
 
 
 @dataclass
 class Draft:
-    """An answer while it is being made: what is known of a call so far."""
+    """An answer in the making."""
 
     action: str | None
     request_id: str
@@ -122,27 +126,29 @@ class Draft:
     message: str = ""
     result: Result | None = None
     earlier: dict[str, Json] | None = None
-    """The answer to an earlier call that this one repeats."""
+    """The stored answer to the call that this one repeats."""
 
     def update(self, **changed: Any) -> None:
-        """Replace the change by one that differs in these fields."""
-        assert self.change is not None  # noqa: S101 - what has been changed has been begun
+        """Replace these fields of the change."""
+        assert self.change is not None  # noqa: S101 - a run sets the change before it updates it
         self.change = replace(self.change, **changed)
 
     def conclude(self, message: str, result: Result | None = None) -> None:
-        """Say how the call ended well."""
+        """Set the message and the result of a successful call."""
         self.message, self.result = message, result
 
     def succeed(self) -> Answer:
-        """Return the answer of a call that went well."""
+        """Return the answer of a successful call."""
         return Answer(self.action, self.request_id, "success", self.message, self.change, self.result)
 
     def fail(self, error: MigrationError) -> Answer:
-        """Return the answer of a failure: what happened, which state is left, one next step.
+        """Return the answer of a failed call: what happened, which state is left, one next step.
 
-        Where the time ran out after a revision was committed, it is an answer that one can go on from.
+        The status is `partial` where the deadline passed after at least one revision was committed: the caller can
+        repeat the call with the same target.
         """
         applied = self.change is not None and bool(self.change.applied)
+        # without progress it is an error, so that a loop over `partial` ends; the older contract has no such status
         partial = isinstance(error, DeadlinePassed) and applied and self.action != "run-migration"
         message = f"{error.code}: {error.sentence} {error.state or _state_left(self.change, error)} {error.advice}"
         failure = Failure(error.code, error.sentence, error.advice, error.details())
@@ -151,9 +157,9 @@ class Draft:
 
 
 def conclude_change(draft: Draft) -> None:
-    """Conclude the answer of a run that went well, also when it found nothing to do."""
+    """Set the message of a successful run, also where nothing was to do."""
     change = draft.change
-    assert change is not None  # noqa: S101 - a run that went well has looked at the database
+    assert change is not None  # noqa: S101 - a successful run has read the version table
     draft.conclude(_say_done(change))
 
 
@@ -161,7 +167,7 @@ def _say_done(change: Change) -> str:
     start, end = (names(heads) or "base" for heads in (change.before, change.after))
     if not change.applied:
         return f"Nothing to do: the database is at `{end}`."
-    took = sum(one.duration_ms for one in change.applied)
+    took = sum(revision.duration_ms for revision in change.applied)
     verb = {"upgrade": "applied", "downgrade": "reverted", "stamp": "stamped"}[change.applied[0].direction]
     return f"From `{start}` to `{end}`: {count(len(change.applied), 'revision')} {verb} in {took:.0f} ms."
 
@@ -175,6 +181,7 @@ def _state_left(change: Change | None, error: MigrationError) -> str:
     total = count(len(change.applied) + len(change.pending), "revision")
     done = f"Of {total}, {len(change.applied)} went through" if change.applied else "Nothing was applied"
     if change.leftovers is None:
+        # a deadline ends a run between two revisions too, where no revision was rolled back
         rest = "nothing is half-done" if isinstance(error, DeadlinePassed) else "this one was rolled back"
         return f"{done}; the database is at `{at}`, {rest}."
     left = f"it left {', '.join(change.leftovers)}" if change.leftovers else "no invalid index does"
@@ -182,47 +189,50 @@ def _state_left(change: Change | None, error: MigrationError) -> str:
     return f"{done}; the database is at `{at}`. The last one is not transactional: {stay}."
 
 
-def as_json(found: object) -> Json:
+def as_json(part: object) -> Json:
     """Return a result, or a part of one, as plain data."""
-    if is_dataclass(found):
+    # `dataclasses.asdict` would copy deeply and does not know the metadata
+    if is_dataclass(part):
         return {
-            one.metadata.get(KEY, one.name): as_json(value)
-            for one in fields(found)
-            if (value := getattr(found, one.name)) is not None or "omitted" not in one.metadata
+            entry.metadata.get(KEY, entry.name): as_json(value)
+            for entry in fields(part)
+            if (value := getattr(part, entry.name)) is not None or "omitted" not in entry.metadata
         }
-    if isinstance(found, tuple | list):
-        return [as_json(one) for one in found]
-    return dict(found) if isinstance(found, Mapping) else found
+    if isinstance(part, tuple | list):
+        return [as_json(item) for item in part]
+    return dict(part) if isinstance(part, Mapping) else part
 
 
-def fit(told: dict[str, Json]) -> dict[str, Json]:
-    """Return an answer without its SQL where it would pass 200 kB, and with its lists cut where it still would.
+def fit(document: dict[str, Json]) -> dict[str, Json]:
+    """Return an answer of at most 200 kB: first without its SQL, then with its lists cut.
 
-    Step Functions ends an execution whose state passes 256 KiB, which no Catch of it hears:
+    Step Functions fails an execution whose state exceeds 256 KiB, and no Catch of the state machine handles that:
     https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
     """
-    if _is_short(told):
-        return told
-    bare = [one | ({"sql": None} if "sql" in one else {}) for one in told.get("revisions", [])]
-    fitted = told | ({"revisions": bare} if bare else {})
+    if _is_short(document):
+        return document
+    bare = [revision | ({"sql": None} if "sql" in revision else {}) for revision in document.get("revisions", [])]
+    fitted = document | ({"revisions": bare} if bare else {})
     fitted["left_out"] = "the SQL is left out, for the answer would pass 200 kB"
+    # half of the longest list at a time, so that short lists stay whole
     while not _is_short(fitted) and (lists := [name for name in CUT if fitted.get(name)]):
         longest = max(lists, key=lambda name: len(_text(fitted[name])))
         fitted[longest] = fitted[longest][: len(fitted[longest]) // 2]
-        short = {name: len(told[name]) - len(fitted[name]) for name in CUT if name in told}
+        short = {name: len(document[name]) - len(fitted[name]) for name in CUT if name in document}
         cut = "".join(f", and the last {number} of `{name}`" for name, number in short.items() if number)
         fitted["left_out"] = f"the SQL{cut} are left out, for the answer would pass 200 kB"
     return fitted
 
 
-def _is_short(told: Json) -> bool:
-    return len(_text(told)) <= LONGEST_ANSWER
+def _is_short(document: Json) -> bool:
+    return len(_text(document)) <= LONGEST_ANSWER
 
 
-def _text(told: Json) -> str:
-    return json.dumps(told, default=str)
+def _text(value: Json) -> str:
+    # with its defaults `json` writes ASCII only, so that characters are bytes
+    return json.dumps(value, default=str)
 
 
 def names(heads: tuple[str, ...]) -> str | None:
-    """Return heads as an answer shows them: None at base, joined with a comma where there are several."""
+    """Return heads as an answer shows them: joined with commas; None at base."""
     return ",".join(heads) or None

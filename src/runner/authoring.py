@@ -1,4 +1,4 @@
-"""What a developer does with revisions before anyone runs them: begin one, write the snapshots."""
+"""The verbs for writing revisions: begin a revision, write the snapshots."""
 
 import contextlib
 import io
@@ -27,54 +27,60 @@ from runner.settings import Settings
 
 NUMBERED = re.compile(r"[0-9]{3}_")
 REVISION_LENGTH = 32
-"""What fits into `alembic_version.version_num`."""
+"""The characters that `alembic_version.version_num` holds, a `varchar(32)` of Alembic's."""
 
 
 def new(settings: Settings, message: str) -> Path:
     """Write the next-numbered revision after the head and return its path.
 
-    Raises `MultipleHeads` where there are two, and `StaleBranch` where the branch that this one will be
-    merged into has a revision that is not here, so that there would be two.
+    Raises `MultipleHeads` where there are two heads already, and `StaleBranch` where the default branch has a
+    revision that is missing here, so that a merge would make two. Raises `InvalidPayload` for a message without a
+    letter or a digit.
     """
-    known = graph.load(settings, may_be_empty=True)
-    heads = known.heads
+    revisions = graph.load(settings, may_be_empty=True)
+    heads = revisions.heads
     if len(heads) > 1:
         raise MultipleHeads(tuple(heads))
-    _refuse_stale_branch(known.folder, heads[0] if heads else "base")
-    known.import_all()  # as Alembic will
+    _refuse_stale_branch(revisions.folder, heads[0] if heads else "base")
+    # Alembic would import them too, but report an error in one with a traceback
+    revisions.import_all()
     # Alembic reports the file it writes on stdout, which is for data
     with contextlib.redirect_stdout(io.StringIO()):
-        made = command.revision(known.config, message=message, rev_id=_next_id(known.script, message))
-    assert isinstance(made, Script)  # noqa: S101 - a list only answers for several heads
+        made = command.revision(revisions.config, message=message, rev_id=_next_id(revisions.script, message))
+    assert isinstance(made, Script)  # noqa: S101 - Alembic returns a list only where it is given several heads
     return Path(made.path)
 
 
 def snapshot(invocation: Invocation) -> list[Path]:
-    """Write `alembic/schema/`: the catalog after each revision, run in a throw-away database.
+    """Write `alembic/schema/`, the catalog after each revision, and return the files that changed.
 
-    The database is made beside the configured one, which needs CREATEDB, and dropped again.
-    Returns the files that changed.
+    The revisions run in a scratch database on the configured server, for which the role needs CREATEDB.
     """
-    known = graph.load(invocation.settings)
-    folder = alembic_internals.folder(known.script) / "schema"
+    revisions = graph.load(invocation.settings)
+    folder = alembic_internals.folder(revisions.script) / "schema"
     folder.mkdir(exist_ok=True)
-    wanted = {folder / f"{revision}.json": text for revision, text in _render(invocation, known)}
-    stale = [path for path in folder.glob("*.json") if path not in wanted]
+    snapshots = {folder / f"{revision}.json": text for revision, text in _render(invocation, revisions)}
+    stale = [path for path in folder.glob("*.json") if path not in snapshots]
     for path in stale:
         path.unlink()
-    changed = [path for path, text in wanted.items() if not path.exists() or path.read_text("utf-8") != text]
+    changed = [path for path, text in snapshots.items() if not path.exists() or path.read_text("utf-8") != text]
     for path in changed:
-        path.write_text(wanted[path], encoding="utf-8")
+        path.write_text(snapshots[path], encoding="utf-8")
     return sorted(changed + stale)
 
 
 def _next_id(script: ScriptDirectory, message: str) -> str:
-    """Return `018_add_score` for "add score" after `017_…`, cut at a word to what the version table holds."""
+    """Return the next id, such as `018_add_score` for "add score" after `017_…`.
+
+    It is cut after a word to what the version table holds. Raises `InvalidPayload` for a message without words.
+    """
+    # NFKD parts a letter from its accent, so that `ação` becomes `acao` and not `ao`
     ascii_only = unicodedata.normalize("NFKD", message).encode("ascii", "ignore").decode().lower()
     words = re.findall(r"[a-z0-9]+", ascii_only)
     if not words:
         raise InvalidPayload("The message has no letter or digit to name a revision by.", "Say what it does.")
-    numbers = [int(one.revision[:3]) for one in script.walk_revisions() if NUMBERED.match(one.revision)]
+    ids = [revision.revision for revision in script.walk_revisions()]
+    numbers = [int(revision[:3]) for revision in ids if NUMBERED.match(revision)]
     name = f"{max(numbers, default=0) + 1:03d}"
     for word in words:
         if len(name) + 1 + len(word) > REVISION_LENGTH and "_" in name:
@@ -84,10 +90,15 @@ def _next_id(script: ScriptDirectory, message: str) -> str:
 
 
 def _refuse_stale_branch(versions: Path, head: str) -> None:
-    """Look at the last fetched default branch; without git or a remote there is nothing to compare with."""
-    known = _git(versions, "rev-parse", "--abbrev-ref", "origin/HEAD")
-    for upstream in [*known, "origin/main", "origin/master"]:
+    """Raise `StaleBranch` where the default branch, as last fetched, has a revision that is missing here.
+
+    Without git or a remote nothing is compared.
+    """
+    # `origin/HEAD` is set by a clone, not by `git remote add`
+    default = _git(versions, "rev-parse", "--abbrev-ref", "origin/HEAD")
+    for upstream in [*default, "origin/main", "origin/master"]:
         if _git(versions, "rev-parse", "--verify", "--quiet", upstream):
+            # three dots: what the branch has gained since this one left it
             added = _git(versions, "diff", "--diff-filter=A", "--name-only", f"HEAD...{upstream}", "--", "*.py")
             if added:
                 raise StaleBranch(upstream, Path(added[-1]).stem, head)
@@ -105,19 +116,22 @@ def _git(folder: Path, *arguments: str) -> list[str]:
     return done.stdout.split() if done.returncode == 0 else []
 
 
-def _render(invocation: Invocation, known: Revisions) -> Iterator[tuple[str, str]]:
-    """Yield each revision with its snapshot, made in a database that has had its ancestors and no other."""
+def _render(invocation: Invocation, revisions: Revisions) -> Iterator[tuple[str, str]]:
+    """Yield each revision with its snapshot, taken in a database in which only its ancestors and itself have run."""
     with contextlib.ExitStack() as scratch:
         at: set[str] | None = None
-        for one in reversed(list(known.script.walk_revisions())):
-            if at is None or set(graph.parents(one)) != at:
+        for revision in reversed(list(revisions.script.walk_revisions())):
+            # a branch or a merge does not follow the revision that ran last, so it needs a database of its own
+            if at is None or set(graph.parents(revision)) != at:
                 scratch.close()
-                inside = scratch.enter_context(_throw_away(invocation))
-            yield one.revision, catalog.render(_upgraded(inside, one.revision))
-            at = {one.revision}
+                inside = scratch.enter_context(_scratch_database(invocation))
+            yield revision.revision, catalog.render(_upgraded(inside, revision.revision))
+            at = {revision.revision}
 
 
 def _upgraded(invocation: Invocation, revision: str) -> Catalog:
+    """Upgrade the database to a revision and return its catalog."""
+    # loaded anew each time: a run leaves itself in the configuration
     run = Run(invocation, Draft("snapshot", invocation.request_id), Terms())
     migrate.change(run, graph.load(invocation.settings), "upgrade", revision)
     with session.reading(invocation) as connection:
@@ -125,16 +139,19 @@ def _upgraded(invocation: Invocation, revision: str) -> Catalog:
 
 
 @contextlib.contextmanager
-def _throw_away(invocation: Invocation) -> Iterator[Invocation]:
-    """Make an empty database beside the configured one, and drop it in the end."""
+def _scratch_database(invocation: Invocation) -> Iterator[Invocation]:
+    """Create an empty database on the configured server, yield an invocation for it, and drop it."""
     settings = invocation.settings
     name = f"snapshot_{os.getpid()}"
     server = connect.open_engine(settings, invocation.request_id, invocation.deadline)
+    # CREATE DATABASE and DROP DATABASE cannot run inside a transaction block
     with server.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        # template1 may have objects of the site, which the snapshot would then contain
         connection.exec_driver_sql(f"create database {name} template template0")
         try:
             url = conninfo.as_url({**conninfo.source(settings).read(False), "dbname": name})
-            there = replace(settings, database_url=url)
-            yield replace(invocation, settings=there, tell=lambda *_, **__: None)
+            scratch = replace(settings, database_url=url)
+            yield replace(invocation, settings=scratch, tell=lambda *_, **__: None)
         finally:
+            # FORCE: after a failure the run's own sessions may still be connected
             connection.exec_driver_sql(f"drop database {name} with (force)")

@@ -1,6 +1,6 @@
-"""The command line: Alembic's words, translated into the same payloads that the Lambda takes.
+"""The command line: Alembic's commands, translated into the payloads that the Lambda takes.
 
-What only some commands need, they import themselves: a command is as fast as its start.
+A module that only some commands need is imported by those, since imports are most of a command's time.
 """
 
 import logging
@@ -30,7 +30,7 @@ from runner.postgres import translation
 IMAGE = re.compile(r"sha256:[0-9a-f]{64}|[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 app = command_line.create(
-    command_line.TargetsToo,
+    command_line.StepsAllowed,
     "Change a PostgreSQL schema with Alembic revisions, safely, while the application is serving.",
     "0 done, 1 error, 2 usage, 3 partly done, 4 the answer is no, 130 interrupted",
 )
@@ -50,6 +50,7 @@ def common(
     if local + (env is not None) + (function is not None) > 1:
         ctx.fail("--local, --env and --function exclude each other: each says where the database is.")
     logging.basicConfig(stream=sys.stderr, format="%(levelname)s: %(message)s", level=logging.WARNING)
+    # not the root logger: at DEBUG botocore writes session tokens
     if debug:
         for name in ("alembic", "runner"):
             logging.getLogger(name).setLevel(logging.DEBUG)
@@ -249,13 +250,13 @@ def _author(ctx: typer.Context, action: str, write: Callable[[Invocation], list[
 
 
 def _answer(ctx: typer.Context, action: str, work: Callable[[Draft, Tell], None]) -> None:
-    """Do what only the command line knows, and show it as the answers of verbs are shown."""
+    """Run a command that has no payload, and show its answer as those of verbs are shown."""
     given: Options = ctx.obj
     draft = Draft(action, str(uuid.uuid4()))
     try:
         with console.progress() as tell:
             work(draft, tell)
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - told as the facade tells it
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - translated as in `commands.execute`
         answer = draft.fail(translation.explain(error))
     else:
         answer = draft.succeed()
@@ -263,34 +264,35 @@ def _answer(ctx: typer.Context, action: str, work: Callable[[Draft, Tell], None]
 
 
 def _ask(ctx: typer.Context, event: dict[str, object], markdown: bool = False) -> None:
+    """Execute a verb here or in a function, show its answer and exit with its code."""
     given: Options = replace(ctx.obj, form="markdown") if markdown else ctx.obj
-    asked = {key: command_line.as_typed(value) for key, value in event.items()}
+    payload = {key: command_line.as_typed(value) for key, value in event.items()}
     with console.progress() as tell:
-        answer = _ask_there_or_here(given, asked, tell)
+        answer = _execute(given, payload, tell)
     raise typer.Exit(console.show(answer, given.form))
 
 
-def _ask_there_or_here(given: Options, asked: dict[str, object], tell: Tell) -> dict[str, Json]:
+def _execute(given: Options, payload: dict[str, object], tell: Tell) -> dict[str, Json]:
     request_id = str(uuid.uuid4())
     try:
         environment = _environment(given)
     except MigrationError as error:
-        return Draft(str(asked["action"]), request_id).fail(error).as_json()
+        return Draft(str(payload["action"]), request_id).fail(error).as_json()
     if environment:
         from runner.aws import invoke
 
-        return invoke.ask(environment, asked, given.timeout_s, tell)
-    return commands.execute(asked, given.environ, request_id, given.deadline(), tell).told
+        return invoke.ask(environment, payload, given.timeout_s, tell)
+    return commands.execute(payload, given.environ, request_id, given.deadline(), tell).document
 
 
 def _environment(given: Options) -> Environment | None:
-    """Return the function that is to do it, None to do it here. Raises `InvalidSettings`."""
-    # an empty name is one that was meant to be there
+    """Return the function to invoke, None to execute here. Raises `InvalidSettings`."""
+    # an empty name, as from a variable that is not set, is an error and must not mean this machine
     if given.function is not None:
         return environments.of_function(given.function)
     return None if given.env is None else environments.read(os.environ, given.env)
 
 
 if __name__ == "__main__":
-    # a little later than `python -m runner` does, but not a success that does nothing
+    # `python -m runner.cli` would otherwise do nothing and exit with 0
     app(prog_name="migrate")

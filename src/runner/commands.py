@@ -1,6 +1,6 @@
-"""The facade: one function a verb, and the single registry of verbs.
+"""The facade: one function for each verb, and the single registry of verbs.
 
-SQLAlchemy and Alembic take 0.3 s to import, so each verb imports what it needs when it is asked for.
+Importing SQLAlchemy and Alembic takes 0.3 s, so each function imports what it needs when it is called.
 """
 
 import hashlib
@@ -23,34 +23,38 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a call came to: its answer, also as it leaves, and the error that the caller asks to be raised."""
+    """An answer, as an object and as JSON, and the error to raise where the caller asked for that."""
 
     answer: Answer
-    told: dict[str, Json]
+    document: dict[str, Json]
+    """The answer as JSON, cut to its limit."""
     error: MigrationError | None = None
 
 
 def execute(event: object, environ: Mapping[str, str], request_id: str, deadline: Deadline, tell: Tell) -> Reply:
-    """Do what `event` asks for; a failure is an answer too.
+    """Execute the verb that `event` names and return the answer, also where it fails.
 
-    With `"on_error": "raise"` in the event the outcome has the error as well, for the door to raise when it
-    has written its log. Its text is the answer's message, and no context of it holds what that leaves out.
+    With `"on_error": "raise"` in the event the reply has the error as well, which the handler raises after it has
+    written its log. The error's text is the answer's message; it has neither context nor traceback.
     """
-    asked = event if isinstance(event, Mapping) else {}
-    action = asked.get("action")
+    fields = event if isinstance(event, Mapping) else {}
+    action = fields.get("action")
+    # the action is the caller's text: an answer and a log repeat it only where it is a verb
     draft = Draft(action if isinstance(action, str) and action in VERBS else None, request_id)
     try:
         payload = payloads.parse(event)
-        known = settings.read(environ)
-        policy.allow(known, payload.action)
-        VERBS[payload.action](payload, Invocation(known, request_id, deadline, tell), draft)
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - who parses answers gets one for a bug of ours too
+        configured = settings.read(environ)
+        policy.allow(configured, payload.action)
+        VERBS[payload.action](payload, Invocation(configured, request_id, deadline, tell), draft)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - clients parse an answer, for a bug of ours too
         problem = translation.explain(error)
     else:
         return _reply(draft.succeed()) if draft.earlier is None else _repeat(draft.earlier)
     answer = draft.fail(problem)
-    if asked.get("on_error") != "raise" or answer.status == "partial":
+    # a partial run is no failure: the state machine reads its status and invokes the function again
+    if fields.get("on_error") != "raise" or answer.status == "partial":
         return _reply(answer)
+    # Lambda returns and logs the text and the traceback of what a handler raises
     problem.args = (answer.message,)
     return replace(_reply(answer), error=problem.with_traceback(None))
 
@@ -60,7 +64,7 @@ def _reply(answer: Answer) -> Reply:
 
 
 def _repeat(earlier: dict[str, Json]) -> Reply:
-    """Reply with the answer to an earlier call, which is returned as it stands."""
+    """Return the stored answer to an earlier call, unchanged."""
     from runner import results
 
     return Reply(results.read(earlier), fit(earlier))
@@ -77,12 +81,12 @@ def downgrade(payload: payloads.Downgrade, invocation: Invocation, draft: Draft)
 
 
 def stamp(payload: payloads.Stamp, invocation: Invocation, draft: Draft) -> None:
-    """Say that the database is at `target`, after comparing it with that revision's snapshot."""
+    """Write `target` into the version table, after comparing the database with that revision's snapshot."""
     _change(payload, invocation, draft, "stamp", payload.target)
 
 
 def repair(payload: payloads.Repair, invocation: Invocation, draft: Draft) -> None:
-    """Accept the text that an applied revision has now, and clear away what a failure left."""
+    """Accept the present text of an applied revision, and drop the invalid indexes that failed builds left."""
     from runner.engine import repair
     from runner.engine.state import Run
     from runner.script import graph
@@ -91,13 +95,13 @@ def repair(payload: payloads.Repair, invocation: Invocation, draft: Draft) -> No
 
 
 def run_migration(payload: payloads.RunMigration, invocation: Invocation, draft: Draft) -> None:
-    """Upgrade to `target` or to `all`, in the words that operators have parsed for years."""
+    """Upgrade to `target` or to `all`, and answer with the older contract's messages."""
     from runner.results import MigrationResult, MigrationsResult
 
     def conclude(done: Draft) -> None:
         if payload.target == "all":
             applied = done.change.applied if done.change else ()
-            result = MigrationsResult(tuple(one.revision for one in applied))
+            result = MigrationsResult(tuple(step.revision for step in applied))
             done.conclude("All migrations executed successfully", result)
         else:
             done.conclude(f"Migration {payload.target} executed successfully", MigrationResult(payload.target))
@@ -107,17 +111,17 @@ def run_migration(payload: payloads.RunMigration, invocation: Invocation, draft:
 
 
 def list_migrations(payload: payloads.ListMigrations, invocation: Invocation, draft: Draft) -> None:
-    """List the revisions of this image, oldest first, in the older contract's words."""
+    """List the revisions of this image, oldest first, with the older contract's message."""
     from runner.results import MigrationsResult
     from runner.script import graph
 
     script = graph.load(invocation.settings).script
-    found = [one.revision for one in script.walk_revisions()]
-    draft.conclude("Available migrations listed", MigrationsResult(tuple(reversed(found))))
+    newest_first = [revision.revision for revision in script.walk_revisions()]
+    draft.conclude("Available migrations listed", MigrationsResult(tuple(reversed(newest_first))))
 
 
 def plan(payload: payloads.Plan, invocation: Invocation, draft: Draft) -> None:
-    """Say what a change to `target` would do here: revisions, SQL, findings, sizes, and the plan's id."""
+    """Show what a change to `target` would do: revisions, SQL, findings, table sizes, and the plan id."""
     from runner.preview import plan
     from runner.script import graph
 
@@ -135,7 +139,7 @@ def rehearse(payload: payloads.Rehearse, invocation: Invocation, draft: Draft) -
 
 
 def check(payload: payloads.Check, invocation: Invocation, draft: Draft) -> None:
-    """Say what is not as it should be: pending revisions, drift, edited history, invalid indexes and the like."""
+    """List a database's problems: pending revisions, drift, edited history, invalid indexes and the like."""
     from runner.preview import check
     from runner.script import graph
 
@@ -143,21 +147,23 @@ def check(payload: payloads.Check, invocation: Invocation, draft: Draft) -> None
 
 
 def current(payload: payloads.Current, invocation: Invocation, draft: Draft) -> None:
-    """Say which revision the database is at, which are pending, and who is running now."""
+    """Show the database's revision, the pending ones, and the holder of the migration lock."""
     from runner.results import CurrentResult
 
-    known = linear.read(invocation.settings) or _graph(invocation)
-    found = version_table.look(invocation)
-    heads, pending = tuple(known.heads), []
+    # the revisions are read without Alembic where they form one line, which is most of this verb's time
+    revisions = linear.read(invocation.settings) or _graph(invocation)
+    position = version_table.read_position(invocation)
+    heads, pending = tuple(revisions.heads), []
     try:
-        pending = known.pending(found.heads)
+        pending = revisions.pending(position.heads)
     except UnknownRevision as error:
+        # the database may be ahead of this image; where it is, is the answer all the same
         message = f"{error.sentence} {error.advice}"
     else:
         left = f"{count(len(pending), 'revision')} pending" if pending else "nothing is pending"
-        running = f" A run holds the migration lock: {found.holder}." if found.holder else ""
-        message = f"The database is at `{names(found.heads) or 'base'}`; {left}.{running}"
-    draft.conclude(message, CurrentResult(found.heads, heads, tuple(pending), found.holder))
+        running = f" A run holds the migration lock: {position.holder}." if position.holder else ""
+        message = f"The database is at `{names(position.heads) or 'base'}`; {left}.{running}"
+    draft.conclude(message, CurrentResult(position.heads, heads, tuple(pending), position.holder))
 
 
 def _graph(invocation: Invocation) -> "Revisions":
@@ -171,16 +177,16 @@ def heads(payload: payloads.Heads, invocation: Invocation, draft: Draft) -> None
     from runner.results import HeadsResult
     from runner.script import graph
 
-    known = graph.load(invocation.settings)
-    found = known.heads
-    message = f"The revisions end in `{found[0]}`." if len(found) == 1 else MultipleHeads(tuple(found)).sentence
-    draft.conclude(message, HeadsResult(tuple(graph.describe(graph.get(known.script, head)) for head in found)))
+    revisions = graph.load(invocation.settings)
+    ends = revisions.heads
+    message = f"The revisions end in `{ends[0]}`." if len(ends) == 1 else MultipleHeads(tuple(ends)).sentence
+    draft.conclude(message, HeadsResult(tuple(graph.describe(graph.get(revisions.script, head)) for head in ends)))
 
 
 def history(payload: payloads.History, invocation: Invocation, draft: Draft) -> None:
-    """List the revisions, newest first, with what the ledger knows: who, when, how long, which image.
+    """List the revisions, newest first, with the ledger's record of each: who, when, how long, which image.
 
-    `images` tells how the last run of each image ended here, which is what a promotion rests on.
+    `images` is the last run of each image in this database, by which `promote` decides whether an image is proven.
     """
     from runner.engine import ledger
     from runner.postgres import session
@@ -190,16 +196,16 @@ def history(payload: payloads.History, invocation: Invocation, draft: Draft) -> 
     script = graph.load(invocation.settings).script
     with session.reading(invocation) as connection:
         at = version_table.read_heads(connection)
-        known, images = ledger.latest(connection), ledger.images(connection)
+        rows, images = ledger.latest(connection), ledger.images(connection)
     walked = list(script.walk_revisions())
     applied = graph.applied(script, at)
     revisions = tuple(
         HistoricRevision(
-            **vars(graph.describe(one)),
-            state="applied" if one.revision in applied else "pending",
-            ledger=known.get(one.revision),
+            **vars(graph.describe(revision)),
+            state="applied" if revision.revision in applied else "pending",
+            ledger=rows.get(revision.revision),
         )
-        for one in walked[: payload.limit]
+        for revision in walked[: payload.limit]
     )
     message = f"{len(applied)} of {count(len(walked), 'revision')} applied."
     draft.conclude(message, HistoryResult(revisions, tuple(images)))
@@ -210,11 +216,12 @@ def show(payload: payloads.Show, invocation: Invocation, draft: Draft) -> None:
     from runner.results import ShownRevision, ShowResult
     from runner.script import graph
 
-    found = graph.get(graph.load(invocation.settings).script, payload.target)
-    about = ShownRevision(**vars(graph.describe(found)), checksum=graph.checksum(found), text=found.longdoc)
-    draft.conclude(f"`{found.revision}`: {found.doc.rstrip('.')}.", ShowResult((about,)))
+    revision = graph.get(graph.load(invocation.settings).script, payload.target)
+    shown = ShownRevision(**vars(graph.describe(revision)), checksum=graph.checksum(revision), text=revision.longdoc)
+    draft.conclude(f"`{revision.revision}`: {revision.doc.rstrip('.')}.", ShowResult((shown,)))
 
 
+# The payload is `Any`: each function takes its own class, and a parameter of their union would not match it.
 Verb = Callable[[Any, Invocation, Draft], None]
 VERBS: dict[str, Verb] = {
     "plan": plan,
@@ -250,14 +257,19 @@ def _change(
 
 
 def _terms(payload: payloads.Changing, invocation: Invocation) -> "Terms":
-    """Read the caller's terms; a Lambda's own retry keeps the request id, which so is the key by default."""
+    """Return the caller's terms of a change.
+
+    The idempotency key defaults to the request id, which stays the same when Lambda retries an invocation:
+    https://docs.aws.amazon.com/lambda/latest/dg/invocation-retries.html
+    """
     from runner.engine.state import Terms
 
-    asked = payload.model_dump_json(exclude={"on_error", "idempotency_key", "actor"})
+    # without the fields that do not alter what a run does: a call that differs only in those is a repetition
+    content = payload.model_dump_json(exclude={"on_error", "idempotency_key", "actor"})
     return Terms(
         payload.actor,
         getattr(payload, "confirm", None),
         payload.idempotency_key or invocation.request_id,
         getattr(payload, "plan", None),
-        hashlib.sha256(asked.encode()).hexdigest(),
+        hashlib.sha256(content.encode()).hexdigest(),
     )

@@ -1,4 +1,4 @@
-"""How long a run may still take."""
+"""The deadline of a call, and the pauses between its tries."""
 
 import random
 import time
@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Deadline:
-    """Name a moment on the monotonic clock, in seconds."""
+    """A moment on the monotonic clock, which a correction of the system's time does not move."""
 
     ends_at: float
+    """Seconds, as `time.monotonic` counts them."""
 
     @classmethod
     def after(cls, seconds: float) -> "Deadline":
-        """Set the deadline `seconds` from now."""
+        """Return the deadline `seconds` from now."""
         return cls(time.monotonic() + seconds)
 
     @property
@@ -24,7 +25,10 @@ class Deadline:
 
     @property
     def remaining_ms(self) -> int:
-        """Return the whole milliseconds left, never less than 1: PostgreSQL takes 0 for ever."""
+        """Return the whole milliseconds left, never less than 1: to PostgreSQL, a time-out of 0 is no time-out.
+
+        https://www.postgresql.org/docs/current/runtime-config-client.html#GUC-STATEMENT-TIMEOUT
+        """
         return max(1, int(self.remaining_s * 1000))
 
     @property
@@ -37,14 +41,16 @@ class Deadline:
         return Deadline(min(self.ends_at, time.monotonic() + seconds))
 
     def pauses(self, first_s: float, longest_s: float) -> Iterator[float]:
-        """Sleep growing, jittered pauses and yield after each, until the deadline leaves no room for one.
+        """Sleep, yield the seconds slept, and repeat with pauses that double up to `longest_s`.
 
-        Yields the seconds slept. Jitter keeps runners that collided once from colliding again:
-        https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter/
+        Ends before a pause that would pass the deadline. Each pause has jitter, so that runners that collided once do
+        not collide again: https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter/
         """
         pause = first_s
         while True:
+            # at least half of the pause, so that tries never follow one another at once
             jittered = pause * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, keeps no secret
+            # a pause up to the deadline would leave no time for the try after it
             if jittered >= self.remaining_s:
                 return
             time.sleep(jittered)

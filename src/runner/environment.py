@@ -1,7 +1,7 @@
-"""What `alembic/env.py` asks for, whichever door Alembic was entered by.
+"""The function that `alembic/env.py` calls, for a run of ours and for Alembic's own command line.
 
-A run that came through `commands` left itself in `config.attributes`; without one it is plain Alembic that
-asks: the same lock, ledger and checks hold, and errors come in the form that Alembic's command line prints.
+`commands` puts its run into Alembic's `config.attributes`. Where there is none, Alembic's command line is running: the
+same lock, ledger and checks apply, and a failure becomes the error that Alembic prints.
 """
 
 import contextlib
@@ -33,32 +33,35 @@ logger = logging.getLogger(__name__)
 
 
 def run(context: Any, load_metadata: Callable[[], MetaData]) -> None:
-    """Serve `alembic/env.py`; `context` is `alembic.context`.
+    """Do in `alembic/env.py` what Alembic's command asks for; `context` is `alembic.context`.
 
-    The models are only loaded to be compared: a run that changes the database does without them.
+    `load_metadata` is called only where the models are compared with the database: a run that changes the database
+    must not depend on them. Raises `CommandError` where Alembic's command line is running, else `MigrationError`.
     """
     if context.is_offline_mode():
         _write_sql(context)
         return
+    # a context without a connection, from which the options of Alembic's command can be read
     context.configure(dialect_name="postgresql")
-    asked = alembic_internals.options(context.get_context())
-    if asked.get("destination_rev") is None:
+    options = alembic_internals.options(context.get_context())
+    # only a command that runs revisions has a destination
+    if options.get("destination_rev") is None:
         _inspect(context, load_metadata())
     elif (ours := context.config.attributes.get(RUN)) is not None:
-        migrate.migrate(context, ours, asked["fn"])
+        migrate.migrate(context, ours, options["fn"])
     else:
-        _migrate_plainly(context, asked["fn"])
+        _migrate_plainly(context, options["fn"])
 
 
 def _write_sql(context: Any) -> None:
-    """Serve `alembic upgrade --sql`: print the statements and connect to nothing."""
+    """Print the statements of `alembic upgrade --sql`, without a connection."""
     context.configure(dialect_name=offline.DIALECT, dialect_opts=offline.DIALECT_OPTIONS, **offline.OPTIONS)
     with context.begin_transaction():
         context.run_migrations()
 
 
 def _inspect(context: Any, metadata: MetaData) -> None:
-    """Serve what only looks: `alembic current`, `check`, `revision --autogenerate`, and `migrate check`."""
+    """Run a command that only reads: `alembic current`, `check`, `revision --autogenerate`, or `migrate check`."""
     ours = context.config.attributes.get(INVOCATION)
     if ours is not None:
         _compare(context, metadata, ours)
@@ -69,7 +72,7 @@ def _inspect(context: Any, metadata: MetaData) -> None:
 
 def _compare(context: Any, metadata: MetaData, invocation: Invocation) -> None:
     with session.reading(invocation) as connection, warnings.catch_warnings():
-        # Alembic's plugin hands on what SQLAlchemy reflects of a NOT VALID constraint as options of a dialect
+        # the plugin passes on a constraint's `not_valid`, which SQLAlchemy takes for an option of a dialect `not`
         warnings.filterwarnings("ignore", "Can't validate argument", SAWarning)
         context.configure(
             connection=connection,
@@ -82,23 +85,28 @@ def _compare(context: Any, metadata: MetaData, invocation: Invocation) -> None:
 
 
 def _migrate_plainly(context: Any, alembics: Callable[..., Iterable[Any]]) -> None:
-    """Serve plain `alembic upgrade`, `downgrade` and `stamp` under the same lock and ledger."""
+    """Run `alembic upgrade`, `downgrade` or `stamp` under our lock and with our ledger.
+
+    `alembics` is the function that Alembic's command has for finding its steps.
+    """
     invocation = _plain_invocation()
     command = alembic_internals.command_name(context.config)
     action = command or "alembic"
     draft = Draft(action, invocation.request_id)
 
     def find(heads: tuple[str, ...], migration: MigrationContext) -> Route:
-        found = tuple(Step(one) for one in alembics(heads, migration))
-        ends = found[-1].ends if found else heads
-        return Route(found, ",".join(ends) or "base")
+        steps = tuple(Step(step) for step in alembics(heads, migration))
+        ends = steps[-1].ends if steps else heads
+        return Route(steps, ",".join(ends) or "base")
 
-    said = context.get_x_argument(as_dictionary=True)
-    terms = Terms(_login(), said.get("confirm"), plan=said.get("plan"))
+    # `-x confirm=… -x plan=…`: Alembic's command line has no options of ours
+    arguments = context.get_x_argument(as_dictionary=True)
+    terms = Terms(_login(), arguments.get("confirm"), plan=arguments.get("plan"))
     with translating(
         (MigrationError, DBAPIError, KeyboardInterrupt),
         lambda error: _in_alembics_words(translation.explain(error), draft),
     ):
+        # a program that calls Alembic's functions names no command to compare with `ALLOWED_ACTIONS`
         if command:
             policy.allow(invocation.settings, action)
         migrate.migrate(context, Run(invocation, draft, terms), find)
@@ -109,16 +117,18 @@ def _plain_invocation() -> Invocation:
         logger.info(sentence)
 
     with translating(MigrationError, _in_alembics_words):
-        known = settings.read(os.environ)
-    return Invocation(known, str(uuid.uuid4()), Deadline.after(DEFAULT_TIMEOUT_S), tell)
+        configured = settings.read(os.environ)
+    return Invocation(configured, str(uuid.uuid4()), Deadline.after(DEFAULT_TIMEOUT_S), tell)
 
 
 def _login() -> str | None:
+    """Return the login name, None in a container whose user id has no account."""
+    # KeyError up to Python 3.12, OSError from 3.13 on: https://docs.python.org/3/library/getpass.html#getpass.getuser
     with contextlib.suppress(OSError, KeyError):
         return getpass.getuser()
     return None
 
 
 def _in_alembics_words(error: MigrationError, draft: Draft | None = None) -> CommandError:
-    """Make the error that Alembic's own command line prints without a traceback."""
+    """Return the error that Alembic's command line prints without a traceback."""
     return CommandError((draft or Draft("alembic", "")).fail(error).message)

@@ -1,7 +1,7 @@
-"""What can go wrong, as data: a stable code, named fields, and the sentences made from them.
+"""The errors, as data: a stable code, named fields, and the sentences made from them.
 
-The order of the sentences is what happened, which state is left, one next step. The middle one depends
-on how far the run came, so it is added where an answer is made (`payloads.Answer.fail`).
+A message says what happened, which state is left, and one next step. The state depends on how far the run came, so
+that sentence is added where an answer is made (`answer.Draft.fail`).
 """
 
 from collections.abc import Callable, Iterator
@@ -12,36 +12,39 @@ from typing import ClassVar, TypeVar
 E = TypeVar("E", bound=BaseException)
 
 
+# `eq=False` here and below: Python and libraries compare and hash exceptions by identity.
 @dataclass(eq=False)
 class MigrationError(Exception):
-    """Carry a failure's code and fields; `what` and `hint` are filled from the fields."""
+    """An error with a code; `what`, `left` and `hint` are templates that its fields fill in."""
 
     code: ClassVar[str]
+    """Kebab-case and stable: callers, alarms and the runbook rely on it."""
     what: ClassVar[str]
     hint: ClassVar[str]
     left: ClassVar[str] = ""
     """The state that is left, where it does not depend on how far a run came."""
 
     def __post_init__(self) -> None:
+        # the exception's own text, for a log that prints it
         super().__init__(self.sentence)
 
     @property
     def sentence(self) -> str:
-        """Say what happened, with names."""
+        """Return what happened, with names."""
         return self.what.format(**vars(self))
 
     @property
     def advice(self) -> str:
-        """Say the one next step."""
+        """Return the one next step."""
         return self.hint.format(**vars(self))
 
     @property
     def state(self) -> str:
-        """Say which state is left; nothing where only the run itself knows."""
+        """Return the state that is left; empty where it depends on the run."""
         return self.left.format(**vars(self))
 
     def details(self) -> dict[str, object]:
-        """Return the fields that a program may want beside the sentence; none holds row data."""
+        """Return the fields that an answer has for programs; none holds row data."""
         return {}
 
 
@@ -109,10 +112,10 @@ class LockHeld(MigrationError):
 
 @dataclass(eq=False)
 class RevisionFailed(MigrationError):
-    """A revision's own code or SQL failed.
+    """A failure of a revision's own code or SQL.
 
-    `reason` names the exception and the database objects only: PostgreSQL's message and DETAIL can
-    hold row data. `statement` is the statement with its literals masked.
+    `reason` names the exception and database objects only: PostgreSQL's message and DETAIL may contain row data.
+    `statement` has its literals masked.
     """
 
     revision: str
@@ -143,7 +146,7 @@ class RevisionFailed(MigrationError):
 
 @dataclass(eq=False)
 class Differs(MigrationError):
-    """A database is not what the snapshots say; `{count}` and `{listed}` tell the differences."""
+    """A database that differs from a snapshot; `{count}` and `{listed}` stand for the differences."""
 
     database: str
     differences: list[str]
@@ -172,7 +175,7 @@ class UnversionedDatabase(Differs):
 class Drift(Differs):
     target: str
     entries: list[str]
-    """What would accept each difference, for `alembic/accepted_drift.toml`."""
+    """The lines of `alembic/accepted_drift.toml` that would accept each difference."""
 
     code = "drift"
     what = "`{database}` is not what `{target}` makes; it differs in {count}: {listed}."
@@ -216,7 +219,7 @@ class ReadOnlyDatabase(MigrationError):
 
 @dataclass(eq=False)
 class LockTimeout(MigrationError):
-    """A revision could not get its lock in time, though it tried again and again."""
+    """A revision that did not get its lock in any of its tries."""
 
     revision: str
     tries: int
@@ -236,7 +239,7 @@ class LockTimeout(MigrationError):
 
 @dataclass(eq=False)
 class Blocked(MigrationError):
-    """A reading command met a table that another session has locked against reading."""
+    """A table of a reading command that another session has locked."""
 
     code = "lock-timeout"
     what = "A table that is to be read is locked by another session, perhaps by a run (`migrate current` tells)."
@@ -245,7 +248,7 @@ class Blocked(MigrationError):
 
 @dataclass(eq=False)
 class LockHeldTooLong(MigrationError):
-    """A rehearsal was ended because it kept the application waiting."""
+    """A rehearsal that was ended because its lock blocked the application for too long."""
 
     revision: str
     table: str
@@ -273,7 +276,7 @@ class DeadlinePassed(MigrationError):
 
 @dataclass(eq=False)
 class ConnectionLost(MigrationError):
-    """A connection ended under a run: a failover, a restart, a termination. Tried again until the deadline."""
+    """A connection that a failover, a restart or a termination ended, and that could not be opened again."""
 
     code = "database-unreachable"
     what = "The connection was lost, and no new one was had in time."
@@ -367,7 +370,7 @@ class PlanStale(MigrationError):
 
 @dataclass(eq=False)
 class Interrupted(MigrationError):
-    """Somebody pressed Ctrl-C."""
+    """Ctrl-C during a command."""
 
     code = "interrupted"
     what = "The run was interrupted."
@@ -376,7 +379,7 @@ class Interrupted(MigrationError):
 
 @dataclass(eq=False)
 class FunctionUnreachable(MigrationError):
-    """A function was asked for and never began."""
+    """A function that could not be invoked."""
 
     function: str
     reason: str
@@ -389,7 +392,7 @@ class FunctionUnreachable(MigrationError):
 
 @dataclass(eq=False)
 class FunctionFailed(MigrationError):
-    """A function began, or may have, and gave no answer; `outcome` says what is known of its work."""
+    """A function that began, or may have begun, and returned no answer; `outcome` is what is known of its work."""
 
     function: str
     reason: str
@@ -403,7 +406,7 @@ class FunctionFailed(MigrationError):
 
 @dataclass(eq=False)
 class StoppedWaiting(MigrationError):
-    """Somebody pressed Ctrl-C while a function was at work, which does not hear it."""
+    """Ctrl-C while a function is running; it stops the waiting, not the function."""
 
     function: str
     there: str
@@ -415,7 +418,7 @@ class StoppedWaiting(MigrationError):
 
 @dataclass(eq=False)
 class ImageNotProven(MigrationError):
-    """The ledger of the lower environment does not say that the image ran well there."""
+    """An image without a successful run in the ledger of the lower environment."""
 
     image: str
     environment: str
@@ -429,7 +432,7 @@ class ImageNotProven(MigrationError):
 
 @dataclass(eq=False)
 class ImageRefused(MigrationError):
-    """An image must not, or cannot, come to an environment."""
+    """An image that may not, or cannot, be promoted to an environment."""
 
     image: str
     reason: str
@@ -442,7 +445,7 @@ class ImageRefused(MigrationError):
 
 @dataclass(eq=False)
 class AwsRefused(MigrationError):
-    """AWS did not do what a promotion asked for; `done` says what it has done before."""
+    """A request of a promotion that AWS refused; `done` is what the promotion had changed before."""
 
     asked: str
     reason: str
@@ -456,7 +459,7 @@ class AwsRefused(MigrationError):
 
 @dataclass(eq=False)
 class StoppedPromoting(MigrationError):
-    """Somebody pressed Ctrl-C during a promotion."""
+    """Ctrl-C during a promotion."""
 
     done: str
     code = "interrupted"
@@ -467,7 +470,7 @@ class StoppedPromoting(MigrationError):
 
 @dataclass(eq=False)
 class InternalError(MigrationError):
-    """A bug of ours. Only the exception's type is told: its text may hold anything."""
+    """A bug of ours. Only the exception's type is shown: its text may contain secrets and row data."""
 
     type: str
     frames: list[str] = field(repr=False)
@@ -479,10 +482,10 @@ class InternalError(MigrationError):
 
 @contextmanager
 def translating(kinds: type[E] | tuple[type[E], ...], explain: Callable[[E], Exception | None]) -> Iterator[None]:
-    """Raise what `explain` makes of an exception of `kinds`; where it returns None, the exception passes unchanged.
+    """Translate exceptions of `kinds`: raise the error that `explain` returns, or the exception itself for None.
 
-    The raised error has neither context nor cause: the texts of psycopg2, libpq and botocore may hold secrets and
-    row data, and `raise … from None` only hides them.
+    The raised error has neither context nor cause: texts of psycopg2, libpq and botocore may contain secrets and row
+    data, and `raise … from None` leaves the context in place.
     """
     try:
         yield
@@ -493,10 +496,10 @@ def translating(kinds: type[E] | tuple[type[E], ...], explain: Callable[[E], Exc
         try:
             raise problem
         finally:
-            # whatever is raised while an exception is handled gets that one as its context
+            # only after the `raise`, which sets the context to the exception being handled
             problem.__context__ = problem.__cause__ = None
 
 
 def count(number: int, noun: str, *, separator: str = "") -> str:
-    """Return a number with its noun: `1 place`, `2 places`; with `separator=","` large ones as `2,000 places`."""
+    """Return a number with its noun: `1 place`, `2 places`, and with `separator=","` also `2,000 places`."""
     return f"{number:{separator}} {noun}" if number == 1 else f"{number:{separator}} {noun}s"

@@ -1,7 +1,7 @@
-"""The Lambda's door: a payload in, an answer out.
+"""The Lambda's handler: a payload in, an answer out.
 
-Nothing happens on import. boto3 is loaded only where a secret or a token is needed, the Tracer only where
-X-Ray samples the invocation: it costs 0.2 s even when it is disabled.
+Nothing happens on import. boto3 is imported only where a secret or a token is needed, the Tracer only where
+X-Ray samples the invocation: its import takes 0.2 s even when it is disabled.
 """
 
 import logging
@@ -20,18 +20,24 @@ if TYPE_CHECKING:
 SERVICE = "aurora-migrations-runner"
 NAMESPACE = "AlquimistaAI/Migrations"
 IN_MS = ("MigrationDuration",)
-# What was asked for was refused; no migration has failed.
+# The caller's mistakes: `MigrationFailed`, which raises an alarm, does not count them.
 REFUSED = frozenset(
     {"action-not-allowed", "confirm-needed", "invalid-payload", "plan-needed", "plan-stale", "unknown-revision"}
 )
 SHOWN = ("status", "action", "code", "from", "to")
+"""The fields of an answer that its log line repeats."""
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 ANSWERING_S = 1.0
-"""Kept back from the function's time-out, to roll back, write the ledger and answer."""
+"""The part of the function's time-out that is reserved for rolling back, writing the ledger and answering."""
 
 
 def handler(event: object, context: "LambdaContext") -> "dict[str, Json]":
-    """Do what `event` asks for and return the answer; see `commands.execute`."""
+    """Execute `event` and return the answer; see `commands.execute`.
+
+    Raises the failure instead where the event has `"on_error": "raise"`.
+    """
+    # X-Ray decides anew for each invocation, and Lambda sets the variable before it calls the handler
+    # https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
     if "Sampled=1" not in os.environ.get("_X_AMZN_TRACE_ID", ""):
         return _serve(event, context)
     from aws_lambda_powertools import Tracer
@@ -46,12 +52,13 @@ def handler(event: object, context: "LambdaContext") -> "dict[str, Json]":
 def _serve(event: object, context: "LambdaContext") -> "dict[str, Json]":
     from runner import interpreter
 
-    interpreter.spare()
+    interpreter.tune()
+    # only now, so that these imports run without garbage collections
     from runner import commands, policy
     from runner.deadline import Deadline
 
     logger = _logger()
-    # None takes the key of an earlier invocation away
+    # a value of None removes the key of an earlier invocation of this process
     logger.append_keys(request_id=context.aws_request_id, invocation=_invocation(context))
 
     def tell(sentence: str, **fields: object) -> None:
@@ -62,39 +69,40 @@ def _serve(event: object, context: "LambdaContext") -> "dict[str, Json]":
     reply = commands.execute(event, os.environ, context.aws_request_id, deadline, tell)
     answer = reply.answer
     log = logger.info if answer.status == "success" else logger.error
-    log(answer.message, extra={key: reply.told[key] for key in SHOWN if key in reply.told})
+    log(answer.message, extra={key: reply.document[key] for key in SHOWN if key in reply.document})
     if answer.action in policy.CHANGING:
         _measure_run(answer, (time.monotonic() - started) * 1000)
     elif answer.action == "check" and answer.status == "success":
         _measure_check(answer)
+    # last, so that a failure that is raised has its log line and its metrics too
     if reply.error is not None:
         raise reply.error
-    return reply.told
+    return reply.document
 
 
 def _invocation(context: "LambdaContext") -> str | None:
-    """Return the id by which `migrate --env` finds its own log lines; whatever else a client sends is not logged."""
+    """Return the id by which `migrate --env` finds its own log lines; nothing else that a client sends is logged."""
     custom = getattr(context.client_context, "custom", None)
     given = custom.get("invocation") if isinstance(custom, dict) else None
     return given if isinstance(given, str) and UUID.fullmatch(given) else None
 
 
 def _measure_run(answer: "Answer", duration_ms: float) -> None:
-    """Emit the metrics of a run that may change the database."""
+    """Emit the metrics of a verb that may change the database."""
     applied = len(answer.change.applied) if answer.change else 0
     failed = answer.status == "error" and answer.failure is not None and answer.failure.code not in REFUSED
     _emit(answer, RevisionsApplied=applied, MigrationDuration=round(duration_ms, 1), MigrationFailed=int(failed))
 
 
 def _measure_check(answer: "Answer") -> None:
-    """Emit how many errors a check found; of one that failed nothing is known, and zero would say that all is well.
+    """Emit the number of errors that a check found; a check that failed emits nothing, since 0 would mean no drift.
 
-    A revision that waits to be applied is none: so it is from each deployment to its upgrade.
+    A pending revision does not count: every deployment has some until its upgrade.
     """
     from runner.results import CheckResult
 
     problems = answer.result.findings if isinstance(answer.result, CheckResult) else ()
-    _emit(answer, DriftFound=sum(one.level == "error" and one.kind != "pending" for one in problems))
+    _emit(answer, DriftFound=sum(problem.level == "error" and problem.kind != "pending" for problem in problems))
 
 
 def _emit(answer: "Answer", **values: float) -> None:
@@ -104,20 +112,22 @@ def _emit(answer: "Answer", **values: float) -> None:
     metrics.add_metadata("request_id", answer.request_id)
     for name, value in values.items():
         metrics.add_metric(name, MetricUnit.Milliseconds if name in IN_MS else MetricUnit.Count, value)
+    # `log_metrics` would flush too, but to decorate `handler` with it, importing this module would import Powertools
     metrics.flush_metrics()
 
 
 @cache
 def _logger() -> "Logger":
-    """Make one JSON logger and give its handler to the root, so that Alembic's lines carry the request too."""
+    """Return the JSON logger; the root logger shares its handler, so that Alembic's lines have the request id too."""
     from aws_lambda_powertools import Logger
 
     logger = Logger(service=SERVICE)
     root = logging.getLogger()
+    # replaces the handler of Lambda's runtime, which would write each line a second time
     root.handlers = [logger.registered_handler]
     root.setLevel(logging.INFO)
     logging.getLogger(SERVICE).propagate = False
-    # the engine tells of each revision itself
+    # its INFO line for each revision would repeat the engine's
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.captureWarnings(True)
     return logger

@@ -1,4 +1,4 @@
-"""For whom and under which conditions something is done."""
+"""The circumstances of a call: settings, request, deadline, and where progress is reported."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -7,20 +7,23 @@ from runner.deadline import Deadline
 from runner.settings import Settings
 
 DEFAULT_TIMEOUT_S = 900
-"""The longest that a Lambda may run, so that a laptop gives up no later."""
+"""Lambda's longest time-out, in seconds, so that a command on a laptop has the same limit.
+https://docs.aws.amazon.com/lambda/latest/dg/configuration-timeout.html
+"""
 
 
 class Tell(Protocol):
-    """Say, as something goes on, a sentence for people and named fields for programs; may be called often."""
+    """A callback for progress: a sentence for people, and named fields for programs."""
 
     def __call__(self, sentence: str, **fields: Any) -> None: ...
 
 
 @dataclass(frozen=True)
 class Invocation:
-    """For whom and under which conditions something is done."""
+    """The circumstances of one call, which all functions of a verb share."""
 
     settings: Settings
     request_id: str
+    """Lambda's request id, or a random UUID; it is also in `application_name`, the log and the ledger."""
     deadline: Deadline
     tell: Tell

@@ -1,18 +1,18 @@
-"""Operations for revisions that run while the application is serving; each can be run again.
+"""Operations for revisions that run while the application is serving; each can be repeated after a failure.
 
     from runner.operations import create_index_concurrently
 
-| helper | takes on the table | meanwhile the application |
+| operation | lock on the table | what the application can do meanwhile |
 |---|---|---|
 | `create_index_concurrently` | `SHARE UPDATE EXCLUSIVE` | reads and writes |
 | `drop_index_concurrently` | `SHARE UPDATE EXCLUSIVE` | reads and writes |
 | `add_foreign_key_not_valid` | `SHARE ROW EXCLUSIVE` on both, for a moment | reads; writes wait for that moment |
-| `add_check_not_valid` | `ACCESS EXCLUSIVE`, for a moment | reads and writes but for that moment |
-| `add_key_using_index` | `ACCESS EXCLUSIVE`, for a moment | reads and writes but for that moment |
-| `validate_constraint` | `SHARE UPDATE EXCLUSIVE`, `ROW SHARE` on the other | reads and writes |
-| `set_not_null_safely` | `ACCESS EXCLUSIVE` for moments, else as above | reads and writes but for moments |
+| `add_check_not_valid` | `ACCESS EXCLUSIVE`, for a moment | reads and writes, except for that moment |
+| `add_key_using_index` | `ACCESS EXCLUSIVE`, for a moment | reads and writes, except for that moment |
+| `validate_constraint` | `SHARE UPDATE EXCLUSIVE`, `ROW SHARE` on the referenced one | reads and writes |
+| `set_not_null_safely` | `ACCESS EXCLUSIVE` for moments, else as above | reads and writes, except for those moments |
 
-The lock of each statement stands in https://www.postgresql.org/docs/current/explicit-locking.html.
+Lock modes and their conflicts: https://www.postgresql.org/docs/current/explicit-locking.html
 """
 
 from collections.abc import Sequence
@@ -34,9 +34,11 @@ def create_index_concurrently(
 ) -> None:
     """Build an index without blocking writes; alone in its revision.
 
-    Takes `SHARE UPDATE EXCLUSIVE`: reads and writes go on, other schema changes of the table wait. A valid
-    index of that name is left as it is, an invalid one that a failed build left is dropped and built again.
+    Takes `SHARE UPDATE EXCLUSIVE` on the table: reads and writes continue, other schema changes of it wait. A valid
+    index of that name is kept, an invalid one that a failed build left is dropped and built again.
     """
+    # CREATE INDEX CONCURRENTLY cannot run inside a transaction block
+    # https://www.postgresql.org/docs/current/sql-createindex.html#SQL-CREATEINDEX-CONCURRENTLY
     with op.get_context().autocommit_block():
         op.create_index(
             name,
@@ -46,14 +48,15 @@ def create_index_concurrently(
             schema=schema,
             postgresql_concurrently=True,
             postgresql_where=None if where is None else text(where),
+            # for a repetition; alone it would accept an invalid index too, which the runner drops before the statement
             if_not_exists=True,
         )
 
 
 def drop_index_concurrently(name: str, *, schema: str | None = None) -> None:
-    """Drop an index, if it is there, without blocking reads or writes; alone in its revision.
+    """Drop an index, if it exists, without blocking reads or writes; alone in its revision.
 
-    Takes `SHARE UPDATE EXCLUSIVE` on the table, and waits for the queries that use the index.
+    Takes `SHARE UPDATE EXCLUSIVE` on the table, and waits for the transactions that use the index.
     """
     with op.get_context().autocommit_block():
         op.drop_index(name, schema=schema, postgresql_concurrently=True, if_exists=True)
@@ -69,11 +72,12 @@ def add_foreign_key_not_valid(
     ondelete: str | None = None,
     schema: str | None = None,
 ) -> None:
-    """Add a foreign key that holds for new rows at once, unless it is there.
+    """Add a foreign key that is enforced for new rows only, unless it exists.
 
-    Takes `SHARE ROW EXCLUSIVE` on both tables, which blocks their writes, but only for a moment: the rows
-    that are there are not read. `validate_constraint`, in a later revision, proves them.
+    Takes `SHARE ROW EXCLUSIVE` on both tables, which blocks their writes, but only for a moment: existing rows are not
+    checked. `validate_constraint` checks them, in a later revision.
     """
+    # ADD CONSTRAINT has no IF NOT EXISTS
     if _constraint_exists(name, table, schema, "f"):
         return
     op.create_foreign_key(
@@ -89,10 +93,10 @@ def add_foreign_key_not_valid(
 
 
 def add_check_not_valid(name: str, table: str, condition: str, *, schema: str | None = None) -> None:
-    """Add a CHECK that holds for new rows at once, unless it is there.
+    """Add a CHECK constraint that is enforced for new rows only, unless it exists.
 
-    Takes `ACCESS EXCLUSIVE`, which blocks reads and writes, but only for a moment: the rows that are there
-    are not read. `validate_constraint`, in a later revision, proves them.
+    Takes `ACCESS EXCLUSIVE`, which blocks reads and writes, but only for a moment: existing rows are not checked.
+    `validate_constraint` checks them, in a later revision.
     """
     if _constraint_exists(name, table, schema, "c"):
         return
@@ -100,43 +104,44 @@ def add_check_not_valid(name: str, table: str, condition: str, *, schema: str | 
 
 
 def add_key_using_index(name: str, table: str, index: str, *, primary: bool = False, schema: str | None = None) -> None:
-    """Make a unique index, which `create_index_concurrently` has built, a UNIQUE or PRIMARY KEY constraint.
+    """Make a unique index, built by `create_index_concurrently`, a UNIQUE or PRIMARY KEY constraint.
 
-    Takes `ACCESS EXCLUSIVE` for a moment: the index is there, so no row is read. For a primary key its columns
-    are NOT NULL already (`set_not_null_safely`). The index is renamed to the constraint.
+    Takes `ACCESS EXCLUSIVE` for a moment: the index exists, so no row is read. The columns of a primary key must be
+    NOT NULL already (`set_not_null_safely`). The index is renamed to the constraint.
     """
+    # Alembic has no operation for USING INDEX
     kind = "PRIMARY KEY" if primary else "UNIQUE"
     where = _quoted(table, schema)
     op.execute(f"ALTER TABLE {where} ADD CONSTRAINT {_quoted(name)} {kind} USING INDEX {_quoted(index)}")
 
 
 def validate_constraint(name: str, table: str, *, schema: str | None = None) -> None:
-    """Prove a constraint that was added NOT VALID; of one that is proven, nothing is done.
+    """Validate a constraint that was added NOT VALID; a valid one is left as it is.
 
-    Takes `SHARE UPDATE EXCLUSIVE`, and `ROW SHARE` on a table that is referred to: reads and writes go on
-    while all rows are read.
+    Takes `SHARE UPDATE EXCLUSIVE` on the table, and `ROW SHARE` on the one that a foreign key references: reads and
+    writes continue while all rows are checked.
     """
     op.execute(f"ALTER TABLE {_quoted(table, schema)} VALIDATE CONSTRAINT {_quoted(name)}")
 
 
 def set_not_null_safely(table: str, column: str, *, schema: str | None = None) -> None:
-    """Make a column NOT NULL without reading the table under a lock that blocks reads.
+    """Make a column NOT NULL without scanning the table under a lock that blocks reads; alone in its revision.
 
-    A CHECK is added NOT VALID (`ACCESS EXCLUSIVE`, for a moment) and validated (`SHARE UPDATE EXCLUSIVE`, while
-    all rows are read); the proven CHECK spares SET NOT NULL its own scan. In one revision the first lock is
-    kept until the commit, so each of the three statements is committed by itself: alone in its revision.
+    A CHECK constraint is added NOT VALID (`ACCESS EXCLUSIVE`, for a moment) and validated (`SHARE UPDATE EXCLUSIVE`,
+    while all rows are checked); because of the valid CHECK, SET NOT NULL skips its own scan. A transaction would keep
+    the first lock until its commit, so each statement is committed by itself.
     https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-DESC-SET-DROP-NOT-NULL
     """
     name = f"{table}_{column}_not_null"
     where, quoted = _quoted(table, schema), _quoted(name)
     with op.get_context().autocommit_block():
-        # one that an earlier try left is replaced, in the same statement
+        # replaces the CHECK of an earlier try in the same statement, so that the lock is taken once
         again = f"DROP CONSTRAINT IF EXISTS {quoted}, ADD CONSTRAINT {quoted}"
         op.execute(f"ALTER TABLE {where} {again} CHECK ({_quoted(column)} IS NOT NULL) NOT VALID")
         try:
             op.execute(f"ALTER TABLE {where} VALIDATE CONSTRAINT {quoted}")
         except IntegrityError:
-            # a row stands in the way; the application's writes must not meet the CHECK meanwhile
+            # a row is NULL: until that is corrected, the CHECK would make the application's own updates of it fail
             op.execute(f"ALTER TABLE {where} DROP CONSTRAINT IF EXISTS {quoted}")
             raise
         op.execute(f"ALTER TABLE {where} ALTER COLUMN {_quoted(column)} SET NOT NULL")
@@ -144,17 +149,18 @@ def set_not_null_safely(table: str, column: str, *, schema: str | None = None) -
 
 
 def _constraint_exists(name: str, table: str, schema: str | None, kind: str) -> bool:
-    """Ask the database; SQL that is only printed (`--sql`) is written as for a database without it."""
+    """Tell whether the table has a constraint of that name and `contype`; False where SQL is only printed (`--sql`)."""
     if op.get_context().as_sql:
         return False
-    found = op.get_bind().execute(
+    # PostgreSQL cuts a longer name when it makes the constraint
+    exists = op.get_bind().execute(
         text(
             "select exists (select from pg_constraint where conname = left(:name, 63) and contype = :kind "
             "and conrelid = to_regclass(:table))"
         ),
         {"name": name, "kind": kind, "table": _quoted(table, schema)},
     )
-    return bool(found.scalar_one())
+    return bool(exists.scalar_one())
 
 
 def _quoted(name: str, schema: str | None = None) -> str:

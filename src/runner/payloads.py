@@ -1,4 +1,4 @@
-"""What comes in over the wire."""
+"""The payloads: a class for each verb, with the fields that it takes."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
@@ -16,30 +16,36 @@ Actor = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class Payload(BaseModel):
-    """Refuse what is not known; `on_error` says whether a failure is answered or raised."""
+    """The fields of every payload; any unknown field is an error, since a misspelt one must not be ignored."""
 
-    # of all kinds only the one that is asked for gets a validator
+    # `defer_build`: a Lambda's start would otherwise build the validators of all classes for the one that it needs.
+    # `strict`: without it pydantic would take `"5"` for 5 and `1` for true.
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
     on_error: Literal["answer", "raise"] = "answer"
+    """Whether a failure is an answer, or is raised for callers such as Step Functions."""
 
 
 class Changing(Payload):
-    """Name who asks, which is what the caller claims, and which call this one repeats."""
+    """The fields of a verb that may change a database."""
 
     actor: Actor | None = None
+    """Who asks, as the caller claims."""
     idempotency_key: Actor | None = None
+    """Calls with the same key and payload run once; the later ones return the first one's answer."""
 
 
 class Planned(Changing):
-    """Name the plan that was read; it must still hold."""
+    """The fields of a verb that can be held to a plan."""
 
     plan: PlanId | None = None
+    """The id of a plan, which must still hold."""
 
 
 class Confirmed(Changing):
-    """Name the current revision, to say that one knows what is there."""
+    """The fields of a verb that may require confirmation."""
 
     confirm: Confirmation | None = None
+    """The database's current revision, to confirm that the caller means this database in this state."""
 
 
 class Upgrade(Planned):
@@ -119,13 +125,15 @@ AnyPayload = (
     | Show
     | ListMigrations
 )
+# Not a discriminated union of pydantic's: that would build the validators of all its classes at once.
 KINDS: dict[str, type[AnyPayload]] = {
     get_args(kind.model_fields["action"].annotation)[0]: kind for kind in get_args(AnyPayload)
 }
+"""The class of each verb's payload."""
 
 
 def parse(event: object) -> AnyPayload:
-    """Return the payload that `event` is. Raises `InvalidPayload` naming the field that is wrong."""
+    """Return the payload in `event`. Raises `InvalidPayload`, which names the wrong field."""
     kind = _kind(event)
     with translating(ValidationError, lambda error: _explain(kind, error.errors(include_url=False)[0])):
         return kind.model_validate(event)
@@ -151,8 +159,8 @@ WRONG = {
 
 
 def _explain(kind: type[AnyPayload], problem: Any) -> InvalidPayload:
-    """Say what is wrong with the first field that is; a value is never repeated, it may be a secret."""
-    action = next(name for name, known in KINDS.items() if known is kind)
+    """Return the error for one problem that pydantic found; it never repeats the value, which may be a secret."""
+    action = next(name for name, payload in KINDS.items() if payload is kind)
     fields = ", ".join(f"`{name}`" for name in kind.model_fields)
     name = f"`{problem['loc'][-1]}`" if problem["loc"] else "the payload"
     reason = {

@@ -1,18 +1,24 @@
-"""Which verbs an environment allows. It guards against mistakes; who may ask at all is IAM's affair."""
+"""The verbs that an environment allows, as a protection against mistakes; IAM decides who may invoke."""
 
 from runner.errors import ActionNotAllowed, InvalidSettings
 from runner.payloads import KINDS
 from runner.settings import Settings
 
 READING = frozenset({"check", "current", "heads", "history", "list-migrations", "plan", "rehearse", "show"})
-"""Those that leave the database as it is; a rehearsal takes locks all the same."""
+"""The verbs that change nothing in a database; a rehearsal rolls back what it changed."""
 CHANGING = KINDS.keys() - READING
+# Not `rehearse`: it runs all revisions in one transaction, whose locks last longer than those of a run.
 PROTECTED = READING - {"rehearse"} | {"upgrade", "run-migration"}
+"""The verbs that a protected environment allows by default."""
 
 
 def allow(settings: Settings, action: str) -> None:
-    """Raise `ActionNotAllowed` unless `ALLOWED_ACTIONS`, or the environment's default, has the verb."""
+    """Raise `ActionNotAllowed` unless `ALLOWED_ACTIONS`, or the environment's default, contains the verb.
+
+    Raises `InvalidSettings` where `ALLOWED_ACTIONS` names something that is not a verb.
+    """
     allowed = settings.allowed_actions
+    # refused rather than ignored: a misspelt verb would be missing from the list without a trace
     if strangers := sorted((allowed or frozenset()) - KINDS.keys()):
         raise InvalidSettings(
             f"`ALLOWED_ACTIONS` names `{strangers[0]}`, which is no action.", f"Name some of {', '.join(KINDS)}."

@@ -1,7 +1,7 @@
-"""What each verb finds, typed: JSON, tables and Markdown are made from these.
+"""The results of the verbs, from which JSON, tables and Markdown are made.
 
-The names of the fields are the keys of the answer. Clients parse them, so none may go; one that is added later has a
-default, because a function may run an older image than the command line that reads its answer.
+A field's name is a key of the answer. Clients parse these keys, so none may be removed. A field added later has a
+default, because the command line may read the answer of a function with an older image.
 """
 
 from collections.abc import Mapping
@@ -16,12 +16,13 @@ Outcome = Literal["rehearsed", "failed", "stopped", "not-rehearsed", "inconclusi
 
 @dataclass(frozen=True)
 class DescribedRevision:
-    """A revision, for a person who does not read its file."""
+    """A revision as a list shows it."""
 
     revision: str
     description: str
+    """The first line of the file's docstring."""
     down_revision: str | None
-    """Several with a comma between them; None for the first."""
+    """Several are separated by commas; None for the first revision."""
     is_head: bool
 
 
@@ -42,7 +43,7 @@ class LedgerRow:
 
 @dataclass(frozen=True)
 class HistoricRevision(DescribedRevision):
-    """A revision with what the ledger knows of it."""
+    """A revision with its newest row of the ledger."""
 
     state: Literal["applied", "pending"]
     ledger: LedgerRow | None
@@ -67,26 +68,26 @@ class ImageRun:
     request_id: str
     started_at: str | None
     heads: tuple[str, ...] | None
-    """The image's own revisions that no other follows."""
+    """The heads of the image's own revisions."""
     to: str | None
-    """Where the run left the database."""
+    """The database's heads after the run."""
     succeeded_at: str | None
 
 
 @dataclass(frozen=True)
 class TableSize:
-    """How large a table is."""
+    """The size of a table."""
 
     table: str
     rows: int | None
-    """An estimate; None for a table that holds something and was never analysed."""
+    """The planner's estimate; None for a table that has rows and was never analysed."""
     bytes: int
-    """With its indexes and what is stored out of line."""
+    """Including its indexes and TOAST data."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What is unsafe in one revision."""
+    """An unsafe operation in a revision."""
 
     rule: str
     level: Level
@@ -99,12 +100,12 @@ class Finding:
     rows: int | None = None
     """The planner's estimate for the table; None where there is none."""
     reason: str | None = None
-    """Why the revision allows it."""
+    """The reason in the comment that allows it."""
 
 
 @dataclass(frozen=True)
 class PlannedRevision:
-    """What a plan says of one revision."""
+    """A revision in a plan."""
 
     revision: str
     description: str
@@ -115,28 +116,28 @@ class PlannedRevision:
     adopts: tuple[str, ...]
     sql: tuple[str, ...] | None
     unrendered: str | None
-    """Why its SQL is not known beforehand."""
+    """Why its SQL cannot be rendered in advance."""
 
 
 @dataclass(frozen=True)
 class HeldLock:
-    """Which lock was held on which table, and for how long."""
+    """A lock on a table, and how long it was held."""
 
     table: str
     mode: str
     held_ms: float
     blocks: str | None
-    """What waits for it; None for a lock beside which the application reads and writes."""
+    """The statements that it blocks; None where the application can read and write."""
 
 
 @dataclass(frozen=True)
 class RehearsedRevision:
-    """How one revision went in a rehearsal."""
+    """A revision in a rehearsal."""
 
     revision: str
     description: str
     outcome: Outcome = "not-rehearsed"
-    """`stopped` for a lock held too long; `inconclusive` is what only the one transaction made fail."""
+    """`stopped`: it held a lock for too long; `inconclusive`: it failed only because all run in one transaction."""
     reason: str | None = None
     duration_ms: float | None = None
     lock_wait_ms: float | None = None
@@ -146,26 +147,26 @@ class RehearsedRevision:
     """The strongest mode on each table, unless an earlier revision held it already."""
     strongest: HeldLock | None = None
     held_before: Mapping[str, str] = field(default_factory=dict)
-    """The locks of earlier revisions, which are kept; it cannot be seen whether this one took them again."""
+    """The locks of earlier revisions, kept by the transaction; whether this revision needs them too cannot be seen."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with a database."""
+    """A problem of a database."""
 
     kind: str
     level: Level
-    """`error`, or `note` for what is well known and only told."""
+    """`error`, or `note` for a known problem that does not make the answer no."""
     name: str
     message: str
     help: str
     entry: str | None = None
-    """What accepts it, for `alembic/accepted_drift.toml`."""
+    """The lines of `alembic/accepted_drift.toml` that would accept it."""
 
 
 @dataclass(frozen=True)
 class AcceptedDifference:
-    """A difference that may stay, and why."""
+    """An accepted difference, with its reason."""
 
     kind: str
     name: str
@@ -177,7 +178,7 @@ class AcceptedDifference:
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """What one probe of `doctor` came to."""
+    """The result of one probe of `doctor`."""
 
     check: str
     state: Literal["ok", "failed", "skipped"]
@@ -187,7 +188,7 @@ class ProbeResult:
 
 @dataclass(frozen=True)
 class PlanResult(Result):
-    """What a change would do."""
+    """A plan: what a change would do."""
 
     direction: Direction
     plan: str | None
@@ -203,7 +204,7 @@ class PlanResult(Result):
 
 @dataclass(frozen=True)
 class RehearsalResult(Result):
-    """How a change went that was rolled back."""
+    """A change that was rolled back."""
 
     ok: bool
     revisions: tuple[RehearsedRevision, ...]
@@ -211,7 +212,7 @@ class RehearsalResult(Result):
 
 @dataclass(frozen=True)
 class CheckResult(Result):
-    """What is wrong with a database."""
+    """The problems of a database."""
 
     ok: bool
     findings: tuple[Problem, ...]
@@ -221,18 +222,18 @@ class CheckResult(Result):
 
 @dataclass(frozen=True)
 class CurrentResult(Result):
-    """Where a database is."""
+    """The state of a database."""
 
     current: tuple[str, ...]
     heads: tuple[str, ...]
     pending: tuple[str, ...]
     running: str | None
-    """Who holds the migration lock."""
+    """The holder of the migration lock."""
 
 
 @dataclass(frozen=True)
 class HeadsResult(Result):
-    """The revisions that no other follows."""
+    """The heads."""
 
     revisions: tuple[DescribedRevision, ...]
 
@@ -247,7 +248,7 @@ class HistoryResult(Result):
 
 @dataclass(frozen=True)
 class ShowResult(Result):
-    """One revision, in a list."""
+    """A list of the one revision."""
 
     revisions: tuple[ShownRevision, ...]
 
@@ -261,28 +262,28 @@ class RepairResult(Result):
 
 @dataclass(frozen=True)
 class MigrationsResult(Result):
-    """The list of the older contract."""
+    """The revisions that the older contract's verbs list."""
 
     executed: tuple[str, ...] = field(metadata={KEY: "executedMigrations"})
 
 
 @dataclass(frozen=True)
 class MigrationResult(Result):
-    """The one migration of the older contract, as the caller named it."""
+    """The target of the older contract's `run-migration`, as the caller wrote it."""
 
     migration: str
 
 
 @dataclass(frozen=True)
 class FilesResult(Result):
-    """The files that a command wrote, relative to the current folder."""
+    """The files that a command wrote, as paths relative to the current folder."""
 
     files: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class DoctorResult(Result):
-    """What `doctor` found."""
+    """The results of `doctor`'s probes."""
 
     ok: bool
     checks: tuple[ProbeResult, ...]
@@ -290,7 +291,7 @@ class DoctorResult(Result):
 
 @dataclass(frozen=True)
 class PromoteResult(Result):
-    """An image that an environment runs from its next deployment on; nothing but the proof where it came no further."""
+    """A promoted image; of a promotion that failed after the proof, only `proven_in`."""
 
     proven_in: str | None = field(default=None, metadata=OMITTED)
     environment: str | None = field(default=None, metadata=OMITTED)
@@ -316,42 +317,47 @@ BY_ACTION: Mapping[str, type[Result]] = {
     "doctor": DoctorResult,
     "promote": PromoteResult,
 }
-"""What an answer to an action holds; the verbs that only change a database have nothing of their own."""
+"""The class of each action's result; verbs that only change a database have none."""
 
 
-def read(told: Mapping[str, Json]) -> Answer:
-    """Return the answer that a function or the ledger has as JSON."""
-    action, change, failure = told.get("action"), None, None
-    if "target" in told:
-        before, after = (tuple((told.get(key) or "").split(",")) if told.get(key) else () for key in ("from", "to"))
-        change = Change(before, after, told["target"], tuple(told.get("pending", ())), _read_applied(told))
-    if "code" in told:
-        failure = Failure(str(told["code"]), str(told.get("error", "")), str(told.get("hint", "")), {})
-    found, cut = _read_result(str(action), told), told.get("left_out")
-    return Answer(
-        action, str(told.get("request_id")), told["status"], told["message"], change, found, failure, left_out=cut
-    )
+def read(document: Mapping[str, Json]) -> Answer:
+    """Return an answer from its JSON, which a function or the ledger has."""
+    action, change, failure = document.get("action"), None, None
+    # every answer about a change has the key, with null until the target is resolved
+    if "target" in document:
+        before, after = (_read_heads(document, key) for key in ("from", "to"))
+        pending = tuple(document.get("pending", ()))
+        change = Change(before, after, document["target"], pending, _read_applied(document))
+    if "code" in document:
+        failure = Failure(str(document["code"]), str(document.get("error", "")), str(document.get("hint", "")), {})
+    status, message, cut = document["status"], document["message"], document.get("left_out")
+    result = _read_result(str(action), document)
+    return Answer(action, str(document.get("request_id")), status, message, change, result, failure, left_out=cut)
 
 
-def _read_applied(told: Mapping[str, Json]) -> tuple[Applied, ...]:
-    names = [one.name for one in fields(Applied)]
-    return tuple(Applied(**{name: one.get(name) for name in names}) for one in told.get("applied", ()))
+def _read_heads(document: Mapping[str, Json], key: str) -> tuple[str, ...]:
+    heads = document.get(key)
+    return tuple(heads.split(",")) if heads else ()
 
 
-def _read_result(action: str, told: Mapping[str, Json]) -> Result | None:
-    """Return the result that is in an answer's JSON, None where there is none that can be read.
+def _read_applied(document: Mapping[str, Json]) -> tuple[Applied, ...]:
+    names = [entry.name for entry in fields(Applied)]
+    return tuple(Applied(**{name: step.get(name) for name in names}) for step in document.get("applied", ()))
 
-    An image of another version may have answered; what it says beyond this is left out.
-    """
+
+def _read_result(action: str, document: Mapping[str, Json]) -> Result | None:
+    """Return the result in an answer's JSON, None where it has none that this version can read."""
     kind = BY_ACTION.get(action)
     if action == "run-migration":
-        kind = MigrationsResult if "executedMigrations" in told else MigrationResult
+        kind = MigrationsResult if "executedMigrations" in document else MigrationResult
     if kind is None:
         return None
     from pydantic import TypeAdapter, ValidationError
 
-    named = {one.name: told[key] for one in fields(kind) if (key := one.metadata.get(KEY, one.name)) in told}
+    # keys that this version does not have are ignored: a newer image may have answered
+    keys = {entry.name: entry.metadata.get(KEY, entry.name) for entry in fields(kind)}
     try:
-        return TypeAdapter(kind).validate_python(named)
+        return TypeAdapter(kind).validate_python({name: document[key] for name, key in keys.items() if key in document})
     except ValidationError:
+        # an older image's answer may lack a field; its message is shown all the same
         return None

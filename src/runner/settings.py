@@ -1,4 +1,4 @@
-"""The environment, typed once."""
+"""The settings: environment variables, read and checked in one place."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,12 +7,13 @@ from pathlib import Path
 from runner.errors import InvalidSettings
 
 PROTECTED = ("prod", "production")
+# https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-PROTECTION
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Hold what the environment says; nothing here opens or reads anything else."""
+    """The settings of a process, as its environment variables give them."""
 
     alembic_config: Path
     environment: str
@@ -26,24 +27,25 @@ class Settings:
     db_role: str | None
     db_sslmode: str | None
     pg_host: str | None
-    """Read by libpq itself, where no other host is named."""
+    """`PGHOST`, which libpq uses where the address has no host."""
     lock_timeout_ms: int
     allowed_actions: frozenset[str] | None
-    """The verbs that `ALLOWED_ACTIONS` names; None where it is not set."""
+    """The verbs in `ALLOWED_ACTIONS`; None where it is not set."""
     function_version: str | None
     image_digest: str | None
 
     @property
     def is_protected(self) -> bool:
-        """Tell whether mistakes are dear here."""
+        """Tell whether the environment is protected."""
         return is_protected(self.environment)
 
 
 def read(environ: Mapping[str, str]) -> Settings:
-    """Read the settings from `environ`, usually `os.environ`; an empty value counts as not set.
+    """Read the settings from `environ`, usually `os.environ`.
 
-    Raises `InvalidSettings` for a value that cannot be what it is meant to be.
+    Raises `InvalidSettings` for a value of the wrong type or range.
     """
+    # an empty value counts as not set: compose files and CI steps pass on a variable that is not set as an empty one
     get = {name: value for name, value in environ.items() if value}.get
     return Settings(
         alembic_config=project_file(environ),
@@ -66,24 +68,30 @@ def read(environ: Mapping[str, str]) -> Settings:
 
 
 def is_protected(environment: str) -> bool:
-    """Tell whether mistakes are dear in an environment."""
+    """Tell whether an environment is protected: its name, in lower case, is `prod` or `production`.
+
+    There an upgrade requires a plan id, other changes require confirmation, and fewer verbs are allowed.
+    """
     return environment.lower() in PROTECTED
 
 
 def project_file(environ: Mapping[str, str]) -> Path:
-    """Return where `alembic.ini` is: `ALEMBIC_CONFIG`, else the task root of a Lambda, else the current folder."""
+    """Return the path of `alembic.ini`: `ALEMBIC_CONFIG`, else in a Lambda's task root, else in the current folder."""
+    # the image sets LAMBDA_TASK_ROOT, so that its programs find the project from any folder
     return Path(environ.get("ALEMBIC_CONFIG") or Path(environ.get("LAMBDA_TASK_ROOT") or ".") / "alembic.ini")
 
 
 def port(name: str, value: object) -> int:
-    """Return `value` as a TCP port; `name` says in words where it came from."""
+    """Return `value` as a TCP port. Raises `InvalidSettings`, which calls the value by `name`."""
     text = str(value)
+    # `isdigit` alone is true of superscripts and of other scripts' digits
     if text.isascii() and text.isdigit() and 0 < int(text) < 65536:
         return int(text)
     raise InvalidSettings(f"{name} is not a port number.", "Set it to a number from 1 to 65535.")
 
 
 def _milliseconds(name: str, value: str) -> int:
+    # PostgreSQL's time-outs are 32-bit integers, and 0 would turn the time-out off
     if value.isascii() and value.isdigit() and 0 < int(value) < 2**31:
         return int(value)
     raise InvalidSettings(f"`{name}` is not a number of milliseconds.", f"Set `{name}` to 1 or more.")
@@ -100,7 +108,7 @@ def _flag(name: str, value: str) -> bool:
 
 
 def ssl_mode(name: str, value: object) -> str | None:
-    """Return `value` as a mode of libpq, None where it is not set; `name` says in words where it came from."""
+    """Return `value` as a mode of libpq, or None. Raises `InvalidSettings`, which calls the value by `name`."""
     if value is None or value in SSL_MODES:
         return None if value is None else str(value)
     raise InvalidSettings(f"{name} is not a mode of libpq.", f"Set it to one of {', '.join(SSL_MODES)}.")

@@ -118,7 +118,7 @@ class Project:
         reply = commands.execute(event, known, str(uuid.uuid4()), deadline, tell)
         if reply.error is not None:
             raise reply.error
-        return reply.told
+        return reply.document
 
     def run(self, *command: str, url: str | None = None, **environ: str) -> "subprocess.CompletedProcess[str]":
         """Run one of the installed programs in the project's folder, with nothing else in its environment."""

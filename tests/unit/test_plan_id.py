@@ -5,7 +5,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.engine.migrate import plan_id
+from runner.engine import plan_id
 from runner.payloads import KINDS
 from runner.script.offline import Rendered
 

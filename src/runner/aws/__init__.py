@@ -1,1 +1,1 @@
-"""Invoke the function, follow its log, and promote its image."""
+"""The AWS side: invoking a function, following its log, promoting its image."""

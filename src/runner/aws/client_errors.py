@@ -1,4 +1,4 @@
-"""Why AWS did not do what was asked, in words; the texts of its errors may hold anything and go no further."""
+"""Errors of botocore as sentences; their own texts, which may contain secrets, are not repeated."""
 
 from dataclasses import dataclass
 
@@ -9,12 +9,14 @@ REGION = "Set `region` in `migrate.toml`, or `AWS_REGION`, then repeat."
 
 @dataclass(frozen=True)
 class Refusal:
-    """Say why, and what to do about it; `sent` tells whether the request may have been begun with."""
+    """The reason why a request failed, and what to do about it."""
 
     reason: str
     remedy: str
     sent: bool = False
+    """Whether AWS may have begun to execute the request."""
     denied: bool = False
+    """Whether IAM denied it."""
 
 
 EXPIRED = Refusal("the AWS credentials have expired", LOG_IN)
@@ -44,8 +46,10 @@ BY_CODE = {
     ),
     "ResourceNotReadyException": Refusal("it is not ready yet", "Wait until it is `Active`, then repeat."),
 }
-# 5xx of what Lambda prepares before the function begins: https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
+# The first words of the codes with status 5xx that Lambda returns before it starts the function.
+# https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
 PREPARING = ("EC2", "EFS", "ENI", "Invalid", "KMS", "ResourceNotReady", "S3Files", "SnapStart", "SubnetIPAddress")
+# By the names of the classes: botocore takes 0.2 s to import, and need not be installed.
 BY_CLASS = {
     "NoCredentialsError": Refusal("there are no AWS credentials", LOG_IN),
     "PartialCredentialsError": Refusal("the AWS credentials are incomplete", LOG_IN),
@@ -69,10 +73,12 @@ BY_CLASS = {
 
 
 def of(error: Exception, permission: str) -> Refusal:
-    """Return what an error of botocore means; `permission` is what the request wants of IAM."""
+    """Return the refusal that an error of botocore means; `permission` is the IAM action that the request requires."""
     response = getattr(error, "response", None)
+    # AWS answered; without a response botocore itself failed, mostly before the request was sent
     if isinstance(response, dict):
         return _of_response(response, permission)
+    # the most specific class first: `ConnectTimeoutError` is a `ConnectionError`
     known = (BY_CLASS[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in BY_CLASS)
     return next(known, Refusal(f"the request could not be made ({type(error).__name__})", "Correct the AWS settings."))
 
@@ -83,7 +89,8 @@ def _of_response(response: dict[str, dict[str, object]], permission: str) -> Ref
         return BY_CODE[code]
     if code in ("AccessDenied", "AccessDeniedException"):
         return Refusal(f"the caller lacks `{permission}`", "Have it granted, or use another profile.", denied=True)
-    begun = response["ResponseMetadata"].get("HTTPStatusCode")
-    if isinstance(begun, int) and begun >= 500 and not code.startswith(PREPARING):
+    status = response["ResponseMetadata"].get("HTTPStatusCode")
+    # with a 4xx nothing was begun, with any other 5xx the function may have run
+    if isinstance(status, int) and status >= 500 and not code.startswith(PREPARING):
         return Refusal(f"ended without an answer ({code})", "", sent=True)
     return Refusal(f"AWS refused ({code})", "Correct what that names, then repeat.")

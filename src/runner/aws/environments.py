@@ -1,4 +1,4 @@
-"""Which function stands behind a name: `migrate.toml`, or the function itself."""
+"""The function of an environment: from `migrate.toml`, or named directly."""
 
 import os
 import tomllib
@@ -16,41 +16,44 @@ KEYS = ("function", "region", "profile")
 
 @dataclass(frozen=True)
 class Environment:
-    """Name a function and how to get at it; what is None comes from the AWS environment."""
+    """A function, and the region and profile to reach it with; where they are None, boto3's defaults apply."""
 
     option: str
-    """The option that leads to it, for a command to repeat."""
+    """The option of the command line that selects it, such as `--env dev`."""
     function: str
+    """A name, a partial or a full ARN, with or without a qualifier."""
     region: str | None = None
     aws_profile: str | None = None
 
     @property
     def name(self) -> str:
-        """Return the function's bare name, without what an ARN or a qualifier adds."""
+        """Return the function's name, without the rest of an ARN and without a qualifier."""
+        # `name:qualifier`, or `…:function:name:qualifier`; a function may itself have the name `function`
         parts = self.function.split(":")
         return parts[parts.index("function") + 1] if "function" in parts[:-1] else parts[0]
 
 
 def of_function(function: str) -> Environment:
-    """Describe a function that is named directly; an ARN says its region."""
+    """Return the environment of a function that is named directly; its region is that of the ARN, if it is one."""
     parts = function.split(":")
     return Environment(f"--function {function}", function, parts[3] if parts[0] == "arn" and len(parts) > 3 else None)
 
 
 def read(environ: Mapping[str, str], env: str) -> Environment:
-    """Read the profile `env` from `migrate.toml`, which lies beside `alembic.ini`.
+    """Return the environment `env` of `migrate.toml`, which lies beside `alembic.ini`.
 
-    Raises `InvalidSettings` where the file, the profile or one of its keys is not what it should be.
+    Raises `InvalidSettings` where the file, the table `[env.NAME]` or one of its keys is missing or invalid.
     """
     path = settings.project_file(environ).parent / FILE
-    known = _environments(path)
-    names = ", ".join(f"`{name}`" for name in sorted(known)) or "none"
-    table = known.get(env)
+    tables = _environments(path)
+    names = ", ".join(f"`{name}`" for name in sorted(tables)) or "none"
+    table = tables.get(env)
     if not isinstance(table, dict):
         raise InvalidSettings(
             f"`{_shown(path)}` has no table `[env.{env}]`; it knows {names}.",
             "Use one of them, or add the table to the file.",
         )
+    # an unknown key is an error, since a misspelt `region` would invoke a function of another region
     odd = sorted(key for key, value in table.items() if key not in KEYS or not isinstance(value, str) or not value)
     if odd or "function" not in table:
         wrong = f"has {' and '.join(f'`{key}`' for key in odd)}" if odd else "lacks `function`"
@@ -58,6 +61,7 @@ def read(environ: Mapping[str, str], env: str) -> Environment:
             f"`[env.{env}]` in `{_shown(path)}` {wrong}; the file knows {names}.",
             "A profile has `function`, and may have `region` and `profile`, each a text.",
         )
+    # an ARN in the file has a region as well
     direct = of_function(table["function"])
     return Environment(f"--env {env}", direct.function, table.get("region", direct.region), table.get("profile"))
 
@@ -65,16 +69,16 @@ def read(environ: Mapping[str, str], env: str) -> Environment:
 def _environments(path: Path) -> dict[str, Any]:
     with translating((OSError, ValueError), lambda error: _unusable(path, _unread(error))):
         content = tomllib.loads(path.read_text("utf-8"))
-    known = content.get("env", {})
+    tables = content.get("env", {})
     odd = sorted(content.keys() - {"env"})
-    if odd or not isinstance(known, dict):
+    if odd or not isinstance(tables, dict):
         names = " and ".join(f"`{name}`" for name in odd) or "`env` that is no table"
         raise _unusable(path, f"has {names} beside the tables `[env.…]`")
-    return known
+    return tables
 
 
 def _unread(error: Exception) -> str:
-    """Say why a file is not read; the text of a TOML error may quote it."""
+    """Return why a file could not be read, without the error's text, which may quote the file."""
     reason = "cannot be read" if isinstance(error, OSError) else "is not TOML"
     return f"{reason}, so no environment is known"
 

@@ -1,4 +1,4 @@
-"""The same verbs through the Lambda: one invocation, its answer, and its progress from its logs."""
+"""The verbs through a Lambda function: one invocation, its answer, and its progress from the log."""
 
 import base64
 import json
@@ -24,26 +24,27 @@ from runner.invocation import DEFAULT_TIMEOUT_S, Tell
 from runner.postgres import translation
 
 LONGEST_S = DEFAULT_TIMEOUT_S + 60
-"""As long as any Lambda may run, and a minute for it to be started."""
+"""Lambda's longest time-out, and a minute for the start of the function."""
 CONNECT_TIMEOUT_S = 10
 INVOKE = "lambda:InvokeFunction"
 INSTALL = "Install the extra `aws`."
 TIMED_OUT = re.compile(r"Task timed out after ([0-9.]+) seconds")
 ERROR_TYPE = re.compile(r"[A-Za-z0-9_.]{1,100}")
-# The runtime's names for a handler that could not even be loaded.
 STATUSES = ("success", "partial", "error")
+# The error types of Lambda's Python runtime for a handler that could not be loaded.
+# https://github.com/aws/aws-lambda-python-runtime-interface-client/blob/main/awslambdaric/bootstrap.py
 NOT_BEGUN = ("Runtime.ImportModuleError", "Runtime.HandlerNotFound", "Runtime.UserCodeSyntaxError")
 
 
 def ask(environment: Environment, event: Mapping[str, object], timeout_s: float | None, tell: Tell) -> dict[str, Any]:
-    """Have the function do what `event` asks for and return its answer; that there is none is an answer too.
+    """Invoke the function with `event` and return its answer, or an answer that says why there is none.
 
-    `timeout_s` bounds the waiting, not the function's work; None waits as long as any function may run.
+    `timeout_s` limits the waiting, not the function; None waits as long as a function may run.
     """
     invocation = str(uuid.uuid4())
     try:
         return _invoke(environment, event, invocation, timeout_s or LONGEST_S, tell)
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - told as the facade tells it
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - translated as in `commands.execute`
         problem = translation.explain(error)
     return Draft(str(event["action"]), invocation).fail(problem).as_json()
 
@@ -64,13 +65,16 @@ def _unreachable(environment: Environment, refusal: Refusal) -> FunctionUnreacha
 
 
 def open_client(session: Any, service: str, timeout_s: float = CONNECT_TIMEOUT_S) -> Any:
-    """Return a client that tries once: the SDK's own retry after a time-out would run a function a second time."""
+    """Return a boto3 client whose requests are sent once and wait `timeout_s` seconds for an answer."""
     from botocore.config import Config
 
     config = Config(
+        # the SDK's retry after a time-out would invoke the function a second time
         retries={"total_max_attempts": 1},
         connect_timeout=CONNECT_TIMEOUT_S,
         read_timeout=timeout_s,
+        # for NAT gateways, which drop a connection that is idle for 350 s; Linux's own idle time is 2 hours
+        # https://docs.aws.amazon.com/vpc/latest/userguide/nat-gateway-troubleshooting.html
         tcp_keepalive=True,
     )
     return session.client(service, config=config)
@@ -83,6 +87,7 @@ def _invoke(
     from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 
     def explain(error: Exception) -> FunctionFailed | FunctionUnreachable:
+        # first: to `client_errors` it is one of many connection errors
         if isinstance(error, ReadTimeoutError):
             return _failed(environment, event, f"gave no answer within {timeout_s:g} s, and may be at work still")
         refusal = client_errors.of(error, INVOKE)
@@ -98,6 +103,7 @@ def _invoke(
 
 
 def _send(client: Any, environment: Environment, event: Mapping[str, object], invocation: str) -> str:
+    # the request id is known only with the answer, so the log lines are found by an id of our own
     context = {"custom": {"invocation": invocation}}
     with translating(KeyboardInterrupt, lambda _: StoppedWaiting(environment.name, environment.option)):
         result = client.invoke(
@@ -110,7 +116,7 @@ def _send(client: Any, environment: Environment, event: Mapping[str, object], in
 
 
 def _read(environment: Environment, event: Mapping[str, object], text: str) -> dict[str, Any]:
-    """Return the function's answer. Raises `FunctionFailed` for whatever else came back."""
+    """Return the function's answer. Raises `FunctionFailed` for any other content."""
     try:
         content = json.loads(text)
     except ValueError:
@@ -119,17 +125,20 @@ def _read(environment: Environment, event: Mapping[str, object], text: str) -> d
         raise _failed(environment, event, "answered with something else than an answer of this tool")
     if content.get("status") in STATUSES and isinstance(content.get("message"), str):
         return content
+    # Lambda's own errors: https://docs.aws.amazon.com/lambda/latest/dg/python-exceptions.html
     timed_out = TIMED_OUT.search(str(content.get("errorMessage")))
     if timed_out:
         raise _failed(environment, event, f"ran into its time-out of {float(timed_out[1]):g} s")
     kind = str(content.get("errorType"))
+    # another function's text, which may hold anything, is not shown
     if not ERROR_TYPE.fullmatch(kind) or "errorType" not in content:
         raise _failed(environment, event, "answered with something else than an answer of this tool")
     raise _failed(environment, event, f"ended without an answer ({kind})", kind in NOT_BEGUN)
 
 
 def _failed(environment: Environment, event: Mapping[str, object], reason: str, idle: bool = False) -> FunctionFailed:
-    """Say what is known of the work of a function that gave no answer; reading changes nothing in any case."""
+    """Return the error for a function that gave no answer; `idle` where its handler did not start."""
+    # a reading verb changes nothing, whatever became of it
     if idle or event["action"] not in policy.CHANGING:
         remedy = f"See why in the log group `{log_tail.group(environment)}`."
         return FunctionFailed(environment.name, reason, "Nothing was changed.", remedy)

@@ -1,7 +1,7 @@
-"""Bring an image to an environment: proven below, tagged and recorded, never built or pushed again.
+"""The promotion of an image to an environment: it is tagged and recorded, never built or pushed again.
 
-All is read before the first of the two writes, and what is as it should be is not written again, so that a promotion
-which was stopped is gone on with by the same command.
+Everything is read before the first of the two writes, and nothing is written that is there already, so that the same
+command resumes a promotion that was interrupted.
 """
 
 import hashlib
@@ -30,12 +30,12 @@ from runner.results import HistoryResult, ImageRun, PromoteResult, read
 REPOSITORY = "aurora-migrations"
 PARAMETER = "/aurora-migrations/{}/image-digest"
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-# https://docs.aws.amazon.com/lambda/latest/dg/images-create.html
+# Lambda runs no image for several platforms: https://docs.aws.amazon.com/lambda/latest/dg/images-create.html
 SINGLE = (
     "application/vnd.docker.distribution.manifest.v2+json",
     "application/vnd.oci.image.manifest.v1+json",
 )
-# An image that is asked for by a tag is converted where its own type is not among those that are accepted.
+# ECR converts a manifest that is read by its tag and is of another type than these.
 # https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-manifest-formats.html
 STORED = (
     *SINGLE,
@@ -43,7 +43,7 @@ STORED = (
     "application/vnd.oci.image.index.v1+json",
 )
 NOTHING = "Nothing was changed."
-# `live` runs a new image only when the state machine has moved it there.
+# A deployment alone is not enough: the state machine moves the alias `live` to the new image after its upgrade.
 START = 'start the state machine `aurora-migrations-{}` (`{{"action":"upgrade"}}`), wait until it has succeeded'
 DEPLOY = (
     "Deploy it with `npx aws-cdk@2 deploy AuroraMigrationsRunnerStack-{0}`, start the state machine "
@@ -53,7 +53,7 @@ DEPLOY = (
 
 @dataclass(frozen=True)
 class Image:
-    """Hold what ECR has of one image."""
+    """An image in ECR."""
 
     digest: str
     manifest: str = field(repr=False)
@@ -61,16 +61,16 @@ class Image:
 
     @property
     def name(self) -> str:
-        """Name it in a sentence."""
+        """Return the image's name for a sentence."""
         return _name(self.digest)
 
 
 def from_below(
     environ: Mapping[str, str], below: str, to: str, timeout_s: float | None, tell: Tell, draft: Draft
 ) -> None:
-    """Bring to `to` the very image that `below` runs, once the ledger there has proven it.
+    """Promote to `to` the image that `below` is set to run, which the ledger of `below` must have proven.
 
-    Raises `ImageNotProven`, `ImageRefused`, `AwsRefused`, or `InvalidSettings` for an unknown environment.
+    Raises `ImageNotProven`, `ImageRefused`, `AwsRefused`, `StoppedPromoting`, or `InvalidSettings` of `migrate.toml`.
     """
     source, target = environments.read(environ, below), environments.read(environ, to)
     if settings.is_protected(below) and not settings.is_protected(to):
@@ -83,13 +83,13 @@ def from_below(
     tell(f"`{below}` is to run {_name(digest)}.", event="done", number=1)
     _prove(source, below, digest, timeout_s, tell)
     draft.result = PromoteResult(proven_in=below)
-    _bring(target, to, {"imageDigest": digest}, tell, draft, below)
+    _promote(target, to, {"imageDigest": digest}, tell, draft, below)
 
 
 def from_registry(environ: Mapping[str, str], image: str, to: str, tell: Tell, draft: Draft) -> None:
-    """Bring to `to`, an environment with none below it, the image with this tag or digest.
+    """Promote the image with this tag or digest to `to`, which must not be protected.
 
-    Raises as `from_below`, and `ImageRefused` where `to` is protected.
+    Raises the errors of `from_below`.
     """
     target = environments.read(environ, to)
     if settings.is_protected(to):
@@ -98,12 +98,12 @@ def from_registry(environ: Mapping[str, str], image: str, to: str, tell: Tell, d
             f"`{to}` is protected, so an image comes to it from the environment below, which has proven it",
             f"Bring it there first, then run `migrate promote --from NAME --to {to}`.",
         )
-    wanted = {"imageDigest" if DIGEST.fullmatch(image) else "imageTag": image}
-    _bring(target, to, wanted, tell, draft, None)
+    image_id = {"imageDigest" if DIGEST.fullmatch(image) else "imageTag": image}
+    _promote(target, to, image_id, tell, draft, None)
 
 
 def _digest_of(source: Environment, below: str) -> str:
-    """Return the digest that an environment is to run."""
+    """Return the digest that an environment is set to run. Raises `ImageNotProven` where there is none."""
     digest = _recorded(_open(source, "ssm"), below)
     if digest is not None and DIGEST.fullmatch(digest):
         return digest
@@ -116,16 +116,16 @@ def _digest_of(source: Environment, below: str) -> str:
 
 
 def _prove(source: Environment, below: str, digest: str, timeout_s: float | None, tell: Tell) -> None:
-    """Raise `ImageNotProven` unless the image's last run there is an upgrade that ended well at the image's head."""
-    # the log of a question has no progress to show
-    told = read(invoke.ask(source, {"action": "history", "limit": 1}, timeout_s, lambda *_, **__: None))
-    if told.failure is not None:
-        if told.failure.code == Interrupted.code:
+    """Raise `ImageNotProven` unless the image's last run there is a successful upgrade to the image's head."""
+    # a reading verb has no progress to report
+    answer = read(invoke.ask(source, {"action": "history", "limit": 1}, timeout_s, lambda *_, **__: None))
+    if (failure := answer.failure) is not None:
+        if failure.code == Interrupted.code:
             raise StoppedPromoting(NOTHING)
-        reason = f"its ledger could not be read ({told.failure.code}: {told.failure.error.rstrip('.')})"
-        raise ImageNotProven(_name(digest), below, reason, told.failure.hint)
-    images = told.result.images if isinstance(told.result, HistoryResult) else ()
-    last = next((one for one in images if one.image_digest == digest), None)
+        reason = f"its ledger could not be read ({failure.code}: {failure.error.rstrip('.')})"
+        raise ImageNotProven(_name(digest), below, reason, failure.hint)
+    images = answer.result.images if isinstance(answer.result, HistoryResult) else ()
+    last = next((run for run in images if run.image_digest == digest), None)
     if last is None:
         remedy = f"Deploy it there, {START.format(below)}, then promote again."
         raise ImageNotProven(_name(digest), below, "the ledger there has no run of it", remedy)
@@ -138,7 +138,7 @@ def _prove(source: Environment, below: str, digest: str, timeout_s: float | None
 
 
 def _doubt(last: ImageRun) -> str | None:
-    """Say what keeps a run from being a proof."""
+    """Return why a run proves nothing, None where it is a proof."""
     if last.status != "success":
         return f"is `{last.status}`"
     if last.direction != "upgrade":
@@ -149,17 +149,18 @@ def _doubt(last: ImageRun) -> str | None:
     return None
 
 
-def _bring(
-    target: Environment, to: str, wanted: dict[str, str], tell: Tell, draft: Draft, proven_in: str | None
+def _promote(
+    target: Environment, to: str, image_id: dict[str, str], tell: Tell, draft: Draft, proven_in: str | None
 ) -> None:
-    """Verify the image, tag it and record its digest; what is so already is left as it is."""
+    """Verify the image, tag it and record its digest, unless these are there already."""
     registry, parameters = _open(target, "ecr"), _open(target, "ssm")
-    image = _fetch(registry, wanted)
+    image = _fetch(registry, image_id)
     _verify(image)
     tell(f"The manifest of {image.name} is that of one image, and has this digest.", event="done", number=3)
     tag, parameter = f"{to}-{image.digest[7:19]}", PARAMETER.format(to)
     tagged = _is_tagged(registry, image, tag)
     recorded = _recorded(parameters, to) == image.digest
+    # the tag first: an image without one expires, and the parameter must not name such an image
     if not tagged:
         _tag(registry, image, tag)
     tell(f"The tag `{tag}` {'was there already' if tagged else 'is made'}.", event="done", number=4)
@@ -173,33 +174,33 @@ def _bring(
     draft.conclude(f"`{to}` is to run `{image.digest}` {said}. {hint}", result)
 
 
-def _fetch(registry: Any, wanted: dict[str, str]) -> Image:
-    """Return the image by its digest; a tag is looked up first. Raises `ImageRefused` where there is none."""
-    found = _find(registry, wanted)
-    if found and "imageTag" in wanted:
+def _fetch(registry: Any, image_id: dict[str, str]) -> Image:
+    """Return the image, read by its digest since only such a manifest is never converted. Raises `ImageRefused`."""
+    found = _find(registry, image_id)
+    if found and "imageTag" in image_id:
         found = _find(registry, {"imageDigest": found.digest})
     if found is None:
-        name = next(iter(wanted.values()))
+        name = next(iter(image_id.values()))
         remedy = "Push it there, or correct its name or the region, then repeat."
         raise ImageRefused(f"`{name}`", f"`{REPOSITORY}` has no such image", remedy)
     return found
 
 
-def _find(registry: Any, wanted: dict[str, str]) -> Image | None:
-    name = next(iter(wanted.values()))
-    answered = _call(
+def _find(registry: Any, image_id: dict[str, str]) -> Image | None:
+    name = next(iter(image_id.values()))
+    response = _call(
         registry.batch_get_image, "ecr:BatchGetImage", f"Reading `{name}` from `{REPOSITORY}`",
-        repositoryName=REPOSITORY, imageIds=[wanted], acceptedMediaTypes=[*STORED],
+        repositoryName=REPOSITORY, imageIds=[image_id], acceptedMediaTypes=[*STORED],
     )  # fmt: skip
-    if not answered["images"]:
+    if not response["images"]:
         return None
-    one = answered["images"][0]
-    digest = wanted.get("imageDigest", one["imageId"]["imageDigest"])
-    return Image(digest, one["imageManifest"], one.get("imageManifestMediaType"))
+    image = response["images"][0]
+    digest = image_id.get("imageDigest", image["imageId"]["imageDigest"])
+    return Image(digest, image["imageManifest"], image.get("imageManifestMediaType"))
 
 
 def _verify(image: Image) -> None:
-    """Raise `ImageRefused` unless the manifest is what the digest says, and that of one image."""
+    """Raise `ImageRefused` unless the manifest has the digest and describes a single image."""
     found = hashlib.sha256(image.manifest.encode()).hexdigest()
     if image.digest != f"sha256:{found}":
         raise ImageRefused(
@@ -218,7 +219,7 @@ def _verify(image: Image) -> None:
 
 
 def _is_tagged(registry: Any, image: Image, tag: str) -> bool:
-    """Tell whether the image has the tag. Raises `ImageRefused` where another one has it."""
+    """Tell whether the image has the tag. Raises `ImageRefused` where another image has it."""
     found = _find(registry, {"imageTag": tag})
     if found is None or found.digest == image.digest:
         return found is not None
@@ -248,7 +249,7 @@ def _record(parameters: Any, to: str, digest: str, done: str) -> None:
 
 
 def _recorded(parameters: Any, environment: str) -> str | None:
-    """Return what the environment's parameter holds, None where there is none."""
+    """Return the value of the environment's parameter, None where it does not exist."""
     name = PARAMETER.format(environment)
     value = _call(_value, "ssm:GetParameter", f"Reading `{name}`", parameters=parameters, name=name)
     return None if value is None else str(value)
@@ -277,9 +278,9 @@ def _call(
     unsure: str = NOTHING,
     **fields: Any,
 ) -> Any:
-    """Return the answer to one request, which is made once.
+    """Send a request once and return its response.
 
-    Raises `AwsRefused`: with `done` where it was refused, with `unsure` where it may have gone through.
+    Raises `AwsRefused`: with `done` where AWS refused it, with `unsure` where AWS may have executed it.
     """
     from botocore.exceptions import BotoCoreError, ClientError
 

@@ -1,1 +1,1 @@
-"""Check what a run needs."""
+"""The checks of `migrate doctor`: what a run needs, and what to do where it is missing."""

@@ -1,4 +1,4 @@
-"""Find out what stands between here and a run: one question after the other, each with what to do about it."""
+"""The probes of `migrate doctor`, run one after the other, each with what to do where it fails."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -11,52 +11,51 @@ from runner.results import DoctorResult, ProbeResult
 
 @dataclass(frozen=True)
 class Probe:
-    """Ask for one thing that a run needs; `needs` names the question that must be answered well before.
-
-    `ask` returns what it found, raises `Unwell` or any other error where that will not do, and `NotAsked`
-    where the question has no meaning here or may not be asked.
-    """
+    """A probe for one thing that a run needs."""
 
     name: str
     needs: str | None
-    ask: Callable[[], str]
+    """The probe that must not have failed before this one runs."""
+    run: Callable[[], str]
+    """Returns what it found. Raises `ProbeFailed`, `ProbeSkipped`, or any other error, which counts as a failure."""
 
 
 @dataclass(eq=False)
 class ProbeFailed(Exception):
-    """Say what is wrong, and what to do about it."""
+    """What is wrong, and what to do about it."""
 
-    told: str
+    sentence: str
     advice: str
 
 
 class ProbeSkipped(Exception):
-    """Say why a question was not asked; what depends on it is asked all the same."""
+    """Why a probe does not apply or is not allowed; the probes that need it run all the same."""
 
 
 def examine(probes: Iterable[Probe], draft: Draft) -> None:
-    """Ask the questions in order and conclude `draft` with what they found; what depends on a failed one is skipped."""
-    found: list[ProbeResult] = []
+    """Run the probes in order and conclude `draft` with their results; those that need a failed one are skipped."""
+    results: list[ProbeResult] = []
     broken: set[str | None] = set()
     for probe in probes:
-        check = _ask(probe, broken)
-        found.append(check)
-        if check.state == "failed" or probe.needs in broken:
+        result = _run(probe, broken)
+        results.append(result)
+        # also one that was skipped for a failed one, so that whatever needs it is skipped too
+        if result.state == "failed" or probe.needs in broken:
             broken.add(probe.name)
-    failed = [check for check in found if check.state == "failed"]
-    draft.conclude(_message(failed, len(found)), DoctorResult(not failed, tuple(found)))
+    failed = [result for result in results if result.state == "failed"]
+    draft.conclude(_message(failed, len(results)), DoctorResult(not failed, tuple(results)))
 
 
-def _ask(probe: Probe, broken: set[str | None]) -> ProbeResult:
+def _run(probe: Probe, broken: set[str | None]) -> ProbeResult:
     if probe.needs in broken:
         return ProbeResult(probe.name, "skipped", f"It needs `{probe.needs}`.")
     try:
-        return ProbeResult(probe.name, "ok", probe.ask())
-    except ProbeSkipped as why:
-        return ProbeResult(probe.name, "skipped", str(why))
-    except ProbeFailed as unwell:
-        return ProbeResult(probe.name, "failed", unwell.told, unwell.advice)
-    except Exception as error:  # noqa: BLE001 - told as the facade tells it
+        return ProbeResult(probe.name, "ok", probe.run())
+    except ProbeSkipped as skipped:
+        return ProbeResult(probe.name, "skipped", str(skipped))
+    except ProbeFailed as failed:
+        return ProbeResult(probe.name, "failed", failed.sentence, failed.advice)
+    except Exception as error:  # noqa: BLE001 - translated as in `commands.execute`
         problem = translation.explain(error)
     return ProbeResult(probe.name, "failed", problem.sentence, problem.advice)
 

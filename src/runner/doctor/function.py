@@ -1,4 +1,4 @@
-"""What `migrate doctor` asks of a function, and through it of the database that only the function reaches."""
+"""The probes of a function, and through it of the database that only the function reaches."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +13,9 @@ from runner.invocation import Tell
 from runner.postgres import connect
 from runner.results import CurrentResult, read
 
-NOT_THERE = (FunctionUnreachable.code, FunctionFailed.code)
-# Which check an error of the answer belongs to; what is not listed is a matter of the function's settings.
-ABOUT = {
+NO_ANSWER = (FunctionUnreachable.code, FunctionFailed.code)
+# The probe that fails for an error of the function's answer; for other codes it is `settings`.
+PROBE_OF = {
     "database-unreachable": "network",
     "authentication-failed": "database",
     "read-only-database": "database",
@@ -29,23 +29,24 @@ OPEN = (
 
 @dataclass
 class FunctionState:
-    """Gather what one question finds out for the next."""
+    """State that the probes share."""
 
     environment: Environment
     timeout_s: float | None
     tell: Tell
     session: Any = None
     current: Answer | None = None
-    """What the function answered to `current`."""
+    """The function's answer to `current`, from which all probes after `invocation` conclude."""
 
     @property
     def answered(self) -> Answer:
-        assert self.current is not None  # noqa: S101 - asked only after `invocation`
+        """Return the function's answer to `current`."""
+        assert self.current is not None  # noqa: S101 - only probes after `invocation` use it
         return self.current
 
 
 def examine(environment: Environment, timeout_s: float | None, tell: Tell, draft: Draft) -> None:
-    """Check what a run through the function needs, from the credentials to the database's lock."""
+    """Check what a run through the function needs, from the credentials to the migration lock."""
     state = FunctionState(environment, timeout_s, tell)
     checks.examine(
         [
@@ -66,14 +67,17 @@ def _credentials(state: FunctionState) -> str:
     from botocore import exceptions
 
     def explain(error: Exception) -> ProbeFailed | ProbeSkipped:
+        # a VPC without an endpoint for STS may have one for Lambda
         if isinstance(error, exceptions.ConnectionError | exceptions.HTTPClientError):
             return ProbeSkipped("STS cannot be reached, so who asks is not known.")
         refusal = client_errors.of(error, "sts:GetCallerIdentity")
         return ProbeFailed(f"{refusal.reason[0].upper()}{refusal.reason[1:]}.", refusal.remedy)
 
+    # STS answers every caller with valid credentials, whatever IAM allows it
+    # https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
     with translating((exceptions.BotoCoreError, exceptions.ClientError), explain):
-        known = invoke.open_client(state.session, "sts").get_caller_identity()
-    return f"Account {known['Account']}, `{known['Arn']}`."
+        caller = invoke.open_client(state.session, "sts").get_caller_identity()
+    return f"Account {caller['Account']}, `{caller['Arn']}`."
 
 
 def _function(state: FunctionState) -> str:
@@ -81,33 +85,35 @@ def _function(state: FunctionState) -> str:
 
     def explain(error: Exception) -> ProbeFailed | ProbeSkipped:
         refusal = client_errors.of(error, "lambda:GetFunctionConfiguration")
+        # a run needs no permission to read the configuration
         if refusal.denied:
             return ProbeSkipped(f"How it is set up is not known, since {refusal.reason}.")
         return ProbeFailed(f"`{state.environment.name}`: {refusal.reason}.", refusal.remedy)
 
     with translating((BotoCoreError, ClientError), explain):
         client = invoke.open_client(state.session, "lambda")
-        known = client.get_function_configuration(FunctionName=state.environment.function)
-    return _describe(known)
+        configuration = client.get_function_configuration(FunctionName=state.environment.function)
+    return _describe(configuration)
 
 
-def _describe(known: dict[str, Any]) -> str:
-    """Say how the function is set up. Raises `Unwell` for one that does not take invocations."""
-    state = known.get("State", "Active")
+def _describe(configuration: dict[str, Any]) -> str:
+    """Return a function's configuration as a sentence. Raises `ProbeFailed` for one that cannot be invoked."""
+    state = configuration.get("State", "Active")
     if state != "Active":
-        why = f" ({known['StateReasonCode']})" if known.get("StateReasonCode") else ""
+        why = f" ({configuration['StateReasonCode']})" if configuration.get("StateReasonCode") else ""
         remedy = "Deploy it again." if state == "Failed" else "Wait until it is `Active`, then repeat."
         raise ProbeFailed(f"The function is `{state}`{why}.", remedy)
-    network = known.get("VpcConfig", {})
+    network = configuration.get("VpcConfig", {})
     place = f"in {network['VpcId']}" if network.get("VpcId") else "in no VPC"
-    runs = known.get("Runtime") or f"image {known.get('CodeSha256', '')[:12]}"
-    return f"Active, {runs}, {known.get('Timeout')} s, {known.get('MemorySize')} MB, {place}."
+    # a function that is an image has no runtime, and `CodeSha256` is its digest
+    code = configuration.get("Runtime") or f"image {configuration.get('CodeSha256', '')[:12]}"
+    return f"Active, {code}, {configuration.get('Timeout')} s, {configuration.get('MemorySize')} MB, {place}."
 
 
 def _invocation(state: FunctionState) -> str:
     state.current = read(invoke.ask(state.environment, {"action": "current"}, state.timeout_s, state.tell))
     failure = state.current.failure
-    if failure is not None and failure.code in NOT_THERE:
+    if failure is not None and failure.code in NO_ANSWER:
         raise ProbeFailed(failure.error, failure.hint)
     return "The function answers."
 
@@ -136,12 +142,13 @@ def _lock(state: FunctionState) -> str:
 
 
 def _refuse(state: FunctionState, check: str) -> None:
-    """Raise `ProbeFailed` where the function's answer is an error that belongs to `check`."""
+    """Raise `ProbeFailed` where the function's answer is an error of the probe `check`."""
     failure = state.answered.failure
     if failure is None:
         return
-    about = ABOUT.get(failure.code, "settings")
+    probe = PROBE_OF.get(failure.code, "settings")
+    # the server was reached, although the code is `database-unreachable`
     if NO_DATABASE in failure.error:
-        about = "database"
-    if about == check:
+        probe = "database"
+    if probe == check:
         raise ProbeFailed(failure.error, OPEN if failure.hint == DatabaseUnreachable.remedy else failure.hint)

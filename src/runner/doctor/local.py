@@ -1,4 +1,4 @@
-"""What `migrate doctor` asks of a database that is reached from here."""
+"""The probes of a database that this machine reaches itself."""
 
 import socket
 from collections.abc import Mapping
@@ -18,12 +18,13 @@ from runner.postgres.conninfo import ConnInfo
 from runner.postgres.version_table import VERSION_TABLE
 from runner.script import graph
 
-PATIENCE_S = 10
-"""Enough for a server that is awake; a doctor does not wait a minute for one that is not."""
+LOGIN_TIMEOUT_S = 10
+"""Enough for a server that is running, and less than the minute in which a run waits for a paused one."""
 CONNECT_TIMEOUT_S = 5
 OLDEST = 14
-# Where the table is not there yet, its privileges are null.
-RIGHTS = text("""
+"""The oldest version of PostgreSQL that is supported."""
+# A table that does not exist has null as its privileges: before the first run CREATE is what counts.
+PRIVILEGES = text("""
     select current_user as role, current_database() as database,
            coalesce(has_table_privilege(to_regclass('runner.migration_log')::oid, 'INSERT'),
                     has_database_privilege(current_database(), 'CREATE')) as ledger,
@@ -34,38 +35,42 @@ RIGHTS = text("""
 
 @dataclass
 class LocalState:
-    """Gather what one question finds out for the next."""
+    """State that the probes share."""
 
     environ: Mapping[str, str]
     deadline: Deadline
     request_id: str
     stack: ExitStack
     source: str = ""
+    """The setting that names the database."""
     address: ConnInfo | None = None
     connection: Connection | None = None
 
     @property
     def opened(self) -> Connection:
-        assert self.connection is not None  # noqa: S101 - asked only after `login`
+        """Return the connection."""
+        assert self.connection is not None  # noqa: S101 - only probes after `login` use it
         return self.connection
 
     @property
     def located(self) -> ConnInfo:
-        assert self.address is not None  # noqa: S101 - asked only after `settings`
+        """Return the address."""
+        assert self.address is not None  # noqa: S101 - only probes after `settings` use it
         return self.address
 
-    def places(self) -> list[tuple[str, int]]:
-        """Return the hosts and ports that libpq will try. Raises `NotAsked` for a socket."""
-        hosts = [one for one in conninfo.hosts(self.located, self.environ.get("PGHOST")) if not one.startswith("/")]
+    def endpoints(self) -> list[tuple[str, int]]:
+        """Return the hosts and ports that libpq will try. Raises `ProbeSkipped` for a socket."""
+        named = conninfo.hosts(self.located, self.environ.get("PGHOST"))
+        hosts = [host for host in named if not host.startswith("/")]
         if not hosts:
             raise ProbeSkipped("The server is reached through a socket of this machine.")
-        ports = [int(one or 5432) for one in self.located.get("port", "").split(",")]
-        # https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-MULTIPLE-HOSTS
+        ports = [int(number or 5432) for number in self.located.get("port", "").split(",")]
+        # one port is that of every host: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-MULTIPLE-HOSTS
         return list(zip(hosts, ports * len(hosts) if len(ports) == 1 else ports, strict=False))
 
 
 def examine(environ: Mapping[str, str], deadline: Deadline, draft: Draft) -> None:
-    """Check what a run from here needs, from the settings to the revisions."""
+    """Check what a run on this machine needs, from the settings to the revisions."""
     with ExitStack() as stack:
         state = LocalState(environ, deadline, draft.request_id, stack)
         checks.examine(
@@ -86,15 +91,15 @@ def examine(environ: Mapping[str, str], deadline: Deadline, draft: Draft) -> Non
 
 
 def _settings(state: LocalState) -> str:
-    known = settings.read(state.environ)
-    found = conninfo.source(known)
-    state.source = found.setting
-    state.address = conninfo.secure(found.read(False), known)
-    return f"The database `{state.address.get('dbname')}` is named by {found.setting}."
+    configured = settings.read(state.environ)
+    source = conninfo.source(configured)
+    state.source = source.setting
+    state.address = conninfo.secure(source.read(False), configured)
+    return f"The database `{state.address.get('dbname')}` is named by {source.setting}."
 
 
 def _name(state: LocalState) -> str:
-    resolved = [_resolve(host, port, state.source) for host, port in state.places()]
+    resolved = [_resolve(host, port, state.source) for host, port in state.endpoints()]
     return f"{', '.join(resolved)} resolves."
 
 
@@ -108,7 +113,8 @@ def _resolve(host: str, port: int, source: str) -> str:
 
 def _port(state: LocalState) -> str:
     refused = ""
-    for host, port in state.places():
+    # one that answers is enough, as for libpq
+    for host, port in state.endpoints():
         try:
             socket.create_connection((host, port), CONNECT_TIMEOUT_S).close()
         except TimeoutError:
@@ -132,9 +138,10 @@ def _tls(state: LocalState) -> str:
 
 
 def _login(state: LocalState) -> str:
-    known = settings.read(state.environ)
-    opened = connect.open_engine(known, state.request_id, state.deadline.earlier(PATIENCE_S))
-    state.connection = state.stack.enter_context(opened.connect().execution_options(isolation_level="AUTOCOMMIT"))
+    configured = settings.read(state.environ)
+    engine = connect.open_engine(configured, state.request_id, state.deadline.earlier(LOGIN_TIMEOUT_S))
+    # AUTOCOMMIT: a failed query of one probe must not abort those of the next ones
+    state.connection = state.stack.enter_context(engine.connect().execution_options(isolation_level="AUTOCOMMIT"))
     role, name = state.connection.exec_driver_sql("select current_user, current_database()").one()
     return f"`{role}` is connected to `{name}`."
 
@@ -154,13 +161,13 @@ def _writer(state: LocalState) -> str:
 
 
 def _rights(state: LocalState) -> str:
-    found = state.opened.execute(RIGHTS).one()
-    wanted = {
+    found = state.opened.execute(PRIVILEGES).one()
+    grants = {
         f'GRANT CREATE ON DATABASE "{found.database}" TO "{found.role}"': found.ledger,
         f'GRANT CREATE ON SCHEMA public TO "{found.role}"': found.tables,
         f'GRANT ALL ON alembic_version TO "{found.role}"': found.version,
     }
-    lacking = [grant for grant, there in wanted.items() if not there]
+    lacking = [grant for grant, granted in grants.items() if not granted]
     if lacking:
         raise ProbeFailed(
             f"The role `{found.role}` may not write all that a run writes.",
@@ -177,8 +184,9 @@ def _lock(state: LocalState) -> str:
 
 
 def _revisions(state: LocalState) -> str:
-    known = graph.load(settings.read(state.environ))
-    known.import_all()
-    if len(known.heads) > 1:
-        raise MultipleHeads(tuple(known.heads))
-    return f"{count(len(list(known.script.walk_revisions())), 'revision')}, up to `{known.heads[0]}`."
+    revisions = graph.load(settings.read(state.environ))
+    # a run imports a revision only when its turn comes
+    revisions.import_all()
+    if len(revisions.heads) > 1:
+        raise MultipleHeads(tuple(revisions.heads))
+    return f"{count(len(list(revisions.script.walk_revisions())), 'revision')}, up to `{revisions.heads[0]}`."

@@ -1,1 +1,1 @@
-"""Show answers: tables, JSON, Markdown, progress."""
+"""The output: tables, JSON, Markdown, progress, and the options of the command lines."""

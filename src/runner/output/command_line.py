@@ -1,6 +1,6 @@
-"""What the command lines of both programs have in common: options on either side of the verb.
+"""The command line's parts that both programs share: options on either side of the verb.
 
-Typer is loaded here, so nothing but a command line imports this.
+Only command lines import this module, since it imports Typer.
 """
 
 import itertools
@@ -19,57 +19,62 @@ LocalOption = Annotated[bool, typer.Option("--local", help="Use the embedded Pos
 
 @dataclass(frozen=True)
 class Place:
-    """Say where the database is that a command is about."""
+    """The database of a command: the embedded one, or the one that the environment names."""
 
     local: bool
 
     @property
     def environ(self) -> dict[str, str]:
+        """Return the environment variables, with the embedded server as `DATABASE_URL` where `--local` is given."""
         return {**os.environ, "DATABASE_URL": "embedded:"} if self.local else dict(os.environ)
 
 
 class OptionsAnywhere(TyperGroup):
-    """Take the options that every verb knows on either side of the verb."""
+    """A group of commands whose own options may stand on either side of the command."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        known = {
+        """Move the group's options before the command, where Click expects them."""
+        # not `--help`: after a command it asks for the command's help
+        options = {
             name: parameter
             for parameter in self.params
             if parameter.param_type_name == "option" and parameter.name != "help"
             for name in parameter.opts
         }
-        mine: list[str] = []
+        own: list[str] = []
         rest: list[str] = []
         words = iter(args)
         for word in words:
-            option = known.get(word.partition("=")[0])
-            (mine if option else rest).append(word)
+            option = options.get(word.partition("=")[0])
+            (own if option else rest).append(word)
+            # the option's value is the next word, even one that begins with a hyphen
             if option and not getattr(option, "is_flag", False) and "=" not in word:
-                mine.extend(itertools.islice(words, 1))
-        return super().parse_args(ctx, [*mine, *map(self.spell, rest)])
+                own.extend(itertools.islice(words, 1))
+        return super().parse_args(ctx, [*own, *map(self.escape, rest)])
 
-    def spell(self, word: str) -> str:
-        """Return a word as the verb is to get it."""
+    def escape(self, word: str) -> str:
+        """Return a word of the command in a form that Click does not take for an option."""
         return word
 
 
-class TargetsToo(OptionsAnywhere):
-    """Take `-1` for a target and not for an option; the verb gets it with a minus sign in place of the hyphen."""
+class StepsAllowed(OptionsAnywhere):
+    """A group whose commands take `-1` as a target; the hyphen reaches the command as a minus sign."""
 
-    def spell(self, word: str) -> str:
+    def escape(self, word: str) -> str:
         return word.replace("-", MINUS) if STEPS_DOWN.fullmatch(word) else word
 
 
 def as_typed(value: object) -> object:
-    """Return what a verb got as it was typed."""
+    """Return an argument as it was typed, with its hyphen."""
     return value.replace(MINUS, "-") if isinstance(value, str) else value
 
 
 def create(kind: type[OptionsAnywhere], purpose: str, exit_codes: str) -> typer.Typer:
-    """Return a command line without any commands yet."""
+    """Return a command line without commands."""
     return typer.Typer(
         cls=kind,
         no_args_is_help=True,
+        # Typer's own tracebacks can show local variables, and so passwords
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
         rich_markup_mode=None,

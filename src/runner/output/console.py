@@ -1,6 +1,6 @@
-"""What people see: tables and progress on a terminal, plain lines elsewhere, JSON when asked.
+"""The output of a command: tables and progress on a terminal, plain lines elsewhere, JSON with `--json`.
 
-What draws on a terminal is imported for a terminal only.
+Data goes to stdout, sentences for people go to stderr. `terminal` imports Rich, so it is imported for a terminal only.
 """
 
 import json
@@ -14,20 +14,22 @@ from runner.output import report
 from runner.output.report import Row
 from runner.results import read
 
-# Data goes to stdout, words for people go to stderr.
 PARTLY_DONE = 3
 BY_STATUS = {"success": 0, "error": 1, "partial": PARTLY_DONE}
-# 130 is 128 and the number of SIGINT, as shells report it.
+"""The exit codes by an answer's status."""
+# 2 is what Click exits with for a wrong option; 130 is 128 + SIGINT, as a shell reports it.
 BY_CODE = {"invalid-payload": 2, "interrupted": 130}
-# The answer to a question is no.
+"""The exit codes by an error's code, where the status is not enough."""
 NO = 4
+"""The exit code of a successful command whose answer is no: drift, findings, a failed check."""
 
 
-def show(told: dict[str, Json], form: str) -> int:
-    """Print an answer, given as it came, as `tables`, `json` or `markdown`, and return the exit code it stands for."""
+def show(document: dict[str, Json], form: str) -> int:
+    """Print an answer, given as JSON, and return its exit code; `form` is `tables`, `json` or `markdown`."""
+    # as it came: a newer image's answer may have fields that this version would drop
     if form == "json":
-        put(told)
-    answer = read(told)
+        put(document)
+    answer = read(document)
     if form == "markdown":
         sys.stdout.write(report.markdown(answer))
     elif form == "tables":
@@ -43,14 +45,15 @@ def put(answer: object) -> None:
 
 
 def put_table(columns: list[str], rows: list[Row]) -> None:
-    """Write a table for programs, its cells parted by tabs."""
+    """Write a table for programs: a line for each row, with tabs between the cells."""
+    # a line break in a cell would look like a new row
     for line in [columns, *([row[name] for name in columns] for row in rows)]:
         sys.stdout.write("\t".join(cell.replace("\n", " ") for cell in line) + "\n")
 
 
 @contextmanager
 def progress() -> Iterator[Tell]:
-    """Give a `tell` that draws a bar on a terminal and writes a line for each event elsewhere."""
+    """Yield a `Tell` that draws a progress bar on a terminal, and writes a line for each event elsewhere."""
     if not sys.stderr.isatty():
         yield lambda sentence, **_: _say(sentence)
         return
@@ -61,6 +64,7 @@ def progress() -> Iterator[Tell]:
 
 
 def _show_for_people(answer: Answer) -> None:
+    # each stream by itself: often the tables go into a file and the message to a terminal
     if sys.stderr.isatty():
         from runner.output import terminal
 

@@ -1,4 +1,4 @@
-"""The options of `migrate`, and the targets of its verbs, as they are spelled and explained."""
+"""The options and arguments of `migrate`, with their help."""
 
 import getpass
 import os
@@ -42,26 +42,26 @@ Key = Annotated[str | None, typer.Option("--idempotency-key", help="The same key
 
 @dataclass(frozen=True)
 class Options(Place):
-    """Hold what every verb takes."""
+    """The options that every command takes."""
 
     form: str
-    """How an answer is printed: `tables`, `json` or `markdown`."""
+    """The form of the output: `tables`, `json` or `markdown`."""
     timeout_s: float | None
-    """What the caller gave, None where nothing was."""
+    """`--timeout`, None where it is not given."""
     env: str | None
     function: str | None
 
     def deadline(self) -> Deadline:
-        """Set the deadline of what is done here."""
+        """Return the deadline of a command that runs on this machine."""
         return Deadline.after(self.timeout_s or DEFAULT_TIMEOUT_S)
 
 
-def actor(given: str | None) -> str:
-    """Return who asks: the name that was given, else the login's."""
-    if given:
-        return given
+def actor(name: str | None) -> str:
+    """Return the actor for the ledger: `--actor`, else the login name, else the user id."""
+    if name:
+        return name
     try:
         return getpass.getuser()
     except (OSError, KeyError):
-        # a container may run as a number that no account has
+        # a container may run with a user id that has no account
         return f"uid {os.getuid()}"

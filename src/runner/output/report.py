@@ -1,4 +1,4 @@
-"""An answer as tables and texts for people, and as Markdown for the comment of a pull request."""
+"""An answer as tables and texts for people, and as Markdown for a comment on a pull request."""
 
 import re
 from collections.abc import Iterator
@@ -21,34 +21,35 @@ from runner.results import (
     PromoteResult,
     RehearsalResult,
     RehearsedRevision,
+    ShownRevision,
     ShowResult,
 )
 
 Row = dict[str, str]
 
 LONGEST_COMMENT = 65_536
-"""Characters that GitHub takes in one comment."""
+"""The characters of the longest comment that GitHub accepts; its API refuses a longer body."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """Hold one table, or one text in a language."""
+    """A table, or a text in a language."""
 
     title: str
     rows: list[Row] = field(default_factory=list)
     text: str = ""
     language: str = ""
     sentences: tuple[str, ...] = ()
-    """The columns whose cells are too long for a table on a terminal."""
+    """The columns with cells too long for a table on a terminal."""
 
     @property
     def columns(self) -> list[str]:
-        """Name the columns that at least one row fills."""
+        """Return the columns in which at least one row has text."""
         return [name for name in self.rows[0] if any(row[name] for row in self.rows)]
 
 
 def sections(answer: Answer) -> list[Section]:
-    """Return what an answer shows beside its message, without what is empty."""
+    """Return the tables and texts that an answer shows beside its message, without empty ones."""
     return [section for section in _sections(answer) if section.rows or section.text]
 
 
@@ -57,20 +58,22 @@ def _sections(answer: Answer) -> Iterator[Section]:  # noqa: C901 - one case for
         case PlanResult() as plan:
             yield from _of_plan(plan, answer)
         case RehearsalResult(revisions=revisions):
-            yield Section("Revisions", [_rehearsed(one) for one in revisions])
+            yield Section("Revisions", [_rehearsed(revision) for revision in revisions])
         case CheckResult() as check:
             yield from _of_check(check)
         case HeadsResult(revisions=revisions):
-            yield Section("Revisions", [_described(one) for one in revisions])
+            yield Section("Revisions", [_described(revision) for revision in revisions])
         case HistoryResult(revisions=historic):
-            yield Section("Revisions", [_historic(one) for one in historic])
+            yield Section("Revisions", [_historic(revision) for revision in historic])
         case ShowResult(revisions=shown):
-            yield Section("Revisions", [_described(one) | {"checksum": one.checksum[:12]} for one in shown])
-            yield from (Section(one.revision, text=one.text.rstrip()) for one in shown)
+            yield Section("Revisions", [_shown(revision) for revision in shown])
+            yield from (Section(revision.revision, text=revision.text.rstrip()) for revision in shown)
         case DoctorResult(checks=checks):
-            yield Section("Checks", [vars(one) for one in checks])
+            yield Section("Checks", [vars(check) for check in checks])
+        # a promotion that failed after the proof has no digest, and its message says all
         case PromoteResult(image_digest=str()) as promotion:
             yield Section("Promotion", [_promotion(promotion)])
+        # lists of words: one a line, for a shell that reads them
         case CurrentResult(current=current):
             yield Section("current", text="\n".join(current))
         case MigrationsResult(executed=executed):
@@ -80,38 +83,44 @@ def _sections(answer: Answer) -> Iterator[Section]:  # noqa: C901 - one case for
 
 
 def markdown(answer: Answer) -> str:
-    """Return the answer as Markdown; texts are folded, and left out where the whole would be too long for a comment."""
-    found = sections(answer)
-    whole = _markdown(answer, found)
+    """Return the answer as Markdown with folded texts, or without texts where a comment would be too long."""
+    shown = sections(answer)
+    whole = _markdown(answer, shown)
     if len(whole) <= LONGEST_COMMENT:
         return whole
-    short = _markdown(answer, [section for section in found if section.rows])
+    short = _markdown(answer, [section for section in shown if section.rows])
     note = "\n_Its texts are left out, since a comment cannot be longer; `--json` has them._\n"
     return short[: LONGEST_COMMENT - len(note)] + note
 
 
-def _described(one: DescribedRevision) -> Row:
-    return {"revision": one.revision, "follows": one.down_revision or "base", "description": one.description}
+def _described(revision: DescribedRevision) -> Row:
+    follows = revision.down_revision or "base"
+    return {"revision": revision.revision, "follows": follows, "description": revision.description}
 
 
-def _historic(one: HistoricRevision) -> Row:
-    known = one.ledger
-    return _described(one) | {
-        "state": _state(one),
-        "when (UTC)": _moment(known.started_at) if known else "",
-        "took": _ms(known.duration_ms) if known else "",
-        "who": (known.actor or "") if known else "",
-        "image": (known.image_digest or "")[:19] if known else "",
+def _shown(revision: ShownRevision) -> Row:
+    return _described(revision) | {"checksum": revision.checksum[:12]}
+
+
+def _historic(revision: HistoricRevision) -> Row:
+    row = revision.ledger
+    return _described(revision) | {
+        "state": _state(revision),
+        "when (UTC)": _moment(row.started_at) if row else "",
+        "took": _ms(row.duration_ms) if row else "",
+        "who": (row.actor or "") if row else "",
+        # `sha256:` and 12 digits, by which images are usually named
+        "image": (row.image_digest or "")[:19] if row else "",
     }
 
 
-def _state(one: HistoricRevision) -> str:
-    """Say of a pending revision that it was tried or reverted before."""
-    if one.ledger is None:
-        return one.state
-    if one.ledger.status in ("failed", "interrupted"):
-        return f"{one.state}, {one.ledger.status} last"
-    return "reverted" if one.state == "pending" and one.ledger.direction == "downgrade" else one.state
+def _state(revision: HistoricRevision) -> str:
+    """Return the state, and for a pending revision also how its last run ended."""
+    if revision.ledger is None:
+        return revision.state
+    if revision.ledger.status in ("failed", "interrupted"):
+        return f"{revision.state}, {revision.ledger.status} last"
+    return "reverted" if revision.state == "pending" and revision.ledger.direction == "downgrade" else revision.state
 
 
 def _moment(started_at: str | None) -> str:
@@ -143,38 +152,40 @@ def _of_plan(plan: PlanResult, answer: Answer) -> Iterator[Section]:
         yield Section(f"SQL of {one.revision}", text=_sql(one, answer.left_out), language="sql")
 
 
-def _finding(one: Finding) -> Row:
-    rows = "" if one.rows is None else f" (about {one.rows:,} rows)"
+def _finding(finding: Finding) -> Row:
+    rows = "" if finding.rows is None else f" (about {finding.rows:,} rows)"
     return {
-        "level": one.level,
-        "rule": one.rule,
-        "revision": one.revision,
-        "table": f"{one.table}{rows}" if one.table else "",
-        "what": one.message,
-        "statement": one.statement or "",
-        "instead": one.help,
-        "reason": one.reason or "",
+        "level": finding.level,
+        "rule": finding.rule,
+        "revision": finding.revision,
+        "table": f"{finding.table}{rows}" if finding.table else "",
+        "what": finding.message,
+        "statement": finding.statement or "",
+        "instead": finding.help,
+        "reason": finding.reason or "",
     }
 
 
-def _sql(one: PlannedRevision, left_out: str | None) -> str:
-    if one.sql is not None:
-        return "\n".join(one.sql) or "-- nothing"
-    return f"-- not known beforehand: {one.unrendered}" if one.unrendered else f"-- {left_out}"
+def _sql(revision: PlannedRevision, left_out: str | None) -> str:
+    # without SQL and without a reason for that, the answer's limit has cut it
+    if revision.sql is not None:
+        return "\n".join(revision.sql) or "-- nothing"
+    return f"-- not known beforehand: {revision.unrendered}" if revision.unrendered else f"-- {left_out}"
 
 
-def _rehearsed(one: RehearsedRevision) -> Row:
-    held = one.strongest
+def _rehearsed(revision: RehearsedRevision) -> Row:
+    lock = revision.strongest
     return {
-        "revision": one.revision,
-        "outcome": one.outcome,
-        "took": _ms(one.duration_ms),
-        "waited": _ms(one.lock_wait_ms or None),
-        "rows written": ", ".join(f"{table} {rows:,}" for table, rows in one.rows_written.items()),
-        "rewrites": ", ".join(one.rewritten),
-        "locks": ", ".join(f"{table} {mode.removesuffix('Lock')}" for table, mode in one.locks.items()),
-        "blocks the application": f"{held.table} for {_ms(held.held_ms)}" if held and held.blocks else "",
-        "why": one.reason or "",
+        "revision": revision.revision,
+        "outcome": revision.outcome,
+        "took": _ms(revision.duration_ms),
+        # None for 0, so that the column is left out where nothing waited
+        "waited": _ms(revision.lock_wait_ms or None),
+        "rows written": ", ".join(f"{table} {rows:,}" for table, rows in revision.rows_written.items()),
+        "rewrites": ", ".join(revision.rewritten),
+        "locks": ", ".join(f"{table} {mode.removesuffix('Lock')}" for table, mode in revision.locks.items()),
+        "blocks the application": f"{lock.table} for {_ms(lock.held_ms)}" if lock and lock.blocks else "",
+        "why": revision.reason or "",
     }
 
 
@@ -190,12 +201,12 @@ def _of_check(check: CheckResult) -> Iterator[Section]:
     yield Section("To accept the drift, with a reason each", text=entries, language="toml")
 
 
-def _promotion(one: PromoteResult) -> Row:
+def _promotion(promotion: PromoteResult) -> Row:
     return {
-        "environment": str(one.environment),
-        "image": str(one.image_digest),
-        "tag": str(one.tag),
-        "recorded in": str(one.parameter),
+        "environment": str(promotion.environment),
+        "image": str(promotion.image_digest),
+        "tag": str(promotion.tag),
+        "recorded in": str(promotion.parameter),
     }
 
 
@@ -214,12 +225,13 @@ def _size(number: int) -> str:
     return f"{number} B"
 
 
-def _markdown(answer: Answer, found: list[Section]) -> str:
+def _markdown(answer: Answer, shown: list[Section]) -> str:
     parts = [f"### `migrate {answer.action}`", _cell(answer.message)]
-    for section in found:
+    for section in shown:
         if section.rows:
             parts.append(f"**{section.title}**\n\n{_table(section)}")
         else:
+            # a fence is longer than any in the text, which could otherwise end it
             fence = "`" * (1 + max(map(len, re.findall("`{3,}", section.text)), default=2))
             text = f"{fence}{section.language}\n{section.text}\n{fence}"
             parts.append(f"<details><summary>{_cell(section.title)}</summary>\n\n{text}\n</details>")
@@ -233,7 +245,8 @@ def _table(section: Section) -> str:
 
 
 def _cell(text: str) -> str:
-    """Return a text that neither ends a cell nor begins a tag; in a code span, `&lt;` would stay `&lt;`."""
+    """Return a text in which no character ends the cell or begins a tag."""
+    # every second part is a code span, where `&lt;` would be shown as it is written; an odd backtick opens none
     parts = text.split("`")
     code = len(parts) % 2 == 1
     shown = [

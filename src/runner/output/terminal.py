@@ -1,4 +1,4 @@
-"""What people see on a terminal: a bar of progress, colours and drawn tables."""
+"""The output on a terminal: a progress bar, colours and tables."""
 
 import sys
 from collections.abc import Iterator
@@ -19,28 +19,30 @@ LEVELS = {"error": "bold red", "warning": "bold yellow", "note": "bold"}
 
 @contextmanager
 def progress() -> Iterator[Tell]:
-    """Give a `tell` that draws a bar, and writes a line for each revision that is done."""
-    with bar() as (drawn, task):
+    """Yield a `Tell` that draws a progress bar, and writes a line for each revision that is done."""
+    with bar() as (bars, task):
 
         def tell(sentence: str, **fields: Any) -> None:
             if fields.get("event") != "done":
-                drawn.update(
+                # the event names the revision that begins, and the bar shows those that are done
+                bars.update(
                     task, description=sentence, total=fields.get("total"), completed=fields.get("number", 1) - 1,
                     visible=True,
                 )  # fmt: skip
             else:
-                drawn.update(task, completed=fields["number"])
-                drawn.console.print(sentence, markup=False)
+                bars.update(task, completed=fields["number"])
+                # through the bar's console, which writes above the bar
+                bars.console.print(sentence, markup=False)
 
         yield tell
 
 
 @contextmanager
 def bar() -> Iterator[tuple[Progress, TaskID]]:
-    """Give what draws a bar, which nobody sees yet, and the bar's id there."""
+    """Yield a progress display and the id of the one bar in it, which is invisible until it is updated."""
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=words(), transient=True) as drawn:
-        yield drawn, drawn.add_task("", total=None, visible=False)
+    with Progress(*columns, console=words(), transient=True) as bars:
+        yield bars, bars.add_task("", total=None, visible=False)
 
 
 def say(sentence: str, style: str | None = None) -> None:
@@ -49,7 +51,7 @@ def say(sentence: str, style: str | None = None) -> None:
 
 
 def draw(sections: list[Section]) -> None:
-    """Draw tables and texts, each with its title where there are several."""
+    """Draw tables and texts, each with a title where there are several."""
     data = Console(highlight=False)
     for section in sections:
         if len(sections) > 1:
@@ -57,7 +59,7 @@ def draw(sections: list[Section]) -> None:
         if section.sentences:
             _list(section, data)
         elif section.rows:
-            # an id is there to be copied
+            # an id that is wrapped over two lines cannot be copied
             table(section.columns, section.rows, whole=("revision",))
         else:
             sys.stdout.write(f"{section.text}\n")
@@ -66,23 +68,25 @@ def draw(sections: list[Section]) -> None:
 def table(
     columns: list[str], rows: list[Row], *, title: str = "", right: tuple[str, ...] = (), whole: tuple[str, ...] = ()
 ) -> None:
-    """Draw a table; columns of `right` are for numbers, and cells of `whole` stay on one line."""
-    drawn = Table(title=title or None, title_justify="left", title_style="bold")
+    """Draw a table; columns in `right` are aligned to the right, cells of columns in `whole` are not wrapped."""
+    grid = Table(title=title or None, title_justify="left", title_style="bold")
     for name in columns:
         justify: JustifyMethod = "right" if name in right else "left"
-        drawn.add_column(name, overflow="fold", justify=justify, no_wrap=name in whole)
+        grid.add_column(name, overflow="fold", justify=justify, no_wrap=name in whole)
     for row in rows:
-        drawn.add_row(*(Text(row[name]) for name in columns))
-    Console(highlight=False).print(drawn, markup=False)
+        # `Text`, since Rich would read brackets in a string as markup
+        grid.add_row(*(Text(row[name]) for name in columns))
+    Console(highlight=False).print(grid, markup=False)
 
 
 def words() -> Console:
-    """Return where words for people go."""
+    """Return the console for sentences, on stderr."""
+    # `soft_wrap`: the terminal wraps a line, so that a command in it can be copied whole
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def _list(section: Section, data: Console) -> None:
-    """Print each row as a line of its short cells, with its sentences below."""
+    """Print each row as a line of its short cells, with its long cells below."""
     for row in section.rows:
         short = [row[name] for name in section.columns if name not in section.sentences and row[name]]
         data.print("  ".join(short), style=LEVELS.get(row["level"]), markup=False)

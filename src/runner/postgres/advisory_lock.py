@@ -1,7 +1,8 @@
 """One runner at a time: a session-level advisory lock.
 
-Such a lock is tried and polled, never waited for in the server: a backend that waits there holds a snapshot, which
-hangs the holder's concurrent index build.
+The lock is polled with `pg_try_advisory_lock`. A backend that waits in `pg_advisory_lock` holds a snapshot, and the
+lock holder's CREATE INDEX CONCURRENTLY waits for all older snapshots, so the two would wait for each other.
+https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS
 """
 
 import contextlib
@@ -19,9 +20,10 @@ from runner.errors import LockHeld, PooledConnection
 from runner.postgres.version_table import HELD, HOLDER, describe, key
 
 GONE = (DBAPIError, PendingRollbackError)
-"""What a statement raises on a connection that is lost, the first time and after that."""
+"""The errors of a statement on a lost connection: of the first one, and of those after it."""
 
-# Nobody should lock the ledger; who does must not hold up a run past its deadline.
+# The lock's connection writes the ledger, which nobody else should lock; a session that does must not delay a run
+# past its deadline.
 BOUNDS = "set lock_timeout = '500ms'; set statement_timeout = '5s'"
 TRY = text("select pg_try_advisory_lock(:key)")
 RELEASE = text("select pg_advisory_unlock(:key)")
@@ -34,11 +36,13 @@ HELD_BY = f"select exists (select {HELD} and l.pid = %(pid)s)"
 
 @dataclass(frozen=True)
 class MigrationLock:
-    """Hold the lock on a connection of its own, which the run and its watchdog take in turns."""
+    """The migration lock, held on a connection of its own, which the run and its watchdog use in turns."""
 
     connection: Connection
     key: int
     pid: int
+    """The backend that took the lock."""
+    # psycopg2 connections are thread-safe, those of SQLAlchemy are not
     _mutex: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
@@ -48,7 +52,8 @@ class MigrationLock:
             yield self.connection
 
     def is_held(self) -> bool:
-        """Tell whether the lock is still ours; a terminated connection looks open until it is asked."""
+        """Tell whether the lock is still ours."""
+        # asks the server: on the client's side a terminated connection still counts as open
         try:
             with self.turn() as connection:
                 return bool(connection.exec_driver_sql(STILL_HELD, {"key": self.key}).scalar_one())
@@ -56,13 +61,14 @@ class MigrationLock:
             return False
 
     def is_held_as_seen_by(self, other: Connection) -> bool:
-        """Tell the same, asked on another connection to the same database."""
+        """Tell whether the lock is still ours, as seen by another connection to the same database."""
         return bool(other.exec_driver_sql(HELD_BY, {"key": self.key, "pid": self.pid}).scalar_one())
 
     def refuse_pooler(self, other: Connection) -> None:
-        """Raise `PooledConnection` when the lock's session or the migration's wanders between servers.
+        """Raise `PooledConnection` where a pooler moves the lock's session or that of `other` between backends.
 
-        Behind a transaction pooler two idle connections are given the same server, or one is given two.
+        Behind a pooler in transaction mode two idle connections can share a backend, and one connection can have
+        another backend for its next statement: https://www.pgbouncer.org/features.html
         """
         theirs = other.execute(PID).scalar_one()
         with self.turn() as connection:
@@ -76,12 +82,13 @@ class MigrationLock:
 def acquire(
     engine: Engine, version_table: str, deadline: Deadline, waiting: Callable[[str], None]
 ) -> Iterator[MigrationLock]:
-    """Hold the migration lock on a connection of its own.
+    """Hold the migration lock on a connection of its own while the block runs.
 
-    On the migration's connection the lock would break Alembic's autocommit block, and inside a
-    transaction it would block `CREATE INDEX CONCURRENTLY`. `waiting` is told once who holds it.
-    Raises `LockHeld` when `deadline` leaves no time for another try.
+    `waiting` is called once with a description of the lock's holder, where there is one. Raises `LockHeld` when
+    `deadline` leaves no time for another try.
     """
+    # On the migration's connection the lock would break Alembic's autocommit block; in a transaction, which has a
+    # snapshot, it would block CREATE INDEX CONCURRENTLY.
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         number = key(version_table)
         connection.exec_driver_sql(BOUNDS)
@@ -90,26 +97,29 @@ def acquire(
         try:
             yield lock
         finally:
+            # closing the connection would release it too, but only when the backend has ended, a moment later
             with lock.turn():
-                give_back(connection, number)
+                release(connection, number)
 
 
 def end_session(connection: Connection, pid: int) -> bool:
-    """End a session of our own, as the user who logged in, whatever role the sessions have taken on.
+    """Terminate the backend `pid`, which must be one of our sessions; return whether it got the signal.
 
-    The owner that `DB_ROLE` names need not be allowed to signal those who act for it.
+    A role may signal only the sessions of roles whose privileges it has, and a session belongs to the role that logged
+    in. So the signal is sent as that role, not as `DB_ROLE`:
     https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-ADMIN-SIGNAL
     """
     return _signal(connection, "select pg_terminate_backend(:pid)", pid)
 
 
 def cancel_statement(connection: Connection, pid: int) -> bool:
-    """Cancel what a session of our own is doing; see `end_session`."""
+    """Cancel the statement of the backend `pid`, which must be one of our sessions; see `end_session`."""
     return _signal(connection, "select pg_cancel_backend(:pid)", pid)
 
 
 def _signal(connection: Connection, call: str, pid: int) -> bool:
     role = connection.execute(ROLE).scalar_one()
+    # `none` is the role that logged in: https://www.postgresql.org/docs/current/sql-set-role.html
     connection.execute(SET_ROLE, {"role": "none"})
     try:
         return bool(connection.execute(text(call), {"pid": pid}).scalar_one())
@@ -118,9 +128,9 @@ def _signal(connection: Connection, call: str, pid: int) -> bool:
 
 
 def take(connection: Connection, number: int, seconds: float, waiting: Callable[[], None] = lambda: None) -> bool:
-    """Take the lock of that key, trying for `seconds` where another session has it; tell whether it is ours now.
+    """Take the advisory lock with the key `number` and return whether it is ours; try for at most `seconds`.
 
-    `connection` is in AUTOCOMMIT. `waiting` is called once, where the first try has failed.
+    `connection` must be in AUTOCOMMIT. `waiting` is called once, after the first try has failed.
     """
     deadline = Deadline.after(seconds)
     if _try(connection, number):
@@ -129,8 +139,9 @@ def take(connection: Connection, number: int, seconds: float, waiting: Callable[
     return any(_try(connection, number) for _ in deadline.pauses(first_s=0.1, longest_s=1))
 
 
-def give_back(connection: Connection, number: int) -> None:
-    """Give the lock back; where the connection is lost, the server has done so already."""
+def release(connection: Connection, number: int) -> None:
+    """Release the advisory lock with the key `number`."""
+    # with a lost connection the server has released its session's locks already
     with contextlib.suppress(*GONE):
         connection.execute(RELEASE, {"key": number})
 
@@ -147,11 +158,12 @@ def _acquire(connection: Connection, number: int, deadline: Deadline, waiting: C
 
 
 def holder(connection: Connection, version_table: str) -> str | None:
-    """Say who holds the migration lock, None where nobody does."""
+    """Return a description of the migration lock's holder, None where nobody holds it."""
     return _describe(connection, key(version_table))
 
 
 def _holder(connection: Connection, number: int) -> str:
+    # between the failed try and this query the holder may have released the lock
     return _describe(connection, number) or "it has just ended"
 
 

@@ -1,4 +1,4 @@
-"""How to open the database, wherever it is."""
+"""Connections: how they are opened, retried and set up, and what libpq's errors mean."""
 
 import logging
 import os
@@ -21,15 +21,19 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S = 5
 SHORTEST_TIMEOUT_S = 2
+"""The shortest `connect_timeout` of libpq, which reads 1 as 2."""
 CONNECT_BUDGET_S = 60
-"""A paused Aurora wakes within half a minute; past this, the host is wrong rather than asleep."""
+"""A paused Aurora resumes in about 15 s, or 30 s after a long pause; after 60 s another cause is likely.
+https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/aurora-serverless-v2-auto-pause.html
+"""
 
-# Ours notice a dead server, the server's a vanished client: it ends a statement whose client was killed
-# within a second, and after 11 s one whose network was cut. Either of the two alone does not, in a minute.
-# https://www.postgresql.org/docs/current/runtime-config-connection.html
+# With the client's settings libpq notices a dead server, with the server's settings the server notices a vanished
+# client: within 1 s where the process was killed, after 11 s (5 + 3 * 2) where the network is cut. Without the
+# server's, a killed Lambda would leave its lock and its statement behind for minutes.
+# https://www.postgresql.org/docs/current/runtime-config-connection.html#RUNTIME-CONFIG-TCP
 KEEPALIVES = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 11_000}
 SESSION_SETTINGS = {
-    # a schema that is named like the role would take in what is meant for `public`
+    # the default, `"$user", public`, would create objects in a schema with the role's name where there is one
     "search_path": "public",
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "2",
@@ -42,114 +46,127 @@ logger = logging.getLogger(__name__)
 
 
 def open_engine(settings: Settings, request_id: str, deadline: Deadline) -> "Engine":
-    """Return a SQLAlchemy engine whose connections are made as the settings say, without a pool.
+    """Return a SQLAlchemy engine for the database that the settings name, without a pool.
 
-    Errors of its statements hide their parameters. Opening it connects nothing yet; a connection
-    raises `DatabaseUnreachable`, `AuthenticationFailed` or `InvalidSettings`.
+    Connecting raises `DatabaseUnreachable`, `AuthenticationFailed` or `InvalidSettings`; this function itself connects
+    to nothing, but raises `InvalidSettings` where no setting names a database.
     """
-    # 0.2 s, which who only wants to know where the database is need not wait
+    # takes 0.2 s to import, which `current` does without
     from sqlalchemy import NullPool, create_engine
 
-    found = conninfo.source(settings)
+    source = conninfo.source(settings)
     return create_engine(
         "postgresql+psycopg2://",
-        creator=lambda: _set_up_session(_connect(settings, found, request_id, deadline)),
+        creator=lambda: _set_up_session(_connect(settings, source, request_id, deadline)),
+        # a Lambda that is frozen between two invocations must not keep a session open
         poolclass=NullPool,
+        # an error's text would otherwise contain the parameters, which may be row data
         hide_parameters=True,
     )
 
 
 def connect(settings: Settings, request_id: str, deadline: Deadline) -> Any:
-    """Return a connection of psycopg2's own for a question or two; see `open_engine`.
+    """Return a psycopg2 connection for one or two short queries.
 
-    It has not what a longer session needs: a pinned schema, and a server that notices a vanished client.
+    It lacks what a longer session needs: a fixed `search_path`, and settings by which the server notices a vanished
+    client. Raises `DatabaseUnreachable`, `AuthenticationFailed` or `InvalidSettings`.
     """
     return _connect(settings, conninfo.source(settings), request_id, deadline)
 
 
 def open_from(environ: Mapping[str, str], name: str, seconds: float) -> "Engine":
-    """Return an engine for another program of this house.
+    """Return an engine for another program of this project.
 
-    It is opened as `environ` says and named `name`; a connection is tried for at most `seconds`.
+    `environ` names the database, `name` becomes the sessions' `application_name`, and connecting ends after `seconds`.
+    Raises `InvalidSettings`.
     """
     return open_engine(settings.read(environ), name, Deadline.after(seconds))
 
 
 def application_name(request_id: str) -> str:
-    """Name this process for `pg_stat_activity`, in at most the 63 bytes that PostgreSQL keeps.
+    """Return the name of this process's sessions in `pg_stat_activity`.
 
-    An ordinary user sees of another role's session only this, its pid and its user.
+    Without the privileges of `pg_read_all_stats`, another role sees little more of a session than this name, its pid
+    and its user: https://www.postgresql.org/docs/current/monitoring-stats.html
     """
+    # PostgreSQL keeps 63 bytes
     return f"migrate {request_id} {socket.gethostname()}:{os.getpid()}"[:63]
 
 
-def _connect(settings: Settings, found: Source, request_id: str, deadline: Deadline) -> Any:
-    """Connect, trying again while the server may still be waking, until `deadline` and for at most a minute."""
+def _connect(settings: Settings, source: Source, request_id: str, deadline: Deadline) -> Any:
+    """Connect, and try again while the server may be starting, until `deadline` and for at most a minute."""
     application, deadline = application_name(request_id), deadline.earlier(CONNECT_BUDGET_S)
-    there = conninfo.secure(found.read(False), settings)
+    address = conninfo.secure(source.read(False), settings)
     pauses = deadline.pauses(first_s=0.2, longest_s=5)
-    told = ""
+    logged = ""
     while True:
         try:
-            return _try(there, found, application, settings.db_role, deadline)
+            return _try(address, source, application, settings.db_role, deadline)
         except MigrationError as error:
             problem = error
         if isinstance(problem, AuthenticationFailed) and settings.db_secret_arn and not settings.database_url:
-            # rotated since it was cached: read the secret again, once
-            fresh = conninfo.secure(found.read(True), settings)
-            if fresh != there:
-                there = fresh
+            # the password may have been rotated since the secret was cached: read it again, once
+            fresh = conninfo.secure(source.read(True), settings)
+            if fresh != address:
+                address = fresh
                 continue
         final = not isinstance(problem, DatabaseUnreachable) or problem.reason in FINAL_REASONS
-        # the shortest time-out that libpq takes must not outlast the deadline
+        # a try takes at least libpq's shortest time-out, which must not pass the deadline
         if final or next(pauses, None) is None or deadline.remaining_s < SHORTEST_TIMEOUT_S:
             raise problem
-        if problem.sentence != told:
-            told = problem.sentence
-            logger.warning("%s Trying again for up to %.0f s.", told, deadline.remaining_s)
+        if problem.sentence != logged:
+            logged = problem.sentence
+            logger.warning("%s Trying again for up to %.0f s.", logged, deadline.remaining_s)
 
 
-def _try(there: ConnInfo, found: Source, application: str, role: str | None, deadline: Deadline) -> Any:
+def _try(address: ConnInfo, source: Source, application: str, role: str | None, deadline: Deadline) -> Any:
     """Return a connection. Raises `DatabaseUnreachable`, `AuthenticationFailed` or `InvalidSettings`."""
-    # libpq takes whole seconds and reads 1 as 2; 0 would mean for ever
+    # libpq takes whole seconds and reads 1 as 2; 0 would be no time-out
+    # https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-CONNECT-TIMEOUT
     timeout = max(1, min(CONNECT_TIMEOUT_S, int(deadline.remaining_s)))
-    arguments: dict[str, Any] = {"connect_timeout": timeout, **KEEPALIVES, **there, "application_name": application}
-    with translating((psycopg2.Error, ValueError, TypeError), lambda error: _explain(error, there, found)):
+    # the address may replace the time-outs, but not the name by which the lock's holder is found
+    arguments: dict[str, Any] = {"connect_timeout": timeout, **KEEPALIVES, **address, "application_name": application}
+    # beside its own errors psycopg2 raises ValueError for a NUL character, and TypeError for a value of a wrong type
+    with translating((psycopg2.Error, ValueError, TypeError), lambda error: _explain(error, address, source)):
         connection = psycopg2.connect(**arguments)
     if role:
-        _assume(connection, role, there)
+        _set_role(connection, role, address)
     return connection
 
 
 def _set_up_session(connection: Any) -> Any:
-    """Pin the schema, and have the server end our session soon after we are gone, so that no lock outlives us."""
+    """Set `search_path`, and the settings by which the server ends a vanished client's session and its locks."""
+    # in a transaction the settings would be undone by its rollback
     connection.autocommit = True
     try:
         with connection.cursor() as cursor:
             calls = ", ".join("set_config(%s, %s, false)" for _ in SESSION_SETTINGS)
             cursor.execute(f"select {calls}", [word for pair in SESSION_SETTINGS.items() for word in pair])
     except psycopg2.errors.InvalidParameterValue:
+        # `client_connection_check_interval` is rejected where the platform lacks the kernel's event for it
         logger.warning("The server's platform cannot notice a vanished client; a killed run may keep its lock longer.")
     connection.autocommit = False
     return connection
 
 
-def _assume(connection: Any, role: str, there: ConnInfo) -> None:
+def _set_role(connection: Any, role: str, address: ConnInfo) -> None:
     def explain(error: psycopg2.Error) -> InvalidSettings:
         connection.close()
-        user = there.get("user", "")
+        user = address.get("user", "")
         return InvalidSettings(
             f"`{user}` cannot become the role `{role}` (SQLSTATE {error.pgcode}).",
             f'Grant the role (`GRANT "{role}" TO "{user}"`), or correct `DB_ROLE`.',
         )
 
+    # psycopg2's connection commits when its block ends: a rollback would restore the role
     with translating(psycopg2.Error, explain), connection, connection.cursor() as cursor:
         cursor.execute("select set_config('role', %s, false)", (role,))
 
 
 FINAL_REASONS = ("the database does not exist", "the server's certificate was not accepted")
+"""The reasons for which a further try cannot help."""
 REASONS = {
-    # psycopg2 gives no SQLSTATE for a failed connection, so libpq's text has to tell
+    # psycopg2 has no SQLSTATE for a failed connection, so libpq's text is matched
     r'database ".*" does not exist': "the database does not exist",
     r"certificate verify failed|root certificate file|does not match host name|server certificate": (
         "the server's certificate was not accepted"
@@ -165,25 +182,26 @@ REASONS = {
 AUTHENTICATION = r"authentication failed|no password supplied|role .* does not exist|pg_hba\.conf"
 
 
-def _explain(error: Exception, there: ConnInfo, found: Source) -> MigrationError:
-    """Turn libpq's text into a sentence of ours; the text itself, which may hold anything, goes no further."""
+def _explain(error: Exception, address: ConnInfo, source: Source) -> MigrationError:
+    """Translate an error of libpq; its text, which may contain the password, is not repeated."""
     if not isinstance(error, psycopg2.OperationalError):
-        # an option that libpq does not know, or a character that it cannot take
-        return InvalidSettings(f"{found.setting} has something that libpq does not take.", "Correct its options.")
+        # an option that libpq does not have, or a character that it rejects
+        return InvalidSettings(f"{source.setting} has something that libpq does not take.", "Correct its options.")
     text = str(error)
-    named = ",".join(conninfo.hosts(there, None)) or "the local socket"
-    place = f"{named}:{there.get('port', 5432)}/{there.get('dbname')}"
+    named = ",".join(conninfo.hosts(address, None)) or "the local socket"
+    place = f"{named}:{address.get('port', 5432)}/{address.get('dbname')}"
+    # before the reasons: libpq tries several addresses of a host, and its text lists the failures of all
     if re.search(AUTHENTICATION, text):
-        return AuthenticationFailed(place, there.get("user", ""), found.setting)
+        return AuthenticationFailed(place, address.get("user", ""), source.setting)
     for pattern, reason in REASONS.items():
         if re.search(pattern, text):
-            return DatabaseUnreachable(place, reason, *_remedy(reason, found))
+            return DatabaseUnreachable(place, reason, *_remedy(reason, source))
     return DatabaseUnreachable(place, "the server closed the connection or gave a reason unknown to this tool")
 
 
-def _remedy(reason: str, found: Source) -> tuple[str, ...]:
+def _remedy(reason: str, source: Source) -> tuple[str, ...]:
     if reason == "the database does not exist":
-        return (f"Create it, or correct the name in {found.setting}.",)
+        return (f"Create it, or correct the name in {source.setting}.",)
     if reason == "the server's certificate was not accepted":
         return ("Point `PGSSLROOTCERT` to the authority's certificate; do not weaken `DB_SSLMODE`.",)
     return ()

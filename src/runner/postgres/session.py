@@ -1,4 +1,4 @@
-"""A session of SQLAlchemy's that only reads, and sessions that cannot write."""
+"""Read-only sessions: opening one, and refusing one where a run has to write."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,15 +12,21 @@ from runner.postgres import connect, timeouts
 
 @contextmanager
 def reading(invocation: Invocation) -> Iterator[Connection]:
-    """Open a connection that only reads: one picture of the database, no migration lock, and the time-outs."""
+    """Open a read-only connection with the time-outs of a run, without the migration lock.
+
+    Raises `DatabaseUnreachable`, `AuthenticationFailed` or `InvalidSettings`.
+    """
     opened = connect.open_engine(invocation.settings, invocation.request_id, invocation.deadline)
+    # REPEATABLE READ: all queries of an answer see one snapshot, also while a run commits
+    # https://www.postgresql.org/docs/current/transaction-iso.html#XACT-REPEATABLE-READ
     with opened.connect().execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True) as connection:
         timeouts.bind(connection, invocation.deadline, invocation.settings.lock_timeout_ms)
         yield connection
 
 
 def refuse_read_only(connection: Connection) -> None:
-    """Raise `ReadOnlyDatabase` for a replica, and where transactions are read-only."""
+    """Raise `ReadOnlyDatabase` on a replica, and where transactions are read-only by default."""
+    # at the start: a run would otherwise learn it from its first write, as SQLSTATE 25006 in the midst of a revision
     replica, read_only, name = connection.exec_driver_sql(
         "select pg_is_in_recovery(), current_setting('default_transaction_read_only')::boolean, current_database()"
     ).one()
@@ -31,5 +37,5 @@ def refuse_read_only(connection: Connection) -> None:
 
 
 def database_name(connection: Connection) -> str:
-    """Return the name of the database that a session is in."""
+    """Return the name of the session's database."""
     return str(connection.exec_driver_sql("select current_database()").scalar_one())

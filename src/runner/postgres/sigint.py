@@ -1,4 +1,4 @@
-"""Ctrl-C while a statement runs: libpq waits in C, where Python does not hear it."""
+"""Ctrl-C while a statement runs: libpq waits in C code, during which Python runs no signal handler."""
 
 import signal
 import socket
@@ -9,30 +9,33 @@ from contextlib import contextmanager
 
 @contextmanager
 def hearing(heard: threading.Event) -> Iterator[None]:
-    """Set `heard` as soon as SIGINT arrives while the block runs, whatever the main thread waits for.
+    """Set `heard` as soon as SIGINT arrives while the block runs, also while the main thread waits for a statement.
 
-    Python's own handler raises KeyboardInterrupt once the main thread is back from C; whoever watches the
-    event sees to it that it comes back. https://docs.python.org/3/library/signal.html#signal.set_wakeup_fd
+    Python's own handler raises KeyboardInterrupt only after that wait, so a thread that watches `heard` has to cancel
+    the statement. https://docs.python.org/3/library/signal.html#signal.set_wakeup_fd
     """
+    # only the main thread may set the descriptor, and only there Python raises KeyboardInterrupt
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    ours, pythons = socket.socketpair()
-    pythons.setblocking(False)
+    receiver, sender = socket.socketpair()
+    # required by `set_wakeup_fd`: a signal must never block
+    sender.setblocking(False)
 
     def listen() -> None:
-        with ours:
-            while byte := ours.recv(1):
+        with receiver:
+            while byte := receiver.recv(1):
                 if byte[0] == signal.SIGINT:
                     heard.set()
 
-    before = signal.set_wakeup_fd(pythons.fileno(), warn_on_full_buffer=False)
+    before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
     listener = threading.Thread(target=listen, name="interrupt", daemon=True)
     listener.start()
     try:
         yield
     finally:
+        # before the close: a signal must not be written to a descriptor that another file may have by then
         signal.set_wakeup_fd(before)
-        # the listener reads the end of the stream, and ends
-        pythons.close()
+        # the listener receives the end of the stream, and returns
+        sender.close()
         listener.join()

@@ -1,6 +1,6 @@
-"""The one reader of SQL: what a statement does to what, as far as safety needs it.
+"""The one reader of SQL: a statement's verb and names, as far as the checks need them.
 
-What is in a string, a comment or a dollar-quoted body is no keyword and no name; `tokens` knows those.
+It reads tokens, so that nothing in a string, a comment or a dollar-quoted body counts as a keyword or a name.
 """
 
 import re
@@ -12,10 +12,11 @@ from runner.postgres import tokens
 from runner.postgres.tokens import Token
 
 Name = tuple[str, str]
-"""A schema and what is in it."""
+"""A schema and the name of an object in it."""
 DML = frozenset({"select", "insert", "update", "delete", "merge"})
 OBJECTS = frozenset({"database", "domain", "function", "index", "schema", "sequence", "table", "type", "view"})
-# The words that say what a statement does to what, and those between that change nothing of it.
+# `Statement.verb` is made of these words, which say what is done to which kind of object. The words of NOISE stand
+# between them, or before the name, and change neither.
 VERBS = DML | OBJECTS | frozenset({
     "alter", "cluster", "comment", "copy", "create", "do", "drop", "full", "grant", "lock", "materialized", "reindex",
     "revoke", "temp", "temporary", "truncate", "unique", "unlogged", "vacuum",
@@ -26,17 +27,17 @@ NOISE = frozenset({
 })  # fmt: skip
 TABLE_VERBS = frozenset({"cluster", "delete", "lock", "truncate", "update", "vacuum full"})
 BEFORE_NAME = frozenset({"column", "if", "exists"})
+# Hardly any text has one of these words; the search spares the others the slower reading of their tokens.
 MAY_END = re.compile(r"\b(?:commit|end|rollback|abort|prepare)\b", re.IGNORECASE)
-"""Hardly any text has one of these words, and to read the tokens of a long one takes long."""
-# `status IN ('a', 'b')` on a varchar is shown with one cast around the list, and after pg_dump and restore
-# with a cast around each element; both say the same.
+# PostgreSQL shows `status IN ('a', 'b')` on a varchar with one cast around the list, and after pg_dump and restore
+# with a cast around each element.
 CAST_LIST = re.compile(r"""\(ARRAY\[((?:'(?:[^']|'')*'::character\ varying(?:,\ )?)+)\]\)::text\[\]""", re.VERBOSE)
 CAST = re.compile(r"('(?:[^']|'')*'::character varying)")
 
 
 @dataclass(frozen=True)
 class Statement:
-    """Say what a statement does (`alter table`) to what, and hold the tokens behind that."""
+    """A statement: its verb, such as `alter table`, the names after it, and the tokens after those."""
 
     verb: str
     names: tuple[Name, ...]
@@ -44,12 +45,13 @@ class Statement:
 
     @property
     def table(self) -> Name | None:
-        """Return the table that it is about, None where it is about something else."""
+        """Return the table, view or index's table that the statement names first, None for other objects."""
         of_table = self.verb.endswith(("table", "view")) or self.verb in TABLE_VERBS or "index" in self.verb.split()[1:]
+        # DROP INDEX names the index only
         return self.names[0] if of_table and self.names and not self.verb.startswith("drop index") else None
 
     def says(self, word: str) -> bool:
-        """Tell whether a word stands outside of parentheses behind the names."""
+        """Tell whether the keyword `word` stands after the names, outside of parentheses."""
         depth = 0
         for token in self.rest:
             depth += token.depth
@@ -58,19 +60,19 @@ class Statement:
         return False
 
     def contains(self, *values: str) -> bool:
-        """Tell whether words and names stand one after another behind the names."""
-        found = [token.value for token in self.rest]
-        return any(found[at : at + len(values)] == [*values] for at in range(len(found)))
+        """Tell whether these words and names follow one another somewhere after the names."""
+        rest = [token.value for token in self.rest]
+        return any(rest[at : at + len(values)] == [*values] for at in range(len(rest)))
 
     def names_after(self, word: str) -> Iterator[str]:
-        """Yield the name behind each DROP, or another word, with or without COLUMN and IF EXISTS before it."""
+        """Yield the name after each occurrence of a keyword such as `drop`, without COLUMN and IF EXISTS."""
         for at, token in enumerate(self.rest):
             if token.keyword == word:
-                yield from islice((one.value for one in self.rest[at + 1 :] if one.keyword not in BEFORE_NAME), 1)
+                yield from islice((item.value for item in self.rest[at + 1 :] if item.keyword not in BEFORE_NAME), 1)
 
 
 def split(text: str) -> list[str]:
-    """Return the statements of a text, each with its comments and without its semicolon."""
+    """Return the statements of a text, with their comments and without their semicolons."""
     found = list(tokens.read(text))
     pieces = []
     first = start = 0
@@ -83,9 +85,9 @@ def split(text: str) -> list[str]:
 
 
 def _ends(found: Sequence[Token]) -> Iterator[int]:
-    """Yield the places of the semicolons that end a statement: not one in parentheses or in a routine's body.
+    """Yield the places of the semicolons that end a statement, not of those in parentheses or in a routine's body.
 
-    A body is BEGIN ATOMIC, statements with a semicolon behind each, and END.
+    A body is BEGIN ATOMIC, statements that each end in a semicolon, and END.
     https://www.postgresql.org/docs/current/sql-createfunction.html
     """
     depth = bodies = 0
@@ -93,28 +95,32 @@ def _ends(found: Sequence[Token]) -> Iterator[int]:
     for place, token in enumerate(found):
         word = token.keyword
         if first:
+            # END as the first word is that of a body: elsewhere, as in CASE, it comes after another word
             leaves = bodies > 0 and word == "end"
             bodies -= leaves
+            # CREATE SCHEMA may hold further CREATE statements, and a statement goes on after a body's END
             creates, routine = leaves or word == "create", False
         first = False
+        # a text with a parenthesis too many, which PostgreSQL refuses, is still split
         depth = max(0, depth + token.depth)
         if depth == 0:
             routine |= creates and word in ("function", "procedure")
             first = word == ";"
             if first and not bodies:
                 yield place
+            # only in a routine: elsewhere, as in `select begin atomic`, the two are a name and its alias
             if routine and (before, word) == ("begin", "atomic"):
                 first, bodies = True, bodies + 1
         before = word
 
 
 def read(statement: str) -> Statement:
-    """Return what a statement does to what, as far as its first words say it."""
+    """Return a statement's verb and names, as far as its first words show them."""
     found = list(tokens.read(statement))
     at = _skip_with(found)
     verb: list[str] = []
     while at < len(found) and (word := found[at].keyword) in VERBS | NOISE:
-        # what follows may be a name that is such a word, as in `alter table comment`
+        # the verb is whole where the next word is a name, even one like `comment` in `alter table comment`
         is_whole = bool(verb) and (verb[-1] in OBJECTS or verb[0] in DML)
         if (is_whole and word in VERBS) or (verb[-1:] == ["index"] and word == "on"):
             break
@@ -126,7 +132,7 @@ def read(statement: str) -> Statement:
     names: list[Name] = []
     while (name := name_at(found, at)) is not None:
         names.append(name)
-        at = _after_name(found, at)
+        at = tokens.after_name(found, at)
         if at >= len(found) or found[at].text != ",":
             break
         at += 1
@@ -134,9 +140,11 @@ def read(statement: str) -> Statement:
 
 
 def made_if_absent(text: str) -> Name | None:
-    """Return what a CREATE … IF NOT EXISTS makes, None of another statement."""
+    """Return the name in a CREATE … IF NOT EXISTS, None for another statement."""
+    # CREATE, at most two words for the kind, IF NOT EXISTS, and a name of three tokens
     found = list(islice(tokens.read(text), 9))
     words = [token.keyword for token in found]
+    # after OR REPLACE there is no IF NOT EXISTS, so an `if` there is a name
     if words[:1] != ["create"] or words[1:3] == ["or", "replace"] or "if" not in words:
         return None
     place = words.index("if") + 3
@@ -144,7 +152,10 @@ def made_if_absent(text: str) -> Name | None:
 
 
 def built_concurrently(text: str) -> str | None:
-    """Return the index that a CREATE INDEX CONCURRENTLY names, as `to_regclass` takes it; None of another text."""
+    """Return the name of the index in a CREATE INDEX CONCURRENTLY, quoted for `to_regclass`; None for another text.
+
+    None as well where it names none, since PostgreSQL then makes a new name up.
+    """
     found = list(islice(tokens.read(text), 20))
     words = [token.keyword for token in found]
     at = 2 if words[:2] == ["create", "unique"] else 1
@@ -153,16 +164,17 @@ def built_concurrently(text: str) -> str | None:
     at += 5 if words[at + 2 : at + 5] == ["if", "not", "exists"] else 2
     if len(found) <= at or words[at] == "on":
         return None
-    # it is made in the schema of its table
-    schema = _parts(found, _after_on(found, at))[-2:-1]
+    # an index is in the schema of its table, so its own name has none
+    schema = tokens.name_parts(found, _after_on(found, at))[-2:-1]
     return ".".join('"{}"'.format(name.replace('"', '""')) for name in [*schema, found[at].value])
 
 
 def is_concurrent_work(text: str) -> bool:
-    """Tell whether a text makes, drops or rebuilds indexes concurrently, or validates a constraint, and no more.
+    """Tell whether a text does nothing but build, drop or rebuild indexes concurrently, or validate a constraint.
 
-    Beside it another action could hold a stronger lock.
+    Another action in the same text could hold a stronger lock.
     """
+    # of most statements the first word is enough, and this is asked of every statement of a run
     first = next(tokens.read(text), None)
     if first is None or first.keyword not in ("alter", "create", "drop", "reindex"):
         return False
@@ -187,27 +199,27 @@ def _is_concurrent(text: str) -> bool:
 
 
 def _is_on(option: str, words: list[str]) -> bool:
-    """Tell whether an option among those in parentheses is said, and not with a value that turns it off."""
+    """Tell whether an option in parentheses is given, without a value or with one that turns it on."""
     if option not in words:
         return False
     return words[words.index(option) + 1 :][:1] in ([], [","], ["on"], ["true"], ["1"])
 
 
 def ends_transaction(text: str) -> bool:
-    """Tell whether a text commits, rolls back or prepares the transaction that it is sent in."""
-    return MAY_END.search(text) is not None and any(map(_ends_it, split(text)))
+    """Tell whether a text commits, rolls back or prepares the transaction in which it is sent."""
+    return MAY_END.search(text) is not None and any(map(_is_end, split(text)))
 
 
-def _ends_it(statement: str) -> bool:
+def _is_end(statement: str) -> bool:
     found = list(tokens.read(statement))
     match [token.keyword for token in found]:
         case ["prepare", "transaction", *_]:
-            # a prepared statement may have that name
+            # without a string it is a prepared statement with the name `transaction`
             return found[2:3] != [] and found[2].kind == "string"
         case ["commit" | "rollback", "prepared", *_]:
             return False
         case ["rollback" | "abort", *rest]:
-            # back to a savepoint
+            # ROLLBACK TO a savepoint
             return "to" not in rest
         case ["commit" | "end", *_]:
             return True
@@ -220,12 +232,12 @@ def sets_constraints(text: str) -> bool:
 
 
 def writes(text: str) -> bool:
-    """Tell whether a text has a statement that writes, as far as its first words say it."""
+    """Tell whether the verb of any statement in a text is another than SELECT."""
     return any(read(statement).verb.partition(" ")[0] not in ("select", "") for statement in split(text))
 
 
 def names_in(text: str) -> Iterator[str]:
-    """Yield all that may be a name: words, quoted names, strings that hold nothing else, and what is run as SQL."""
+    """Yield whatever may be a name: words, quoted names, strings that are one, and the same of quoted bodies."""
     runs_strings = _says_execute(text)
     for token in tokens.read(text):
         if token.kind in ("word", "quoted"):
@@ -237,7 +249,7 @@ def names_in(text: str) -> Iterator[str]:
 
 
 def _says_execute(text: str) -> bool:
-    """Tell whether a text, or one that is quoted in it, has the word with which a body runs a string."""
+    """Tell whether a text, or a string or body in it, has the word EXECUTE, with which PL/pgSQL runs a string."""
     return any(
         token.keyword == "execute" or (token.kind in ("string", "dollar") and _says_execute(token.value))
         for token in tokens.read(text)
@@ -245,12 +257,12 @@ def _says_execute(text: str) -> bool:
 
 
 def spread_casts(definition: str) -> str:
-    """Return PostgreSQL's text of a definition with a cast around each element in place of one around the list."""
-    return CAST_LIST.sub(lambda found: "ARRAY[" + CAST.sub(r"(\1)::text", found[1]) + "]", definition)
+    """Return a definition by PostgreSQL with a cast around each element of a list instead of one around the list."""
+    return CAST_LIST.sub(lambda cast: "ARRAY[" + CAST.sub(r"(\1)::text", cast[1]) + "]", definition)
 
 
 def is_name(text: str) -> bool:
-    """Tell whether a text is a name and nothing else, with or without its schema."""
+    """Tell whether a text is a name, with or without a schema, and nothing else."""
     found = list(islice(tokens.read(text), 4))
     return 0 < len(found) <= 3 and all(token.kind in ("word", "quoted") or token.text == "." for token in found)
 
@@ -261,33 +273,20 @@ def read_name(text: str) -> Name:
 
 
 def name_at(found: Sequence[Token], at: int) -> Name | None:
-    """Return the schema (`public` where none is said) and the name that begin at a token."""
-    parts = _parts(found, at)
+    """Return the schema, `public` where the text has none, and the name at a place; None where no name begins."""
+    # not from `search_path`: the runner sets it to `public`
+    parts = tokens.name_parts(found, at)
     return None if not parts else (parts[-2] if len(parts) > 1 else "public", parts[-1])
 
 
-def _parts(found: Sequence[Token], at: int) -> list[str]:
-    return [token.value for token in found[at : _after_name(found, at)] if token.kind in ("word", "quoted")]
-
-
-def _after_name(found: Sequence[Token], at: int) -> int:
-    """Return the place after a name and its dots."""
-    while at < len(found) and found[at].kind in ("word", "quoted"):
-        at += 1
-        if at >= len(found) or found[at].text != ".":
-            break
-        at += 1
-    return at
-
-
 def _after_on(found: Sequence[Token], at: int) -> int:
-    """Return where the table of an index stands: after ON, with the index's name before it or without one."""
+    """Return the place of an index's table: after ON, and after ONLY where that follows."""
     at = next((place for place in range(at, len(found)) if found[place].keyword == "on"), len(found)) + 1
     return at + (at < len(found) and found[at].keyword == "only")
 
 
 def _skip_with(found: Sequence[Token]) -> int:
-    """Return where a statement's verb stands: behind the queries of a WITH."""
+    """Return the place of a statement's verb: 0, or after the queries of a WITH."""
     if not found or found[0].keyword != "with":
         return 0
     depth = 0

@@ -1,4 +1,4 @@
-"""What an error of the server means, told by its SQLSTATE."""
+"""The SQLSTATEs of errors, and what they mean for a run."""
 
 import psycopg2
 from sqlalchemy.exc import DBAPIError, PendingRollbackError
@@ -14,47 +14,53 @@ LOCK_NOT_AVAILABLE = "55P03"
 UNSAFE_NEW_ENUM_VALUE = "55P04"
 CANCELLED = "57014"
 CONTENTION = (LOCK_NOT_AVAILABLE, DEADLOCK, SERIALIZATION_FAILURE)
+# Class 08, connection exceptions, and the shutdowns, crashes and terminations of class 57.
 LOST = ("57P01", "57P02", "57P03", "57P05", "08000", "08003", "08006")
 
 
 def is_read_only(error: BaseException) -> bool:
-    """Tell whether the server refused to write at all."""
+    """Tell whether a statement failed because the transaction is read-only."""
     return sqlstate(error) == READ_ONLY
 
 
 def is_cancelled(error: BaseException) -> bool:
-    """Tell whether a statement was cancelled, by a time-out or by somebody."""
+    """Tell whether a statement was cancelled, by `statement_timeout` or by another session."""
     return sqlstate(error) == CANCELLED
 
 
 def is_contention(error: BaseException) -> bool:
-    """Tell whether the same revision may well succeed a little later: a lock, a deadlock, a serialization."""
+    """Tell whether a repetition may succeed: after a lock time-out, a deadlock or a serialization failure.
+
+    https://www.postgresql.org/docs/current/mvcc-serialization-failure-handling.html
+    """
     return sqlstate(error) in CONTENTION
 
 
 def names_constraint(error: BaseException, name: str) -> bool:
-    """Tell whether the server blames the constraint of that name."""
+    """Tell whether an error of the server is a violation of the constraint `name`."""
     diagnosis = getattr(error.orig, "diag", None) if isinstance(error, DBAPIError) else None
     return getattr(diagnosis, "constraint_name", None) == name
 
 
 def primary_message(error: BaseException) -> str:
-    """Return the server's own sentence, which may hold row data and so is never told."""
+    """Return the server's message, empty for any other error; it may contain row data, so it must not be shown."""
     diagnosis = getattr(error.orig, "diag", None) if isinstance(error, DBAPIError) else None
     return getattr(diagnosis, "message_primary", None) or ""
 
 
 def is_lost(error: BaseException) -> bool:
-    """Tell whether the connection is gone: closed by the server, by somebody, or by the network."""
+    """Tell whether the connection is lost: closed by the server, by an administrator, or by the network."""
     if isinstance(error, PendingRollbackError):
-        # what SQLAlchemy says of every statement after the one that found it out
+        # SQLAlchemy raises it for every statement after the one that noticed the loss
         return True
+    # libpq's own errors, such as a connection that is closed, have no SQLSTATE
     if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
         return error.pgcode is None or error.pgcode in LOST
     return isinstance(error, DBAPIError) and (error.connection_invalidated or sqlstate(error) in LOST)
 
 
 def sqlstate(error: BaseException) -> str | None:
-    """Return the SQLSTATE of an error of the server, None for any other."""
-    told = error.orig if isinstance(error, DBAPIError) else error
-    return told.pgcode if isinstance(told, psycopg2.Error) else None
+    """Return the SQLSTATE of an error of the server, None for any other error."""
+    # SQLAlchemy wraps the driver's error, except where the driver's own cursor is used
+    driver_error = error.orig if isinstance(error, DBAPIError) else error
+    return driver_error.pgcode if isinstance(driver_error, psycopg2.Error) else None

@@ -1,19 +1,21 @@
-"""SQL as tokens: where a string, a comment, a dollar-quoted body or a name begins and ends.
+"""The tokens of SQL: strings, comments, dollar-quoted bodies, names, numbers.
 
-Plain strings are read as with `standard_conforming_strings`, which is PostgreSQL's default and cannot be turned
-off from version 19 on. https://www.postgresql.org/docs/current/sql-syntax-lexical.html
+Strings are read as with `standard_conforming_strings`, PostgreSQL's default, which cannot be turned off from version
+19 on. https://www.postgresql.org/docs/current/sql-syntax-lexical.html
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-# What is not ASCII is a letter. Said by what is none, for a range up to the last character takes 50 ms to compile.
+# The characters that begin and continue a word: letters, among them all that are not ASCII, then also digits and `$`.
+# Written as what they are not, since a range up to the last character takes 50 ms to compile.
 FIRST, LATER = r"[^\x00-@\[-^`{-\x7f]", r"[^\x00-\x23%-/:-@\[-^`{-\x7f]"
 ESCAPED = r"'(?:[^'\\]|\\.|'')*'?"
 TOKEN = re.compile(
-    # a string may go on behind the end of a line, and its escapes hold there too
+    # a string that follows on a later line continues this one, with the same escapes; an open one goes to the end
+    # https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-CONSTANTS
     rf"""(?P<space>[ \t\n\r\f\v]+|--[^\r\n]*)
       | (?P<comment>/\*)
       | (?P<string>[eE]{ESCAPED}(?:(?:[ \t\f\v]*(?:--[^\r\n]*)?[\r\n])+[ \t\f\v]*{ESCAPED})*
@@ -27,7 +29,7 @@ TOKEN = re.compile(
 )
 COMMENT_EDGE = re.compile(r"/\*|\*/")
 CODE_POINT = re.compile(r"\\(?:([0-9A-Fa-f]{4})|\+([0-9A-Fa-f]{6})|\\)")
-# PostgreSQL folds no other letters where the encoding is UTF-8.
+# PostgreSQL folds no other letters where the encoding is UTF-8; `str.lower` would.
 FOLD = {ord(letter): letter.lower() for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 
 SIZED_TYPES = frozenset({
@@ -40,20 +42,22 @@ MASKS = {"string": "'…'", "dollar": "'…'", "number": "…"}
 
 @dataclass(frozen=True)
 class Token:
-    """One token: `word`, `quoted` (a name), `string`, `dollar`, `number` or `other`; spaces and comments are none."""
+    """A token; spaces and comments are none."""
 
     kind: str
+    """`word`, `quoted` (a name), `string`, `dollar`, `number` or `other`."""
     text: str
     start: int
+    """Its place in the text, in characters."""
 
     @property
     def keyword(self) -> str:
-        """Return a word in small letters, and anything else as it is written: a quoted name is no keyword."""
+        """Return a word in lower case, any other token as it is written: a quoted name is no keyword."""
         return self.text.translate(FOLD) if self.kind == "word" else self.text
 
     @property
     def value(self) -> str:
-        """Return a name as PostgreSQL folds it, a string's content, and anything else as it is."""
+        """Return a name as PostgreSQL folds it, a string's content, or any other token as it is written."""
         match self.kind:
             case "word":
                 return self.keyword
@@ -69,51 +73,73 @@ class Token:
 
     @property
     def depth(self) -> int:
-        """Return by how much it leads into parentheses, -1 where it leads out of them."""
+        """Return 1 for an opening parenthesis, -1 for a closing one, else 0."""
         return {"(": 1, ")": -1}.get(self.text, 0)
 
 
 def read(text: str) -> Iterator[Token]:
-    """Yield the tokens of a text, each as it is reached: to read all of a long one takes long."""
+    """Yield the tokens of a text, lazily: a caller often needs the first few of a long text only."""
     at = 0
-    while found := TOKEN.match(text, at):
-        at, kind = found.end(), str(found.lastgroup)
+    while matched := TOKEN.match(text, at):
+        at, kind = matched.end(), str(matched.lastgroup)
+        # comments nest, which a regular expression cannot follow
         if kind == "comment":
             at = _end_of_comment(text, at)
         elif kind != "space":
-            yield Token(kind, found[0], found.start())
+            yield Token(kind, matched[0], matched.start())
+
+
+def name_parts(found: Sequence[Token], at: int) -> list[str]:
+    """Return the parts of the name at a place: one, or more with dots between them; none where no name begins."""
+    return [token.value for token in found[at : after_name(found, at)] if token.kind in ("word", "quoted")]
+
+
+def after_name(found: Sequence[Token], at: int) -> int:
+    """Return the place after the name at a place, its dots included."""
+    while at < len(found) and found[at].kind in ("word", "quoted"):
+        at += 1
+        if at >= len(found) or found[at].text != ".":
+            break
+        at += 1
+    return at
 
 
 def mask(text: str, most: int) -> str:
-    """Return a text on one line, without comments and with its literals masked; only the first `most` tokens."""
-    found = list(islice(read(text), most))
+    """Return the first `most` tokens of a text on one line, without comments and with the literals masked."""
+    first = list(islice(read(text), most))
     pieces, end = [], 0
-    for place, token in enumerate(found):
+    for place, token in enumerate(first):
         pieces.append(" " if token.start > end else "")
-        pieces.append(token.text if _is_size(found, place) else _masked(token))
+        # a type's size is no row data, and tells more than `numeric(…, …)`
+        pieces.append(token.text if _is_size(first, place) else _masked(token))
         end = token.start + len(token.text)
     return " ".join("".join(pieces).split())
 
 
 def _masked(token: Token) -> str:
-    # a name that nobody closed takes in whatever follows
+    # a name without its closing quote extends over whatever follows, literals included
     is_open = token.kind == "quoted" and token.text.count('"') % 2 == 1
     return '"…' if is_open else MASKS.get(token.kind, token.text)
 
 
 def _is_size(found: list[Token], place: int) -> bool:
-    """Tell whether a number belongs to a type, as both do in `numeric(10, 2)`."""
+    """Tell whether the token at `place` is a size of a type, as both numbers are in `numeric(10, 2)`."""
+    # the type stands before `(` and the first number, or before `(`, the first number and `,`
     starts = (at for at in (place - 2, place - 4) if at >= 0 and found[at].keyword in SIZED_TYPES)
-    kinds = ([one.kind if one.kind == "number" else one.text for one in found[at + 1 : at + 6]] for at in starts)
-    return found[place].kind == "number" and any(some[: len(size)] == size for some in kinds for size in SIZES)
+    behind = ([_size_part(token) for token in found[at + 1 : at + 6]] for at in starts)
+    return found[place].kind == "number" and any(parts[: len(size)] == size for parts in behind for size in SIZES)
 
 
-def _character(found: re.Match[str]) -> str:
-    return chr(int(found[1] or found[2], 16)) if found[1] or found[2] else "\\"
+def _size_part(token: Token) -> str:
+    return token.kind if token.kind == "number" else token.text
+
+
+def _character(escape: re.Match[str]) -> str:
+    return chr(int(escape[1] or escape[2], 16)) if escape[1] or escape[2] else "\\"
 
 
 def _end_of_comment(text: str, at: int) -> int:
-    """Return where a block comment ends whose first edge is before `at`; comments nest."""
+    """Return the place after a block comment that began before `at`."""
     depth = 1
     while depth and (edge := COMMENT_EDGE.search(text, at)):
         at = edge.end()

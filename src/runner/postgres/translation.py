@@ -1,7 +1,4 @@
-"""What any exception means to the caller; the text of one that is not ours may hold anything.
-
-An answer whose error is ours needs neither SQLAlchemy nor a driver, which take 0.2 s to import.
-"""
+"""The translation of any exception into an error of ours."""
 
 import logging
 
@@ -19,11 +16,15 @@ logger = logging.getLogger(__name__)
 
 
 def explain(error: BaseException) -> MigrationError:
-    """Return what any exception means to the caller; the text of one that is not ours may hold anything."""
+    """Return the error of ours for any exception; it has nothing of the text of a foreign one.
+
+    Within a run `engine.migrate.translate` comes first, so contention here is that of a reading command.
+    """
     if isinstance(error, MigrationError):
         return error
     if isinstance(error, KeyboardInterrupt):
         return Interrupted()
+    # SQLAlchemy and the driver take 0.2 s to import, which the answer for an error of ours does without
     from runner.postgres import redact, sqlstate
 
     if isinstance(error, Exception) and sqlstate.is_lost(error):
@@ -40,7 +41,7 @@ def explain(error: BaseException) -> MigrationError:
 
 
 def of_privilege(error: BaseException) -> MigrationError | None:
-    """Describe what the role may not do outside a revision, such as making the version table."""
+    """Return the error for a privilege that the role lacks outside of a revision, None for other errors."""
     from runner.postgres import redact, sqlstate
 
     if sqlstate.sqlstate(error) != sqlstate.INSUFFICIENT_PRIVILEGE:
@@ -57,5 +58,6 @@ def _statement(error: BaseException) -> str:
 
     if isinstance(error, DBAPIError):
         return error.statement or ""
+    # an error of psycopg2 itself has the cursor, and that the query as it was sent
     cursor = getattr(error, "cursor", None)
     return cursor.query.decode(errors="replace") if cursor is not None and cursor.query else ""

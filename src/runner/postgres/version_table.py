@@ -1,6 +1,6 @@
-"""Where a database is, and who changes it now, asked of PostgreSQL itself.
+"""The revisions that a database is at, and the holder of the migration lock, read without SQLAlchemy and Alembic.
 
-Nothing here needs SQLAlchemy or Alembic, which take 0.3 s to import: who only asks need not wait for them.
+Those two take 0.3 s to import, which `current` does without.
 """
 
 import hashlib
@@ -19,102 +19,115 @@ if TYPE_CHECKING:
 
 VERSION_TABLE = "alembic_version"
 
-# A bigint key stands in pg_locks as two halves: https://www.postgresql.org/docs/current/view-pg-locks.html
+# pg_locks shows a bigint key in two halves, with 1 as `objsubid`: that is 2 for a key of two integers.
+# https://www.postgresql.org/docs/current/view-pg-locks.html
 HELD_SOMEWHERE = """
     from pg_locks l where l.locktype = 'advisory' and l.objsubid = 1 and l.granted
       and ((l.classid::bigint << 32) | l.objid::bigint) = %(key)s
 """
+# pg_locks is the whole server's, and each database has its own lock with the same key.
 HELD = f"{HELD_SOMEWHERE} and l.database = (select oid from pg_database where datname = current_database())"  # noqa: S608 - of the constant above
 HOLDER = f"""
     select coalesce(nullif(a.application_name, ''), 'an unnamed application') as application, a.pid,
            to_char(a.backend_start at time zone 'UTC', 'HH24:MI:SS') as since
     from pg_stat_activity a where a.pid in (select l.pid {HELD})
 """  # noqa: S608 - put together from the constant above
-# Sent as one: what waits for no other answer need not make a way of its own. A session that has just begun needs a
-# millisecond for each part of the catalog that it reads first, so who holds the lock is asked only where somebody does,
-# in whichever database of the server.
-LOOK = f"""
+# One message, which saves two round trips. A new session takes about a millisecond to read each catalog for the first
+# time, so the holder is queried only where the key is locked at all, in any database of the server.
+POSITION = f"""
     set local lock_timeout = %(lock_ms)s;
     set local statement_timeout = %(remaining_ms)s;
     select array(select version_num::text from public.{VERSION_TABLE}), exists (select {HELD_SOMEWHERE})
 """  # noqa: S608 - put together from the constants above
-MAY_LOOK = "select has_schema_privilege('public', 'usage')"
+HAS_USAGE = "select has_schema_privilege('public', 'usage')"
 
 
 @dataclass(frozen=True)
 class Position:
-    """Hold the revisions that a database is at, none at base, and who holds the migration lock."""
+    """The revisions that a database is at, and the holder of its migration lock."""
 
     heads: tuple[str, ...]
+    """Empty at base."""
     holder: str | None
 
 
-def look(invocation: Invocation) -> Position:
-    """Return where the database is, without any lock. Raises `InvalidSettings` for a role that may not look."""
+def read_position(invocation: Invocation) -> Position:
+    """Return the position of the database, without the migration lock.
+
+    Raises `InvalidSettings` for a role without USAGE on the schema, `DeadlinePassed`, or an error of connecting.
+    """
     deadline = invocation.deadline
     with closing(connect.connect(invocation.settings, invocation.request_id, deadline)) as connection:
         if deadline.remaining_s <= 0:
             raise DeadlinePassed
+        # psycopg2 would otherwise send BEGIN as a message of its own; several statements in one message are a
+        # transaction all the same, which SET LOCAL needs
+        # https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-MULTI-STATEMENT
         connection.autocommit = True
         with connection.cursor() as cursor:
             bounds = {"lock_ms": invocation.settings.lock_timeout_ms, "remaining_ms": deadline.remaining_ms}
-            return _look(cursor, {"key": key(VERSION_TABLE), **bounds})
+            return _read_position(cursor, {"key": key(VERSION_TABLE), **bounds})
 
 
-def _look(cursor: Any, asked: dict[str, int]) -> Position:
+def _read_position(cursor: Any, parameters: dict[str, int]) -> Position:
+    # `held` is true until it is known: without a version table a first run may be about to make it
     versions, held = (), True
     try:
-        cursor.execute(LOOK, asked)
+        cursor.execute(POSITION, parameters)
         versions, held = cursor.fetchone()
     except psycopg2.errors.UndefinedTable:
-        _refuse_blindness(cursor)
+        # at base, provided that the role could have seen the table
+        _require_usage(cursor)
     except psycopg2.errors.InsufficientPrivilege:
-        # the error tells of its cursor's last statement
+        # on another cursor: `translation` reads the failed statement from that of the error
         with cursor.connection.cursor() as another:
-            _refuse_blindness(another)
+            _require_usage(another)
         raise
     if held:
-        cursor.execute(HOLDER, asked)
+        cursor.execute(HOLDER, parameters)
     return Position(tuple(versions), describe(cursor.fetchone()) if held else None)
 
 
 def read_heads(connection: "Connection") -> tuple[str, ...]:
-    """Return the revisions that a database is at, without any lock; empty at base.
+    """Return the revisions that a database is at, without the migration lock; empty at base.
 
-    Raises `InvalidSettings` for a role that may not look.
+    Raises `InvalidSettings` for a role without USAGE on the schema.
     """
     from alembic.runtime.migration import MigrationContext
 
-    if not connection.exec_driver_sql(MAY_LOOK).scalar_one():
-        raise forbidden()
+    # Alembic looks for the table along `search_path`, which skips such a schema, and would return base
+    if not connection.exec_driver_sql(HAS_USAGE).scalar_one():
+        raise no_usage()
     return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_heads()
 
 
-def _refuse_blindness(cursor: Any) -> None:
-    cursor.execute(MAY_LOOK)
+def _require_usage(cursor: Any) -> None:
+    cursor.execute(HAS_USAGE)
     if not cursor.fetchone()[0]:
-        raise forbidden()
+        raise no_usage()
 
 
 def key(version_table: str) -> int:
-    """Return the migration lock's key for a version table."""
+    """Return the key of a version table's migration lock."""
+    # part of the contract between images: with another key an older image would run beside a newer one
     return lock_key(f"migrate {version_table}")
 
 
 def lock_key(name: str) -> int:
-    """Return the key of the advisory lock of that name; PostgreSQL itself keeps databases apart."""
+    """Return the key of the advisory lock with that name, a signed 64-bit integer as PostgreSQL's `bigint`."""
+    # without the database's name: an advisory lock is the database's own
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
 
 
 def describe(row: Any) -> str | None:
-    """Say in words who holds the lock, given a row of `HOLDER` or None."""
+    """Return a description of the lock's holder from a row of `HOLDER`, None where there is none."""
     if row is None:
         return None
     application, pid, since = row
-    # an ordinary user does not see since when another role is connected
+    # `backend_start` is null for a role without the privileges of pg_read_all_stats
     return f"{application}, pid {pid}" + (f", connected since {since} UTC" if since else "")
 
 
-def forbidden() -> InvalidSettings:
-    """Return how to say that the role may not look into the schema."""
+def no_usage() -> InvalidSettings:
+    """Return the error for a role without USAGE on the schema."""
     return InvalidSettings("The role may not look into schema `public`.", "Grant it `USAGE` on the schema.")
