@@ -17,14 +17,14 @@ help:
 	@echo "make bench-quick  the same in under 3, with less of it; prints only"
 	@echo "make constraints  pin every dependency anew in constraints.txt and constraints-infra.txt"
 
-# What is installed depends on these two files alone, so nothing is done again until they change.
+# The installed packages depend on these two files alone, so nothing is installed again until they change.
 $(VENV)/installed: constraints.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# The CDK is 143 MB to download that only deployment and its tests need.
+# The CDK is a download of 143 MB, which only deployment and its tests need.
 $(VENV)/infra: constraints-infra.txt $(VENV)/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r constraints-infra.txt
 	@touch $@
@@ -66,14 +66,14 @@ lint: $(VENV)/installed
 	$(BIN)/zizmor --offline --no-progress --quiet .github/workflows
 
 # Overridable on the command line: IMAGE (the tag), PLATFORM, REVISION, SOURCE; BASE_IMAGE and RDS_CA, whose defaults the
-# Dockerfile has; BUILD_FLAGS for what docker knows beside, such as `--secret id=index,src=FILE --secret id=ca,src=FILE`.
+# Dockerfile has; BUILD_FLAGS for other options of docker, such as `--secret id=index,src=FILE --secret id=ca,src=FILE`.
 DOCKER   ?= docker
 REVISION ?= $(shell git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null || echo unknown)
 SOURCE   ?= $(shell git remote get-url origin 2>/dev/null | sed 's,//[^/]*@,//,')
 IMAGE    ?= aurora-migrations:git-$(REVISION)
 PLATFORM ?= linux/amd64
 
-# Lambda takes one manifest, not the index that buildx makes of an image and its attestations.
+# Lambda accepts one manifest, not the index that buildx makes of an image and its attestations.
 image:
 	DOCKER_BUILDKIT=1 BUILDX_NO_DEFAULT_ATTESTATIONS=1 $(DOCKER) build --platform $(PLATFORM) --tag $(IMAGE) \
 		--build-arg BASE_IMAGE --build-arg RDS_CA --build-arg 'REVISION=$(REVISION)' --build-arg 'SOURCE=$(SOURCE)' \

@@ -22,7 +22,7 @@ CASES = {
 
 
 def main() -> None:
-    """Measure; where that was all of it, write `results.json`, `RESULTS.md` and the block of `docs/benchmarks.md`."""
+    """Measure; after a whole run write `results.json`, `RESULTS.md` and the block of `docs/benchmarks.md`."""
     asked = _arguments()
     results = {
         "machine": measuring.machine(),
@@ -59,8 +59,8 @@ def _run(name: str, case: ModuleType, bench: Bench) -> dict[str, object]:
 
 def _postgres() -> str:
     server = postgres.binaries() / "postgres"
-    told = subprocess.run([server, "--version"], capture_output=True, text=True, check=True).stdout
-    return told.strip().replace("postgres (PostgreSQL)", "PostgreSQL")
+    version = subprocess.run([server, "--version"], capture_output=True, text=True, check=True).stdout
+    return version.strip().replace("postgres (PostgreSQL)", "PostgreSQL")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The agent: leads decided on and recorded per second, and its memory.
 
-Beside it, in turn and into the same table with its indexes: one INSERT a lead, autocommitted, as the agent was
-once designed, and a bare COPY of the agent's own finished rows.
+It is compared, in turn and on the same table with its indexes, with one INSERT a lead, autocommitted, which was the
+agent's first design, and with a bare COPY of the agent's own finished rows.
 """
 
 import json
@@ -20,11 +20,11 @@ from support.project import Project
 
 LEADS, LEADS_QUICKLY, LARGE, LARGE_QUICKLY = 200_000, 20_000, 1_000_000, 50_000
 AGENT, INSERT, COPY = "the agent", "one INSERT a lead, autocommitted", "a bare COPY"
-TEXT = f"""Leads read, decided on and recorded in one run, beside two other ways to put the same rows into the same
-table with its five indexes, in turn, on a server as durable as it comes: {LEADS:,} leads a round, of which INSERT
-gets a tenth, told for 100,000; memory is measured once. Reading and deciding takes the time of the
-next chunk's recording, on the other core. A lead costs Python about 20 µs: 8 for the decision, 8 to make objects of
-the row, 4 to make text of it."""
+TEXT = f"""Leads read, decided on and recorded in one run, beside two other ways to write the same rows into the same
+table with its five indexes, in turn, on a server with PostgreSQL's default durability: {LEADS:,} leads a round, of
+which INSERT gets a tenth, scaled to 100,000; memory is measured once. Reading and deciding overlap with the recording
+of the next chunk, on the other core. A lead costs Python about 20 µs: 8 for the decision, 8 to make objects of the
+row, 4 to make text of it."""
 MAKE = """
     insert into tenants (slug, company_name) values ('test-001', 'Teste') on conflict do nothing;
     insert into leads (tenant_id, nome, documento, interesse, data_ingestao, telefone_raw, email_raw)
@@ -46,7 +46,7 @@ answer = run({"tenantId": "test-001", "runId": run_id, "batchSize": int(number)}
              lambda *_, **__: None)
 took = time.monotonic() - started
 assert answer["leadsProcessados"] == int(number), answer
-# `ru_maxrss` would be that of the process which started this one, if that was larger
+# `ru_maxrss` would be the parent's where that is larger
 peak = re.search(r"VmHWM:\s+(\d+)", open("/proc/self/status").read())
 print(json.dumps({"seconds": took, "peak_kib": int(peak[1])}))
 """
@@ -59,14 +59,14 @@ def run(bench: Bench) -> Chapter:
     leads, large = (LEADS_QUICKLY, LARGE_QUICKLY) if bench.quick else (LEADS, LARGE)
     binaries = postgres.binaries()
     with ExitStack() as stack:
-        # as durable as it comes, for a commit a lead is what INSERT costs
+        # with the default durability, since INSERT's cost is a commit a lead
         server = Server(binaries, stack.enter_context(postgres.cluster(binaries, settings="")).url)
         folder = bench.folder / "agent"
         folder.mkdir()
         took_s = _throughput(server, Project.copy_whole(folder), leads, bench.rounds)
         peaks = {f"{number:,} leads": [_memory(server, folder, number)] for number in (large, large // 10)}
     figures = [
-        # with few leads the run's own beginning and end count for too much
+        # with few leads the run's own beginning and end dominate
         Figure("the agent: seconds for 100,000 leads", "s", took_s, {} if bench.quick else {INSERT: 0.11, COPY: 2.86}),
         Figure(f"the agent: peak memory for {large:,} leads", "MiB", peaks, {f"{large // 10:,} leads": 1.2}),
     ]
@@ -74,7 +74,7 @@ def run(bench: Bench) -> Chapter:
 
 
 def _throughput(server: Server, project: Project, leads: int, rounds: int) -> dict[str, list[float]]:
-    """Return the seconds for 100,000 leads of the agent and of both others, one of each a round."""
+    """Return the seconds for 100,000 leads of the agent and of both others, one value of each a round."""
     with new_database(server, "agent_benchmark") as database:
         _fill(project, database, leads)
         found: dict[str, list[float]] = {AGENT: [], INSERT: [], COPY: []}
@@ -90,7 +90,7 @@ def _throughput(server: Server, project: Project, leads: int, rounds: int) -> di
 
 
 def _memory(server: Server, folder: Path, number: int) -> float:
-    """Return the peak memory of a run over so many leads, in MiB."""
+    """Return the peak memory of a run over `number` leads, in MiB."""
     with new_database(server, "agent_benchmark") as database:
         _fill(Project(folder), database, number)
         return _run(database, "memory", number)["peak_kib"] / 1024
@@ -102,7 +102,7 @@ def _fill(project: Project, database: Database, number: int) -> None:
 
 
 def _run(database: Database, run_id: str, number: int) -> dict[str, float]:
-    """Run the agent in a process of its own."""
+    """Run the agent in a new process."""
     command = [sys.executable, "-c", RUN, database.url, run_id, str(number)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     measured: dict[str, float] = json.loads(done.stdout)
@@ -126,7 +126,7 @@ def _seconds(work: Callable[[Database, str], int], database: Database, rows: str
 
 
 def _insert(database: Database, rows: str) -> int:
-    """Insert a tenth of the rows, each by itself; values are as COPY writes them, so that only the way differs."""
+    """Insert a tenth of the rows one by one; the values are COPY's, so that only the method differs."""
     values = [[None if cell == "\\N" else cell for cell in line.split("\t")] for line in rows.splitlines()[::10]]
     statement = f"insert into dry_run_log ({COLUMNS}) values ({', '.join(['%s'] * 14)})"
     connection = database.server.connect(database.name)

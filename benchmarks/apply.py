@@ -13,19 +13,19 @@ NUMBERS, FEWER = (20, 200, 1000), (20, 100)
 TABLES = "select count(*) from pg_tables where tablename ~ '^t[0-9]+$'"
 EMPTY = "drop schema public cascade; create schema public"
 SLOW = frozenset({YOYO})
-"""Who needs half a minute for the most revisions takes part in one round of them."""
-TEXT = """The whole command, from its start to its end, into an empty database of a server as durable as it comes:
-each waits for its commits. All run the same statement a revision; Django's stands in `RunSQL`. `psql -f` sends the
-bare statements, each its own transaction, and remembers nothing. Ours takes the migration lock, sets the time-outs,
-watches, and writes the ledger.
+"""Tools that take half a minute for the most revisions run these in one round only."""
+TEXT = """The whole command, from its start to its end, into an empty database of a server with PostgreSQL's default
+durability: each tool waits for its commits. All run the same statement a revision; Django's is in `RunSQL`. `psql -f`
+sends the bare statements, each in its own transaction, and records nothing. Ours takes the migration lock, sets the
+time-outs, runs the watchdog, and writes the ledger.
 
-With 20 revisions the start decides, and who need not import SQLAlchemy and Alembic is ahead; dbmate is a Go program
-and needs no start at all. The second table says where a start goes. With more revisions ours needs as much of the
-client's processor as plain Alembic does (`time`), but goes twice more to the server for each: to set the time-outs,
-and to write the ledger's row with the locks that the revision took, which proves that the migration lock is still
-held (0.3 to 0.5 ms there, `EXPLAIN ANALYZE` and the server's log). For a revision that only makes a table that is an
-eighth to a sixth of its time, and it shows where the start no longer makes up for it. dbmate and Django, which have
-neither a ledger nor a lock to prove, stay ahead."""
+With 20 revisions the start decides, and a tool that does not import SQLAlchemy and Alembic is ahead; dbmate is a Go
+program and needs no start at all. The second table shows what the start is spent on. With more revisions ours needs
+as much of the client's processor as plain Alembic does (`time`), but makes two more round trips to the server for
+each: one sets the time-outs, one writes the ledger's row with the locks that the revision took, which proves that the
+migration lock is still held (0.3 to 0.5 ms there, `EXPLAIN ANALYZE` and the server's log). For a revision that only
+creates a table that is an eighth to a sixth of its time, and it shows where the start no longer compensates for it.
+dbmate and Django, which have neither a ledger nor a lock to prove, stay ahead."""
 
 
 def run(bench: Bench) -> Chapter:
@@ -52,7 +52,7 @@ def run(bench: Bench) -> Chapter:
 
 
 def _imports(bench: Bench, server: Server, tools: list[Tool]) -> Table:
-    """Say where the start goes with nothing to do, by package: what takes 5 ms or more."""
+    """Return the import times of a start with nothing to do, by package, from 5 ms on."""
     found = {}
     with new_database(server, "imports") as database:
         for tool in tools:

@@ -1,4 +1,4 @@
-"""A cold function's first answer to `current`, what it needs of memory, a warm one's answers, and the image."""
+"""A cold function's first answer to `current`, its memory, a warm function's answers, and the image."""
 
 import statistics
 from contextlib import ExitStack
@@ -13,22 +13,22 @@ from support.postgres import Server, new_database
 
 REVISIONS = (20, 200)
 INVOCATIONS = 20
-TEXT = f"""Under Lambda's own Runtime Interface Emulator, a process of its own for each first answer, {REVISIONS[0]}
-revisions. The bare handler (`benchmarks/bare/handler.py`) is `alembic.command` with a secret, which both read from a
-moto server; it has the same versions, layout and bytecode. The floor is the interpreter, Alembic, psycopg2 and one
-connection, without a secret. For `current`, ours imports neither Alembic nor SQLAlchemy.
+TEXT = f"""Under Lambda's own Runtime Interface Emulator, a new process for each first answer, {REVISIONS[0]}
+revisions. The bare handler (`benchmarks/bare/handler.py`) is `alembic.command` with a secret; both read the secret
+from a moto server. It has the same versions, layout and bytecode. The floor is the interpreter, Alembic, psycopg2 and
+one connection, without a secret. For `current`, ours imports neither Alembic nor SQLAlchemy.
 
-A warm answer is the median of {INVOCATIONS}. Most of it is the connection, which is opened for each, since a function
-that is frozen must not hold one: the floor has nothing else, and is itself at about 0.4 of the bare handler with
-{REVISIONS[0]} revisions. What ours adds to it, a millisecond or two, is a look at each revision's file, settings and
-payload, a log line, and the question who holds the migration lock, for which a session that has just begun first reads
-the definition of `pg_locks`; so with few revisions it is near the wanted half, above or below. With more of them the
-distance grows.
+A warm answer is the median of {INVOCATIONS}. Most of it is the connection, which each invocation opens, since a
+frozen function must not hold one: the floor does nothing else, and takes about 0.4 of the bare handler's time with
+{REVISIONS[0]} revisions. Ours adds a millisecond or two: it checks each revision's file, reads settings and payload,
+writes a log line, and queries the holder of the migration lock, for which a new session first reads the definition of
+`pg_locks`. So with few revisions the ratio is near the goal of a half, above or below. With more of them the distance
+grows.
 
 The image is measured as packages, programs and code on top of the base image, which is the same for both. Ours cannot
-come down to the bare handler's: it is one image for the function, the agent and the command line. The second table says
-what the rest of it is: squawk reads the SQL of a plan, holidays and phonenumbers serve the agent, pygments comes along
-with the command line's tables."""
+be as small as the bare handler's: it is one image for the function, the agent and the command line. The second table
+lists the rest: squawk reads the SQL of a plan, holidays and phonenumbers serve the agent, pygments is a dependency of
+the command line's tables."""
 
 
 def run(bench: Bench) -> Chapter:

@@ -1,4 +1,4 @@
-"""The functions under Lambda's own emulator: ours, a bare handler, and the floor, laid out alike."""
+"""The functions under Lambda's own emulator: ours, a bare handler, and the floor, with the same layout."""
 
 import json
 import logging
@@ -26,7 +26,7 @@ CURRENT = {"action": "current"}
 
 @dataclass(frozen=True)
 class Layout:
-    """Name a task root, the handler in it, the environment of its packages, and what leads to the database."""
+    """A task root, its handler, the environment of its packages, and the variables for the database."""
 
     name: str
     task: Path
@@ -36,7 +36,7 @@ class Layout:
 
     @property
     def weights_mib(self) -> dict[str, float]:
-        """Return what packages, programs and code weigh, by name; the interpreter is the base image's."""
+        """Return the sizes of packages, programs and code by name; the interpreter belongs to the base image."""
         (packages,) = self.packages.glob("lib/python*/site-packages")
         found = [self.task, *packages.iterdir(), *(self.packages / "bin").iterdir()]
         weights: Counter[str] = Counter()
@@ -46,7 +46,7 @@ class Layout:
 
     @contextmanager
     def start(self) -> Iterator[Function]:
-        """Start an emulator of its own; the function itself begins with the first invocation."""
+        """Start a new emulator; the function itself starts at the first invocation."""
         python = self.packages / "bin" / "python"
         with emulator.start(self.task, self.environ, handler=self.handler, python=python) as function:
             yield function
@@ -58,7 +58,7 @@ def _size(path: Path) -> int:
 
 
 def lay_out(folder: Path, steps: list[Step], database: Database, stack: ExitStack) -> list[Layout]:
-    """Lay out all three, with the same revisions; the database is brought to their head."""
+    """Make all three task roots, with the same revisions, and upgrade the database to their head."""
     secret = _secret(database, stack)
     ours, bare, floor = (folder / name for name in ("ours", "bare", "floor"))
     project = folder / "project"
@@ -80,13 +80,13 @@ def lay_out(folder: Path, steps: list[Step], database: Database, stack: ExitStac
 
 
 def first_answer(layout: Layout) -> tuple[float, float]:
-    """Return the milliseconds of a cold function's first answer, and the MiB that it has needed at most by then."""
+    """Return the milliseconds of a cold function's first answer, and its peak memory until then in MiB."""
     with layout.start() as function:
         return answer_ms(function), _peak_mib(function)
 
 
 def answer_ms(function: Function) -> float:
-    """Return the milliseconds until the function has said where the database is."""
+    """Return the milliseconds until the function has answered `current`."""
     started = time.monotonic()
     answer = function.invoke(CURRENT)
     took_ms = (time.monotonic() - started) * 1000
@@ -95,7 +95,7 @@ def answer_ms(function: Function) -> float:
 
 
 def _secret(database: Database, stack: ExitStack) -> dict[str, str]:
-    """Keep the database's address in a moto server, and return the environment that leads to it."""
+    """Store the database's address in a moto server, and return the environment of its secret."""
     logging.getLogger("werkzeug").disabled = True
     environ = stack.enter_context(moto_server.serve())
     text = json.dumps(moto_server.secret_of(database))
@@ -104,14 +104,14 @@ def _secret(database: Database, stack: ExitStack) -> dict[str, str]:
 
 
 def _adapt(bare: Path) -> None:
-    """Let the handler, not the environment, say where the database is."""
+    """Remove the URL from `env.py`, since the handler sets it."""
     shutil.copy(Path(__file__).parent / "bare" / "handler.py", bare)
     path = bare / "alembic" / "env.py"
     path.write_text(re.sub(r'(?m)^config.set_main_option\("sqlalchemy.url", .*$', "", path.read_text()))
 
 
 def _compile(task: Path) -> None:
-    """Compile as the image does: nothing changes there, but a revision's text is always looked at."""
+    """Compile as the image does: without checks, except for revisions, whose text is always checked."""
     peers.compile_code(task)
     checked = [sys.executable, "-m", "compileall", "-q", "-f", "--invalidation-mode", "checked-hash", task / "alembic"]
     if (task / "alembic").exists():
@@ -119,7 +119,7 @@ def _compile(task: Path) -> None:
 
 
 def _peak_mib(function: Function) -> float:
-    """Return the peak of the process that runs the handler, which one of the emulator's threads has started."""
+    """Return the peak memory of the handler's process, a child of one of the emulator's threads."""
     threads = Path(f"/proc/{function.pid}/task").glob("*/children")
     (child,) = [pid for thread in threads for pid in thread.read_text().split()]
     (kib,) = re.findall(r"VmHWM:\s+(\d+)", Path(f"/proc/{child}/status").read_text())

@@ -20,7 +20,7 @@ TABLES = """
     create table orders (id int, total int); create table gate ();
     insert into orders select n, n from generate_series(1, 1000) n
 """
-# Who has read `gate` and leaves the transaction open holds up both: by a lock this one, by a snapshot the index.
+# An open transaction that has read `gate` blocks both: this revision by its lock, the index build by its snapshot.
 SLEEP = """do $$ begin
     alter table orders add column note text;
     while exists (select from pg_locks where relation = 'gate'::regclass and pid <> pg_backend_pid()) loop
@@ -41,13 +41,13 @@ INVALID = "select from pg_index where not indisvalid"
 LEFTOVERS = {"`orders` locked": LOCKED, "invalid index": INVALID}
 LAST = "select from pg_attribute where attrelid = 'orders'::regclass and attname = 'last'"
 HEADER = ["", "its statement went on for", "left after that", "the same command again", "by hand"]
-TEXT = f"""The second of three revisions is under way when the whole process group is killed: it has added a column
-and goes on in the same transaction, or it builds an index concurrently and waits for an old transaction. Its
-statement is watched for {WATCH_S} s; then what held it up lets go, and the same command runs again, and again after
-each step by hand that its error asks for, until all three revisions are applied and no index is invalid. A server
-does not notice by itself that a client is gone while a statement runs; ours asks for it with
-`client_connection_check_interval`. The others' statements go on until they come to their end: the table stays locked
-until then, or the index is finished and no revision knows of it.
+TEXT = f"""The second of three revisions is running when the whole process group is killed: it has added a column and
+continues in the same transaction, or it builds an index concurrently and waits for an old transaction. Its statement
+is watched for {WATCH_S} s; then the blocking transaction ends, and the same command runs again, and again after each
+step by hand that its error requires, until all three revisions are applied and no index is invalid. By default a
+server does not detect a lost client while a statement runs; ours enables this check with
+`client_connection_check_interval`. The others' statements continue to their end: the table stays locked until then,
+or the index is finished and no revision has a record of it.
 
 Beside this, `tests/faults/test_kill.py::test_killed_at_random_moments` kills ours at 50 random moments of an upgrade
 of 20 revisions, five of them concurrent index builds: each upgrade that was then driven to its end finished without a
@@ -56,7 +56,7 @@ manual step, with the schema of an undisturbed run and no invalid index."""
 
 @dataclass(frozen=True)
 class Aftermath:
-    """Tell what a killed run left, and what the next ones needed."""
+    """The state after a killed run, and the steps that the next runs required."""
 
     went_on: str
     left: list[str]
@@ -65,7 +65,7 @@ class Aftermath:
 
 
 def run(bench: Bench) -> Chapter:
-    """Kill each tool in both at the same time, each in a database of its own; they wait most of the time."""
+    """Kill all tools in both cases in parallel, each in its own database; they wait most of the time."""
     binaries = postgres.binaries()
     with ExitStack() as stack:
         server = Server(binaries, stack.enter_context(postgres.cluster(binaries)).url)
@@ -104,7 +104,7 @@ def _kill(bench: Bench, server: Server, tool: Tool, middle: Step) -> Aftermath:
     tool.write(folder, [first, middle, last])
     with new_database(server, name) as database, closing(server.connect(name)) as holder:
         database.execute(TABLES)
-        # keeps its snapshot, which the index build waits for
+        # the index build waits for this snapshot
         holder.set_session(isolation_level="REPEATABLE READ", autocommit=False)
         holder.cursor().execute("select from gate")
         process = tool.start(folder, database)
@@ -142,7 +142,7 @@ def _watch(database: Database, pid: int) -> str:
 
 
 def _recover(tool: Tool, folder: Path, database: Database) -> tuple[list[str], list[str]]:
-    """Run the command until it succeeds, and return its errors and what was done by hand between."""
+    """Run the command until it succeeds, and return its errors and the steps by hand between."""
     errors: list[str] = []
     by_hand: list[str] = []
     for _ in range(MOST_STEPS + 1):

@@ -1,4 +1,4 @@
-"""Measure in turn, so that what else the machine does falls on all alike, and keep every single figure."""
+"""Measurements in turn, so that other load affects all subjects alike; every single figure is kept."""
 
 import os
 import platform
@@ -13,16 +13,16 @@ T = TypeVar("T")
 
 OURS = "ours"
 ITSELF = ""
-"""Stands in `Figure.at_most` for the figure itself, where it is not held against another's."""
+"""The key in `Figure.at_most` for a limit of the figure itself, not of a ratio."""
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Say how much is measured: all of it, or what takes three minutes."""
+    """The extent of a run: all of it, or a quick one of three minutes."""
 
     quick: bool
     folder: Path
-    """A throw-away folder."""
+    """A temporary folder."""
 
     @property
     def rounds(self) -> int:
@@ -31,13 +31,13 @@ class Bench:
 
 @dataclass(frozen=True)
 class Figure:
-    """Hold one thing that was measured in turn: a value for each round, by who was measured, the subject first."""
+    """One quantity that was measured in turn: a value for each round, by subject, ours first."""
 
     name: str
     unit: str
     values: dict[str, list[float]]
     at_most: dict[str, float | None] = field(default_factory=dict)
-    """What is wanted of the subject: its ratio to another, or the value itself; None only shows the ratio."""
+    """The goals of the first subject: its ratio to another, or the value itself; None only shows the ratio."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the figure with its medians and the subject's ratios to the others."""
@@ -53,7 +53,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Table:
-    """Hold what is no figure to be compared: rows of words."""
+    """Results that are not compared figures: rows of text."""
 
     header: list[str]
     rows: list[list[str]]
@@ -61,7 +61,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Chapter:
-    """Hold what a case found out, with the text around it."""
+    """The results of a case, with its text."""
 
     title: str
     text: str
@@ -82,8 +82,8 @@ def in_turn(
 ) -> dict[str, list[T]]:
     """Call each work once a round, every other round in the opposite order, and return what they returned.
 
-    A round before the first warms up caches and writes bytecode; it is not counted. Who is in `once` takes part in it
-    and in the first.
+    A round before the first warms up caches and writes bytecode; it is not counted. The subjects in `once` run in that
+    round and in the first only.
     """
     found: dict[str, list[T]] = {who: [] for who in works}
     for number in range(rounds + 1):
@@ -97,7 +97,7 @@ def in_turn(
 
 
 def machine() -> dict[str, Any]:
-    """Say what it was measured on, and how busy that was before."""
+    """Return the properties of the machine, and its load before the run."""
     model = next((line for line in _lines("/proc/cpuinfo") if line.startswith("model name")), "unknown").split(":")[-1]
     memory_kib = next((int(line.split()[1]) for line in _lines("/proc/meminfo") if line.startswith("MemTotal")), 0)
     return {
@@ -116,8 +116,8 @@ def _lines(path: str) -> list[str]:
 
 def _ratio(ours: list[float], theirs: list[float]) -> dict[str, float]:
     found = [mine / other for mine, other in zip(ours, theirs, strict=False)]
-    told = {"median": statistics.median(found), "low": min(found), "high": max(found)}
-    return {"rounds": len(found), **{name: round(value, 4) for name, value in told.items()}}
+    values = {"median": statistics.median(found), "low": min(found), "high": max(found)}
+    return {"rounds": len(found), **{name: round(value, 4) for name, value in values.items()}}
 
 
 def _short(value: float) -> float:

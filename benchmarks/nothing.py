@@ -1,4 +1,4 @@
-"""Nothing to do, and where a database is, with 100, 1,000 and 5,000 revisions behind it."""
+"""`upgrade` with nothing to do, and `current`, with 100, 1,000 and 5,000 applied revisions."""
 
 import resource
 from collections.abc import Callable
@@ -18,15 +18,15 @@ COMMANDS = {
     "current": {OURS: ("migrate", "current"), PLAIN: ("alembic", "current")},
 }
 WANTED = {"upgrade": 0.7, "current": 0.3}
-TEXT = """`upgrade` with nothing left to do, and `current`: the whole command, on a server that does not wait for
-its disk. A revision is a file of 430 bytes. Ours reads the heads of the files as text, holds every applied one
-against its checksum in the ledger, and imports none; plain Alembic imports them all, and its `current` is
-quadratic. Whether ours stays linear is told by the processor time that each revision adds: were it quadratic, one after
-the first 1,000 would cost five times as much as one before."""
+TEXT = """`upgrade` with nothing left to do, and `current`: the whole command, on a server that does not wait for its
+disk. A revision is a file of 430 bytes. Ours reads the heads of the files as text, compares every applied one with
+its checksum in the ledger, and imports none; plain Alembic imports them all, and its `current` is quadratic. The
+processor time that each revision adds shows whether ours stays linear: were it quadratic, one after the first 1,000
+would cost five times as much as one before."""
 
 
 def run(bench: Bench) -> Chapter:
-    """Measure both in turn, on databases that have had all of the revisions."""
+    """Measure both in turn, on databases with all revisions applied."""
     numbers = FEWER if bench.quick else NUMBERS
     binaries = postgres.binaries()
     with ExitStack() as stack:
@@ -44,7 +44,7 @@ def run(bench: Bench) -> Chapter:
 
 
 def _works(bench: Bench, server: Server, tool: Tool, number: int, stack: ExitStack) -> dict[str, Callable[[], float]]:
-    """Apply the revisions once, and return what runs each of the commands after that."""
+    """Apply the revisions once, and return a function for each of the commands after that."""
     folder = bench.folder / f"nothing-{number}" / tool.slug
     tool.write(folder, tools.tables(number))
     database = stack.enter_context(new_database(server, f"nothing_{number}_{tool.slug}"))
@@ -63,7 +63,7 @@ def _figure(bench: Bench, verb: str, number: int, works: Works) -> Figure:
 
 
 def _growth(bench: Bench, verb: str, works: dict[int, Callable[[], float]]) -> Figure:
-    """Hold what each of the last 4,000 revisions costs the processor against each of the first 900."""
+    """Compare the processor time of each of the last 4,000 revisions with that of each of the first 900."""
     found = in_turn(bench.rounds, {str(number): partial(_processor_s, work) for number, work in works.items()})
     few, some, many = (found[str(number)] for number in works)
     last = [(b - a) / (NUMBERS[2] - NUMBERS[1]) * 1e6 for a, b in zip(some, many, strict=True)]
@@ -77,7 +77,7 @@ def _growth(bench: Bench, verb: str, works: dict[int, Callable[[], float]]) -> F
 
 
 def _processor_s(work: Callable[[], float]) -> float:
-    """Return the processor time of what `work` starts and waits for, in seconds."""
+    """Return the processor time of the processes that `work` starts and waits for, in seconds."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     work()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

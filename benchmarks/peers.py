@@ -1,7 +1,7 @@
-"""Install what is compared, each by itself, under `.cache/benchmarks/`.
+"""Installation of the compared tools, each in its own environment under `.cache/benchmarks/`.
 
 Alembic, SQLAlchemy, psycopg2 and boto3 are those of `constraints.txt`, the same versions for all; yoyo, Django and
-dbmate are pinned with hashes in `benchmarks/peers/`. Bytecode is compiled for all alike, as the image does it.
+dbmate are pinned with hashes in `benchmarks/peers/`. Bytecode is compiled for all tools, as in the image.
 """
 
 import hashlib
@@ -19,12 +19,12 @@ CACHE = ROOT / ".cache" / "benchmarks"
 LOCKS = Path(__file__).parent / "peers"
 TOOLS = Path(sys.executable).parent
 EXTRAS = ["agent", "aws", "cli", "lint"]
-"""What the image has: the command line beside both functions."""
+"""The extras of the image: both functions and the command line."""
 
 
 @cache
 def ours() -> Path:
-    """Return the environment that the image has, with this project's code as it is now."""
+    """Return the image's environment, with this project's present code."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = [package for extra in EXTRAS for package in project["optional-dependencies"][extra]]
     folder = _of_constraints("ours", [*project["dependencies"], *extras, "awslambdaric"])
@@ -41,12 +41,12 @@ def ours() -> Path:
 
 
 def plain() -> Path:
-    """Return an environment with Alembic and what it needs."""
+    """Return an environment with Alembic and its dependencies."""
     return _of_constraints("plain", ["alembic", "psycopg2-binary"])
 
 
 def bare() -> Path:
-    """Return an environment with what a handler of a few lines needs, and no more."""
+    """Return an environment with the dependencies of the bare handler only."""
     return _of_constraints("bare", ["alembic", "awslambdaric", "boto3", "psycopg2-binary"])
 
 
@@ -58,7 +58,7 @@ def locked(name: str) -> Path:
 
 @cache
 def dbmate() -> Path | None:
-    """Return dbmate's binary; None where npm does not bring one for this machine, which is said once."""
+    """Return dbmate's binary; None where npm has none for this machine, which is printed once."""
     if shutil.which("npm") is None or (platform.system(), platform.machine()) != ("Linux", "x86_64"):
         print("dbmate is left out: it comes by npm, for Linux on x86_64", file=sys.stderr)
         return None
@@ -73,13 +73,13 @@ def dbmate() -> Path | None:
 
 
 def compile_code(folder: Path) -> None:
-    """Compile the bytecode as the image does it: never looked after, since nothing changes in an image."""
+    """Compile the bytecode as the image does: without checks of the source, since an image does not change."""
     mode = ["-q", "-j", "0", "--invalidation-mode", "unchecked-hash"]
     _run(sys.executable, "-m", "compileall", *mode, folder)
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what is compared here, as the locks have them."""
+    """Return the versions of the compared tools, from the files of pins."""
     pinned = "\n".join(path.read_text() for path in (ROOT / "constraints.txt", *LOCKS.glob("*.txt")))
     known = dict(line.split(" ")[0].split("==") for line in pinned.splitlines() if "==" in line)
     names = ("alembic", "sqlalchemy", "psycopg2-binary", "boto3", "yoyo-migrations", "django")
@@ -90,7 +90,7 @@ def versions() -> dict[str, str]:
 
 
 def _of_constraints(name: str, packages: list[str]) -> Path:
-    """Install by the project's own pins; only what stands in a project file need not name its version again."""
+    """Install by the project's own pins; only packages in a project file need no version of their own."""
     constraints, project = ROOT / "constraints.txt", CACHE / f"{name}.project" / "pyproject.toml"
     project.parent.mkdir(parents=True, exist_ok=True)
     project.write_text(f'[project]\nname = "{name}"\nversion = "1"\ndependencies = {json.dumps(packages)}\n')

@@ -1,6 +1,6 @@
-"""How close the figures of a rehearsal are to those of the run itself, on a million rows.
+"""The figures of a rehearsal beside those of the run itself, on a million rows.
 
-Each pair works on a copy of its own of one database; rehearsal and run take turns.
+Each rehearsal and each run has its own copy of one database; they take turns.
 """
 
 from contextlib import ExitStack
@@ -12,11 +12,10 @@ from support.project import Project
 
 ROWS, ROWS_QUICKLY = 1_000_000, 100_000
 REHEARSED, REAL = "rehearsed", "the run itself"
-TEXT = """On a table of a million rows, rehearsed and really run in turn, each on a copy of its own. What takes a
-millisecond differs by a few: the run's own figure has the version table's update in it. The index stands behind an
-update in the same chain: in one transaction the rows' old versions are not dead yet, so that the build reads and
-indexes them too, which the run, whose update is committed by then, need not. A check after a rewrite reads pages
-that are still in memory."""
+TEXT = """On a table of a million rows, rehearsed and really run in turn, each on its own copy. Durations of about a
+millisecond differ by a few: the run's own figure includes the version table's update. The index comes after an update
+in the same chain: in one transaction the rows' old versions are not dead yet, so that the build reads and indexes
+them too; in the run that update is committed by then. A check after a rewrite reads pages that are still in memory."""
 TABLE = """
     create table big as select n as id, md5(n::text) as word, 1 as small from generate_series(1, %s) n;
     alter table big add primary key (id);

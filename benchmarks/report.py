@@ -1,4 +1,4 @@
-"""What was measured as Markdown: `RESULTS.md`, and the block of it that `docs/benchmarks.md` shows."""
+"""The results as Markdown: `RESULTS.md`, and its block in `docs/benchmarks.md`."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,16 +10,16 @@ Results = dict[str, Any]
 BEGIN, END = "<!-- measured: make bench -->", "<!-- /measured -->"
 CHART_WIDTH = 40
 CHARTS = ("apply 200 revisions", "the application's slowest query")
-INTRODUCTION = """`make bench` writes this file and `results.json`, which has every single figure. What is compared
-is measured in turn, {rounds} rounds after one that is not counted, where its part does not say otherwise. Less is
-better. A figure is the median of the rounds; a ratio is ours to the other's, the median of the rounds' ratios, with
-the lowest and the highest. Where a figure itself was wanted, and no ratio, it is the worst of all rounds. All run
-from bytecode, on {cores} cores ({processor}, {memory}), {system}, Python {python}, {postgres}; {versions}. Load
-before: {load}."""
-IN_SMALL = """This was a quick run, with few rounds and small sizes: its figures are rough, and the texts tell of the
+INTRODUCTION = """`make bench` writes this file and `results.json`, which has every single figure. The subjects are
+measured in turn, {rounds} rounds after one that is not counted, unless their part says otherwise. Less is better. A
+figure is the median of the rounds; a ratio is ours to the other's, the median of the rounds' ratios, with the lowest
+and the highest. Where the goal is a figure and not a ratio, the figure is the worst of all rounds. All run from
+bytecode, on {cores} cores ({processor}, {memory}), {system}, Python {python}, {postgres}; {versions}. Load before:
+{load}."""
+IN_SMALL = """This was a quick run, with few rounds and small sizes: its figures are rough, and the texts describe the
 whole run."""
 
-NOT_REACHED = "Where it says **no**, the case's own part below says why."
+NOT_REACHED = "Where the last column says **no**, the case's own part below gives the reason."
 
 
 def markdown(results: Results) -> str:
@@ -29,7 +29,7 @@ def markdown(results: Results) -> str:
         "# Results",
         INTRODUCTION.format(**about),
         *([IN_SMALL] if results["quick"] else []),
-        "## Wanted and reached",
+        "## Goals and results",
         _wanted(results),
         NOT_REACHED,
     ]
@@ -41,13 +41,13 @@ def markdown(results: Results) -> str:
 
 
 def block(results: Results) -> str:
-    """Return what stands in `docs/benchmarks.md` between the two marks, marks included."""
+    """Return the block of `docs/benchmarks.md` between the two marks, marks included."""
     charts = "\n\n".join(_chart(figure) for figure in _all(results) if figure["name"] in CHARTS)
     return f"{BEGIN}\n\n{_wanted(results)}\n\n```text\n{charts}\n```\n\n{END}"
 
 
 def into(page: str, results: Results) -> str:
-    """Return `page` with the block as it is now."""
+    """Return `page` with the present block."""
     before, _, rest = page.partition(BEGIN)
     return before + block(results) + rest.partition(END)[2]
 
@@ -59,11 +59,11 @@ def _all(results: Results) -> Iterator[dict[str, Any]]:
 
 def _wanted(results: Results) -> str:
     rows = [_row(figure, other, limit) for figure in _all(results) for other, limit in figure["at_most"].items()]
-    return _table(["", "here", "compared with", "there", "ratio (lowest to highest)", "wanted", ""], rows)
+    return _table(["", "here", "compared with", "there", "ratio (lowest to highest)", "goal", ""], rows)
 
 
 def _row(figure: dict[str, Any], other: str, limit: float | None) -> list[str]:
-    """Return what was reached beside what was wanted: the worst of a figure itself, the median of a ratio."""
+    """Return a result beside its goal: the worst value of a figure, the median of a ratio."""
     subject, *rest = figure["values"]
     unit, mine = figure["unit"], figure["medians"][subject]
     if other == ITSELF and limit is not None:
@@ -92,7 +92,7 @@ def _tick(reached: bool) -> str:
 
 
 def _figures(figures: list[dict[str, Any]]) -> str:
-    """Return a table for the figures of each set of names; beside another's figure stands the subject's ratio to it."""
+    """Return a table for the figures of each set of subjects; each other's figure has our ratio to it beside it."""
     tables = []
     for names in dict.fromkeys(tuple(figure["values"]) for figure in figures):
         rows = [

@@ -1,4 +1,4 @@
-"""16 runners at once over the same 20 revisions: who succeeds, and how often each row was inserted."""
+"""16 runners at once with the same 20 revisions: how many succeed, and how often each row was inserted."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -16,11 +16,10 @@ MAKE = Step("make_ran", "create table ran (name text)")
 INSERTS = [Step(f"insert_{number:02d}", f"insert into ran values ('{number:02d}')") for number in range(1, ROWS + 1)]
 HEADER = ["", "runners that succeed", f"rounds with {ROWS} rows", "rows, fewest to most", "errors"]
 TEXT = f"""{RUNNERS} runners start within a moment of each other, as a deployment of {RUNNERS} containers does,
-against a database that is at the first revision; {ROWS} more are to come, and each inserts a row. Wanted are {ROWS}
+against a database that is at the first revision; {ROWS} more are pending, and each inserts a row. The goal is {ROWS}
 rows and no error: a revision that ran twice shows as a row too many. The tools take turns, each with a new database a
-round. *Expected to match one row* is what Alembic says when somebody else has moved the version since it looked, and
-*duplicate key* what dbmate says: the revision is rolled back, and whoever called it has a failed deployment to look
-at."""
+round. *Expected to match one row* is Alembic's message when another process has moved the version since Alembic read
+it, and *duplicate key* dbmate's: the revision is rolled back, and the caller has a failed deployment to examine."""
 
 Ends = tuple[list[tuple[int, str]], int]
 
@@ -50,7 +49,7 @@ def _work(bench: Bench, server: Server, tool: Tool) -> Callable[[], Ends]:
     tool.write(folder / "all", [MAKE, *INSERTS])
 
     def work() -> Ends:
-        """Return how each runner ended, and how many rows there are."""
+        """Return each runner's exit code and output, and the number of rows."""
         with new_database(server, "raced") as database, ThreadPoolExecutor(RUNNERS) as pool:
             tool.run(folder / "first", database)
             ends = list(pool.map(tools.finish, [tool.start(folder / "all", database) for _ in range(RUNNERS)]))

@@ -1,4 +1,4 @@
-"""The tools on their command lines: how each writes down the same steps, and how it is told to apply them."""
+"""The tools and their command lines: each writes the same steps as its own migrations, and applies them."""
 
 import os
 import re
@@ -18,13 +18,13 @@ LIMIT_S = 120
 PLAIN = "plain Alembic"
 DBMATE, YOYO, DJANGO, PSQL = "dbmate", "yoyo", "Django", "psql -f"
 LOCKED = "has locked this database"
-# The most telling first: a traceback may hold several.
+# The most specific first: a traceback may contain several.
 KINDS = (LOCKED, "expected to match one row", "duplicate key", "already exists")
 
 
 @dataclass(frozen=True)
 class Step:
-    """Name one statement that a revision runs, in a transaction or, as a concurrent index build must be, in none."""
+    """A revision with one statement, in a transaction or, as a concurrent index build requires, outside one."""
 
     name: str
     sql: str
@@ -33,7 +33,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Tool:
-    """Say how a tool is given its steps, and how it is started; `{url}` stands for the database."""
+    """A tool, with its function to write steps and its command; `{url}` is replaced by the database's URL."""
 
     name: str
     write: Callable[[Path, list[Step]], None]
@@ -42,17 +42,17 @@ class Tool:
     environ: dict[str, str] = field(default_factory=dict)
     scheme: str = "postgresql"
     query: str = ""
-    """What its driver wants at the beginning and at the end of the URL."""
+    """Its driver requires `scheme` at the beginning and `query` at the end of the URL."""
     unlock: tuple[str, ...] = ()
-    """What takes away the lock that a killed run has left, where the tool keeps it in a table."""
+    """The command that removes the lock left by a killed run, where the tool keeps its lock in a table."""
 
     @property
     def slug(self) -> str:
-        """Name it as a database or a folder may be called."""
+        """Return its name in a form that is valid for databases and folders."""
         return re.sub(r"\W", "_", self.name.lower())
 
     def start(self, folder: Path, database: Database, *command: str) -> "subprocess.Popen[str]":
-        """Start it in a process group of its own, and do not wait."""
+        """Start it in its own process group, and do not wait for it."""
         url = database.url.replace("postgresql", self.scheme, 1) + self.query
         words = [word.format(url=url) for word in command or self.command]
         return subprocess.Popen(
@@ -74,7 +74,7 @@ class Tool:
         return took_s
 
     def imports_ms(self, folder: Path, database: Database) -> dict[str, float]:
-        """Run it, and return the milliseconds that its imports take by themselves, by top-level package.
+        """Run it, and return the time of its imports alone in milliseconds, by top-level package.
 
         https://docs.python.org/3/using/cmdline.html#envvar-PYTHONPROFILEIMPORTTIME
         """
@@ -88,9 +88,9 @@ class Tool:
 
 
 def finish(process: "subprocess.Popen[str]") -> tuple[int, str]:
-    """Wait for its end, and return its exit code and what it said.
+    """Wait for its end, and return its exit code and its output.
 
-    What hangs for two minutes is killed, and what is waited for when somebody presses Ctrl-C.
+    Kill it after two minutes, or after Ctrl-C.
     """
     try:
         output, _ = process.communicate(timeout=LIMIT_S)
@@ -101,13 +101,13 @@ def finish(process: "subprocess.Popen[str]") -> tuple[int, str]:
 
 
 def kind(output: str) -> str:
-    """Return what went wrong in a few words; where it is nothing that is known here, the last line."""
+    """Return the kind of the error in a few words; for an unknown error, the last line of the output."""
     last = (output.splitlines() or ["silent"])[-1]
     return next((words for words in KINDS if words in output), last)
 
 
 def tables(number: int) -> list[Step]:
-    """Return so many steps that make a table each."""
+    """Return `number` steps that create one table each."""
     body = "id bigint primary key, name text not null, created_at timestamptz not null default now()"
     return [Step(f"make_t{place:04d}", f"create table t{place:04d} ({body})") for place in range(1, number + 1)]
 
@@ -122,7 +122,7 @@ def plain() -> Tool:
 
 
 def others() -> list[Tool]:
-    """Return the tools that are no Alembic; dbmate where it could be installed."""
+    """Return the tools that do not use Alembic; dbmate where it could be installed."""
     options = ("--batch", "--no-config-file", "--database", "{url}")
     yoyo, unlock = ("yoyo", "apply", *options, "migrations"), ("yoyo", "break-lock", *options)
     django = ("django-admin", "migrate", "--settings=settings", "--pythonpath=.", "--verbosity=1")
@@ -137,7 +137,7 @@ def others() -> list[Tool]:
 
 
 def psql(binaries: Path) -> Tool:
-    """Return the floor: the bare statements, each committed by itself, and no memory of what ran."""
+    """Return the floor: the bare statements, each in its own transaction, without a record of them."""
     return Tool(PSQL, _write_psql, ("psql", "{url}", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", "all.sql"), binaries)
 
 
@@ -168,7 +168,7 @@ def _write_ours(folder: Path, steps: list[Step]) -> None:
 
 
 def _write_plain(folder: Path, steps: list[Step]) -> None:
-    """Let Alembic write its generic `env.py`; but for the URL and a transaction a revision nothing is changed."""
+    """Write Alembic's generic `env.py`, changed only for the URL and for one transaction a revision."""
     folder.mkdir(parents=True, exist_ok=True)
     subprocess.run([peers.plain() / "bin" / "alembic", "init", "alembic"], cwd=folder, check=True, capture_output=True)
     _replace(folder / "alembic.ini", r"(?m)^sqlalchemy.url = .*$", "")

@@ -1,4 +1,4 @@
-"""The slowest query of an application while a revision waits for a lock that somebody else holds."""
+"""The slowest query of an application while a revision waits for a lock that another session holds."""
 
 import threading
 import time
@@ -17,14 +17,14 @@ LOCK_TIMEOUT_S, MARGIN_S = 2.0, 0.5
 TABLE = "create table orders (id int primary key, total int not null); insert into orders values (1, 0)"
 STEPS = [Step("add_note", "alter table orders add column note text")]
 SLOWEST = "the application's slowest query"
-TEXT = f"""Somebody has read a table and leaves the transaction open for {HELD_S} s, as a forgotten report does; a
-revision wants to add a column to it; all the while an application updates a row of it by its key, again and again.
-PostgreSQL lets nobody pass who comes after one that waits, so every query stands behind the revision. Ours gives up
-after `lock_timeout`, {LOCK_TIMEOUT_S:.0f} s by default, lets the application through, and tries again: a query may
-wait several times, but never longer than that, and the revision may come a little later for it. The tools are
-measured at the same time, each against a database and an application of its own on one server: while they wait they
-leave the processor alone. They run as they come; told a `lock_timeout` (`PGOPTIONS`), the others' revisions would fail
-instead, for none of them tries again."""
+TEXT = f"""A session has read a table and leaves its transaction open for {HELD_S} s, as a forgotten report does; a
+revision adds a column to that table; all the while an application updates a row of it by its key, again and again. In
+PostgreSQL a later request queues behind one that waits, so every query waits for the revision. Ours gives up after
+`lock_timeout`, {LOCK_TIMEOUT_S:.0f} s by default, lets the application continue, and tries again: a query may wait
+several times, but never longer than that, and the revision may be applied a little later. The tools are measured at
+the same time, each against its own database and application on one server: while they wait they do not use the
+processor. They run with their defaults; with a `lock_timeout` (`PGOPTIONS`) the others' revisions would fail instead,
+for none of them tries again."""
 
 
 def run(bench: Bench) -> Chapter:
@@ -77,7 +77,7 @@ def _work(bench: Bench, server: Server, tool: Tool) -> Callable[[], tuple[float,
 
 
 def _query(database: Database, done: threading.Event) -> float:
-    """Be the application until `done`, and return its slowest query in seconds."""
+    """Act as the application until `done`, and return its slowest query in seconds."""
     slowest_s = 0.0
     with closing(database.server.connect(database.name)) as connection, connection.cursor() as cursor:
         while not done.wait(PAUSE_S):

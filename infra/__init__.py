@@ -1,1 +1,1 @@
-"""The AWS CDK app: which image runs where, who may call it, and who is told when it fails."""
+"""The AWS CDK app: images, functions, permissions and alarms of each environment."""

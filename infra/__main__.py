@@ -1,4 +1,4 @@
-"""What `cdk` runs: read the context and the recorded digests, write the templates."""
+"""The program that `cdk` runs: it reads the context and the recorded digests, and writes the templates."""
 
 import sys
 from typing import TYPE_CHECKING

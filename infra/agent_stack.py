@@ -12,9 +12,9 @@ from infra.schedules import Schedules
 
 COMMAND = "dispatch_agent.handler.handler"
 WORKING_HOURS = "0 8-17 ? * MON-FRI *"
-"""Each hour from 08:00 on; the last one is over before 18:00, when nobody may be contacted any more."""
+"""Each hour from 08:00 on; the last run ends before 18:00, the end of business hours."""
 SCHEDULED = "<aws.scheduler.scheduled-time>"
-"""Scheduler puts the moment here that was meant, the same for each try of an invocation.
+"""Scheduler replaces this by the scheduled moment, the same for each try of an invocation.
 
 https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html
 """
@@ -22,7 +22,7 @@ AN_HOUR = Duration.hours(1)
 
 
 class AgentStack(Stack):
-    """Run the image `digest` as the dispatch agent of `environment`, each hour for each tenant of its settings."""
+    """The dispatch agent of `environment`, from the image `digest`, run each hour for each tenant of its settings."""
 
     def __init__(
         self,
@@ -48,11 +48,11 @@ class AgentStack(Stack):
             digest=digest,
             variables={"MICRO_AGENT_DISPARO_ENABLED": str(settings.disparo_enabled).lower()},
         )
-        # nobody else moves this alias, so it goes with the version that this stack publishes
+        # nothing else moves this alias, so it points to the version that this stack publishes
         live = agent.alias(agent.version.version)
-        # a crashed run goes on where it was, but never into the next hour's run
+        # Lambda resumes a crashed run, but not during the next hour's run
         agent.try_again(live, attempts=2, within=AN_HOUR)
-        # by its name, so that neither stack holds an export which the other cannot let go
+        # by name: an export would bind the two stacks, so that neither could be changed first
         topic = aws_sns.Topic.from_topic_arn(
             self, "Operators", self.format_arn(service="sns", resource=names.migrations(environment))
         )
@@ -72,7 +72,7 @@ def _run_hourly(scope: Construct, name: str, live: str, settings: Settings) -> N
             cron=WORKING_HOURS,
             payload={"tenantId": tenant, "batchSize": settings.agent_batch_size, "runId": SCHEDULED},
             description=f"Decide for the leads of {tenant}",
-            # the same runId is the same run, which decides on no lead twice; in an hour the next one takes over
+            # a repeated runId decides on no lead twice; after an hour the next run begins
             attempts=3,
             within=AN_HOUR,
         )

@@ -1,4 +1,4 @@
-"""What wakes somebody, in which words, and what to do then."""
+"""The alarms: their metrics, thresholds, and texts with the next step."""
 
 from dataclasses import dataclass
 
@@ -8,15 +8,16 @@ from constructs import Construct
 from infra import metrics, names
 from infra.function import TIMEOUT
 
+# Early enough to act before the first run that ends at its deadline.
 NEARLY_MS = 0.9 * TIMEOUT.to_milliseconds()
 UNTIL_NEXT = aws_cloudwatch.TreatMissingData.IGNORE
-"""Stays as it is until the next run says otherwise: a failure is not over because nobody has tried again."""
+"""The alarm keeps its state until the next run: missing data do not end a failure."""
 AT_ONCE = aws_cloudwatch.TreatMissingData.NOT_BREACHING
 
 
 @dataclass(frozen=True, kw_only=True)
 class Watch:
-    """Say what is looked at, from which figure on it is an alarm, and what the alarm says."""
+    """An alarm's metric, its threshold and its text."""
 
     name: str
     metric: aws_cloudwatch.Metric
@@ -26,7 +27,7 @@ class Watch:
 
 
 def raise_alarms(scope: Construct, topic: aws_sns.ITopic, *watches: Watch) -> None:
-    """Make an alarm of each watch, which tells `topic`."""
+    """Create an alarm for each watch, which notifies `topic`."""
     for watch in watches:
         aws_cloudwatch.Alarm(
             scope,
@@ -42,7 +43,7 @@ def raise_alarms(scope: Construct, topic: aws_sns.ITopic, *watches: Watch) -> No
 
 
 def of_function(function: str) -> list[Watch]:
-    """Watch for invocations that ended without an answer, or nearly did."""
+    """Return watches for invocations that ended without an answer, or nearly reached the time-out."""
     return [
         Watch(
             name=f"{function}-errors",
@@ -62,9 +63,9 @@ def of_function(function: str) -> list[Watch]:
 
 
 def of_runner(environment: str, state_machine_arn: str) -> list[Watch]:
-    """Watch for what the runner found and what its state machine could not finish."""
+    """Return watches for failed migrations, drift, and failed executions of the state machine."""
     machine = names.migrations(environment)
-    # where nothing is protected people call the function itself as well, and no execution knows of that
+    # in an unprotected environment people also call the function directly, without an execution
     log = f"/aws/lambda/{names.runner(environment)}"
     answer = f"the execution of the state machine `{machine}` or the function's log `{log}`"
     return [
@@ -92,7 +93,7 @@ def of_runner(environment: str, state_machine_arn: str) -> list[Watch]:
 
 
 def of_agent(environment: str) -> list[Watch]:
-    """Watch for runs that the agent itself calls failed."""
+    """Return watches for runs that the agent reports as failed."""
     function = names.agent(environment)
     return [
         Watch(
@@ -106,7 +107,7 @@ def of_agent(environment: str) -> list[Watch]:
 
 
 def of_schedules(group: str) -> list[Watch]:
-    """Watch for schedules that could not start what they are there to start."""
+    """Return watches for schedules that could not start their target."""
     return [
         Watch(
             name=f"{group}-schedule-dropped",

@@ -1,4 +1,4 @@
-"""The app: which stacks there are, what they are called, and how they are tagged."""
+"""The app: its stacks, their names and their tags."""
 
 from collections.abc import Mapping
 
@@ -16,10 +16,10 @@ from infra.sample_database import SampleDatabaseStack
 
 
 def build(app: App, *, context: Context, recorded: Mapping[str, Recorded]) -> None:
-    """Put into `app` the registry, the right to deliver, and each environment with the images recorded for it.
+    """Add to `app` the registry, the roles for delivery, and each environment with its recorded images.
 
-    An environment without an image gets its network at most: a function cannot be made without one. Without an
-    approved image it gets no agent.
+    An environment without an image gets its network at most: a function requires an image. Without an approved
+    image it gets no agent.
     """
     Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     place = Environment(region=context.region)
@@ -89,7 +89,7 @@ def _functions(
 
 
 def _tag(stack: Stack, *, environment: str, component: str) -> None:
-    """Tag a stack and all that is in it, here alone: IAM refuses two tags that differ only by case."""
+    """Tag a stack and all its resources, here alone: IAM refuses two tags that differ only by case."""
     for key, value in {
         "Project": names.PROJECT,
         "Environment": environment,

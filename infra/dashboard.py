@@ -1,4 +1,4 @@
-"""One page an environment: the runner, the state machine and the agent."""
+"""The dashboard of an environment: the runner, the state machine and the agent on one page."""
 
 from collections.abc import Callable
 from functools import partial
@@ -10,7 +10,7 @@ from infra import metrics, names
 
 
 def draw(scope: Construct, *, environment: str, state_machine_arn: str) -> None:
-    """Make the dashboard `aurora-migrations-{env}`."""
+    """Create the dashboard `aurora-migrations-{env}`."""
     migrations = partial(metrics.of_program, metrics.MIGRATIONS, environment)
     executions = partial(metrics.of_executions, state_machine_arn)
     agent = partial(metrics.of_program, metrics.DISPATCH_AGENT, environment)

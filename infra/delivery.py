@@ -1,4 +1,4 @@
-"""How a repository of GitHub delivers here: a role an environment, and no stored key."""
+"""Delivery from a repository of GitHub: one role for each environment, and no stored key."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -10,7 +10,7 @@ from infra import names, wildcards
 
 ISSUER = "token.actions.githubusercontent.com"
 BOOTSTRAP = "cdk-hnb659fds"
-"""The qualifier of what `cdk bootstrap` makes. https://docs.aws.amazon.com/cdk/v2/guide/bootstrapping-env.html"""
+"""The qualifier of `cdk bootstrap`'s resources. https://docs.aws.amazon.com/cdk/v2/guide/bootstrapping-env.html"""
 PROMOTING = ("ecr:BatchGetImage", "ecr:PutImage")
 PUSHING = (
     "ecr:BatchCheckLayerAvailability",
@@ -22,11 +22,11 @@ PUSHING = (
 
 
 class DeliveryStack(Stack):
-    """Make for each environment the role `aurora-migrations-delivery-{env}`.
+    """The role `aurora-migrations-delivery-{env}` for each environment.
 
-    A job of `github` (`owner/name`) that runs in GitHub's environment of the same name may assume it, and no other. It
-    deploys through the roles of `cdk bootstrap`, and whoever may assume its deploy role can change any stack of the
-    account: only an account per environment, or a bootstrap of its own qualifier, keeps dev's jobs away from prod.
+    Only a job of `github` (`owner/name`) in GitHub's environment of the same name may assume it. The job deploys
+    through the roles of `cdk bootstrap`, and whoever may assume its deploy role can change any stack of the account:
+    only an account for each environment, or a bootstrap with its own qualifier, keeps dev's jobs away from prod.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class DeliveryStack(Stack):
 
 
 def _provider(stack: Stack) -> str:
-    """Make GitHub's provider, of which an account has one at most; return its ARN."""
+    """Create GitHub's provider, of which an account has one at most, and return its ARN."""
     return aws_iam.CfnOIDCProvider(stack, "GitHub", url=f"https://{ISSUER}", client_id_list=["sts.amazonaws.com"]).ref
 
 
@@ -87,7 +87,7 @@ def _role(stack: Stack, environment: str, known: tuple[str, ...], provider: str,
 
 
 def _images(stack: Stack, environment: str) -> list[aws_iam.PolicyStatement]:
-    """Allow to build where nothing is protected, and only to promote what was built elsewhere."""
+    """Allow promotion everywhere, and building and pushing images only in unprotected environments."""
     pushing = () if names.is_protected(environment) else PUSHING
     return [
         _allow(["ecr:GetAuthorizationToken"], ["*"]),
@@ -96,7 +96,7 @@ def _images(stack: Stack, environment: str) -> list[aws_iam.PolicyStatement]:
 
 
 def _parameters(stack: Stack, environment: str, known: tuple[str, ...]) -> list[aws_iam.PolicyStatement]:
-    """Allow to record which image this environment is to run, and to read all that is recorded, as a synthesis does."""
+    """Allow recording this environment's image, and reading all recorded images, as a synthesis does."""
     promoted, approved = (
         {one: _arn(stack, "ssm", f"parameter{name(one)}") for one in known}
         for name in (names.digest_parameter, names.approved_parameter)
@@ -108,7 +108,7 @@ def _parameters(stack: Stack, environment: str, known: tuple[str, ...]) -> list[
 
 
 def _proof(stack: Stack, environment: str, known: tuple[str, ...]) -> list[aws_iam.PolicyStatement]:
-    """Allow who delivers to a protected environment to ask the others whether an image ran well there."""
+    """Allow the delivery to a protected environment to ask the other environments for the proof of an image."""
     if not names.is_protected(environment):
         return []
     below = [one for one in known if not names.is_protected(one)]

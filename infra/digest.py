@@ -1,7 +1,7 @@
-"""Which images each environment is to run: what promotion and approval recorded, read when the app is synthesised.
+"""The recorded images of each environment, by promotion and by approval, read when the app is synthesised.
 
 A Lambda version is published only when the template changes, and `@sha256:` is rendered only from a literal, so
-the digest has to be known by then; a parameter of CloudFormation would be too late.
+the synthesis must read the digest; a parameter of CloudFormation would be too late.
 """
 
 import re
@@ -15,14 +15,14 @@ DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 class InvalidDigest(Exception):
-    """Say which parameter does not hold a digest."""
+    """An error about a parameter that does not hold a digest."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recorded:
-    """Hold the digests of one environment: `promoted` is the runner's, `approved` the agent's, None before the first.
+    """The digests of one environment: `promoted` is the runner's, `approved` the agent's, None before the first.
 
-    The agent waits for the approval since its image may need what only the upgrade makes.
+    The agent's image may need the upgraded schema, so its digest is recorded only after the upgrade.
     """
 
     promoted: str
@@ -30,9 +30,9 @@ class Recorded:
 
 
 def read(environments: Iterable[str], region: str) -> dict[str, Recorded]:
-    """Return what is recorded, by environment; one that nothing was ever promoted to is left out.
+    """Return the recorded digests by environment, without those that have no promoted image.
 
-    Raises `InvalidDigest`, and botocore's errors where SSM gives no answer.
+    Raises `InvalidDigest`, and botocore's errors when SSM does not answer.
     """
     import boto3
 

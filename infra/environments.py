@@ -15,7 +15,7 @@ SecurityGroupId = Annotated[str, Field(pattern=r"^sg-[0-9a-f]{8,17}$")]
 SecretArn = Annotated[
     str, Field(pattern=r"^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:.+-[A-Za-z0-9]{6}$")
 ]
-"""The whole ARN: IAM compares it with the one that Secrets Manager ends in six characters of its own."""
+"""The whole ARN: IAM compares it with Secrets Manager's, which ends in six random characters."""
 KeyArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[0-9a-f-]+$")]
 Zone = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9][a-z]$")]
 Email = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")]
@@ -25,22 +25,22 @@ GitHubProviderArn = Annotated[
     Field(pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:oidc-provider/token\.actions\.githubusercontent\.com$"),
 ]
 Tenant = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,56}$")]
-"""A part of a schedule's name, which 64 characters limit."""
+"""A part of a schedule's name, whose length is limited to 64 characters."""
 
 Region = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$")]
 
 OURS = re.compile(r"\w+")
-"""The CDK's own keys hold a hyphen, a colon or a slash."""
+"""Keys of this app; the CDK's own keys contain a hyphen, a colon or a slash."""
 CONTEXT = ConfigDict(extra="forbid", alias_generator=to_camel)
 
 
 class InvalidContext(Exception):
-    """Say what in the context is wrong and what to write there."""
+    """An error about the context: the wrong entry, and what to write instead."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Secret:
-    """Name a secret, and the key that encrypts it where that is not the account's `aws/secretsmanager`."""
+    """A secret, and the key that encrypts it where that is not the account's `aws/secretsmanager`."""
 
     arn: str
     key_arn: str | None = None
@@ -48,7 +48,7 @@ class Secret:
 
 @dataclass(frozen=True, kw_only=True)
 class Database:
-    """Say where a cluster is and which secrets open it; its cluster, subnets and endpoint are there already."""
+    """An existing cluster: its network and its secrets; its subnets and its endpoint exist too."""
 
     __pydantic_config__ = CONTEXT
     vpc_id: VpcId
@@ -58,20 +58,20 @@ class Database:
     secret_arn: SecretArn
     secret_key_arn: KeyArn | None = None
     agent_secret_arn: SecretArn | None = None
-    """Of a login that is a member of the role `dispatch_agent`; the migrating login's where there is none."""
+    """The secret of a login that is a member of the role `dispatch_agent`; without it the migrating login's."""
     agent_secret_key_arn: KeyArn | None = None
     host: str | None = None
-    """The writer endpoint, for a secret that holds `username` and `password` alone, as those that RDS manages."""
+    """The writer endpoint, for a secret with `username` and `password` only, as RDS manages them."""
     name: str | None = None
 
     @property
     def secret(self) -> Secret:
-        """Return the secret of who migrates."""
+        """Return the migrating login's secret."""
         return Secret(arn=self.secret_arn, key_arn=self.secret_key_arn)
 
     @property
     def agent_secret(self) -> Secret:
-        """Return the secret of the agent."""
+        """Return the agent's secret."""
         if self.agent_secret_arn is None:
             return self.secret
         return Secret(arn=self.agent_secret_arn, key_arn=self.agent_secret_key_arn)
@@ -79,16 +79,16 @@ class Database:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Hold what the context says of one environment."""
+    """The settings of one environment in the context."""
 
     __pydantic_config__ = CONTEXT
     database: Database | None = None
-    """None: the sample stack makes one."""
+    """None: the sample stack creates one."""
     availability_zones: Annotated[tuple[Zone, ...], Field(min_length=2)] | None = None
-    """Where the sample stack makes its subnets; the region's `a` and `b` where nothing else is said."""
+    """The zones of the sample stack's subnets; by default the region's `a` and `b`."""
     alarm_email: Email | None = None
     agent_tenants: tuple[Tenant, ...] = ()
-    """Whose leads the agent decides on by schedule."""
+    """The tenants whose leads the agent decides on by schedule."""
     agent_batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
     disparo_enabled: bool = False
     """The feature flag that the dry run records."""
@@ -96,21 +96,21 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """Hold what the context says: the environments by name, where they are, and who delivers to them."""
+    """The whole context: the environments by name, their region, and the repository that delivers to them."""
 
     __pydantic_config__ = CONTEXT
     environments: Annotated[dict[Name, Settings], Field(min_length=1)]
     region: Region = "us-east-1"
     github: Repository | None = None
-    """`owner/name` of the repository whose workflows may deliver; None: none may."""
+    """`owner/name` of the repository whose workflows may deliver; None allows none."""
     github_provider_arn: GitHubProviderArn | None = None
-    """GitHub's OIDC provider where the account has it already, for it has room for one alone; None: it is made."""
+    """The account's existing OIDC provider for GitHub, of which it can have only one; None creates it."""
 
 
 def read(context: Mapping[str, Any]) -> Context:
-    """Return what `context`, that of the CDK app, says of ours; the CDK's own keys are let be.
+    """Return the settings in `context`, that of the CDK app, and ignore the CDK's own keys.
 
-    Raises `InvalidContext` for what is lacking, wrong, or not known.
+    Raises `InvalidContext` for a missing, wrong or unknown key.
     """
     ours = {key: value for key, value in context.items() if OURS.fullmatch(key)}
     if not ours:
@@ -133,6 +133,6 @@ def read(context: Mapping[str, Any]) -> Context:
 
 
 def _keys(where: list[int | str]) -> list[str]:
-    """Return which keys may stand beside the one that is wrong."""
+    """Return the keys that are allowed at the place of the wrong one."""
     owner = Context if len(where) == 1 else Database if "database" in where[2:-1] else Settings
     return [field.name for field in fields(owner)]

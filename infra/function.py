@@ -1,4 +1,4 @@
-"""A function of the image that reaches the database and its secret, and nothing else."""
+"""A function of the image that can connect to the database and its secret, and to nothing else."""
 
 from collections.abc import Mapping
 
@@ -9,15 +9,15 @@ from infra import names, retention, wildcards
 from infra.environments import Database, Secret
 
 TIMEOUT = Duration.minutes(15)
-"""The longest that Lambda allows; the runner keeps its own deadline within it."""
+"""Lambda's maximum; the runner's own deadline is earlier."""
 NEWEST = "$LATEST"
 
 
 class DatabaseFunction(Construct):
-    """Make a function of the image `digest`, with its role, its log, its security group and its version.
+    """A function of the image `digest`, with its role, its log, its security group and its version.
 
-    `variables` are added to its environment. Its own group is let into the cluster's and the secrets endpoint's
-    group here, so that neither of them has to know this stack, and nobody has to open a port by hand.
+    `variables` are added to its environment. This construct also allows the function's group into the cluster's and
+    the secrets endpoint's group, so that neither depends on this stack, and nobody has to open a port by hand.
     """
 
     def __init__(
@@ -64,13 +64,13 @@ class DatabaseFunction(Construct):
         self.version = self.function.current_version
 
     def alias(self, version: str) -> aws_lambda.CfnAlias:
-        """Make the alias `live`, pointing to `version`; its `ref` is its ARN."""
+        """Create the alias `live`, pointing to `version`; its `ref` is its ARN."""
         return aws_lambda.CfnAlias(
             self, "Live", function_name=self.function.function_name, function_version=version, name=names.LIVE
         )
 
     def try_again(self, alias: aws_lambda.CfnAlias, *, attempts: int, within: Duration) -> None:
-        """Say how often Lambda itself repeats an asynchronous invocation that failed, and for how long it keeps one."""
+        """Set how often Lambda repeats a failed asynchronous invocation, and how long it keeps the event."""
         for qualifier in (NEWEST, names.LIVE):
             aws_lambda.CfnEventInvokeConfig(
                 self,
@@ -89,14 +89,14 @@ def _variables(environment: str, database: Database, secret: Secret, digest: str
 
 
 def _place(function: aws_lambda.Function, database: Database, security_group_id: str) -> None:
-    # the function's own `vpc` wants an object for each subnet, and adds a managed policy that is wider than ours
+    # the construct's `vpc` requires an object for each subnet, and adds a managed policy that is wider than ours
     function.node.default_child.vpc_config = aws_lambda.CfnFunction.VpcConfigProperty(
         subnet_ids=list(database.isolated_subnet_ids), security_group_ids=[security_group_id]
     )
 
 
 def _security_group(scope: Construct, name: str, database: Database) -> str:
-    """Make the function's group, with two ways out and none in, and the rules that let it in at the other end."""
+    """Create the function's group, with two outgoing rules and no incoming one, and the rules at the other ends."""
     ways = {
         "Database": (5432, database.cluster_security_group_id, "PostgreSQL"),
         "Secret": (443, database.endpoint_security_group_id, "the Secrets Manager endpoint"),
@@ -163,7 +163,7 @@ def _role(scope: Construct, name: str, secret: Secret) -> aws_iam.Role:
 
 
 def _reading(stack: Stack, secret: Secret) -> list[aws_iam.PolicyStatement]:
-    """Allow to read one secret, and to decrypt with its key through Secrets Manager alone."""
+    """Allow reading one secret, and decrypting with its key through Secrets Manager alone."""
     reading = [aws_iam.PolicyStatement(actions=["secretsmanager:GetSecretValue"], resources=[secret.arn])]
     if secret.key_arn is not None:
         through = {"kms:ViaService": f"secretsmanager.{stack.region}.amazonaws.com"}

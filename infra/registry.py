@@ -1,4 +1,4 @@
-"""Where the images are."""
+"""The registry of the images."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ from infra import names
 
 
 class RegistryStack(Stack):
-    """Make the repository `aurora-migrations`, one for all environments of this account and region.
+    """The repository `aurora-migrations`, one for all environments of this account and region.
 
-    A tag is written once, and only an image without any tag expires. Every image that is deployed carries the tags
-    of its build and of its promotions, so none of them ever does.
+    A tag cannot be overwritten, and only an image without any tag expires. Every deployed image has the tags of its
+    build and of its promotions, so it never expires.
     """
 
     def __init__(self, scope: Construct, construct_id: str, **kwargs: Any) -> None:
@@ -36,7 +36,7 @@ class RegistryStack(Stack):
 
 
 def _pulling(stack: Stack) -> aws_iam.PolicyStatement:
-    """Let this account's functions pull; without it Lambda writes a policy of its own here, behind the template's back.
+    """Allow this account's functions to pull; otherwise Lambda adds a policy of its own, which the template lacks.
 
     https://docs.aws.amazon.com/lambda/latest/dg/images-create.html
     """

@@ -16,7 +16,7 @@ COMMAND = "runner.handler.handler"
 
 
 class RunnerStack(Stack):
-    """Run the image `digest` as the runner of `environment`, and let its state machine call it."""
+    """The runner of `environment`, from the image `digest`, and the state machine that calls it."""
 
     def __init__(
         self,
@@ -45,10 +45,10 @@ class RunnerStack(Stack):
             digest=digest,
             variables={},
         )
-        # where it points after its birth is the state machine's affair: CloudFormation touches an alias only where its
-        # own text has changed, and this text never does
+        # after its creation only the state machine moves the alias: CloudFormation changes an alias only when its
+        # text in the template changes, and this text never does
         live = runner.alias(NEWEST)
-        # again by itself would do no harm, but at an hour that nobody has chosen, when somebody was told that it failed
+        # a retry would do no harm, but it would come unexpectedly, after the failure has been reported
         runner.try_again(live, attempts=0, within=Duration.minutes(1))
         machine = MigrationStateMachine(
             self, "Migration", environment=environment, runner=runner, live=live.ref, digest=digest, operators=operators
@@ -78,7 +78,7 @@ def _nobody_asked(environment: str) -> str:
 
 
 def _check_daily(scope: Construct, environment: str, machine: MigrationStateMachine) -> None:
-    """Look for drift each morning before work begins, through the state machine, which alone may invoke the runner."""
+    """Schedule a `check` each morning, through the state machine, which alone may invoke the runner."""
     Schedules(
         scope, "Schedules", name=names.migrations(environment), action="states:StartExecution", target=machine.arn
     ).add(
@@ -86,7 +86,7 @@ def _check_daily(scope: Construct, environment: str, machine: MigrationStateMach
         cron="0 6 * * ? *",
         payload={"action": "check"},
         description="Pending revisions, drift, edited history, invalid indexes",
-        # it only reads, so that once too often is no harm; after an hour people are at work and can ask themselves
+        # a repeated check does no harm, since it only reads; after an hour people can start one themselves
         attempts=3,
         within=Duration.hours(1),
     )

@@ -1,4 +1,4 @@
-"""A network and a database for people who have none: nothing in it can reach the internet, or be reached from it."""
+"""A sample network and database, without any connection to or from the internet."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ LOGIN = "migrator"
 
 
 class SampleDatabaseStack(Stack):
-    """Make a VPC of isolated subnets, an Aurora Serverless v2 in it, and the endpoint that leads to its secret."""
+    """A VPC of isolated subnets with an Aurora Serverless v2 and the endpoint of Secrets Manager."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class SampleDatabaseStack(Stack):
             "SecretsEndpoint",
             service=aws_ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER,
             security_groups=[endpoint_group],
-            # else the whole range of the VPC is let in
+            # otherwise the whole range of the VPC would be allowed in
             open=False,
         )
         cluster = _cluster(self, environment, vpc, cluster_group)
@@ -78,12 +78,12 @@ def _cluster(stack: Stack, environment: str, vpc: aws_ec2.Vpc, group: aws_ec2.Se
         vpc_subnets=aws_ec2.SubnetSelection(subnet_type=aws_ec2.SubnetType.PRIVATE_ISOLATED),
         security_groups=[group],
         writer=aws_rds.ClusterInstance.serverless_v2("Writer", publicly_accessible=False),
-        # 0 sleeps when nobody asks, and takes some 15 s to wake
+        # with 0 the cluster pauses while idle, and takes some 15 s to resume
         serverless_v2_min_capacity=0.5 if protected else 0,
         serverless_v2_max_capacity=4,
         default_database_name=DATABASE,
         credentials=aws_rds.Credentials.from_username(LOGIN),
-        # RDS turns the password over by itself, without a function of ours in the network
+        # RDS rotates the password without a function of ours in the network
         manage_master_user_password=True,
         iam_authentication=True,
         storage_encrypted=True,

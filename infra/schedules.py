@@ -1,4 +1,4 @@
-"""What begins by itself, when, and how often it is tried."""
+"""Schedules: their targets, times and retries."""
 
 import json
 from collections.abc import Mapping
@@ -11,14 +11,14 @@ TIME_ZONE = "America/Sao_Paulo"
 
 
 class Schedules(Construct):
-    """Make a group of schedules `name`, and a role that may do `action` to `target` and nothing else."""
+    """A group of schedules `name`, and a role that may do `action` to `target` and nothing else."""
 
     def __init__(self, scope: Construct, construct_id: str, *, name: str, action: str, target: str) -> None:
         super().__init__(scope, construct_id)
         self._target = target
         self._group = aws_scheduler.CfnScheduleGroup(self, "Group", name=name)
         stack = Stack.of(self)
-        # no schedule outside of this group may borrow the role
+        # no schedule outside this group may use the role
         # https://docs.aws.amazon.com/scheduler/latest/UserGuide/cross-service-confused-deputy-prevention.html
         group = stack.format_arn(service="scheduler", resource="schedule-group", resource_name=name)
         own = {"aws:SourceAccount": stack.account, "aws:SourceArn": group}
@@ -37,7 +37,7 @@ class Schedules(Construct):
     def add(
         self, name: str, *, cron: str, payload: Mapping[str, Any], description: str, attempts: int, within: Duration
     ) -> None:
-        """Send `payload` to the target whenever `cron` says, in Brazil's time; try again for as long as `within`."""
+        """Send `payload` to the target at the times of `cron`, in Brazil's time zone, with retries during `within`."""
         aws_scheduler.CfnSchedule(
             self,
             name,

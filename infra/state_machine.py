@@ -1,4 +1,4 @@
-"""The state machine that plans, asks, upgrades, checks and tells: its definition, its role, its log."""
+"""The state machine of a migration: its definition, its role, its log."""
 
 from pathlib import Path
 
@@ -13,10 +13,10 @@ DEFINITION = Path(__file__).with_name("migration.asl.json")
 
 
 class MigrationStateMachine(Construct):
-    """Make `aurora-migrations-{env}` around `migration.asl.json`.
+    """The state machine `aurora-migrations-{env}`, defined by `migration.asl.json`.
 
-    It alone moves the alias `live`, which is why the alias's ARN and the version just published are two things; and it
-    alone records `digest`, the image of that version, as the one that was approved.
+    It alone moves the alias `live`, so it gets both the alias's ARN and the version just published. It alone records
+    `digest`, the image of that version, as the approved one.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class MigrationStateMachine(Construct):
             logs=aws_stepfunctions.LogOptions(
                 destination=_log(self, name, environment),
                 level=aws_stepfunctions.LogLevel.ALL,
-                # a plan's SQL and the token of a question are in the execution, which IAM guards on its own
+                # without data: they include a plan's SQL and the token of an approval, which IAM protects separately
                 include_execution_data=False,
             ),
             removal_policy=retention.of_resource(environment),

@@ -1,4 +1,4 @@
-"""Where an environment's alarms and questions go: an encrypted topic, and an address that reads it."""
+"""The encrypted topic of an environment's alarms and questions, and its subscriber."""
 
 from aws_cdk import Stack, aws_iam, aws_kms, aws_sns, aws_sns_subscriptions
 from constructs import Construct
@@ -9,13 +9,14 @@ CLOUDWATCH = "cloudwatch.amazonaws.com"
 
 
 class OperatorsTopic(Construct):
-    """Make the topic `aurora-migrations-{env}`, and subscribe `email` to it where it is given.
+    """The topic `aurora-migrations-{env}`, with `email` as its subscriber where it is given.
 
-    CloudWatch cannot use the account's `aws/sns` key, hence a key of its own.
+    CloudWatch cannot use the account's `aws/sns` key, so the topic has a key of its own.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, environment: str, email: str | None) -> None:
         super().__init__(scope, construct_id)
+        # other accounts' alarms must not use the key or the topic through the same service principal
         account = {"StringEquals": {"aws:SourceAccount": Stack.of(self).account}}
         cloudwatch = aws_iam.ServicePrincipal(CLOUDWATCH, conditions=account)
         self.key = aws_kms.Key(
@@ -33,7 +34,7 @@ class OperatorsTopic(Construct):
         self.topic = aws_sns.Topic(
             self, "Topic", topic_name=names.migrations(environment), master_key=self.key, enforce_ssl=True
         )
-        # a policy of its own takes the place of the default one, which let CloudWatch in
+        # this policy replaces the default one, which allowed CloudWatch to publish
         self.topic.add_to_resource_policy(
             aws_iam.PolicyStatement(principals=[cloudwatch], actions=["sns:Publish"], resources=[self.topic.topic_arn])
         )

@@ -1,6 +1,6 @@
-"""Why a statement names a pattern at all: the one place that says so, read by cdk-nag and by the tests.
+"""The reasons for resource patterns in policy statements, the only list of them, used by cdk-nag and by the tests.
 
-Everything else that may be done here names the thing that it may be done to.
+Every other statement names its resource.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from constructs import IConstruct
 
 @dataclass(frozen=True)
 class Reason:
-    """Say which patterns are allowed, as a regular expression over ARNs, and why there is no name."""
+    """The allowed patterns, as a regular expression over ARNs, and why the statement cannot name the resource."""
 
     resources: str
     why: str
@@ -25,7 +25,7 @@ NETWORK = Reason(
 )
 TRACES = Reason(
     r"\*",
-    "Traces have no resource that IAM knows. "
+    "IAM defines no resource for traces. "
     "https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsx-ray.html",
 )
 SAMPLING = Reason(
@@ -38,7 +38,7 @@ STREAMS = Reason(
 )
 DELIVERY = Reason(
     r"\*",
-    "Log deliveries have no resource that IAM knows. https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html",
+    "IAM defines no resource for log deliveries. https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html",
 )
 LOGIN = Reason(
     r"\*",
@@ -74,7 +74,7 @@ REASONS = {
     "xray:PutTelemetryRecords": TRACES,
     "xray:PutTraceSegments": TRACES,
 }
-"""By action; one that is not here may not be allowed on a pattern. In a key's own policy `*` is that key."""
+"""By action; an action that is absent here may not be allowed on a pattern. In a key's own policy `*` is that key."""
 
 
 def actions(reason: Reason) -> list[str]:
@@ -85,7 +85,7 @@ def actions(reason: Reason) -> list[str]:
 def acknowledge(role: IConstruct, resource: str, *reasons: Reason) -> None:
     """Tell cdk-nag why `role` may do something on the pattern `resource`."""
     stack = Stack.of(role)
-    # the words in which it names what is known only on deployment
+    # cdk-nag's notation of values that are known only at deployment
     spelt = resource.replace(stack.partition, "<AWS::Partition>").replace(stack.account, "<AWS::AccountId>")
     rule = f"AwsSolutions::AwsSolutions-IAM5[Resource::{spelt}]"
     why = " ".join(reason.why for reason in reasons)

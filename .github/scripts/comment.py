@@ -14,7 +14,7 @@ from typing import Any
 MARK = "<!-- migrate plan -->"
 BOT = "github-actions[bot]"
 LONGEST = 65_536
-"""Characters that GitHub takes in one comment."""
+"""The number of characters that GitHub accepts in one comment."""
 PAGE = 100
 
 
@@ -35,10 +35,10 @@ def main() -> int:
 
 
 def write(environ: Mapping[str, str], number: int, body: str) -> str:
-    """Change our comment on the pull request, or make it, and return its address."""
+    """Change our comment on the pull request, or create it, and return its address."""
     issues = f"{environ['GITHUB_API_URL']}/repos/{environ['GITHUB_REPOSITORY']}/issues"
     token = environ["GITHUB_TOKEN"]
-    # anybody may write the mark, so it counts only where the bot wrote it
+    # anybody can write the mark, so it counts only in the bot's comments
     ours = (one for one in comments(issues, number, token) if one["user"]["login"] == BOT)
     earlier = next((one for one in ours if one["body"].startswith(MARK)), None)
     if earlier:
@@ -62,7 +62,7 @@ def ask(method: str, url: str, token: str, content: object = None) -> Any:
     headers = {"Accept": "application/vnd.github+json", "Authorization": f"Bearer {token}"}
     data = None if content is None else json.dumps(content).encode()
     request = urllib.request.Request(url, data, headers, method=method)  # noqa: S310 - the runner's own API address
-    with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310 - same
+    with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310 - the runner's own API address
         return json.load(response)
 
 

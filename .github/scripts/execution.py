@@ -1,7 +1,7 @@
-"""Start the state machine that migrates, wait for its end, and print what came of it.
+"""Start the state machine that migrates, wait for its end, and print the result.
 
-Exit codes: 0 the execution succeeded, 1 it did not, or could not be started, 3 it still runs, as where it waits for an
-approval. It is named after the workflow's run, so that the job joins it again when it is run again.
+Exit codes: 0 the execution succeeded, 1 it failed or could not be started, 3 it is still running, for example while it
+waits for an approval. It is named after the workflow's run, so that a repeated job finds it again.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 GOING_ON = ("RUNNING", "PENDING_REDRIVE")
 LONGEST_ACTOR = 200
-"""Characters that the ledger takes."""
+"""The number of characters that the ledger accepts."""
 
 
 def main() -> int:
@@ -46,9 +46,9 @@ def machine_arn(name: str, region: str) -> str:
 
 
 def start(states: Any, machine: str, environ: Mapping[str, str]) -> str:
-    """Start an upgrade to the head and return the execution's ARN; where one of this run goes on, that one's.
+    """Start an upgrade to the head and return the execution's ARN; if this run's execution is active, return its ARN.
 
-    Step Functions takes the same name and input for the same request until the execution has ended.
+    Step Functions treats the same name and input as the same request until the execution has ended.
     https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
     """
     run = environ["GITHUB_RUN_ID"]
@@ -62,7 +62,7 @@ def start(states: Any, machine: str, environ: Mapping[str, str]) -> str:
 
 
 def wait(states: Any, arn: str, until: float, every_s: float) -> dict[str, Any]:
-    """Return what is known of the execution once it has ended, or at `until`, a moment of the monotonic clock."""
+    """Return the description of the execution after its end, or at `until`, a moment of the monotonic clock."""
     while True:
         known: dict[str, Any] = states.describe_execution(executionArn=arn)
         if known["status"] not in GOING_ON or time.monotonic() >= until:
@@ -71,7 +71,7 @@ def wait(states: Any, arn: str, until: float, every_s: float) -> dict[str, Any]:
 
 
 def report(known: Mapping[str, Any]) -> int:
-    """Print how the execution ended, or that it has not, and return the exit code."""
+    """Print the execution's result, or that it is still running, and return the exit code."""
     arn, status = known["executionArn"], known["status"]
     if status in GOING_ON:
         print(f"`{arn}` still runs, as where it waits for an approval, and goes on without this job.", file=sys.stderr)

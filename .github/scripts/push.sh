@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Build the image of this commit and push it, unless the registry has it: one commit is built once.
 #
-#   push.sh REGISTRY COMMIT    the commit's whole id; the AWS CLI knows who asks and in which region
+#   push.sh REGISTRY COMMIT    the commit's whole id; credentials and region are those of the AWS CLI
 set -euo pipefail
 registry=$1
 tag=git-$2

@@ -1,4 +1,4 @@
-"""A handler of a few lines around `alembic.command`, as people write it for Lambda."""
+"""A usual Lambda handler of a few lines around `alembic.command`."""
 
 import io
 import json
@@ -23,7 +23,7 @@ def url() -> str:
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, str]:
-    """Do `current`, or upgrade."""
+    """Run `current`, or upgrade."""
     output = io.StringIO()
     config = Config("alembic.ini", stdout=output)
     config.set_main_option("sqlalchemy.url", url().replace("%", "%%"))

@@ -1,4 +1,4 @@
-"""What a function cannot do without: the interpreter, Alembic, psycopg2 and one connection; not even a secret."""
+"""The minimum of a function: the interpreter, Alembic, psycopg2 and one connection, without a secret."""
 
 import os
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""The command line: it translates, nothing else."""
+"""The command line: translates arguments into calls and results into words, nothing else."""
 
 import signal
 import threading
@@ -26,13 +26,13 @@ A_DAY = retention.age("1d")
 
 @dataclass(frozen=True)
 class Options(command_line.Place):
-    """Hold what every command takes."""
+    """The options that every command takes."""
 
     as_json: bool
     debug: bool
 
     def engine(self) -> Engine:
-        """Return an engine; nothing is connected yet."""
+        """Return an engine that has not connected yet."""
         return open_from(self.environ, "dispatch-agent", CONNECT_S)
 
 
@@ -170,7 +170,7 @@ def purge(
 
 
 def show(answer: dict[str, Any], event: dict[str, Any], given: Options) -> int:
-    """Print the answer of a run and return the exit code that it stands for."""
+    """Print the answer of a run and return its exit code."""
     if given.as_json:
         put(answer)
     if given.debug:
@@ -211,11 +211,11 @@ def _summary(answer: dict[str, Any]) -> Iterator[str]:
 
 
 def _do(ctx: typer.Context, work: Callable[[Options], int], left: str | Callable[[], str] = "") -> None:
-    """Do the work and exit; where it fails say what happened, which state is `left`, and one next step."""
+    """Do the work and exit; on failure print what happened, the state that is `left`, and one next step."""
     given: Options = ctx.obj
     try:
         code = work(given)
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - told as one sentence each
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - each is reported in one sentence
         problem = failure.explain(error)
         state = problem.state or (left if isinstance(left, str) else left())
         code = _fail(problem, state, given)
@@ -227,19 +227,20 @@ def _do(ctx: typer.Context, work: Callable[[Options], int], left: str | Callable
 
 def _fail(problem: MigrationError, state: str, given: Options) -> int:
     if given.as_json:
-        told = {"error": problem.sentence, "state": state, "hint": problem.advice}
-        put({"success": False, "code": problem.code, **told})
+        words = {"error": problem.sentence, "state": state, "hint": problem.advice}
+        put({"success": False, "code": problem.code, **words})
     console.say(" ".join(filter(None, (f"{problem.code}: {problem.sentence}", state, problem.advice))), "red")
     return BY_CODE.get(problem.code, 1)
 
 
 @contextmanager
 def _stoppable() -> Iterator[threading.Event]:
-    """Yield an event that the first Ctrl-C sets; a second one interrupts where it hits."""
+    """Yield an event that the first Ctrl-C sets; a second one raises `KeyboardInterrupt` as usual."""
     asked = threading.Event()
     before = signal.getsignal(signal.SIGINT)
 
     def stop(*_: object) -> None:
+        # restored here, so that a second Ctrl-C ends a batch that does not return
         signal.signal(signal.SIGINT, before)
         asked.set()
 

@@ -1,4 +1,4 @@
-"""What people see: tables and progress on a terminal, tab-separated lines elsewhere, JSON when asked."""
+"""Output for people: tables and progress on a terminal, tab-separated lines elsewhere, JSON on request."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ from runner.output.console import put_table
 from runner.output.report import Row
 
 BETWEEN_LINES_S = 1.0
-"""How long a log is spared another line of progress."""
+"""The shortest time between two lines of progress in a log."""
 
 Tell = Callable[..., None]
 
@@ -30,23 +30,23 @@ def count(number: int, noun: str) -> str:
 
 
 def draws() -> int:
-    """Return how many columns there are to draw in, 0 where nobody sees it."""
+    """Return the width of the terminal in columns, 0 where there is none."""
     data = Console()
     return data.width if data.is_terminal else 0
 
 
 def colours() -> bool:
-    """Tell whether colour is wanted: https://no-color.org."""
+    """Tell whether the user allows colour: https://no-color.org."""
     return not os.environ.get("NO_COLOR")
 
 
 def picture(drawn: str) -> None:
-    """Write what was drawn for a terminal."""
+    """Write a drawing to the terminal."""
     sys.stdout.write(f"\n{drawn}\n")
 
 
 def table(rows: list[Row], *, title: str = "", only_piped: tuple[str, ...] = ()) -> None:
-    """Write rows that have the same columns; those of `only_piped` are for programs."""
+    """Write rows that have the same columns; a terminal does not show the columns of `only_piped`."""
     if not rows:
         return
     drawn = Console().is_terminal
@@ -60,7 +60,7 @@ def table(rows: list[Row], *, title: str = "", only_piped: tuple[str, ...] = ())
 
 @contextmanager
 def progress() -> Iterator[Tell]:
-    """Give a `tell(sentence, number=…, total=…)` that draws a bar on a terminal, and writes a line now and then."""
+    """Yield `tell(sentence, number=…, total=…)`, which draws a bar on a terminal and writes lines elsewhere."""
     words = terminal.words()
     if not words.is_terminal:
         yield _now_and_then(words)
@@ -90,5 +90,5 @@ def _numbers(rows: list[Row], name: str) -> bool:
 
 
 def _printable(words: str) -> str:
-    """Replace what would move the cursor or end a line: a lead's name may hold anything."""
+    """Replace characters that would move the cursor or end a line: a lead's name may contain any."""
     return "".join(one if one.isprintable() else " " for one in words)

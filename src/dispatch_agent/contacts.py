@@ -1,4 +1,4 @@
-"""Phones and e-mails: which are valid, and which are the same."""
+"""Phones and e-mails: validation, and comparison of different notations."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -7,24 +7,24 @@ from functools import lru_cache
 from dispatch_agent.lead import Lead
 from dispatch_agent.zones import AREAS
 
-# How nearly every phone is written. phonenumbers would say the same and take ten times as long.
+# The notation of nearly every phone. phonenumbers gives the same result and takes ten times as long.
 _USUAL_PHONE = re.compile(r"(?:\+?55 ?)?\(?([1-9]{2})\)? ?(9[0-9]{4}|[2-9][0-9]{3})[- ]?([0-9]{4})")
-# What may be left to phonenumbers, which by itself finds a number in almost any text, an URL included.
+# The texts that phonenumbers may parse: without this limit it finds a number in almost any text, even in a URL.
 _PHONE = re.compile(r"\+?[0-9(][0-9 ().\-/xX\u00a0\u2010-\u2015]{7,39}")
-# These need no look at their rules; the domain is looked at.
+# A local part of this form needs no further check; the domain is always checked.
 _USUAL_LOCAL_PART = re.compile(r"[a-z0-9]+(?:[._+-][a-z0-9]+)*")
-# Between 2012 and 2016 mobile numbers got a 9 in front; both forms name one subscriber (Anatel, Resolução 553).
+# Between 2012 and 2016 mobile numbers got a leading 9; both forms belong to one subscriber (Anatel, Resolução 553).
 _OLD_MOBILE = re.compile(r"(\+55[1-9]{2})([6-9][0-9]{7})")
 _LONGEST_EMAIL = 254
 _BETWEEN = re.compile("[/;,|]")
-# A raw string of a megabyte would otherwise hold up the run for seconds.
+# A raw string of a megabyte would otherwise delay the run for seconds.
 _MOST_RAW_VALUES = 100
 
 
 def phone(text: str) -> str | None:
     """Return the E.164 form of a possible Brazilian phone with area code, else None.
 
-    Possible is what has `+55`, one of the 67 area codes and 8 or 9 digits; nobody is asked whether it is in service.
+    A possible phone has `+55`, one of the 67 area codes and 8 or 9 digits; it need not be in service.
     """
     written = text.strip()
     if usual := _USUAL_PHONE.fullmatch(written):
@@ -46,10 +46,10 @@ def _parsed(written: str) -> str | None:
 
 
 def email(text: str) -> str | None:
-    """Return the normalised form of a valid e-mail address, domain in lower case, else None; no DNS is asked.
+    """Return the normalised form of a valid e-mail address, domain in lower case, else None; without DNS.
 
-    Valid is what a mail server takes, so the local part has at most 64 characters, and is no quoted string.
-    The local part keeps its case, since the receiving server may tell `Ana` from `ana`:
+    A mail server must accept the address, so the local part has at most 64 characters and is not a quoted string.
+    The local part keeps its case, since the receiving server may distinguish `Ana` from `ana`:
     https://www.rfc-editor.org/rfc/rfc5321#section-2.4
     """
     written = text.strip()
@@ -107,10 +107,10 @@ def _distinct(normalise: Callable[[str], str | None], texts: Iterable[str]) -> t
 
 
 def key(text: str) -> str | None:
-    """Return what two notations of one phone or e-mail have in common, None for what names nobody.
+    """Return the form that all notations of one phone or e-mail share, None for a text that is no contact.
 
-    Case does not count, nor does the ninth digit of a mobile phone. What is not valid is compared as it stands, so
-    that a person is found by a foreign phone too; a dash or `n/a` is nobody.
+    Case does not count, nor does the ninth digit of a mobile phone. An invalid contact is compared unchanged, so
+    that a foreign phone identifies a person too; a dash or `n/a` is no contact.
     """
     if len(text) > _LONGEST_EMAIL:
         return None
@@ -120,7 +120,7 @@ def key(text: str) -> str | None:
         return _with_ninth_digit(found)
     digits = "".join(re.findall("[0-9]", text))
     if found := phone(digits):
-        # somebody wrote a word beside the number
+        # the text has a word beside the number
         return _with_ninth_digit(found)
     return digits if len(digits) >= 8 else None
 
@@ -130,7 +130,7 @@ def _with_ninth_digit(found: str) -> str:
 
 
 def keys(texts: Iterable[str | None]) -> Iterator[str]:
-    """Yield the keys of all `texts` that name somebody, of each where one names several.
+    """Yield the keys of all contacts in `texts`; one text may contain several.
 
     A tenant's blocklist is a set of these: one too many blocks a send, one too few breaks the law.
     """
@@ -140,7 +140,7 @@ def keys(texts: Iterable[str | None]) -> Iterator[str]:
 
 
 def everything(lead: Lead) -> Iterator[str]:
-    """Yield all contacts of the lead as they stand, used or not, valid or not."""
+    """Yield all contacts of the lead unchanged, used or not, valid or not."""
     yield from lead.telefones
     yield from lead.emails
     yield from _values(lead.telefone_raw)

@@ -19,24 +19,24 @@ TEMPLATES = {
     "email": "cobranca_padrao_email_v1",
     "none": None,
 }
-"""The channels, and what each of them sends."""
+"""The channels, and the template that each of them sends."""
 
 CLOSED = frozenset({"descartado", "concluido"})
 
-# Control characters that are no white space, what turns the direction of writing, halves of surrogate pairs.
+# Control characters except white space, characters that change the direction of writing, lone surrogates.
 _UNWANTED = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """Hold what is the same for all leads of a tenant. Raises `ValueError` for a clock or a zone that is none."""
+    """The conditions that all leads of a tenant share. Raises `ValueError` for a naive clock or an unknown zone."""
 
     agora: datetime
     """Aware."""
     zone: str
     """The tenant's, for leads without a phone."""
     blocked: frozenset[str]
-    """The tenant's blocklist, as `contacts.keys` has it."""
+    """The tenant's blocklist, as `contacts.keys` yields it."""
     limits: Limits
 
     def __post_init__(self) -> None:
@@ -47,7 +47,7 @@ class Circumstances:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Hold what is recorded of a lead; each text fits its column of `dry_run_log`."""
+    """The decision on one lead, as it is recorded; each text fits its column of `dry_run_log`."""
 
     lead_id: str
     nome: str | None
@@ -61,13 +61,13 @@ class Decision:
     documento: str | None
     seria_executado: bool
     razao_bloqueio: str | None
-    """What stands before the colon names the rule."""
+    """The part before the colon names the rule."""
 
 
 def decide(lead: Lead, circumstances: Circumstances, usage: Usage) -> Decision:
     """Decide on which channel `lead` would be contacted now, and whether anything blocks that.
 
-    `usage` is what the tenant has sent so far; where the send is not blocked, go on with `usage.after(canal)`.
+    `usage` counts the tenant's sends so far; where the send is not blocked, the next lead gets `usage.after(canal)`.
     """
     phones, emails = contacts.phones(lead), contacts.emails(lead)
     phone = phones[0] if phones else None
@@ -135,9 +135,9 @@ def _counted(count: int, noun: str) -> str:
 
 
 def fitting(column: str, text: str | None) -> str | None:
-    """Return `text` without control characters, and cut to end in `…` where the column of `dry_run_log` is shorter.
+    """Return `text` without control characters, cut with a final `…` to the length of its column of `dry_run_log`.
 
-    None where nothing is left of it.
+    Return None where no text remains.
     """
     if not text:
         return None

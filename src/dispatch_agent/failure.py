@@ -1,6 +1,6 @@
-"""What an exception means to whoever asked; its text may hold anything and goes no further.
+"""The errors of the agent, made from any exception, whose own text may contain anything and is dropped.
 
-Where the runner has the same error, the agent's is one of that kind, with the agent's own words.
+Where the runner has the same error, the agent's is a subclass with sentences of its own.
 """
 
 from dataclasses import dataclass
@@ -68,18 +68,18 @@ MEANINGS: dict[str | None, type[MigrationError]] = {
 
 
 def explain(error: BaseException) -> MigrationError:
-    """Return what any exception means."""
+    """Return the error of ours for any exception."""
     if isinstance(error, MigrationError):
         return error
     if isinstance(error, KeyboardInterrupt):
         return Interrupted()
-    # COPY is psycopg2's own, whose errors SQLAlchemy does not wrap
+    # COPY runs through psycopg2 directly, whose errors SQLAlchemy does not wrap
     of_database = isinstance(error, DBAPIError | psycopg2.Error)
     return _of_database(error) if of_database else InternalError(type(error).__name__, frames(error))
 
 
 def frames(error: BaseException) -> list[str]:
-    """Return where it happened, the innermost first."""
+    """Return the frames of an exception, the innermost first."""
     from runner.postgres import redact
 
     return redact.frames(error, whole_paths=True)[::-1]
@@ -87,7 +87,7 @@ def frames(error: BaseException) -> list[str]:
 
 def _of_database(error: BaseException) -> MigrationError:
     code = sqlstate.sqlstate(error)
-    # a pooler that ends a session says so with states of class 08 of its own
+    # a pooler that ends a session reports one of its own SQLSTATEs of class 08
     if sqlstate.is_lost(error) or (code or "").startswith("08"):
         return ConnectionLost()
     if code == sqlstate.INSUFFICIENT_PRIVILEGE:

@@ -1,6 +1,6 @@
-"""The Lambda's door: an event in, an answer out, one structured line and the metrics of the run.
+"""The Lambda's handler: it takes an event, returns an answer, and emits one log line and the run's metrics.
 
-Nothing happens on import; what decides is loaded with the first invocation.
+Nothing happens on import; the first invocation loads the modules that decide.
 """
 
 import os
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SERVICE = "micro-agente-disparo-agendamento"
 NAMESPACE = "AlquimistaAI/DispatchAgent"
 ANSWERING_S = 1.0
-"""Kept back from the function's time-out, to answer."""
+"""The time reserved for the answer, before the function's time-out."""
 NOT_BLOCKED = "nenhum"
 
 
@@ -38,7 +38,7 @@ def handler(event: object, context: "LambdaContext") -> dict[str, Any]:
 
 
 def _summary(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a line of the log tells of a run; no lead is in it."""
+    """Return the fields of a run's log line; they contain no lead."""
     return {key: answer[key] for key in ("runId", "leadsProcessados", "contagens", "code") if key in answer}
 
 
@@ -50,7 +50,7 @@ def _measure(answer: Mapping[str, Any], duration_ms: float) -> None:
     blocked = 0
     for canal, counted in answer["contagens"].items():
         blocked += sum(counted["bloqueios"].values())
-        # CloudWatch takes ASCII only in a dimension
+        # CloudWatch accepts only ASCII in a dimension
         reasons = {_ascii(reason): count for reason, count in counted["bloqueios"].items()}
         for reason, count in {NOT_BLOCKED: counted["executaria"], **reasons}.items():
             with single_metric("Decisions", MetricUnit.Count, count, namespace=NAMESPACE) as metric:

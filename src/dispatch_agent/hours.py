@@ -17,11 +17,11 @@ CLOSES = time(18)
 _WEEKDAYS = ("segunda-feira", "terça-feira", "quarta-feira", "quinta-feira", "sexta-feira", "sábado", "domingo")
 
 
-@lru_cache(maxsize=1024)  # a run asks for one moment and some thirty places
+@lru_cache(maxsize=1024)  # a run needs one moment and some thirty places
 def closed(moment: datetime, place: Place) -> str | None:
     """Say in Portuguese why `place` is outside business hours at `moment`, which is aware, and when they begin next.
 
-    None within them: Monday to Friday from 08:00 until before 18:00, local time, on no holiday.
+    Return None within business hours: Monday to Friday, 08:00 until before 18:00, local time, except on holidays.
     """
     local = moment.astimezone(ZoneInfo(place.zone))
     why = _day_off(local.date(), place.state) or _too_early_or_late(local.time())
@@ -56,7 +56,7 @@ def _day_off(day: date, state: str | None) -> str | None:
     return holiday and f"feriado ({holiday})"
 
 
-@cache  # one for each of the 27 states, and one for none; each fills itself year by year
+@cache  # one for each of the 27 states, and one for none; each adds its years on demand
 def _holidays(state: str | None) -> "HolidayBase":
     from holidays import PUBLIC, country_holidays
 

@@ -1,4 +1,4 @@
-"""A lead, as the decision sees it."""
+"""A lead, as input of the decision."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,10 +6,10 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """Hold one row of `leads` with what belongs to it; texts are as stored, nothing is checked yet."""
+    """One row of `leads` with its contacts; texts are unchanged and unchecked."""
 
     lead_id: str
-    """A UUID as text: nobody computes with it, and to make objects of a million takes seconds."""
+    """A UUID as text: nothing computes with it, and making a million UUID objects takes seconds."""
     nome: str | None
     documento: str | None
     status: str

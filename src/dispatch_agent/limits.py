@@ -1,4 +1,4 @@
-"""Rate limits: how much a tenant may send, and how much of it is used."""
+"""Rate limits: the sends that a tenant is allowed, and those already made."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Hold how many sends are allowed: of a tenant, and of a tenant's channel."""
+    """The number of sends allowed to a tenant, and to a channel of a tenant."""
 
     per_minute: int = 10
     per_hour: int = 100
@@ -17,7 +17,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Hold how many sends a tenant has made in the last minute, hour and day, and by channel in the last hour."""
+    """The number of sends of a tenant in the last minute, hour and day, and by channel in the last hour."""
 
     minute: int = 0
     hour: int = 0
@@ -26,7 +26,7 @@ class Usage:
     email: int = 0
 
     def after(self, channel: str) -> "Usage":
-        """Return the usage after one more send; a calendar reminder counts for the tenant, for no channel."""
+        """Return the usage after one more send; a calendar reminder counts for the tenant only, not for a channel."""
         return Usage(
             self.minute + 1,
             self.hour + 1,
@@ -39,8 +39,8 @@ class Usage:
 def read(environ: Mapping[str, str], environment: str) -> Limits:
     """Read the limits from `environ`, usually `os.environ`; an empty value counts as not set, 0 allows nothing.
 
-    What is not set is 10 a minute, 100 an hour and 500 a day, and by hour 100 by WhatsApp and 500 by e-mail,
-    these two ten times as high in `prod`. Raises `ValueError` for a value that is no number from 0 to 999,999,999.
+    The defaults are 10 a minute, 100 an hour and 500 a day, and 100 an hour by WhatsApp and 500 by e-mail,
+    these two ten times as high in `prod`. Raises `ValueError` for a value other than a number from 0 to 999,999,999.
     """
     usual = Limits()
     by_channel = 10 if environment == "prod" else 1
@@ -55,15 +55,16 @@ def read(environ: Mapping[str, str], environment: str) -> Limits:
 
 def _count(environ: Mapping[str, str], name: str, usual: int) -> int:
     value = environ.get(name) or str(usual)
+    # `isdigit` alone also accepts superscripts, which `int` refuses, and digits of other scripts
     if value.isascii() and value.isdigit() and len(value) <= 9:
         return int(value)
     raise ValueError(f"`{name}` is not a number of sends from 0 to 999,999,999.")
 
 
 def reached(limits: Limits, usage: Usage, channel: str) -> str | None:
-    """Say in Portuguese which limit leaves no room for one more send, and how full it is; None where all do.
+    """Say in Portuguese which limit is reached, and how many sends count against it; return None if none is.
 
-    The tenant's come first, the shortest period of all; then the channel's.
+    The tenant's limits come first, the shortest period first of all; then the channel's.
     """
     if usage.minute >= limits.per_minute:
         return _full("limite por minuto", usage.minute, limits.per_minute)

@@ -1,8 +1,8 @@
-"""Believable leads that belong to nobody.
+"""Fictitious leads for tests and demonstrations.
 
-Names and documents come from Faker, addresses end in `example.com`, numbers are drawn. The same seed draws
-the same leads, ids included, however many are asked for; only the moments of appointments and of real sends
-follow the clock, since that is what the agent compares them with.
+Names and documents come from Faker, addresses end in `example.com`, phone numbers are random. The same seed makes
+the same leads, ids included, whatever their number; only the moments of appointments and of real sends depend on
+the clock, since the agent compares them with it.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ AREAS = (
     71, 73, 74, 75, 77, 79, *range(81, 90), *range(91, 100),
 )  # fmt: skip
 NORONHA = "813619"
-"""How the fixed lines of Fernando de Noronha begin, which has a zone of its own."""
+"""The prefix of the landlines of Fernando de Noronha, which has its own time zone."""
 
 NOTATIONS = (
     "({area}){front}-{back}",
@@ -40,12 +40,12 @@ BROKEN_EMAILS = ("não informado", "ana@", "@example.com", "ana example.com", "w
 
 @dataclass(frozen=True)
 class Profile:
-    """Say what a lead has; of a contact `(principal, valid)`."""
+    """The properties of one kind of lead; a contact is `(principal, valid)`."""
 
     phones: tuple[tuple[bool, bool], ...] = ()
     emails: tuple[tuple[bool, bool], ...] = ()
     raw_phones: int = 0
-    """How many values the raw string has; -1 makes it one that nothing can be read from."""
+    """The number of values in the raw string; -1 makes a string without a readable value."""
     raw_emails: int = 0
     status: str = "novo"
     appointment: tuple[int, str] | None = None
@@ -53,7 +53,7 @@ class Profile:
     blocked: str | None = None
 
 
-# Their number shares no factor with that of the areas and Noronha, 68, so each meets each.
+# Their number has no common factor with that of the areas and Noronha, 68, so that every combination occurs.
 PROFILES: Mapping[str, Profile] = {
     "phone and e-mail": Profile(phones=((True, True),), emails=((True, True),), raw_phones=1, raw_emails=1),
     "raw only": Profile(raw_phones=3, raw_emails=2),
@@ -85,19 +85,19 @@ TABLES: tuple[type[Base], ...] = (Lead, LeadTelefone, LeadEmail, Blocklist, Agen
 
 
 def lead_id(slug: str, seed: int, number: int) -> UUID:
-    """Return the id that the lead of this number always has."""
+    """Return the fixed id of the lead with this number."""
     return uuid5(NAMESPACE, f"{slug}/{seed}/{number}")
 
 
 def draw(tenant_id: UUID, slug: str, seed: int, numbers: list[int], now: datetime) -> Rows:
-    """Draw the leads of these numbers, as rows of the tables in the order in which they can be inserted."""
+    """Make the leads with these numbers, as rows of the tables in an order in which they can be inserted."""
     from faker import Faker
 
     fake = Faker("pt_BR")
     rows: Rows = {table: [] for table in TABLES}
     profiles = list(PROFILES.values())
     for number in numbers:
-        # a generator of its own for each, so that the first thousand of ten thousand are the thousand
+        # each lead has its own seed, so that a larger sample begins with the same leads as a smaller one
         fake.seed_instance(f"{slug}/{seed}/{number}")
         one = _Lead(fake, tenant_id, lead_id(slug, seed, number), number, profiles[number % len(profiles)], now)
         for table, more in one.rows(f"amostra-{seed}.csv:{number + 1}").items():
@@ -107,7 +107,7 @@ def draw(tenant_id: UUID, slug: str, seed: int, numbers: list[int], now: datetim
 
 @dataclass(frozen=True)
 class _Lead:
-    """Draw the rows of one lead; `number` counts from 0."""
+    """The generator of one lead's rows; `number` counts from 0."""
 
     fake: Any
     tenant_id: UUID
@@ -117,7 +117,7 @@ class _Lead:
     now: datetime
 
     def rows(self, origin: str) -> Rows:
-        """Draw in a fixed order, on which depends what the seed gives."""
+        """Return the rows; the order of the draws is fixed, since the seed's results depend on it."""
         name, person, document = self._names()
         lead = {
             "lead_id": self.id,
@@ -151,7 +151,7 @@ class _Lead:
         return self.fake.company(), person, self.fake.cnpj()
 
     def _phone(self) -> str:
-        """Draw digits with their area code, 10 of a fixed line or 11 of a mobile."""
+        """Return digits with their area code, 10 of a landline or 11 of a mobile phone."""
         place = self.number % (len(AREAS) + 1)
         if place == len(AREAS):
             return f"{NORONHA}{self.fake.numerify('####')}"
@@ -197,7 +197,7 @@ class _Lead:
         ]
 
     def _block(self, phone: str, email: str) -> list[dict[str, Any]]:
-        """Ask for silence: by the lead's id, or only by what the person wrote, in a notation of their own."""
+        """Return the blocklist's row: by the lead's id, or only by a contact in a different notation."""
         by = self.profile.blocked
         if by is None:
             return []
@@ -228,7 +228,7 @@ class _Lead:
         ]
 
     def _sent(self) -> list[dict[str, Any]]:
-        """Send to some leads in the last minute, hour and day: few enough to leave room below the limits."""
+        """Return sends of the last minute, hour and day to some leads: too few to reach the limits."""
         window = self._window()
         if window is None:
             return []
@@ -252,7 +252,7 @@ class _Lead:
         ]
 
     def _window(self) -> tuple[int, int] | None:
-        """Return how many seconds ago a message was sent, at least and at most; None where none was."""
+        """Return the least and the greatest age of a message in seconds, None where there is no message."""
         if self.number < 400 and self.number % 100 == 1:
             return 1, 30
         if self.number < 1200 and self.number % 40 == 2:

@@ -1,4 +1,4 @@
-"""Read what is decided on: the leads of a tenant in their order, in one query and little memory."""
+"""Read the leads of a tenant in their order, in one query and little memory, and the data that decisions need."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -15,12 +15,12 @@ from models import Agendamento, Blocklist, Disparo, DryRunLog, LeadEmail, LeadTe
 from models import Lead as Leads
 
 FETCHED_ROWS = 2_000
-"""How many rows the server-side cursor hands over at once."""
+"""The number of rows that the server-side cursor returns at once."""
 COMING = ("proposto", "confirmado")
-# Python knows the years 1 to 9999, PostgreSQL many more: a mistyped year must not end the run.
+# Python supports the years 1 to 9999, PostgreSQL many more: a mistyped year must not end the run.
 EARLIEST, LATEST = datetime(1000, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 LONGEST_RAW = 30_000
-"""Characters of a raw string that are read; a hundred contacts take no more."""
+"""The number of characters of a raw string that are read; a hundred contacts need no more."""
 
 
 def read_zone(connection: Connection, tenant_id: UUID) -> str:
@@ -35,9 +35,9 @@ def read_blocked(connection: Connection, tenant_id: UUID) -> frozenset[str]:
 
 
 def read_usage(connection: Connection, tenant_id: UUID, run_id: str, now: datetime) -> Usage:
-    """Count what was sent in the last minute, hour and day: really, and by this run as it would.
+    """Count the sends of the last minute, hour and day: the real ones, and those that this run decided on.
 
-    The log's own moments have no zone: they are compared in that of the session, in which they were written.
+    The log's timestamps have no zone: they are compared in the session's zone, in which they were written.
     """
     really = select(Disparo.canal, (now - Disparo.sent_at).label("age")).where(
         Disparo.tenant_id == tenant_id, Disparo.status == "sent", Disparo.sent_at > now - timedelta(days=1)
@@ -62,7 +62,7 @@ def read_usage(connection: Connection, tenant_id: UUID, run_id: str, now: dateti
 
 
 def count_recorded(connection: Connection, tenant_id: UUID, run_id: str) -> int:
-    """Return how many leads the run has decided on already."""
+    """Count the leads that the run has already decided on."""
     query = select(func.count()).where(DryRunLog.run_id == run_id, DryRunLog.tenant_id == tenant_id)
     return connection.execute(query).scalar_one()
 
@@ -83,7 +83,7 @@ def read_leads(
         query = query.where(_comes_after(after))
     if only is not None:
         query = query.where(Leads.lead_id == only)
-    # The log grows while this query runs. A planner that saw it empty would read all of it for each lead.
+    # The log grows while this query runs. A plan made for an empty log would scan all of it for each lead.
     connection.exec_driver_sql("set local enable_seqscan = off")
     streamed = connection.execution_options(stream_results=True, yield_per=FETCHED_ROWS)
     for row in streamed.execute(query.limit(limit)):
@@ -97,7 +97,7 @@ def has_lead(connection: Connection, tenant_id: UUID, lead_id: UUID) -> bool:
 
 
 def _query(tenant_id: UUID, now: datetime) -> Select[Any]:
-    """Return the query for leads as `Lead` has them, its columns in the same order."""
+    """Return the query for leads; its columns have the order of the fields of `Lead`."""
     return (
         select(
             cast(Leads.lead_id, Text),
@@ -128,7 +128,7 @@ def _contacts(table: Any, contact: Any, principal: Any, key: Any) -> ColumnEleme
 
 
 def _refused() -> ColumnElement[Any]:
-    """Return the contacts of a lead that are marked as not to be used."""
+    """Return the contacts of a lead that are not `valido_para_disparo`."""
     phones = select(LeadTelefone.telefone).where(
         LeadTelefone.lead_id == Leads.lead_id, ~LeadTelefone.valido_para_disparo
     )

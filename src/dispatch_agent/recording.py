@@ -1,4 +1,4 @@
-"""Append decisions to `dry_run_log` with COPY, a chunk a transaction."""
+"""Append decisions to `dry_run_log` with COPY, one transaction for each chunk."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -30,13 +30,14 @@ COLUMNS = [
 COPY = f"COPY {DryRunLog.__tablename__} ({', '.join(column.name for column in COLUMNS)}) FROM STDIN"
 # https://www.postgresql.org/docs/current/sql-copy.html#id-1.9.3.55.9.2
 NULL = "\\N"
+# psycopg2's default of 8 kB would need many reads for a chunk.
 READ_BYTES = 1 << 20
 ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": ""})
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Say what all rows of a run share."""
+    """The values that all rows of a run share."""
 
     tenant_id: UUID
     run_id: str
@@ -45,16 +46,16 @@ class Origin:
 
 
 def record(connection: Connection, decisions: Iterable[Decision], origin: Origin) -> None:
-    """Append `decisions` and commit. A lead that the run has already makes all of them fail, and none is kept."""
+    """Append `decisions` and commit. If the run has recorded one of the leads already, none of them is kept."""
     text = StringIO(_text(decisions, origin))
     dbapi: Any = connection.connection.dbapi_connection
     with connection.begin(), dbapi.cursor() as cursor:
-        # each read wants the interpreter's lock, for which it waits while the next chunk is decided on
+        # each read needs the interpreter's lock, which the thread that decides on the next chunk holds
         cursor.copy_expert(COPY, text, size=READ_BYTES)
 
 
 def _text(decisions: Iterable[Decision], origin: Origin) -> str:
-    """Return rows in COPY's text format; every column but the first and the last three is the decision's."""
+    """Return rows in COPY's text format; all columns but the first and the last three come from the decision."""
     first = f"{origin.tenant_id}\t"
     last = f"\t{_escaped(origin.ambiente)}\t{_flag(origin.feature_flag)}\t{_escaped(origin.run_id)}\n"
     return "".join([

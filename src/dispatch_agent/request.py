@@ -1,4 +1,4 @@
-"""What the agent is asked: a few leads of a tenant, or a large run that can be gone on with."""
+"""A request to the agent: a few leads of a tenant, or a large run that can be resumed."""
 
 import base64
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class InvalidRequest(MigrationError):
 
 
 class Cursor(BaseModel):
-    """Name the last lead that was decided on, by the order in which leads are read."""
+    """The position of the last decided lead in the order in which leads are read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     interesse: int | None
@@ -32,12 +32,12 @@ class Cursor(BaseModel):
     lead_id: UUID
 
     def encode(self) -> str:
-        """Return it as the text that an answer carries."""
+        """Return the cursor as the text in an answer."""
         return base64.urlsafe_b64encode(self.model_dump_json().encode()).decode().rstrip("=")
 
 
 class Request(BaseModel):
-    """Hold one event, in the names that callers have used for years."""
+    """One event; the names of its fields are those that callers have used for years."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
     tenant_id: Annotated[str, Field(alias="tenantId", pattern=r"^[A-Za-z0-9_-]{1,63}$")]
@@ -48,14 +48,14 @@ class Request(BaseModel):
 
 
 def parse(event: object) -> tuple[Request, Cursor | None]:
-    """Return the request that an event is, and where it goes on from. Raises `InvalidRequest`."""
+    """Return the request in an event, and the cursor at which it resumes. Raises `InvalidRequest`."""
     with translating(ValidationError, _explain):
         request = Request.model_validate(event)
         return request, _decode(request.cursor)
 
 
 def _explain(error: ValidationError) -> InvalidRequest:
-    """Say what is wrong with the first field that is; its value is never repeated."""
+    """Return an error about the first wrong field; it never repeats the value."""
     problem = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(str(part) for part in problem["loc"])
     return InvalidRequest(
@@ -68,4 +68,5 @@ def _decode(text: str | None) -> Cursor | None:
         return None
     unknown = InvalidRequest("The field `cursor` is wrong: it is not one that an answer gave.")
     with translating(ValueError, lambda _: unknown):
+        # `encode` strips the padding, which base64 requires
         return Cursor.model_validate_json(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))

@@ -1,4 +1,4 @@
-"""Old decisions deleted from `dry_run_log`, a batch at a time."""
+"""Deletion of old decisions from `dry_run_log`, in batches."""
 
 import re
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from models import DryRunLog
 
 AGE = re.compile(r"([0-9]{1,5})([dh])")
 LOCK_TIMEOUT_MS = 2_000
-"""A migration waits for us, so we do not wait for it: whoever queues for a table queues everybody behind."""
+"""Kept short: a session that waits for a table lock makes every later session wait behind it."""
 
 # Each tenant is found through the first column of `idx_dry_run_tenant`, since DISTINCT would read all rows:
 # https://wiki.postgresql.org/wiki/Loose_indexscan
@@ -25,9 +25,9 @@ TENANTS = text("""
     )
     select tenant_id from known where tenant_id is not null
 """)
-# An array of addresses is always looked up one by one; a join could become a scan of the whole table.
-# Each batch begins where the one before it ended, else it would first step over all that is deleted already.
-# What was found and not deleted, another purge deleted first.
+# An array of ctids is always fetched one by one; a join could become a scan of the whole table.
+# Each batch begins where the previous one ended, else it would first scan all rows that are deleted already.
+# A row that was found and not deleted was deleted by another purge.
 BATCH = text("""
     with old as materialized (
         select ctid, created_at from dry_run_log
@@ -42,7 +42,7 @@ BATCH = text("""
 
 @dataclass(frozen=True)
 class Purge:
-    """Say which rows go: those made before `before`, of one tenant or of all."""
+    """The rows to delete: those created before `before`, of one tenant or of all."""
 
     before: datetime
     tenant: UUID | None
@@ -59,24 +59,24 @@ def age(words: str) -> timedelta:
 
 
 def moment(connection: Connection, older_than: timedelta) -> datetime:
-    """Return the moment before which rows are that old.
+    """Return the moment before which rows have that age.
 
-    `created_at` has no zone. The agent's `now()` was written in the zone of its session, which is the database's
-    own; this session has the same unless `PGTZ` or its role sets another. Rows without the time never grow old.
+    `created_at` has no zone. The agent wrote `now()` in the zone of its session, which is the database's; this
+    session has the same zone unless `PGTZ` or its role sets another. Rows without a timestamp are never deleted.
     """
     return connection.execute(select(func.localtimestamp())).scalar_one() - older_than
 
 
 def delete(connection: Connection, purge: Purge) -> Iterator[int]:
-    """Delete batch after batch, the oldest first, and yield after each commit how many rows it had.
+    """Delete in batches, the oldest first, and yield the number of deleted rows after each commit.
 
-    Whoever stops asking for the next batch has whole batches deleted. Rows that come in meanwhile are kept.
+    A caller that stops iterating leaves only whole batches deleted. Rows that are inserted meanwhile are kept.
     """
     for tenant in [purge.tenant] if purge.tenant else _tenants(connection):
         begin = datetime.min
         while True:
             with connection.begin():
-                _be_brief(connection)
+                _bound_lock_wait(connection)
                 gone, found, last = connection.execute(BATCH, _of(purge, tenant, begin)).one()
             if gone:
                 yield gone
@@ -86,7 +86,7 @@ def delete(connection: Connection, purge: Purge) -> Iterator[int]:
 
 
 def left(connection: Connection, tenant: UUID | None) -> int:
-    """Count the rows that are left, of one tenant or of all."""
+    """Count the remaining rows, of one tenant or of all."""
     rows = select(func.count()).select_from(DryRunLog)
     return connection.scalar(rows if tenant is None else rows.where(DryRunLog.tenant_id == tenant)) or 0
 
@@ -100,5 +100,5 @@ def _of(purge: Purge, tenant: UUID, begin: datetime) -> dict[str, object]:
     return {"tenant": tenant, "before": purge.before, "begin": begin, "rows": purge.batch}
 
 
-def _be_brief(connection: Connection) -> None:
+def _bound_lock_wait(connection: Connection) -> None:
     connection.execute(text("select set_config('lock_timeout', :ms, true)"), {"ms": str(LOCK_TIMEOUT_MS)})

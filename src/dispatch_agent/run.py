@@ -1,4 +1,4 @@
-"""One run: read a tenant's leads, decide on each, record the decisions, and say what came of it."""
+"""One run: read a tenant's leads, decide on each, record the decisions, and return the answer."""
 
 import itertools
 import logging
@@ -24,13 +24,14 @@ from dispatch_agent.tenants import UnknownLead
 from runner.errors import InvalidSettings, translating
 from runner.postgres.connect import open_from
 
+# A chunk is one COPY and one commit; the memory of a run grows with the chunk, not with the number of leads.
 CHUNK_ROWS = 5_000
 SHOWN = 100
-"""How many decisions an answer lists."""
+"""The number of decisions that an answer lists."""
 ANSWERING_S = 1.0
-"""When this little is left no statement runs any more."""
+"""The time reserved for the answer: no statement runs during it."""
 MARGIN_S = 3.0
-"""Kept back to record what is decided, and to answer."""
+"""The time reserved for recording the last decisions and for the answer."""
 FLAG = "MICRO_AGENT_DISPARO_ENABLED"
 Tell = Callable[..., None]
 
@@ -44,7 +45,7 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True)
 class Job:
-    """Hold what one invocation is to do, and until when."""
+    """The work of one invocation, and its deadline."""
 
     asked: Request
     run_id: str
@@ -54,13 +55,13 @@ class Job:
     now: datetime
 
     def remaining_s(self) -> float:
-        """Return the seconds until nothing more may be begun."""
+        """Return the seconds in which a further chunk may begin."""
         return self.ends_at - monotonic() - MARGIN_S
 
 
 @dataclass
 class Progress:
-    """Gather what is recorded; nothing of it grows with the number of leads."""
+    """The recorded decisions, in sums; their size does not grow with the number of leads."""
 
     last: Cursor | None
     """The lead that was recorded last."""
@@ -71,7 +72,7 @@ class Progress:
     """Whether the time ran out before all was done."""
 
     def add(self, decisions: list[Decision], last: Lead) -> None:
-        """Note a chunk that is recorded."""
+        """Add a recorded chunk."""
         self.done += len(decisions)
         self.shown += decisions[: SHOWN - len(self.shown)]
         self.last = Cursor(interesse=last.interesse, data_ingestao=last.data_ingestao, lead_id=UUID(last.lead_id))
@@ -92,30 +93,31 @@ def run(
     tell: Tell,
     clock: Callable[[], datetime] = utc_now,
 ) -> dict[str, Any]:
-    """Do what `event` asks for within `seconds`, and return the answer; a failure is an answer too.
+    """Execute the request in `event` within `seconds`, and return the answer; a failure is an answer too.
 
-    `tell` is called after each chunk with a sentence, `number` and `total`. The batch is the run's: with the same
-    run id no lead is decided on twice, the same event again finds nothing left to do, and with the `cursor` of
-    an answer the run goes on where that one stopped.
+    `tell` is called after each chunk with a sentence, `number` and `total`. The batch size applies to the run: with
+    the same run id no lead is decided on twice, and the same event again finds nothing left to do. With the `cursor`
+    of an answer the run resumes where that one stopped.
     """
     ends_at = monotonic() + seconds
+    # known before parsing: the answer to an invalid event has a run id too
     run_id, progress = request_id, Progress(None)
     try:
         asked, progress.last = parse(event)
         run_id = asked.run_id or request_id
         job = Job(asked, run_id, environ, ends_at, clock())
         _work(job, open_from(environ, f"dispatch-agent {request_id}", seconds), progress, tell)
-    except Exception as error:  # noqa: BLE001 - who parses answers gets one for a bug of ours too
+    except Exception as error:  # noqa: BLE001 - callers that parse answers get one for a bug of ours too
         problem = explain(error)
         logger.warning("%s at %s", problem.code, " < ".join(frames(error)))
-        told = " ".join(part for part in (problem.sentence, problem.state, problem.advice) if part)
-        failed = {"success": False, "error": told, "code": problem.code, "logs": [f"{problem.code}: {told}"]}
+        words = " ".join(part for part in (problem.sentence, problem.state, problem.advice) if part)
+        failed = {"success": False, "error": words, "code": problem.code, "logs": [f"{problem.code}: {words}"]}
         return _answer(progress, run_id, unfinished=True) | failed
     return _answer(progress, run_id, unfinished=progress.stopped)
 
 
 def _work(job: Job, engine: Engine, progress: Progress, tell: Tell) -> None:
-    """Decide on the leads of the run that it has not decided on yet, chunk by chunk."""
+    """Decide on the remaining leads of the run, chunk by chunk."""
     with (
         engine.connect().execution_options(isolation_level="AUTOCOMMIT") as guard,
         turn.take(guard, job.run_id, job.remaining_s()),
@@ -141,6 +143,7 @@ def _work(job: Job, engine: Engine, progress: Progress, tell: Tell) -> None:
             if job.remaining_s() <= 0:
                 progress.stopped = True
                 return
+        # checked last: only a lead that the query did not return can be unknown
         if only is not None and not reading.has_lead(reader, tenant_id, only):
             raise UnknownLead(str(only), job.asked.tenant_id)
 
@@ -157,7 +160,7 @@ def _of_limits(error: ValueError) -> InvalidSettings:
 
 
 def _decide(leads: Iterable[Lead], circumstances: Circumstances, usage: Usage) -> tuple[list[Decision], Usage]:
-    """Decide on leads in their order; what would be sent counts against the limits of those after it."""
+    """Decide on leads in their order; each send counts against the limits of the leads after it."""
     decisions = []
     for lead in leads:
         one = decide(lead, circumstances, usage)
@@ -173,7 +176,7 @@ def _chunks(leads: Iterator[Lead]) -> Iterator[list[Lead]]:
 
 
 def _ahead(chunks: Iterator[list[Lead]]) -> Iterator[list[Lead]]:
-    """Yield chunks while the next one is read, for the server is at work meanwhile."""
+    """Yield chunks while a thread reads the next one, so that the server and this process work in parallel."""
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="reader") as pool:
         coming = pool.submit(next, chunks, None)
         while (chunk := coming.result()) is not None:
@@ -185,7 +188,7 @@ def _ahead(chunks: Iterator[list[Lead]]) -> Iterator[list[Lead]]:
 def _recorder(
     writer: Connection, progress: Progress, tell: Tell, total: int
 ) -> Iterator[Callable[[list[Decision], Origin, Lead], None]]:
-    """Give what records a chunk while the next one is decided on; one at a time, and noted once it is committed."""
+    """Yield a function that records a chunk in a thread, one at a time; its progress counts after the commit."""
     pending: list[tuple[Future[None], list[Decision], Lead]] = []
 
     def settle() -> None:
@@ -203,7 +206,7 @@ def _recorder(
         try:
             yield record
         finally:
-            # what was recorded counts, whatever else has failed
+            # a committed chunk counts, whatever else has failed
             if pending:
                 settle()
 

@@ -1,4 +1,4 @@
-"""Sample leads put into a database, each once however often they are asked for."""
+"""Insertion of sample leads into a database; a repeated call adds none twice."""
 
 import importlib.util
 import re
@@ -16,7 +16,7 @@ from models import Lead, Tenant
 from runner.errors import MigrationError
 
 CHUNK = 5_000
-"""Leads that are held in memory at once."""
+"""The number of leads that are in memory at once."""
 SLUG = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -47,7 +47,7 @@ class UnfitSlug(MigrationError):
 
 @dataclass
 class Added:
-    """Count what a call put in, by table, and how many of its leads were there already."""
+    """The number of rows that a call inserted, by table, and of its leads that existed already."""
 
     tenant_id: UUID
     tenant_made: bool
@@ -55,7 +55,7 @@ class Added:
     there_already: int = 0
 
     def sentence(self, tenant: str, seed: int) -> str:
-        """Say what was added."""
+        """Return a sentence about the inserted rows."""
         leads = self.rows.get("leads", 0)
         if not leads:
             return f"Nothing to add: `{tenant}` has the {self.there_already:,} leads of seed {seed} already."
@@ -66,7 +66,7 @@ class Added:
 
 
 def refuse(environ: Mapping[str, str]) -> None:
-    """Raise `Protected` or `FakerMissing` where no samples can be made, before anything is connected to."""
+    """Raise `Protected` or `FakerMissing` where samples are impossible, before the connection is opened."""
     if environ.get("ENVIRONMENT") == "prod":
         raise Protected
     if importlib.util.find_spec("faker") is None:
@@ -74,9 +74,9 @@ def refuse(environ: Mapping[str, str]) -> None:
 
 
 def add(connection: Connection, tenant: str, leads: int, seed: int) -> Added:
-    """Insert the first `leads` leads of `seed` for a tenant, by id or slug, unless they are there.
+    """Insert the first `leads` leads of `seed` for a tenant, by id or slug, unless they exist.
 
-    Makes the tenant where no one has that slug; the transaction is the caller's. Raises `UnfitSlug`.
+    Create the tenant where none has that slug; the caller commits the transaction. Raises `UnfitSlug`.
     """
     added = _hold(connection, tenant)
     slug = connection.scalar(select(Tenant.slug).where(Tenant.tenant_id == added.tenant_id)) or str(added.tenant_id)
@@ -91,7 +91,7 @@ def add(connection: Connection, tenant: str, leads: int, seed: int) -> Added:
 
 
 def _hold(connection: Connection, named: str) -> Added:
-    """Find or make the tenant and lock its row, so that who adds the same leads meanwhile finds them there."""
+    """Find or create the tenant and lock its row, so that a concurrent call for the same leads finds them."""
     made = _make(connection, named)
     found = tenants.find(connection, named)
     connection.execute(select(Tenant.tenant_id).where(Tenant.tenant_id == found).with_for_update())
@@ -105,6 +105,7 @@ def _make(connection: Connection, named: str) -> bool:
     if tenants.as_id(named) or not SLUG.fullmatch(named):
         raise UnfitSlug(named)
     row = {"tenant_id": uuid5(people.NAMESPACE, named), "slug": named, "company_name": f"Empresa de teste {named}"}
+    # another call may create the same tenant at this moment
     return connection.execute(insert(Tenant).values(row).on_conflict_do_nothing()).rowcount == 1
 
 

@@ -1,4 +1,4 @@
-"""What the agent decided: a day, a channel and a kind of reason at a time."""
+"""Statistics of the agent's decisions by day, channel and kind of reason."""
 
 from collections import Counter
 from collections.abc import Hashable, Iterable
@@ -13,9 +13,10 @@ from models import DryRunLog
 
 CHANNELS = ("whatsapp", "email", "calendar", "none")
 SHADES = ("█", "▓", "▒", "░")
-"""Tell the channels apart without colour."""
+"""Distinguish the channels without colour."""
 COLOURS = ("green+", "blue+", "orange+", "gray")
 PLOT_HEIGHT = 16
+# One column for the bar, one for the gap.
 NARROWEST_BAR = 2
 UNSAID = "(no reason)"
 Key = TypeVar("Key", bound=Hashable)
@@ -23,7 +24,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 @dataclass(frozen=True)
 class Tally:
-    """Count the decisions of one day and channel that have one kind of reason; None where nothing blocked them."""
+    """The number of decisions of one day, channel and kind of reason; the reason is None where nothing blocked them."""
 
     day: date
     channel: str
@@ -33,7 +34,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Stats:
-    """Hold the tallies of the `days` days up to `today`, in the order of day, channel and number."""
+    """The tallies of the `days` days up to `today`, in the order of day, channel and number."""
 
     today: date
     days: int
@@ -41,12 +42,12 @@ class Stats:
 
     @property
     def decisions(self) -> int:
-        """Return how many decisions there are."""
+        """Return the number of all decisions."""
         return sum(one.decisions for one in self.tallies)
 
     @property
     def dates(self) -> list[date]:
-        """Return each day, the oldest first, whether anything was decided on it or not."""
+        """Return each day, the oldest first, including days without decisions."""
         return [self.today - timedelta(days=ago) for ago in reversed(range(self.days))]
 
 
@@ -59,7 +60,7 @@ def read(connection: Connection, tenant: UUID | None, days: int) -> Stats:
     """Count the decisions of today and the days before it, of one tenant or of all.
 
     A day begins and ends in the zone of the session, in which `created_at` was written too. The kind of a
-    reason is what it says before its first colon: numbers and times follow that.
+    reason is its text before the first colon; numbers and times follow the colon.
     """
     today: date = connection.execute(select(func.current_date())).scalar_one()
     day, channel, reason = cast(DryRunLog.created_at, Date), DryRunLog.canal_decidido, _kind()
@@ -99,9 +100,9 @@ def plain(stats: Stats) -> list[dict[str, str]]:
 
 
 def plot(stats: Stats, width: int, coloured: bool) -> str:
-    """Draw the decisions of each day as bars of `width` columns together, the channels upon each other.
+    """Draw the decisions of each day as a stacked bar of the channels; all bars together are `width` columns wide.
 
-    Leaves the oldest days out where there is no room for a bar each.
+    Leave out the oldest days where the width is too small for a bar each.
     """
     import plotext
 
@@ -115,11 +116,11 @@ def plot(stats: Stats, width: int, coloured: bool) -> str:
         top = [low + numbers[day, channel] for low, day in zip(base, days, strict=True)]
         figure.draw(figure.bar(places, base, top, marker=plotext.marker(shade, plotext.pixel(colour)), width=0.7))
         base = top
-    # a day without decisions has no bar, and would be left off at either end
+    # a day without decisions has no bar, and the plot would omit it at either end
     figure.ruler("x").lim(0.5, len(days) + 0.5)
     figure.ruler("x").ticks(places, [f"{day:%d/%m}" for day in days])
     figure.ruler("y").ticks(*_marks(max(base)))
-    # a title would be left off where it is wider than the terminal
+    # plotext omits a title that is wider than the terminal
     legend = "   ".join(f"{shade} {channel}" for channel, shade in zip(CHANNELS, SHADES, strict=True))
     return legend + "\n" + str(figure.build().string(colorless=not coloured)).rstrip()
 
@@ -138,7 +139,7 @@ def _sums(numbered: Iterable[tuple[Key, int]]) -> Counter[Key]:
 
 
 def _across(tallies: list[Tally]) -> dict[str, str]:
-    """Put the numbers of tallies side by side, a channel each and their total; nothing where there are none."""
+    """Return the number of each channel and their total, an empty row where there are no tallies."""
     sums = _sums((one.channel, one.decisions) for one in tallies)
     if not sums:
         return {}

@@ -1,4 +1,4 @@
-"""Which tenant is meant."""
+"""Lookup of a tenant by id or slug."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -30,6 +30,7 @@ class UnknownLead(MigrationError):
 
 def find(connection: Connection, named: str) -> UUID:
     """Return the id of the tenant with this id or slug. Raises `UnknownTenant`."""
+    # a slug may have the form of a UUID, so both are compared
     meant = [Tenant.slug == named]
     if (known := as_id(named)) is not None:
         meant.append(Tenant.tenant_id == known)

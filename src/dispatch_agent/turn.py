@@ -1,4 +1,4 @@
-"""One invocation of a run at a time: a second one waits, and finds what is left to decide."""
+"""The lock that admits one invocation of a run at a time: a second one waits, then decides on the remaining leads."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,9 +24,9 @@ class RunBusy(MigrationError):
 
 @contextmanager
 def take(connection: Connection, run_id: str, seconds: float) -> Iterator[None]:
-    """Hold the run for as long as the block lasts, on a session of its own in AUTOCOMMIT.
+    """Hold the run's lock for the duration of the block, on a session of its own in AUTOCOMMIT.
 
-    Raises `RunBusy` when it was not free within `seconds`. A session that ends gives the run back.
+    Raises `RunBusy` if the lock was not free within `seconds`. The end of the session releases the lock.
     """
     number = lock_key(f"dispatch {run_id}")
     if not advisory_lock.take(connection, number, seconds):
@@ -38,5 +38,5 @@ def take(connection: Connection, run_id: str, seconds: float) -> Iterator[None]:
 
 
 def bound(connection: Connection, seconds: float) -> None:
-    """Let no later statement of `connection` run or wait for a lock for longer than `seconds`."""
+    """Set the time-outs of later statements of `connection`, also for locks, to `seconds`."""
     connection.execute(BOUND, {"limit": f"{max(1, int(seconds * 1000))}ms"})

@@ -1,4 +1,4 @@
-"""Where a phone is: its time zone and its state, by area code."""
+"""Time zone and state of a phone, by area code."""
 
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
@@ -6,14 +6,14 @@ from zoneinfo import ZoneInfo
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Name a time zone of IANA's, and the state whose holidays count; None where it is not known."""
+    """A time zone of IANA's, and the state whose holidays apply; None where the state is unknown."""
 
     zone: str
     state: str | None
 
 
-# Codes that cross a border count for the state that holds most of it: towns of Goiás around the Federal District
-# have 61. phonenumbers' own time zones are not used, they name Noronha for all of 81.
+# A code that crosses a border counts for the state that holds most of it: towns of Goiás around the Federal District
+# have 61. phonenumbers' own time zones are not used: they give Noronha for all of 81.
 _STATES = {
     Place("America/Sao_Paulo", "SP"): "11 12 13 14 15 16 17 18 19",
     Place("America/Sao_Paulo", "RJ"): "21 22 24",
@@ -52,10 +52,10 @@ NORONHA = Place("America/Noronha", "PE")
 
 
 def place(phone: str) -> Place:
-    """Return where `phone`, an E.164 number that `contacts.phone` made, is.
+    """Return the place of `phone`, an E.164 number from `contacts.phone`.
 
-    Fernando de Noronha has the area code of Recife and one landline exchange of its own, 3619; its mobile phones
-    cannot be told from those of Recife. Nor can the west of Amazonas (97, one hour behind Manaus).
+    Fernando de Noronha has the area code of Recife and one landline exchange of its own, 3619; nothing distinguishes
+    its mobile phones from those of Recife, nor the west of Amazonas from the rest (97, one hour behind Manaus).
     """
     if phone.startswith("+55813619") and len(phone) == len("+558136190000"):
         return NORONHA

@@ -1,4 +1,4 @@
-"""The schema at head, as SQLAlchemy models. `alembic check` holds them against the revisions."""
+"""The schema at head, as SQLAlchemy models. `alembic check` compares them with the revisions."""
 
 from models.agenda import Agendamento, Disparo
 from models.base import Base

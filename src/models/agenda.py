@@ -28,7 +28,7 @@ class Agendamento(Base):
 
 
 class Disparo(Base):
-    """A message that was really sent, or is about to be; a dry run never writes here."""
+    """A message that was sent, or will be; a dry run never writes here."""
 
     __tablename__ = "disparos"
     __table_args__ = (

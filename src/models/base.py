@@ -3,10 +3,10 @@ from sqlalchemy.orm import DeclarativeBase
 
 
 class Base(DeclarativeBase):
-    """Hold the metadata of schema `public`.
+    """The base of all models, with the metadata of schema `public`.
 
-    The naming convention is the one PostgreSQL itself uses for unnamed constraints, so that a table
-    made by hand before there were revisions carries the same names:
+    The naming convention is PostgreSQL's own for unnamed constraints, so that a table created by hand
+    before the first revision has the same names:
     https://www.postgresql.org/docs/current/ddl-constraints.html
     """
 

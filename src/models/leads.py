@@ -59,7 +59,7 @@ class Lead(Base):
 
 
 class LeadTelefone(Base):
-    """A structured phone of a lead; wins over `leads.telefone_raw`."""
+    """A structured phone of a lead; takes precedence over `leads.telefone_raw`."""
 
     __tablename__ = "lead_telefones"
     __table_args__ = (
@@ -77,7 +77,7 @@ class LeadTelefone(Base):
 
 
 class LeadEmail(Base):
-    """A structured e-mail address of a lead; wins over `leads.email_raw`."""
+    """A structured e-mail address of a lead; takes precedence over `leads.email_raw`."""
 
     __tablename__ = "lead_emails"
     __table_args__ = (Index("idx_lead_emails_lead", "lead_id"),)

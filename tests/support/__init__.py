@@ -1,1 +1,1 @@
-"""What the tests share: servers, projects, endpoints, and questions to them."""
+"""Code that the tests share: servers, projects, endpoints, and queries."""

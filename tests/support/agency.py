@@ -1,4 +1,4 @@
-"""A database at the head with leads, and the agent asked as its doors ask it."""
+"""A database at the head with leads, and calls of the agent like those of its doors."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ LEADS = """
 
 
 def prepare(folder: Path, database: Database, number: int) -> Project:
-    """Bring a database to the head, with so many leads of `test-001`."""
+    """Upgrade a database to the head, and insert leads of `test-001`."""
     project = Project.copy_whole(folder)
     assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
     database.execute(TENANT)
@@ -38,6 +38,6 @@ def ask(
     tell: Callable[..., None] = lambda *_, **__: None,
     **environ: str,
 ) -> dict[str, Any]:
-    """Ask the agent at a moment of one's choice; `tell` hears of each piece that is recorded."""
+    """Run the agent at a given moment; `tell` is called for each recorded chunk."""
     known = {"DATABASE_URL": database.url, **environ}
     return run(event, known, "request-1", seconds, tell, lambda: now)

@@ -1,4 +1,4 @@
-"""`dry_run_log` as the agent's tests fill and read it."""
+"""Rows of `dry_run_log` for the agent's tests."""
 
 import os
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ def begin(database: Database) -> Iterator[Connection]:
 
 
 def fill(database: Database, tenant: UUID, number: int, *, days: float, apart: str = "1 second") -> None:
-    """Log decisions that are so many days old, the newest first."""
+    """Insert decisions with an age in days, the newest first."""
     database.execute(
         f"{INSERT} select '{tenant}', 'none', 'x', false, null, "
         f"localtimestamp - interval '{days} days' - n * interval '{apart}' from generate_series(1, {number}) n"
@@ -35,7 +35,7 @@ def fill(database: Database, tenant: UUID, number: int, *, days: float, apart: s
 def log(
     database: Database, tenant: UUID, channel: str, number: int, reason: str | None = None, *, days: int = 0
 ) -> None:
-    """Log decisions of today or of a day before it; `reason` is why they would not be sent."""
+    """Insert decisions of today or of an earlier day; `reason` is why they would not be sent."""
     database.execute(
         f"{INSERT} select '{tenant}', %s, 'x', %s, %s, current_date - {days} + interval '1 second' "
         f"from generate_series(1, {number})",

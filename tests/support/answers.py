@@ -1,4 +1,4 @@
-"""What of an answer is the same each time."""
+"""The parts of an answer that are equal in every run."""
 
 import re
 from typing import Any
@@ -16,7 +16,7 @@ VOLATILE = {
 
 
 def steady(answer: Any) -> Any:
-    """Return an answer, or a part of one, without what differs from run to run: ids, times and durations."""
+    """Return an answer, or a part of one, without the values that differ between runs: ids, times and durations."""
     if isinstance(answer, dict):
         return {key: "…" if key in VOLATILE else steady(value) for key, value in answer.items()}
     if isinstance(answer, list):
@@ -25,8 +25,8 @@ def steady(answer: Any) -> Any:
 
 
 def steady_text(text: str) -> str:
-    """Return what was printed without durations, moments and ids of plans."""
+    """Return printed text without durations, moments and ids of plans."""
     text = re.sub(r"\d+ ms", "N ms", text)
-    # a plan's id names the database, and there are two
+    # a plan's id depends on the database, and the test has two
     text = re.sub(r"[0-9a-f]{16}-[A-Za-z0-9_-]{20,}", "ID", text)
     return re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "WHEN", text)

@@ -1,4 +1,4 @@
-"""Certificates of a server, and the authority that signs them."""
+"""Certificates of a server and of its authority."""
 
 import datetime
 import ipaddress
@@ -23,7 +23,7 @@ SSL_REQUEST = 80877103
 
 
 def certify(folder: Path, name: str, issuer: tuple[Any, Any] | None) -> tuple[Any, Any]:
-    """Make a key and a certificate for `name`, signed by `issuer` or by itself, and write both."""
+    """Make a key and a certificate for `name`, signed by `issuer` or self-signed, and write both."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.datetime.now(datetime.UTC)
@@ -49,7 +49,7 @@ def certify(folder: Path, name: str, issuer: tuple[Any, Any] | None) -> tuple[An
 
 
 def serve_with(cluster: Cluster, certificate: Path, key: Path) -> None:
-    """Have a running cluster offer TLS with this certificate; where it was built without, the test is skipped."""
+    """Enable TLS with this certificate on a running cluster; skip the test if the server was built without SSL."""
     if cluster.database().query("show ssl_library") == [("",)]:
         pytest.skip("this PostgreSQL was built without SSL")
     data = cluster.folder / "data"
@@ -67,7 +67,7 @@ def serve_with(cluster: Cluster, certificate: Path, key: Path) -> None:
 
 
 def _offered(cluster: Cluster) -> bytes | None:
-    """Return the certificate that the server shows, None where it speaks no TLS (yet).
+    """Return the certificate that the server presents, None where TLS is not enabled (yet).
 
     https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-SSL
     """

@@ -1,4 +1,4 @@
-"""A believable lead on a working day, and what is decided of it when something about it is different."""
+"""A sample lead on a working day, and the decision on variations of it."""
 
 from datetime import UTC, datetime
 from typing import Any

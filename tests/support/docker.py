@@ -1,4 +1,4 @@
-"""A Docker engine: the one that answers, else one of our own for as long as it is needed."""
+"""A Docker engine: a running one, else one started for the duration of the block."""
 
 import os
 import shutil
@@ -13,12 +13,12 @@ BRIDGE = Path("/sys/class/net/docker0")
 
 
 class Unavailable(Exception):
-    """Say why this machine can give no engine."""
+    """An error that says why this machine cannot run an engine."""
 
 
 @contextmanager
 def running() -> Iterator[dict[str, str]]:
-    """Yield the environment in which the word `docker` means a client that builds, and an engine answers it.
+    """Yield an environment in which `docker` is a client that can build, with a running engine.
 
     Raises `Unavailable`.
     """
@@ -33,7 +33,7 @@ def running() -> Iterator[dict[str, str]]:
 
 
 def _client() -> Path:
-    """Return the first client on the PATH that has BuildKit: newer ones need a plugin for it, which may be lacking."""
+    """Return the first client on the PATH that has BuildKit: newer ones need a plugin for it, which may be missing."""
     for path in (Path(folder) / "docker" for folder in os.get_exec_path()):
         environ = {**os.environ, "DOCKER_BUILDKIT": "1"}
         if path.is_file() and works([path, "build", "--help"], environ):
@@ -48,7 +48,7 @@ def _started(folder: Path, environ: Mapping[str, str]) -> Iterator[dict[str, str
     if lacking := [name for name in ("dockerd", "ip") if shutil.which(name) is None]:
         raise Unavailable(f"no Docker engine answers, and to start one `{lacking[0]}` is lacking")
     had_bridge, socket, log = BRIDGE.exists(), f"unix://{folder}/socket", folder / "log"
-    # The machine's own network is left as it is: ports are handed on by docker-proxy, builds use the host's network.
+    # The machine's own network does not change: docker-proxy forwards ports, builds use the host's network.
     network = ["--iptables=false", "--ip6tables=false", "--ip-forward=false"]
     places = [f"--data-root={folder}/data", f"--exec-root={folder}/exec", f"--pidfile={folder}/pid", f"--host={socket}"]
     with log.open("wb") as output:
@@ -60,7 +60,7 @@ def _started(folder: Path, environ: Mapping[str, str]) -> Iterator[dict[str, str
     finally:
         engine.terminate()
         engine.wait()
-        # it stays mounted after a container on the host's network
+        # a container on the host's network leaves it mounted
         works(["umount", folder / "exec" / "netns" / "default"], environ)
         if not had_bridge and BRIDGE.exists():
             subprocess.run(["ip", "link", "delete", BRIDGE.name], check=True)
@@ -79,6 +79,6 @@ def _answers(environ: Mapping[str, str]) -> bool:
 
 
 def works(command: list[object], environ: Mapping[str, str]) -> bool:
-    """Run a command without a word and tell whether it exited with 0."""
+    """Run a command without output and tell whether it exited with 0."""
     words = [str(word) for word in command]
     return subprocess.run(words, env=environ, capture_output=True, check=False).returncode == 0

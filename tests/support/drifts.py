@@ -1,6 +1,6 @@
-"""Drift by hand: a schema with one of each kind of thing, and what somebody does to it."""
+"""Drift by hand: a schema with one object of each kind, and manual changes to it."""
 
-# one of each kind of thing that the first revisions do not make
+# one object of each kind that the first revisions do not create
 MADE = """
     create schema side;
     create type public.mood as enum ('sad', 'ok');
@@ -41,7 +41,7 @@ MADE = """
     grant select on public.items to pg_monitor;
 """
 
-# what is done by hand, and each difference as (what sort of thing, its name)
+# the manual change, and each difference as (kind of object, its name)
 DRIFTS: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "table added": ("create table extra (id integer)", [("tables", "public.extra")]),
     "table dropped": ("drop table toys", [("tables", "public.toys")]),

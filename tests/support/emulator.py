@@ -1,4 +1,4 @@
-"""The function under Lambda's Runtime Interface Emulator: laid out as the image does it, or in the image itself."""
+"""The function under Lambda's Runtime Interface Emulator: with the image's layout, or in the image itself."""
 
 import json
 import os
@@ -33,10 +33,10 @@ class Function:
     url: str
     log: Path
     pid: int
-    """The emulator's own; what runs the handler is a child of it."""
+    """The emulator's process; the handler runs in a child of it."""
 
     def invoke(self, event: Any, headers: dict[str, str] | None = None) -> Any:
-        """Invoke with plain HTTP and return the answer, or the text of what is not JSON."""
+        """Invoke with plain HTTP and return the answer, as text where it is not JSON."""
         request = urllib.request.Request(self.url + PATH, json.dumps(event).encode(), headers or {})
         with urllib.request.urlopen(request) as response:
             text = response.read().decode()
@@ -46,7 +46,7 @@ class Function:
             return text
 
     def warm_up(self) -> None:
-        """Have the runtime load the handler, so that the next invocation has its whole time for its work."""
+        """Load the handler with a first invocation, so that the next one has its whole time for its work."""
         self.invoke({"action": "heads"})
 
     def lines(self) -> list[dict[str, Any]]:
@@ -63,9 +63,9 @@ def start(
     handler: str = "runner.handler.handler",
     python: str | Path = sys.executable,
 ) -> Iterator[Function]:
-    """Run the handler in the folder `task`, with nothing of this process's environment but `environ`.
+    """Run the handler in the folder `task`, with no environment but `environ`.
 
-    Where there is an image to prove it runs in a container of that, with the revisions of `task` if it has any.
+    If the tests prove an image, the handler runs in a container of it, with the revisions of `task` if it has any.
     """
     port, api = free_port(), free_port()
     log = task.parent / f"function-{port}.log"
@@ -104,7 +104,7 @@ def _in_container(task: Path, known: Environ, addresses: list[str], handler: str
 
 
 def lay_out(folder: Path, revisions: Path) -> Path:
-    """Lay out the task root as the image does: the packages flat, `alembic.ini` and `alembic/` beside them."""
+    """Make a task root like the image's: the packages flat, `alembic.ini` and `alembic/` beside them."""
     task = folder / "task"
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "src", task, ignore=ignored)
@@ -131,13 +131,13 @@ def emulator() -> Path:
         made = Path(folder) / name
         made.write_bytes(content)
         made.chmod(0o755)
-        # another process of the tests may be at the same
+        # another process of the tests may do the same at this moment
         made.replace(path)
     return path
 
 
 def _wait(port: int, process: "subprocess.Popen[bytes]") -> None:
-    """Wait until the emulator answers at all; what a GET answers does not matter."""
+    """Wait until the emulator answers a request, with whatever status."""
     ends = time.monotonic() + 60
     while time.monotonic() < ends and process.poll() is None:
         try:

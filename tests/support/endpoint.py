@@ -1,4 +1,4 @@
-"""An endpoint of AWS that answers what a test says, in the real wire format, and counts who asked."""
+"""An endpoint of AWS that gives the test's answers, in the real wire format, and records the requests."""
 
 import json
 import threading
@@ -15,15 +15,15 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing
 
 @dataclass
 class Endpoint:
-    """Answer each request alike, or not at all until the test ends."""
+    """An endpoint that gives every request the same answer, or none until the test ends."""
 
     status: int | None
     body: str = ""
     headers: dict[str, str] = field(default_factory=dict)
     handed_on: dict[str, str] = field(default_factory=dict)
-    """Where a path that ends like this is handed on to, since no server here knows all of Lambda's API."""
+    """URLs to which paths with these endings are forwarded, since no server here implements all of Lambda's API."""
     operation: str = ""
-    """The one operation of a JSON protocol that is answered like this, where the others go to `behind`."""
+    """The only operation of a JSON protocol with this answer; the others are forwarded to `behind`."""
     behind: str = ""
     url: str = ""
     asked: list[dict[str, str]] = field(default_factory=list)
@@ -31,7 +31,7 @@ class Endpoint:
 
 
 def refusal(status: int, code: str, message: str = "told by AWS") -> Endpoint:
-    """Refuse as Lambda's REST protocol does."""
+    """Return an endpoint that refuses as Lambda's REST protocol does."""
     return Endpoint(status, json.dumps({"Type": "User", "Message": message}), {"x-amzn-ErrorType": code})
 
 

@@ -1,7 +1,7 @@
-"""Lambda's front end before the real runtime: names, versions, aliases and errors as AWS answers them.
+"""Lambda's front end before the real runtime: names, versions, aliases and errors as AWS returns them.
 
-moto keeps the function, its versions and its alias, and runs nothing. Here an invocation is led to the version that
-its ARN or alias stands for, and on to that version's emulator; whatever else is asked goes to moto.
+moto stores the function, its versions and its alias, and runs nothing. This front end resolves the ARN or alias of an
+invocation to a version, and forwards the invocation to that version's emulator; all other requests go to moto.
 """
 
 import json
@@ -27,7 +27,7 @@ class Invocation:
     """One request that reached the runtime."""
 
     arn: str
-    """As the caller named it, with its qualifier."""
+    """The caller's ARN, with its qualifier."""
     version: str
     payload: Any
 
@@ -41,13 +41,13 @@ class Front:
     environ: dict[str, str]
     timeout_s: int = 30
     refusals: list["Answer"] = field(default_factory=list)
-    """With which the next invocations are refused, before they reach the runtime."""
+    """Answers that refuse the next invocations before they reach the runtime."""
     losses: dict[str, "Answer"] = field(default_factory=dict)
-    """What stands, once for an action, in place of the answer that the runtime gave."""
+    """Answers that replace the runtime's, once for each action."""
     denials: dict[str, "Answer"] = field(default_factory=dict)
-    """With which a call of another service is refused, by its `X-Amz-Target`."""
+    """Answers that refuse a call of another service, by its `X-Amz-Target`."""
     settling: int = 0
-    """How many invocations through the alias, once it is moved, still reach the version before."""
+    """The number of invocations through a moved alias that still reach the previous version."""
     invoked: list[Invocation] = field(default_factory=list)
     port: int = 0
     _moved_from: str | None = None
@@ -87,13 +87,13 @@ class Front:
             return self.losses.pop(payload["action"])
         told = {"X-Amz-Executed-Version": version, "Content-Type": "application/json"}
         if isinstance(answer, str) or "errorType" in answer:
-            # the emulator answers a failure like a success
+            # the emulator gives a failure the status of a success
             told["X-Amz-Function-Error"] = "Unhandled"
             answer = {"errorMessage": answer} if isinstance(answer, str) else answer
         return Answer(200, told, json.dumps(answer).encode())
 
     def _resolve(self, arn: str, headers: dict[str, str]) -> str:
-        """Return the version that a qualified ARN stands for."""
+        """Return the version of a qualified ARN."""
         name, _, qualifier = arn.rpartition(":")
         if qualifier.isdigit():
             return qualifier
@@ -106,12 +106,12 @@ class Front:
         return version
 
     def _is_current(self, path: str, headers: dict[str, str], asked: Any) -> bool:
-        """Say whether the alias is at the revision that the caller read, which moto does not look at."""
+        """Tell whether the alias has the revision id that the caller read, which moto does not check."""
         now = json.loads(_with_revision(self._hand_on("GET", path, headers, b"")).body)
         return asked.get("RevisionId") in (None, now["RevisionId"])
 
     def _hand_on(self, method: str, path: str, headers: dict[str, str], body: bytes) -> "Answer":
-        # moto reads from the signature which service is asked
+        # moto reads the service from the signature
         known = {name: value for name, value in headers.items() if name != "Content-Length"}
         request = urllib.request.Request(self.moto + path, body or None, known, method=method)
         try:
@@ -124,7 +124,7 @@ class Front:
 
 @dataclass(frozen=True)
 class Answer:
-    """What goes back over HTTP."""
+    """A response over HTTP."""
 
     status: int
     headers: dict[str, str]
@@ -132,18 +132,18 @@ class Answer:
 
 
 def digest(version: str) -> str:
-    """Return the digest of the image of a version of one digit."""
+    """Return the digest of a version's image; the version has one digit."""
     return f"sha256:{version * 64}"
 
 
 def deny(code: str, message: str = "told by AWS") -> Answer:
-    """Refuse as the JSON protocol of other services does."""
+    """Return a refusal in the JSON protocol of other services."""
     body = json.dumps({"__type": code, "message": message}).encode()
     return Answer(400, {"x-amzn-RequestId": "0", "Content-Type": "application/x-amz-json-1.1"}, body)
 
 
 def refuse(status: int, code: str, message: str = "told by AWS") -> Answer:
-    """Refuse as Lambda's REST protocol does."""
+    """Return a refusal in Lambda's REST protocol."""
     body = json.dumps({"Type": "User", "Message": message}).encode()
     headers = {"x-amzn-ErrorType": code, "x-amzn-RequestId": "0", "Content-Type": "application/json"}
     return Answer(status, headers, body)
@@ -153,13 +153,13 @@ def _run(function: Function, payload: Any) -> Any:
     try:
         return function.invoke(payload)
     except urllib.error.HTTPError as error:
-        # how the emulator answers for a runtime that has died
+        # the emulator's answer for a runtime that has ended
         with error:
             return json.loads(error.read())
 
 
 def _with_revision(answer: Answer) -> Answer:
-    """Give an alias a revision that changes with it, as Lambda's does and moto's does not."""
+    """Add a revision id to an alias that changes with it, as Lambda's does and moto's does not."""
     alias = json.loads(answer.body)
     if "FunctionVersion" not in alias:
         return answer

@@ -1,4 +1,4 @@
-"""AWS as a moto server over HTTP, and what is asked of it directly."""
+"""AWS as a moto server over HTTP, and the tests' own calls to it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from support.postgres import Database
 
 @contextmanager
 def serve() -> Iterator[dict[str, str]]:
-    """Serve on a port of this machine and yield the environment that leads there."""
+    """Serve on a port of this machine and yield the environment for its clients."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -25,10 +25,10 @@ def serve() -> Iterator[dict[str, str]]:
 
 @contextmanager
 def log_group(environ: dict[str, str], function: str) -> Iterator[None]:
-    """Keep a function's log group, with nothing in it.
+    """Create a function's empty log group for the duration of the block.
 
-    A call of more than a second is followed in the logs, and where there is no group that is told: with one a call
-    says the same however long it takes.
+    `migrate` follows a call of more than a second in the logs, and reports a missing group: with a group its output
+    does not depend on the duration.
     """
     client = _client("logs", environ)
     client.create_log_group(logGroupName=f"/aws/lambda/{function}")
@@ -44,7 +44,7 @@ def secrets_manager(environ: dict[str, str]) -> "boto3.session.Session.client":
 
 
 def secret_of(database: Database) -> dict[str, object]:
-    """Return what a whole secret holds, the password and the address."""
+    """Return the content of a complete secret, with password and address."""
     url = make_url(database.url)
     return {
         "host": url.host,

@@ -1,4 +1,4 @@
-"""The agent as it was before revision 018: one INSERT a lead, and no idea of runs."""
+"""The agent as it was before revision 018: one INSERT a lead, without run ids."""
 
 import psycopg2
 
@@ -12,7 +12,7 @@ INSERT = """
 
 
 def run(url: str, number: int) -> None:
-    """Record a decision for so many leads, each in a transaction of its own."""
+    """Record decisions on leads, each in its own transaction."""
     connection = psycopg2.connect(url)
     connection.autocommit = True
     with connection.cursor() as cursor:

@@ -1,11 +1,11 @@
 """A real PostgreSQL for the tests: the first kind that works on this machine.
 
-`TEST_DATABASE_URL` names a superuser of a server of your own; else a container where a Docker engine
-answers; else a throw-away cluster on TCP, from the system's binaries or the embedded wheel's.
-`TEST_POSTGRES=embedded` chooses the wheel's, whatever else there is.
+`TEST_DATABASE_URL` names a superuser of your own server; else a container is used if a Docker engine is running;
+else a temporary cluster on TCP, from the system's binaries or the embedded wheel's. `TEST_POSTGRES=embedded` selects
+the wheel's in any case.
 
-Client programs come from the server's own folder. For a server that runs elsewhere they are the wheel's, whose
-`pg_dump` reads version 18 and older.
+Client programs come from the server's own folder. For a remote server they are the wheel's, whose `pg_dump` reads
+version 18 and older.
 """
 
 import atexit
@@ -33,14 +33,14 @@ from runner.schema import catalog
 EMBEDDED = "embedded"
 PASSWORD = "only-for-tests"
 PORTS, PARTS = 100, 200
-"""How many ports a process has for itself, more than it uses before the first may be used again; and for how many."""
+"""The number of ports reserved for a process, more than it uses before the first is free again; and of processes."""
 SETTINGS = "-c fsync=off -c max_connections=200"
-"""Data that nobody needs after a test, and tests with many runners at once."""
+"""No durability, since the data end with the test; many connections, for tests with many runners at once."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """A running server; `url` is a superuser's, `binaries` the folder of programs that fit it."""
+    """A running server; `url` is a superuser's, `binaries` the folder of matching programs."""
 
     binaries: Path
     url: URL
@@ -97,13 +97,13 @@ def dump(database: Database) -> str:
     done = subprocess.run(
         [database.server.binaries / "pg_dump", database.url], capture_output=True, text=True, check=True
     )
-    # newer versions put a random token around what they print
+    # newer versions print a random token before and after the dump
     return "\n".join(line for line in done.stdout.splitlines() if not re.match(r"\\(un)?restrict", line))
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """A throw-away server that a test may stop and start as it likes; `url` is its superuser's."""
+    """A temporary server that a test may stop and start; `url` is its superuser's."""
 
     binaries: Path
     url: URL
@@ -133,9 +133,9 @@ class Kind:
 
 
 def choose() -> Kind:
-    """Return the kind of server that `TEST_POSTGRES` names, else the first that this machine can give.
+    """Return the kind of server that `TEST_POSTGRES` names, else the first that works on this machine.
 
-    Raises `ValueError` where it names none.
+    Raises `ValueError` if the name is unknown.
     """
     if not _only_embedded():
         if url := os.environ.get("TEST_DATABASE_URL"):
@@ -159,7 +159,7 @@ def _only_embedded() -> bool:
 
 
 def embedded_binaries() -> Path:
-    """Return the folder of the wheel's programs, which whoever runs them can reach."""
+    """Return the folder of the wheel's programs, readable for the user that runs them."""
     with warnings.catch_warnings():
         # platformdirs warns on import where no desktop session has set XDG_RUNTIME_DIR
         warnings.simplefilter("ignore")
@@ -173,7 +173,7 @@ def embedded_binaries() -> Path:
 
 
 def binaries() -> Path:
-    """Return the folder of a server's programs on this machine, which can be started by hand."""
+    """Return the folder of a server's programs on this machine."""
     return (None if _only_embedded() else _system_binaries()) or embedded_binaries()
 
 
@@ -190,7 +190,7 @@ def standby(binaries: Path, primary: URL) -> Iterator[Cluster]:
 
 @contextmanager
 def cluster(binaries: Path, settings: str = SETTINGS) -> Iterator[Cluster]:
-    """Run a throw-away cluster on TCP that wants passwords, and yield it; a benchmark gives `settings` of its own."""
+    """Run a temporary cluster on TCP that requires passwords, and yield it; a benchmark passes its own `settings`."""
     with tempfile.TemporaryDirectory(prefix="pg", ignore_cleanup_errors=True) as folder:
         data, password, port = Path(folder) / "data", Path(folder) / "password", free_port()
         password.write_text(PASSWORD)
@@ -213,7 +213,7 @@ def _serve(binaries: Path, folder: Path, port: int, more: str) -> Iterator[Clust
 
 
 def ordinary_user() -> dict[str, Any]:
-    """Return the arguments of `subprocess` that start a program as an ordinary user, where root runs the tests.
+    """Return the arguments of `subprocess` that start a program as an ordinary user if root runs the tests.
 
     PostgreSQL and pgbouncer refuse root.
     """
@@ -243,9 +243,9 @@ def _run(command: list[object]) -> None:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on, and that nobody else takes before it is used.
+    """Return a free port that no other process takes before it is used.
 
-    It lies below those that a system gives to outgoing connections, and in a part that this process has for itself.
+    It lies below the range of outgoing connections, and in a range reserved for this process.
     """
     for port in itertools.islice(_part().ports, PORTS):
         with socket.socket() as free, contextlib.suppress(OSError):
@@ -256,7 +256,7 @@ def free_port() -> int:
 
 @dataclass(frozen=True)
 class Part:
-    """Ports of one process; the first of them is bound for as long as it lives, so that no other takes them too."""
+    """The ports of one process; the first stays bound while the process lives, and so reserves them."""
 
     claim: socket.socket
     ports: Iterator[int]
@@ -264,7 +264,7 @@ class Part:
 
 @cache
 def _part() -> Part:
-    """Claim a part of the ports from 10,000 to 30,000."""
+    """Reserve a part of the ports from 10,000 to 30,000."""
     for number in range(PARTS):
         first = 10_000 + (os.getpid() + number) % PARTS * PORTS
         claim = socket.socket()

@@ -1,4 +1,4 @@
-"""A copy of the project's revisions that a test may add to, and the doors to it."""
+"""A copy of the project's revisions to which a test may add, and its doors."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ from runner.deadline import Deadline
 ROOT = Path(__file__).parents[2]
 
 FIRST = ("016_platform_baseline", "017_dry_run_log")
-# A body that ends when somebody says `create table told ()`: what must happen meanwhile has all the time it needs.
+# A body that ends after `create table told ()`, so that a test can do as much as it needs before that.
 UNTIL_TOLD = """
 op.execute('''
     do $$ begin
@@ -44,14 +44,14 @@ class Project:
 
     @classmethod
     def copy(cls, folder: Path) -> "Project":
-        """Copy the first two revisions, which the tests know; later ones make no difference to them."""
+        """Copy the first two revisions, on which the tests rely, so that later ones do not affect them."""
         shutil.copy(ROOT / "alembic.ini", folder)
         shutil.copytree(ROOT / "alembic", folder / "alembic", ignore=_ignored)
         return cls(folder)
 
     @classmethod
     def copy_whole(cls, folder: Path) -> "Project":
-        """Copy all revisions, for what must hold of every one that is written."""
+        """Copy all revisions, for tests that apply to every revision."""
         shutil.copy(ROOT / "alembic.ini", folder)
         shutil.copytree(ROOT / "alembic", folder / "alembic", ignore=shutil.ignore_patterns("__pycache__"))
         return cls(folder)
@@ -62,7 +62,7 @@ class Project:
         """Write a revision with the given bodies and return its path."""
         path = self.folder / "alembic" / "versions" / f"{revision}.py"
         for compiled in path.parent.glob(f"__pycache__/{revision}.*"):
-            # Python takes a file of the same size and second for the same
+            # to Python a file of the same size and modification second is unchanged
             compiled.unlink()
         path.write_text(
             f'"""{revision[4:].replace("_", " ")}"""\n'
@@ -77,14 +77,14 @@ class Project:
         return path
 
     def add_many(self, number: int, body: str) -> list[str]:
-        """Add a chain of revisions after 017; `{name}` and `{number}` in the body are each one's own."""
+        """Add a chain of revisions after 017; `{name}` and `{number}` in the body are replaced for each revision."""
         names = [f"{place:03d}_step" for place in range(18, 18 + number)]
         for after, name in zip(["017_dry_run_log", *names], names, strict=False):
             self.add(name, body.replace("{name}", f"t{name[:3]}").replace("{number}", name[:3]), after=after)
         return names
 
     def start(self, *command: str, url: str, **environ: str) -> "subprocess.Popen[str]":
-        """Start one of the installed programs in a process group of its own, and do not wait."""
+        """Start one of the installed programs in its own process group, and do not wait for it."""
         return subprocess.Popen(
             [Path(sys.executable).parent / command[0], *command[1:]],
             cwd=self.folder,
@@ -105,10 +105,10 @@ class Project:
         left_s: float = 0.2,
         **environ: str,
     ) -> dict[str, Any]:
-        """Call the facade as the doors do, with an environment of its own.
+        """Call `commands.execute` as the doors do, with `environ` as the whole environment.
 
-        `ends_in` names the revision in which the time runs out, `left_s` after it is begun: the way there may
-        take as long as it takes.
+        `ends_in` names the revision in which the time runs out, `left_s` after its beginning, however long the run
+        takes until then.
         """
         known = {"ALEMBIC_CONFIG": str(self.folder / "alembic.ini"), **environ}
         if url is not None:
@@ -132,13 +132,13 @@ class Project:
 
 
 def _ending(deadline: Deadline, revision: str | None, left_s: float) -> Callable[..., None]:
-    """Return what brings the deadline near when it is told that the revision is begun for the first time."""
+    """Return a `tell` that moves the deadline near when the revision begins for the first time."""
     begun: list[float] = []
 
     def tell(_: str, **fields: object) -> None:
         if not begun and revision is not None and (fields.get("event"), fields.get("revision")) == ("begun", revision):
             begun.append(time.monotonic())
-            # it is frozen: nothing else than a test moves a deadline
+            # the class is frozen: only a test moves a deadline
             object.__setattr__(deadline, "ends_at", begun[0] + left_s)
 
     return tell

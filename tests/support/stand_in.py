@@ -1,4 +1,4 @@
-"""Images where no registry can be reached: a stand-in for Lambda's base image, and PostgreSQL on it."""
+"""Images without a registry: a stand-in for Lambda's base image, and PostgreSQL on it."""
 
 import os
 import shutil
@@ -16,12 +16,12 @@ POSTGRES = "stand-in/postgres:17"
 
 
 def base(wanted: str, environ: Mapping[str, str]) -> str:
-    """Return `wanted` where it is here or can be pulled, else the stand-in, made now. Raises `Unavailable`."""
+    """Return `wanted` if it is local or can be pulled, else make the stand-in. Raises `Unavailable`."""
     return wanted if _is_had(wanted, environ) else _debian(environ)
 
 
 def postgres(wanted: str, environ: Mapping[str, str]) -> str:
-    """Return `wanted` where it is here or can be pulled, else Debian's PostgreSQL on the stand-in, made now."""
+    """Return `wanted` if it is local or can be pulled, else make Debian's PostgreSQL on the stand-in."""
     if _is_had(wanted, environ):
         return wanted
     build = ["docker", "build", "--quiet", "--network=host", "--build-arg", f"BASE_IMAGE={_debian(environ)}"]
@@ -31,7 +31,7 @@ def postgres(wanted: str, environ: Mapping[str, str]) -> str:
 
 
 def _debian(environ: Mapping[str, str]) -> str:
-    """Return a Debian with Python, made once; what mmdebstrap makes is kept in `.cache/`."""
+    """Return a Debian with Python, made once; `.cache/` keeps mmdebstrap's output."""
     archive = ROOT / ".cache" / f"{SUITE}.tar"
     if works(["docker", "image", "inspect", BASE], environ):
         return BASE
@@ -47,7 +47,7 @@ def _bootstrap(archive: Path) -> None:
     archive.parent.mkdir(exist_ok=True)
     begun = archive.with_name(f"begun-{archive.name}")
     packages = "--include=ca-certificates,python3,python3-pip"
-    # the tests prove nothing about Debian, so files need not be on the disk for certain
+    # the tests do not depend on Debian's durability, so its files need no sync
     fast = ["--variant=apt", "--dpkgopt=force-unsafe-io", "--quiet"]
     done = subprocess.run(["mmdebstrap", *fast, packages, SUITE, str(begun)], check=False)
     if done.returncode != 0:

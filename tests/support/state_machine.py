@@ -1,4 +1,4 @@
-"""The state machine of a migration on a moto server: started, watched, approved."""
+"""The state machine of a migration on a moto server, and its executions and approvals."""
 
 import json
 import re
@@ -27,20 +27,20 @@ SERVICES = ("iam", "lambda", "sns", "sqs", "ssm", "stepfunctions")
 
 
 def define(**substitutions: str) -> dict[str, Any]:
-    """Return the definition as CloudFormation hands it to Step Functions."""
+    """Return the definition as CloudFormation passes it to Step Functions."""
     text = PLACE.sub(lambda found: substitutions[found[1]], DEFINITION.read_text())
     definition: dict[str, Any] = json.loads(text)
     return definition
 
 
 def plug_jsonata(patch: pytest.MonkeyPatch) -> None:
-    """Put the evaluator into moto, which has all of JSONata but that: it is left out of its package as `None`."""
+    """Add the evaluator to moto, which implements JSONata except for it: in moto's package it is `None`."""
     patch.setattr(motos_jsonata, "_eval_jsonata", lambda expression: jsonata.Jsonata(expression).evaluate(None))
 
 
 @dataclass(frozen=True)
 class Execution:
-    """How an execution ended, and what happened in it."""
+    """The result and the events of an execution."""
 
     arn: str
     status: str
@@ -51,13 +51,13 @@ class Execution:
 
     @property
     def states(self) -> list[str]:
-        """Name the states that were entered, in order."""
+        """Return the names of the entered states, in order."""
         return [one["stateEnteredEventDetails"]["name"] for one in self.events if "stateEnteredEventDetails" in one]
 
 
 @dataclass(frozen=True)
 class Machine:
-    """A state machine, and the queue that gets its letters."""
+    """A state machine, and the queue that receives its letters."""
 
     arn: str
     function: str
@@ -102,7 +102,7 @@ class Machine:
         raise AssertionError("no letter came")
 
     def send_back(self, letter: dict[str, str], verb: str, **said: str) -> None:
-        """Do what the letter's command says, as bash would read it, with what is `said` in place of its words."""
+        """Execute the letter's command, parsed as by bash, with its options replaced by those of `said`."""
         line = next(line for line in letter["Message"].splitlines() if line.startswith(f"aws stepfunctions {verb} "))
         words = shlex.split(line)
         options = dict(zip(words[3::2], words[4::2], strict=True))
@@ -111,7 +111,7 @@ class Machine:
         getattr(self.states, verb.replace("-", "_"))(**given)
 
     def letters(self) -> int:
-        """Count the letters that nobody took."""
+        """Count the letters in the queue."""
         told = self.sqs.get_queue_attributes(QueueUrl=self.queue, AttributeNames=["ApproximateNumberOfMessages"])
         return int(told["Attributes"]["ApproximateNumberOfMessages"])
 
@@ -135,7 +135,7 @@ class Machine:
 def deploy(aws: dict[str, str], front: Front, environment: str, patience_s: int | None = None) -> Iterator[Machine]:
     """Deploy the function in two versions, alias and approved image at the first, topic, queue and state machine.
 
-    `patience_s` stands in for the days that an approval is waited for; between two tries a second is waited.
+    `patience_s` replaces the days for which an approval may be pending; two tries are a second apart.
     """
     with ExitStack() as stack:
         clients = {name: stack.enter_context(closing(_client(name, aws))) for name in SERVICES}

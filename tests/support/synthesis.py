@@ -1,4 +1,4 @@
-"""What the CDK app writes for a context: each stack's template, as plain data to look into."""
+"""The templates that the CDK app writes for a context, as plain data."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ GITHUB = "alquimista-ai/migrations"
 
 @dataclass(frozen=True)
 class Template:
-    """Hold a stack's name, tags and template, and what the synthesis had to say of it."""
+    """A stack's name, tags and template, and the synthesis's messages about it."""
 
     stack: str
     tags: dict[str, str]
@@ -50,14 +50,14 @@ class Template:
         return properties
 
     def statements(self) -> Iterator[dict[str, Any]]:
-        """Yield every statement of every policy, whoever it is attached to; actions and resources as lists."""
+        """Yield every statement of every policy, with actions and resources as lists."""
         for each in walk(self.resources):
             if isinstance(each, dict) and "Effect" in each:
                 yield {**each, "Action": listed(each["Action"]), "Resource": listed(each.get("Resource", []))}
 
 
 def database(environment: str) -> dict[str, Any]:
-    """Return the context of a database that is there already."""
+    """Return the context of an existing database."""
     digit = "abcdef0123456789"[len(environment)]
     return {
         "vpcId": f"vpc-{digit * 17}",
@@ -71,12 +71,12 @@ def database(environment: str) -> dict[str, Any]:
 
 
 def upgraded(digest: str) -> Recorded:
-    """Return what is recorded once an environment was upgraded with the image that was promoted to it."""
+    """Return the recorded digests after an environment was upgraded with its promoted image."""
     return Recorded(promoted=digest, approved=digest)
 
 
 def flags() -> dict[str, Any]:
-    """Return what the project's `cdk.json` says to the CDK itself."""
+    """Return the CDK's own settings in the project's `cdk.json`."""
     context = json.loads((ROOT / "cdk.json").read_text())["context"]
     return {key: value for key, value in context.items() if key.startswith("@")}
 
@@ -114,7 +114,7 @@ def listed(value: Any) -> list[Any]:
 
 
 def written(value: Any) -> str:
-    """Return an ARN as one text, with what is known only on deployment in braces."""
+    """Return an ARN as one text, with values that are known only at deployment in braces."""
     if isinstance(value, str):
         return value
     if "Fn::Join" in value:

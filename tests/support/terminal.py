@@ -1,4 +1,4 @@
-"""A program on a terminal of its own, as a person sees it."""
+"""A program on a pseudo-terminal, as a person sees it."""
 
 import fcntl
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def run(folder: Path, *command: str, columns: int = 160, **environ: str) -> tuple[int, str]:
-    """Run one of the installed programs, and return its exit code and all that it wrote."""
+    """Run one of the installed programs, and return its exit code and its output."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     known = {"PATH": os.environ["PATH"], "HOME": str(folder), "TERM": "xterm-256color", "COLUMNS": str(columns)}
@@ -35,5 +35,5 @@ def _read(master: int) -> bytes:
     try:
         return os.read(master, 65536)
     except OSError:
-        # Linux ends a terminal whose other side is closed with EIO
+        # on Linux reading a terminal whose other side is closed fails with EIO
         return b""
