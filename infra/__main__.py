@@ -48,8 +48,8 @@ def _fill(app: "App") -> str | None:
 def _unreachable(error: Exception) -> str:
     reason = getattr(error, "response", {}).get("Error", {}).get("Code", type(error).__name__)
     return (
-        f"digest-unreadable: SSM did not say which image each environment is to run ({reason}). "
-        "Nothing was synthesised. Check the credentials, their right to `ssm:GetParameter` on `/aurora-migrations/*`, "
+        f"digest-unreadable: Could not read from SSM which image each environment runs ({reason}). "
+        "Nothing was synthesised. Check the credentials, the permission `ssm:GetParameter` on `/aurora-migrations/*`, "
         "the region and the network, then repeat."
     )
 
@@ -65,8 +65,8 @@ def _not_promoted(environment: str) -> str:
 def _not_approved(environment: str) -> str:
     return (
         f"no-approved-image: `{names.approved_parameter(environment)}` is not set, so `{environment}` gets no agent. "
-        f"Start the state machine `{names.migrations(environment)}`, once its stack is deployed, and when that has "
-        f"ended `cdk deploy MicroAgenteDisparoStack-{environment}`."
+        f"Deploy its other stacks, start the state machine `{names.migrations(environment)}`, and when that has "
+        f"succeeded run `cdk deploy MicroAgenteDisparoStack-{environment}`."
     )
 
 

@@ -48,16 +48,16 @@ def of_function(function: str) -> list[Watch]:
         Watch(
             name=f"{function}-errors",
             metric=metrics.of_function(function, "Errors", "Sum"),
-            says=f"An invocation of `{function}` ended in an error: raised for its caller, a crash, or the time-out. "
-            "What was committed stays, the rest was rolled back. "
+            says=f"An invocation of `{function}` failed: it raised an error for its caller, crashed, or reached its "
+            "time-out. Everything committed remains, and the rest was rolled back. "
             f"Read the last lines of the log `/aws/lambda/{function}`, then run it again.",
         ),
         Watch(
             name=f"{function}-duration",
             metric=metrics.of_function(function, "Duration", "Maximum"),
             at_least=NEARLY_MS,
-            says=f"`{function}` worked for 90 % of the {TIMEOUT.to_minutes():.0f} minutes that it has. It ends in good "
-            "order before they are over. Split what takes so long: a revision, or the agent's batch.",
+            says=f"`{function}` ran for 90 % of its {TIMEOUT.to_minutes():.0f} minutes. It stops cleanly before its "
+            "time-out. Split what takes so long: a revision, or the agent's batch.",
         ),
     ]
 
@@ -73,21 +73,21 @@ def of_runner(environment: str, state_machine_arn: str) -> list[Watch]:
             name=f"{machine}-migration-failed",
             metric=metrics.of_program(metrics.MIGRATIONS, environment, "MigrationFailed", "Maximum"),
             missing=UNTIL_NEXT,
-            says=f"A migration of `{environment}` failed. The revision that failed was rolled back, earlier ones stay. "
-            f"Read the message with the next step: {answer} holds it.",
+            says=f"A migration of `{environment}` failed. The revision that failed was rolled back, and earlier ones "
+            f"remain. Read the message and its next step: {answer} holds them.",
         ),
         Watch(
             name=f"{machine}-drift",
             metric=metrics.of_program(metrics.MIGRATIONS, environment, "DriftFound", "Maximum"),
             missing=UNTIL_NEXT,
             says=f"`check` found errors in the database of `{environment}`: drift, an edited revision, an invalid "
-            f"index. Nothing was changed. Mend or accept each of them: {answer} lists them.",
+            f"index. Nothing was changed. Correct or accept each of them: {answer} lists them.",
         ),
         Watch(
             name=f"{machine}-executions-failed",
             metric=metrics.of_executions(state_machine_arn, "ExecutionsFailed", "Sum"),
-            says=f"An execution of the state machine `{machine}` failed. What its migration committed stays. "
-            "Open the execution: its error says which step failed and what to do next.",
+            says=f"An execution of the state machine `{machine}` failed. Everything its migration committed remains. "
+            "Open the execution: its error names the step that failed and what to do next.",
         ),
     ]
 
@@ -100,8 +100,8 @@ def of_agent(environment: str) -> list[Watch]:
             name=f"{function}-run-failed",
             metric=metrics.of_program(metrics.DISPATCH_AGENT, environment, "RunFailed", "Maximum"),
             missing=UNTIL_NEXT,
-            says=f"A run of `{function}` answered `success: false`. The decisions that it recorded stay. "
-            f"The log `/aws/lambda/{function}` has its `code`; the next run goes on by itself once that is mended.",
+            says=f"A run of `{function}` answered `success: false`. The decisions that it recorded remain. "
+            f"Read its `code` in the log `/aws/lambda/{function}` and correct the cause; the next run then continues.",
         )
     ]
 
@@ -112,7 +112,7 @@ def of_schedules(group: str) -> list[Watch]:
         Watch(
             name=f"{group}-schedule-dropped",
             metric=metrics.of_schedules(group, "InvocationDroppedCount"),
-            says=f"A schedule of the group `{group}` gave up on its target, so a run did not begin. Nothing was "
-            "changed. Compare the role of the schedule with what it starts, then start it by hand.",
+            says=f"A schedule of the group `{group}` could not invoke its target, so a run did not begin. Nothing was "
+            "changed. Check the permissions of the schedule's role, then start the run by hand.",
         )
     ]

@@ -36,7 +36,7 @@ def _function(title: str, function: str) -> list[aws_cloudwatch.IWidget]:
     return [
         _graph(f"{title}: invocations", counted, "Invocations", "Errors", "Throttles"),
         _graph(f"{title}: duration (ms)", counted, "Duration", statistic="Maximum"),
-        _graph(f"{title}: at once", counted, "ConcurrentExecutions", statistic="Maximum"),
+        _graph(f"{title}: concurrent executions", counted, "ConcurrentExecutions", statistic="Maximum"),
     ]
 
 

@@ -115,8 +115,8 @@ def read(context: Mapping[str, Any]) -> Context:
     ours = {key: value for key, value in context.items() if OURS.fullmatch(key)}
     if not ours:
         raise InvalidContext(
-            "invalid-context: There is no context at all. Nothing was synthesised. "
-            "Run `npx aws-cdk@2 synth` in the project's folder, which hands on that of `cdk.json`."
+            "invalid-context: The context is empty. Nothing was synthesised. "
+            "Run `npx aws-cdk@2 synth` in the project's folder, where it reads `cdk.json`."
         )
     try:
         return TypeAdapter(Context).validate_python(ours)
@@ -127,8 +127,8 @@ def read(context: Mapping[str, Any]) -> Context:
     keys = ", ".join(f"`{to_camel(name)}`" for name in _keys(where))
     raise InvalidContext(
         f"invalid-context: `{'.'.join(map(str, where))}` in the context is wrong: "
-        f"{'no such key' if unknown else problem['msg']}. Nothing was synthesised. "
-        f"Mend it in `cdk.json`, {f'where {keys} may stand' if unknown else 'as `docs/aws.md` describes it'}."
+        f"{'there is no such key' if unknown else problem['msg']}. Nothing was synthesised. "
+        f"Correct it in `cdk.json`{f'; the keys there are {keys}' if unknown else ', as `docs/aws.md` describes it'}."
     )
 
 

@@ -70,9 +70,9 @@ class RunnerStack(Stack):
 
 def _nobody_asked(environment: str) -> str:
     return (
-        f"`{environment}` is protected and has no `alarmEmail`, so nobody is asked to approve an upgrade, which "
-        "expires unanswered, and nobody hears an alarm. "
-        f"Write `environments.{environment}.alarmEmail` in `cdk.json`, or subscribe somebody to the topic "
+        f"`{environment}` is protected and has no `alarmEmail`, so nobody receives its alarms and its "
+        "requests for approval, and an upgrade expires unapproved. "
+        f"Set `environments.{environment}.alarmEmail` in `cdk.json`, or subscribe an address to the topic "
         f"`{names.migrations(environment)}`."
     )
 

@@ -93,6 +93,6 @@ def _cluster(stack: Stack, environment: str, vpc: aws_ec2.Vpc, group: aws_ec2.Se
         removal_policy=RemovalPolicy.SNAPSHOT,
     )
     if not protected:
-        reason = "A development database goes with its stack; a snapshot of it stays."
+        reason = "A development database is deleted with its stack; a snapshot of it remains."
         Validations.of(cluster).acknowledge(Acknowledgment(id="AwsSolutions::AwsSolutions-RDS10", reason=reason))
     return cluster

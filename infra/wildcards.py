@@ -25,29 +25,29 @@ NETWORK = Reason(
 )
 TRACES = Reason(
     r"\*",
-    "IAM defines no resource for traces. "
+    "IAM has no resource type for traces. "
     "https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsx-ray.html",
 )
 SAMPLING = Reason(
     r"\*",
-    "Step Functions asks which executions to trace by rules that belong to the account. "
+    "Step Functions reads the sampling rules, which belong to the account. "
     "https://docs.aws.amazon.com/step-functions/latest/dg/xray-iam.html",
 )
 STREAMS = Reason(
-    r".+:log-group:/aws/lambda/[^*]+:\*", "Lambda names the streams of this one log group as it makes them."
+    r".+:log-group:/aws/lambda/[^*]+:\*", "Lambda names the streams of this one log group when it creates them."
 )
 DELIVERY = Reason(
     r"\*",
-    "IAM defines no resource for log deliveries. https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html",
+    "IAM has no resource type for log deliveries. https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html",
 )
 LOGIN = Reason(
     r"\*",
-    "A login to ECR has no resource; what may be done after it has one. "
+    "A login to ECR has no resource; the actions after it have one. "
     "https://docs.aws.amazon.com/AmazonECR/latest/userguide/security_iam_id-based-policy-examples.html",
 )
 EXECUTIONS = Reason(
     r".+:execution:aurora-migrations-[^*]+:\*",
-    "Executions of this one state machine get their names as they are started.",
+    "An execution of this one state machine gets its name when it starts.",
 )
 
 REASONS = {

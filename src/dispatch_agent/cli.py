@@ -41,7 +41,7 @@ app = command_line.create(
     "Decide on which channel each lead would be contacted, and record it. Nothing is ever sent.",
     "0 done, 1 error, 2 usage, 3 partly done, 130 interrupted",
 )
-TenantOption = Annotated[str | None, typer.Option("--tenant", help="A tenant's slug or id; else all tenants.")]
+TenantOption = Annotated[str | None, typer.Option("--tenant", help="A tenant's slug or id; default: all tenants.")]
 
 
 @app.callback()
@@ -49,7 +49,7 @@ def common(
     ctx: typer.Context,
     local: LocalOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Print the run's log and a failure's frames.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Print the run's log and the frames of a failure.")] = False,
 ) -> None:
     ctx.obj = Options(local, as_json, debug)
 
@@ -60,9 +60,11 @@ def dry_run(
     tenant: Annotated[str, typer.Option(help="A tenant's slug or id.")],
     batch: Annotated[int, typer.Option(min=1, help="How many leads to decide on.")] = 1,
     lead: Annotated[str | None, typer.Option(metavar="ID", help="Only this lead.")] = None,
-    run_id: Annotated[str | None, typer.Option(metavar="ID", help="Go on with this run: each lead once.")] = None,
-    cursor: Annotated[str | None, typer.Option(help="Where to go on, from the answer that was partly done.")] = None,
-    timeout: Annotated[float, typer.Option(min=1, help="Seconds after which to stop.")] = 900,
+    run_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="Continue this run; it decides on each lead once.")
+    ] = None,
+    cursor: Annotated[str | None, typer.Option(help="Where to continue, from an answer that was partly done.")] = None,
+    timeout: Annotated[float, typer.Option(min=1, help="Stop after this many seconds.")] = 900,
 ) -> None:
     """Decide on leads, the most interested first, and record the decisions."""
     asked = {"tenantId": tenant, "batchSize": batch, "leadId": lead, "cursor": cursor}
@@ -76,16 +78,16 @@ def dry_run(
             answer = run(event, given.environ, str(uuid.uuid4()), timeout, tell)
         return show(answer, event, given)
 
-    _do(ctx, work, f"What was recorded stays, and is left out with `--run-id {event['runId']}`.")
+    _do(ctx, work, f"Recorded decisions remain; `--run-id {event['runId']}` skips their leads.")
 
 
 @app.command("stats", epilog=COMMON)
 def tell_stats(
     ctx: typer.Context,
     tenant: TenantOption = None,
-    days: Annotated[int, typer.Option(min=1, max=366, help="Today and the days before it.")] = 14,
+    days: Annotated[int, typer.Option(min=1, max=366, help="How many days to count, including today.")] = 14,
 ) -> None:
-    """Count the decisions a day, by channel and by what blocked them."""
+    """Count the decisions per day, by channel and by block reason."""
 
     def work(given: Options) -> int:
         with given.engine().connect() as connection:
@@ -98,8 +100,8 @@ def tell_stats(
         if not console.draws():
             console.table(stats.plain(found))
         elif found.decisions:
-            console.table(stats.per_day(found), title="Decisions a day")
-            console.table(stats.per_reason(found), title="What blocked them")
+            console.table(stats.per_day(found), title="Decisions per day")
+            console.table(stats.per_reason(found), title="Block reasons")
             console.picture(stats.plot(found, console.draws(), console.colours()))
         return 0
 
@@ -109,11 +111,11 @@ def tell_stats(
 @app.command("sample-data", epilog=COMMON)
 def sample_data(
     ctx: typer.Context,
-    leads: Annotated[int, typer.Option(min=1, help="How many.")] = 1000,
+    leads: Annotated[int, typer.Option(min=1, help="How many leads to add.")] = 1000,
     seed: Annotated[int, typer.Option(help="The same seed gives the same leads.")] = 7,
-    tenant: Annotated[str, typer.Option(help="A tenant's slug or id; made where no one has the slug.")] = "test-001",
+    tenant: Annotated[str, typer.Option(help="A tenant's slug or id; an unused slug creates a tenant.")] = "test-001",
 ) -> None:
-    """Add believable leads that belong to nobody; those that are there already are left alone."""
+    """Add fictitious leads; existing ones remain unchanged."""
 
     def work(given: Options) -> int:
         samples.refuse(given.environ)
@@ -134,13 +136,13 @@ def purge(
     tenant: TenantOption = None,
     recent: Annotated[bool, typer.Option("--recent", help="Allow an age of less than a day.")] = False,
 ) -> None:
-    """Delete old decisions from the log, in batches; Ctrl-C ends it after a batch."""
+    """Delete old decisions from the log, in batches; Ctrl-C stops after a batch."""
     try:
         age = retention.age(older_than)
     except ValueError:
-        ctx.fail(f"`{older_than}` is no age: write days or hours, such as 90d or 36h.")
+        ctx.fail(f"`{older_than}` is not an age: write days or hours, such as 90d or 36h.")
     if age < A_DAY and not recent:
-        ctx.fail(f"{older_than} is less than a day, and would take today's decisions; `--recent` allows it.")
+        ctx.fail(f"{older_than} is less than a day, and would delete today's decisions; `--recent` allows it.")
     gone: list[int] = []
 
     def work(given: Options) -> int:
@@ -151,21 +153,21 @@ def purge(
             with console.progress() as tell, _stoppable() as stop:
                 for number in retention.delete(connection, retention.Purge(before, owner)):
                     gone.append(number)
-                    tell(f"{console.count(sum(gone), 'row')} deleted.", number=sum(gone))
+                    tell(f"Deleted {console.count(sum(gone), 'row')}.", number=sum(gone))
                     if stop.is_set():
                         raise KeyboardInterrupt
             left = retention.left(connection, owner)
         if given.as_json:
             put({"deleted": sum(gone), "left": left, "before": before})
-        console.say(f"{console.count(sum(gone), 'row')} from before {before:%Y-%m-%d %H:%M:%S} deleted, {left:,} left.")
+        console.say(
+            f"Deleted {console.count(sum(gone), 'row')} from before {before:%Y-%m-%d %H:%M:%S}; {left:,} remain."
+        )
         return 0
 
     _do(
         ctx,
         work,
-        lambda: (
-            f"{console.count(sum(gone), 'row')} in {console.count(len(gone), 'whole transaction')} deleted before that."
-        ),
+        lambda: f"Deleted {console.count(sum(gone), 'row')} in {console.count(len(gone), 'transaction')} before that.",
     )
 
 
@@ -187,7 +189,7 @@ def show(answer: dict[str, Any], event: dict[str, Any], given: Options) -> int:
     if not answer.get("cursor"):
         return 0
     again = f"--tenant {event['tenantId']} --batch {event['batchSize']} --run-id {event['runId']}"
-    console.say(f"The time ran out. Go on with `dispatch-agent dry-run {again} --cursor {answer['cursor']}`.")
+    console.say(f"The time ran out. Continue with `dispatch-agent dry-run {again} --cursor {answer['cursor']}`.")
     return PARTLY_DONE
 
 

@@ -18,11 +18,11 @@ class Interrupted(errors.Interrupted):
 
 
 class Locked(errors.Blocked):
-    what = "A table is locked by another session, perhaps by a migration (`migrate current` tells)."
+    what = "A table is locked by another session, perhaps by a run of migrations (see `migrate current`)."
 
 
 class OutOfTime(errors.DeadlinePassed):
-    what = "The time ran out while the database was at work or a table was locked."
+    what = "The time ran out while a statement was running or waiting for a lock."
     hint = "Repeat with the same run id, or with the cursor."
 
 
@@ -54,7 +54,7 @@ class DatabaseFailed(MigrationError):
     sqlstate: str
     code = "database-failed"
     what = "The database refused a statement (SQLSTATE {sqlstate})."
-    hint = "Repeat; with `--debug` the frames tell where it was."
+    hint = "Repeat with `--debug` to see where it failed."
 
 
 MEANINGS: dict[str | None, type[MigrationError]] = {
@@ -92,8 +92,8 @@ def _of_database(error: BaseException) -> MigrationError:
         return ConnectionLost()
     if code == sqlstate.INSUFFICIENT_PRIVILEGE:
         return InvalidSettings(
-            f"The database's role may not do this (SQLSTATE {code}).",
-            "Have it granted, or connect as a role that may.",
+            f"The role lacks a privilege that this requires (SQLSTATE {code}).",
+            "Have it granted, or connect as a role that has it.",
         )
     known = MEANINGS.get(code)
     return known() if known else DatabaseFailed(code or "unknown")

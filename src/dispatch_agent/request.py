@@ -59,14 +59,14 @@ def _explain(error: ValidationError) -> InvalidRequest:
     problem = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(str(part) for part in problem["loc"])
     return InvalidRequest(
-        f"The field `{where}` is wrong: {problem['msg']}." if where else "The event is no JSON object."
+        f"The field `{where}` is wrong: {problem['msg']}." if where else "The event is not a JSON object."
     )
 
 
 def _decode(text: str | None) -> Cursor | None:
     if text is None:
         return None
-    unknown = InvalidRequest("The field `cursor` is wrong: it is not one that an answer gave.")
+    unknown = InvalidRequest("The field `cursor` is wrong: it does not come from an answer.")
     with translating(ValueError, lambda _: unknown):
         # `encode` strips the padding, which base64 requires
         return Cursor.model_validate_json(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))

@@ -53,7 +53,7 @@ def age(words: str) -> timedelta:
     """Read an age such as `90d` or `36h`. Raises `ValueError`."""
     found = AGE.fullmatch(words)
     if found is None:
-        raise ValueError(f"`{words}` is no age")
+        raise ValueError(f"`{words}` is not an age")
     number = int(found[1])
     return timedelta(days=number) if found[2] == "d" else timedelta(hours=number)
 

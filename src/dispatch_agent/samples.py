@@ -23,7 +23,7 @@ SLUG = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 @dataclass(eq=False)
 class Protected(MigrationError):
     code = "action-not-allowed"
-    what = "Sample data do not belong into `prod`."
+    what = "Sample data must not be added in `prod`."
     left = "Nothing was changed."
     hint = "Use another database, with its own name in `ENVIRONMENT`."
 
@@ -31,7 +31,7 @@ class Protected(MigrationError):
 @dataclass(eq=False)
 class FakerMissing(MigrationError):
     code = "settings"
-    what = "Faker, which draws the names, is not installed."
+    what = "Faker, which generates the names, is not installed."
     left = "Nothing was changed."
     hint = "Install the extra `samples`."
 
@@ -40,9 +40,9 @@ class FakerMissing(MigrationError):
 class UnfitSlug(MigrationError):
     slug: str
     code = "invalid-payload"
-    what = "`{slug}` is no tenant, and cannot become the slug of one."
+    what = "`{slug}` is not a tenant, and is not a valid slug for a new one."
     left = "Nothing was changed."
-    hint = "Take at most 63 lower-case letters, digits and hyphens."
+    hint = "Use at most 63 lower-case letters, digits and hyphens."
 
 
 @dataclass
@@ -58,11 +58,11 @@ class Added:
         """Return a sentence about the inserted rows."""
         leads = self.rows.get("leads", 0)
         if not leads:
-            return f"Nothing to add: `{tenant}` has the {self.there_already:,} leads of seed {seed} already."
-        made = f"Tenant `{tenant}` made. " if self.tenant_made else ""
+            return f"Nothing to add: `{tenant}` already has the {self.there_already:,} leads of seed {seed}."
+        made = f"Created the tenant `{tenant}`. " if self.tenant_made else ""
         more = ", ".join(f"{number:,} {table}" for table, number in self.rows.items() if table != "leads")
-        there = f" {self.there_already:,} were there already." if self.there_already else ""
-        return f"{made}{leads:,} leads of seed {seed} added to `{tenant}`, with {more}.{there}"
+        there = f" {self.there_already:,} already existed." if self.there_already else ""
+        return f"{made}Added {leads:,} leads of seed {seed} to `{tenant}`, with {more}.{there}"
 
 
 def refuse(environ: Mapping[str, str]) -> None:

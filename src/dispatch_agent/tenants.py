@@ -15,7 +15,7 @@ class UnknownTenant(MigrationError):
     code = "unknown-tenant"
     what = "There is no tenant `{named}`."
     left = "Nothing was changed."
-    hint = "Name one by its id or its slug; `dispatch-agent sample-data` makes `test-001`."
+    hint = "Name one by its id or its slug; `dispatch-agent sample-data` creates `test-001`."
 
 
 @dataclass(eq=False)

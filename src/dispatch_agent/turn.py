@@ -17,8 +17,8 @@ BOUND = text("select set_config('statement_timeout', :limit, false), set_config(
 class RunBusy(MigrationError):
     run_id: str
     code = "run-busy"
-    what = "Another invocation of the run `{run_id}` is at work."
-    left = "Nothing was recorded by this one."
+    what = "Another invocation of the run `{run_id}` is in progress."
+    left = "This one recorded nothing."
     hint = "Repeat when it has ended."
 
 

@@ -176,17 +176,18 @@ def _state_left(change: Change | None, error: MigrationError) -> str:
     if change is None or not change.begun:
         return "Nothing was changed."
     if change.unsure:
-        return f"Whether `{change.unsure}` was committed is not known; `migrate current` tells."
+        return f"It is not known whether `{change.unsure}` was committed; check with `migrate current`."
     at = names(change.after) or "base"
     total = count(len(change.applied) + len(change.pending), "revision")
-    done = f"Of {total}, {len(change.applied)} went through" if change.applied else "Nothing was applied"
+    done = f"{len(change.applied)} of {total} completed" if change.applied else "Nothing was applied"
     if change.leftovers is None:
         # a deadline ends a run between two revisions too, where no revision was rolled back
-        rest = "nothing is half-done" if isinstance(error, DeadlinePassed) else "this one was rolled back"
-        return f"{done}; the database is at `{at}`, {rest}."
-    left = f"it left {', '.join(change.leftovers)}" if change.leftovers else "no invalid index does"
-    stay = "earlier statements of it stay, " + left
-    return f"{done}; the database is at `{at}`. The last one is not transactional: {stay}."
+        late = isinstance(error, DeadlinePassed)
+        rest = "no revision is partly applied" if late else "the failed revision was rolled back"
+        return f"{done}. The database is at `{at}`, and {rest}."
+    left = f"it left {', '.join(change.leftovers)}" if change.leftovers else "it left no invalid index"
+    remain = f"its earlier statements remain, and {left}"
+    return f"{done}. The database is at `{at}`. The failed revision is not transactional: {remain}."
 
 
 def as_json(part: object) -> Json:
@@ -213,14 +214,14 @@ def fit(document: dict[str, Json]) -> dict[str, Json]:
         return document
     bare = [revision | ({"sql": None} if "sql" in revision else {}) for revision in document.get("revisions", [])]
     fitted = document | ({"revisions": bare} if bare else {})
-    fitted["left_out"] = "the SQL is left out, for the answer would pass 200 kB"
+    fitted["left_out"] = "the SQL is left out because the answer would exceed 200 kB"
     # half of the longest list at a time, so that short lists stay whole
     while not _is_short(fitted) and (lists := [name for name in CUT if fitted.get(name)]):
         longest = max(lists, key=lambda name: len(_text(fitted[name])))
         fitted[longest] = fitted[longest][: len(fitted[longest]) // 2]
         short = {name: len(document[name]) - len(fitted[name]) for name in CUT if name in document}
         cut = "".join(f", and the last {number} of `{name}`" for name, number in short.items() if number)
-        fitted["left_out"] = f"the SQL{cut} are left out, for the answer would pass 200 kB"
+        fitted["left_out"] = f"the SQL{cut} are left out because the answer would exceed 200 kB"
     return fitted
 
 

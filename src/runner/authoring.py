@@ -78,7 +78,9 @@ def _next_id(script: ScriptDirectory, message: str) -> str:
     ascii_only = unicodedata.normalize("NFKD", message).encode("ascii", "ignore").decode().lower()
     words = re.findall(r"[a-z0-9]+", ascii_only)
     if not words:
-        raise InvalidPayload("The message has no letter or digit to name a revision by.", "Say what it does.")
+        raise InvalidPayload(
+            "The message has no letter or digit, so it cannot name a revision.", "Describe the change in the message."
+        )
     ids = [revision.revision for revision in script.walk_revisions()]
     numbers = [int(revision[:3]) for revision in ids if NUMBERED.match(revision)]
     name = f"{max(numbers, default=0) + 1:03d}"

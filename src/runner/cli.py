@@ -48,7 +48,7 @@ def common(
     version: options.Version = False,
 ) -> None:
     if local + (env is not None) + (function is not None) > 1:
-        ctx.fail("--local, --env and --function exclude each other: each says where the database is.")
+        ctx.fail("--local, --env and --function exclude each other: each one selects the database.")
     logging.basicConfig(stream=sys.stderr, format="%(levelname)s: %(message)s", level=logging.WARNING)
     # not the root logger: at DEBUG botocore writes session tokens
     if debug:
@@ -59,7 +59,7 @@ def common(
 
 @app.command(epilog=COMMON)
 def plan(ctx: typer.Context, target: options.Either = "head", markdown: options.Markdown = False) -> None:
-    """Say what going to TARGET would do here: revisions, SQL, findings, sizes, and the plan's id."""
+    """Show what a change to TARGET would do: revisions, SQL, findings, table sizes, and the plan id."""
     _ask(ctx, {"action": "plan", "target": target}, markdown)
 
 
@@ -68,17 +68,17 @@ def rehearse(
     ctx: typer.Context,
     target: options.Either = "head",
     max_lock_hold_ms: Annotated[
-        int, typer.Option("--max-lock-hold-ms", help="End it when writes are blocked for longer.")
+        int, typer.Option("--max-lock-hold-ms", help="Stop when writes are blocked for longer.")
     ] = 2000,
     markdown: options.Markdown = False,
 ) -> None:
-    """Really go to TARGET in one transaction, measure it, and roll it back. It locks: measure on a clone."""
+    """Run the change to TARGET in one transaction, measure it, and roll it back. It takes locks: use a clone."""
     _ask(ctx, {"action": "rehearse", "target": target, "max_lock_hold_ms": max_lock_hold_ms}, markdown)
 
 
 @app.command(epilog=COMMON)
 def check(ctx: typer.Context, markdown: options.Markdown = False) -> None:
-    """Say what is not as it should be: pending, drift, edited history, invalid indexes, leftovers."""
+    """Report problems: pending revisions, drift, edited history, invalid indexes, leftovers."""
     _ask(ctx, {"action": "check"}, markdown)
 
 
@@ -117,14 +117,14 @@ def current(ctx: typer.Context) -> None:
 
 @app.command(epilog=COMMON)
 def heads(ctx: typer.Context) -> None:
-    """List the revisions that no other follows; needs no database."""
+    """List the head revisions; needs no database."""
     _ask(ctx, {"action": "heads"})
 
 
 @app.command(epilog=COMMON)
 def history(
     ctx: typer.Context,
-    limit: Annotated[int | None, typer.Option(help="Only the newest ones.")] = None,
+    limit: Annotated[int | None, typer.Option(help="How many to list, the newest first.")] = None,
     markdown: options.Markdown = False,
 ) -> None:
     """List the revisions, newest first: applied or not, when, by whom, how long."""
@@ -141,7 +141,7 @@ def show(ctx: typer.Context, target: options.Named = "head") -> None:
 def stamp(
     ctx: typer.Context, target: options.Named, confirm: options.Confirm = None, actor: options.Actor = None
 ) -> None:
-    """Say that the database is at TARGET, after comparing it with that revision's snapshot."""
+    """Record that the database is at TARGET, after comparing it with that revision's snapshot."""
     _ask(ctx, {"action": "stamp", "target": target, "confirm": confirm, "actor": options.actor(actor)})
 
 
@@ -149,25 +149,25 @@ def stamp(
 def repair(
     ctx: typer.Context, target: options.Named, confirm: options.Confirm = None, actor: options.Actor = None
 ) -> None:
-    """Accept the text that TARGET has now although it ran with another, and clear what a failure left."""
+    """Accept the present text of TARGET, which was edited after it ran, and drop invalid indexes."""
     _ask(ctx, {"action": "repair", "target": target, "confirm": confirm, "actor": options.actor(actor)})
 
 
 @app.command("list-migrations", epilog=COMMON)
 def list_migrations(ctx: typer.Context) -> None:
-    """List the revisions, oldest first, as the older contract has it."""
+    """List the revisions, oldest first, in the words of the older contract."""
     _ask(ctx, {"action": "list-migrations"})
 
 
 @app.command("run-migration", epilog=COMMON)
 def run_migration(ctx: typer.Context, target: options.Named, actor: options.Actor = None) -> None:
-    """Upgrade to TARGET, or to `all`, as the older contract has it."""
+    """Upgrade to TARGET, or to `all`, in the words of the older contract."""
     _ask(ctx, {"action": "run-migration", "target": target, "actor": options.actor(actor)})
 
 
 @app.command(epilog=HERE)
 def new(ctx: typer.Context, message: Annotated[str, typer.Argument(help="What it does, in a few words.")]) -> None:
-    """Write the next-numbered revision after the head."""
+    """Create a revision after the head, with the next number."""
     from runner import authoring
 
     _author(ctx, "new", lambda asked: [authoring.new(asked.settings, message)])
@@ -175,7 +175,7 @@ def new(ctx: typer.Context, message: Annotated[str, typer.Argument(help="What it
 
 @app.command(epilog=HERE)
 def snapshot(ctx: typer.Context) -> None:
-    """Write alembic/schema/: what the database looks like after each revision."""
+    """Write the catalog after each revision to alembic/schema/."""
     from runner import authoring
 
     _author(ctx, "snapshot", authoring.snapshot)
@@ -183,7 +183,7 @@ def snapshot(ctx: typer.Context) -> None:
 
 @app.command(epilog=COMMON)
 def doctor(ctx: typer.Context) -> None:
-    """Check what a run needs, one thing after the other, and say what to do."""
+    """Check what a run requires, one thing after the other, and say how to correct it."""
     from runner.doctor import function, local
 
     given: Options = ctx.obj
@@ -201,22 +201,23 @@ def doctor(ctx: typer.Context) -> None:
 @app.command(epilog=THERE)
 def promote(
     ctx: typer.Context,
-    to: Annotated[str, typer.Option("--to", metavar="NAME", help="The environment that is to run the image.")],
+    to: Annotated[str, typer.Option("--to", metavar="NAME", help="The environment to promote to.")],
     below: Annotated[
-        str | None, typer.Option("--from", metavar="NAME", help="The environment that runs it, and has proven it.")
+        str | None,
+        typer.Option("--from", metavar="NAME", help="The environment to promote from, which has proven the image."),
     ] = None,
     image: Annotated[
         str | None,
         typer.Option(metavar="IMAGE", help="For an environment with none below it: the image's tag or digest."),
     ] = None,
 ) -> None:
-    """Have an environment run the very image that ran well in the one below; takes effect with the next deployment."""
+    """Make an environment run the image that is proven in the one below, from its next deployment on."""
     given: Options = ctx.obj
-    _refuse_places(ctx, "promote", "names its environments itself", local=given.local)
+    _refuse_places(ctx, "promote", "takes its environments from --from and --to", local=given.local)
     if (below is None) == (image is None) or below == to:
-        ctx.fail("`promote` takes either --from, the name of another environment than --to, or --image.")
+        ctx.fail("`promote` takes either --from, which must differ from --to, or --image.")
     if image is not None and not IMAGE.fullmatch(image):
-        ctx.fail("--image is neither a tag nor a digest, `sha256:` and 64 hexadecimal digits.")
+        ctx.fail("--image must be a tag or a digest, which is `sha256:` and 64 hexadecimal digits.")
 
     from runner.aws import promote
 
@@ -232,18 +233,18 @@ def promote(
 def _refuse_places(ctx: typer.Context, action: str, why: str, *, local: bool = False) -> None:
     given: Options = ctx.obj
     if local or given.env is not None or given.function is not None:
-        ctx.fail(f"`{action}` {why}, so it takes neither {'--local, ' if local else ''}--env nor --function.")
+        ctx.fail(f"`{action}` {why}, so it accepts neither {'--local, ' if local else ''}--env nor --function.")
 
 
 def _author(ctx: typer.Context, action: str, write: Callable[[Invocation], list[Path]]) -> None:
     given: Options = ctx.obj
-    _refuse_places(ctx, action, "writes files here")
+    _refuse_places(ctx, action, "writes local files")
 
     from runner.results import FilesResult
 
     def work(draft: Draft, tell: Tell) -> None:
         files = write(Invocation(settings.read(given.environ), draft.request_id, given.deadline(), tell))
-        message = f"{count(len(files), 'file')} written." if files else "Nothing to write: all is up to date."
+        message = f"{count(len(files), 'file')} written." if files else "Nothing to write: everything is up to date."
         draft.conclude(message, FilesResult(tuple(os.path.relpath(path) for path in files)))
 
     _answer(ctx, action, work)

@@ -106,7 +106,10 @@ class LockHeld(MigrationError):
     holder: str
     waited_s: float
     code = "lock-held"
-    what = "Another run holds the migration lock of `{database}` ({holder}); waited {waited_s:.0f} s for it."
+    what = (
+        "Another run holds the migration lock of `{database}` ({holder}), and did not release it within "
+        "{waited_s:.0f} s."
+    )
     hint = "Watch it with `migrate current`, and repeat when it has ended."
 
 
@@ -163,12 +166,8 @@ class Differs(MigrationError):
 @dataclass(eq=False)
 class UnversionedDatabase(Differs):
     code = "unversioned-database"
-    what = (
-        "`{database}` has tables already that the pending revisions would make, and they differ in {count}: {listed}."
-    )
-    hint = (
-        "Alter the tables to what the revisions expect, or move them out of the way, then run the same command again."
-    )
+    what = "`{database}` already has tables that the pending revisions create, and they differ in {count}: {listed}."
+    hint = "Alter the tables to match the revisions, or move them to another schema, then run the same command again."
 
 
 @dataclass(eq=False)
@@ -178,10 +177,10 @@ class Drift(Differs):
     """The lines of `alembic/accepted_drift.toml` that would accept each difference."""
 
     code = "drift"
-    what = "`{database}` is not what `{target}` makes; it differs in {count}: {listed}."
+    what = "`{database}` differs from the snapshot of `{target}` in {count}: {listed}."
     hint = (
-        "Mend the differences, accept them in `alembic/accepted_drift.toml`, or stamp the revision that the database "
-        "really has."
+        "Correct the differences, accept them in `alembic/accepted_drift.toml`, or stamp the revision whose schema the "
+        "database has."
     )
 
     def details(self) -> dict[str, object]:
@@ -194,7 +193,7 @@ class DatabaseUnreachable(MigrationError):
     reason: str
     remedy: str = "Check the host, the port and the security groups, then repeat."
     code = "database-unreachable"
-    what = "No connection to `{place}`: {reason}."
+    what = "Could not connect to `{place}`: {reason}."
     hint = "{remedy}"
 
 
@@ -204,7 +203,7 @@ class AuthenticationFailed(MigrationError):
     user: str
     source: str
     code = "authentication-failed"
-    what = "`{place}` refused the user `{user}`."
+    what = "`{place}` rejected the login of the user `{user}`."
     hint = "Check the user and the password in {source}, then repeat."
 
 
@@ -214,7 +213,7 @@ class ReadOnlyDatabase(MigrationError):
     reason: str
     code = "read-only-database"
     what = "`{database}` is read-only: {reason}."
-    hint = "Use the cluster's writer endpoint, or lift `default_transaction_read_only`, then repeat."
+    hint = "Use the cluster's writer endpoint, or set `default_transaction_read_only` to `off`, then repeat."
 
 
 @dataclass(eq=False)
@@ -242,8 +241,8 @@ class Blocked(MigrationError):
     """A table of a reading command that another session has locked."""
 
     code = "lock-timeout"
-    what = "A table that is to be read is locked by another session, perhaps by a run (`migrate current` tells)."
-    hint = "Repeat when that has ended."
+    what = "A table this command reads is locked by another session, perhaps by a run (see `migrate current`)."
+    hint = "Repeat when that session has ended."
 
 
 @dataclass(eq=False)
@@ -258,10 +257,10 @@ class LockHeldTooLong(MigrationError):
     allowed_ms: int
     code = "lock-hold-exceeded"
     what = (
-        "`{revision}` held `{mode}` on `{table}`, which blocks {blocks}, for {held_ms:,.0f} ms; {allowed_ms:,} ms are "
-        "allowed, so the rehearsal was ended."
+        "`{revision}` held `{mode}` on `{table}`, which blocks {blocks}, for {held_ms:,.0f} ms. The limit is "
+        "{allowed_ms:,} ms, so the rehearsal was stopped."
     )
-    hint = "Make the revision hold it for less, or measure on a clone with a larger `--max-lock-hold-ms`."
+    hint = "Make the revision hold the lock for less time, or rehearse on a clone with a larger `--max-lock-hold-ms`."
 
     def details(self) -> dict[str, object]:
         return {"revision": self.revision, "table": self.table, "mode": self.mode, "held_ms": self.held_ms}
@@ -271,7 +270,7 @@ class LockHeldTooLong(MigrationError):
 class DeadlinePassed(MigrationError):
     code = "deadline"
     what = "The time ran out."
-    hint = "Run it again, with more time, to go on to the same target."
+    hint = "Run it again with more time to continue to the same target."
 
 
 @dataclass(eq=False)
@@ -279,8 +278,8 @@ class ConnectionLost(MigrationError):
     """A connection that a failover, a restart or a termination ended, and that could not be opened again."""
 
     code = "database-unreachable"
-    what = "The connection was lost, and no new one was had in time."
-    hint = "Run it again when the server is back, to go on to the same target."
+    what = "The connection was lost, and the runner could not reconnect in time."
+    hint = "Run it again when the server is back, to continue to the same target."
 
 
 @dataclass(eq=False)
@@ -288,10 +287,10 @@ class MixedRevision(MigrationError):
     revision: str
     code = "mixed-revision"
     what = (
-        "`{revision}` has an autocommit block after other statements: the block would commit what came before it, "
-        "and a failure would leave the revision half-done."
+        "`{revision}` has an autocommit block after other statements. The block would commit those statements, "
+        "and a failure would leave the revision partly applied."
     )
-    hint = "Put what stands in the block into a revision of its own."
+    hint = "Move the block into a revision of its own."
 
     def details(self) -> dict[str, object]:
         return {"revision": self.revision}
@@ -301,8 +300,8 @@ class MixedRevision(MigrationError):
 class PooledConnection(MigrationError):
     database: str
     code = "pooled-connection"
-    what = "A pooler moves the session to `{database}` between servers, so that no lock of it can be relied on."
-    hint = "Connect to the server itself, or to a pool in session mode."
+    what = "A pooler moves the session to `{database}` between servers, so its locks are not reliable."
+    hint = "Connect to the server directly, or through a pool in session mode."
 
 
 @dataclass(eq=False)
@@ -330,7 +329,7 @@ class ActionNotAllowed(MigrationError):
     allowed: str
     code = "action-not-allowed"
     what = "`{action}` is not among the actions allowed in `{environment}` ({allowed})."
-    hint = "Use another action, or name it in `ALLOWED_ACTIONS`, which stands in place of that list."
+    hint = "Use another action, or name it in `ALLOWED_ACTIONS`, which replaces that list."
 
 
 @dataclass(eq=False)
@@ -348,8 +347,8 @@ class PlanNeeded(MigrationError):
     environment: str
     target: str
     code = "plan-needed"
-    what = "`{action}` in `{environment}` wants the id of a plan."
-    hint = "Read `migrate plan {target}`, then run `migrate upgrade {target} --plan ID` with the id that it gives."
+    what = "`{action}` in `{environment}` requires a plan id."
+    hint = "Read `migrate plan {target}`, then run `migrate upgrade {target} --plan ID` with the plan's id."
 
 
 @dataclass(eq=False)
@@ -357,8 +356,8 @@ class PlanStale(MigrationError):
     changes: list[str]
     target: str
     code = "plan-stale"
-    what = "The plan does not hold any more: {listed}."
-    hint = "Make a new one with `migrate plan {target}`, and read it."
+    what = "The plan no longer holds: {listed}."
+    hint = "Make a new plan with `migrate plan {target}`, and read it."
 
     def __post_init__(self) -> None:
         self.listed = "; ".join(self.changes)
@@ -374,7 +373,7 @@ class Interrupted(MigrationError):
 
     code = "interrupted"
     what = "The run was interrupted."
-    hint = "Run the same command again to go on."
+    hint = "Run the same command again to continue."
 
 
 @dataclass(eq=False)
@@ -411,9 +410,9 @@ class StoppedWaiting(MigrationError):
     function: str
     there: str
     code = "interrupted"
-    what = "The answer of `{function}` was not waited for."
-    left = "The function goes on with what was asked."
-    hint = "See how far it is with `migrate {there} current`."
+    what = "Stopped waiting for `{function}`."
+    left = "The function continues to run."
+    hint = "Check its progress with `migrate {there} current`."
 
 
 @dataclass(eq=False)
@@ -465,7 +464,7 @@ class StoppedPromoting(MigrationError):
     code = "interrupted"
     what = "The promotion was interrupted."
     left = "{done}"
-    hint = "Run the same command again to go on."
+    hint = "Run the same command again to continue."
 
 
 @dataclass(eq=False)
@@ -476,8 +475,8 @@ class InternalError(MigrationError):
     frames: list[str] = field(repr=False)
     code = "internal-error"
     what = "The runner itself failed with {type}."
-    left = "What was committed before it stays."
-    hint = "Run `migrate current` to see where the database is, and report the frames in the log as a bug."
+    left = "Everything committed before it remains."
+    hint = "Run `migrate current` to see the database's revision, and report the frames in the log as a bug."
 
 
 @contextmanager

@@ -147,7 +147,7 @@ def _kind(event: object) -> type[AnyPayload]:
         raise InvalidPayload("The payload has no field `action`.", known)
     action = event["action"]
     if not isinstance(action, str) or action not in KINDS:
-        raise InvalidPayload("The payload's `action` is not a known one.", known)
+        raise InvalidPayload("The payload's `action` is unknown.", known)
     return KINDS[action]
 
 
@@ -164,8 +164,8 @@ def _explain(kind: type[AnyPayload], problem: Any) -> InvalidPayload:
     fields = ", ".join(f"`{name}`" for name in kind.model_fields)
     name = f"`{problem['loc'][-1]}`" if problem["loc"] else "the payload"
     reason = {
-        "missing": f"`{action}` needs the field {name}.",
-        "extra_forbidden": f"`{action}` does not know the field {name}.",
+        "missing": f"`{action}` requires the field {name}.",
+        "extra_forbidden": f"`{action}` has no field {name}.",
         "string_pattern_mismatch": f"The field {name} of `{action}` is {WRONG.get(name, WRONG['`target`'])}.",
     }.get(problem["type"], f"The field {name} of `{action}` is wrong: {_lower(problem['msg'])}.")
     return InvalidPayload(reason, f"Fields of `{action}`: {fields}.")

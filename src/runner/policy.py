@@ -21,7 +21,8 @@ def allow(settings: Settings, action: str) -> None:
     # refused rather than ignored: a misspelt verb would be missing from the list without a trace
     if strangers := sorted((allowed or frozenset()) - KINDS.keys()):
         raise InvalidSettings(
-            f"`ALLOWED_ACTIONS` names `{strangers[0]}`, which is no action.", f"Name some of {', '.join(KINDS)}."
+            f"`ALLOWED_ACTIONS` names `{strangers[0]}`, which is not an action.",
+            f"Name only these: {', '.join(KINDS)}.",
         )
     if allowed is None and settings.is_protected:
         allowed = PROTECTED

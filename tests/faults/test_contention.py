@@ -124,7 +124,7 @@ def test_the_wait_is_told_and_recorded(project: Project, database: Database, doo
     took_ms = (time.monotonic() - started) * 1000
     assert process.returncode == 0, errors
     assert re.search(
-        rf"Waiting: `018_note` was rolled back and tries again; it waits for `leads`, held by pid {reader.pid} "
+        rf"Retrying `018_note`, which was rolled back while it waited for `leads`, held by pid {reader.pid} "
         r"\(report\) for \d+ s\.",
         errors,
     ), errors

@@ -65,7 +65,7 @@ def test_repair_accepts_the_new_text(project: Project, database: Database, edite
     """The revision is not run again; its new checksum is recorded, and the upgrade goes on."""
     done = project.run("migrate", "--json", "repair", "017", "--actor", "ana", url=database.url)
     answer = json.loads(done.stdout)
-    assert answer["message"] == "`017_dry_run_log` is recorded as it is now; 0 leftovers dropped."
+    assert answer["message"] == "Recorded the present text of `017_dry_run_log`, and dropped 0 leftovers."
     assert database.query(
         "select l.direction, l.status, r.action, r.actor from runner.migration_log l "
         "join runner.migration_run r using (run_id) order by log_id desc limit 1"
@@ -78,7 +78,7 @@ def test_repair_of_what_is_not_applied(project: Project, database: Database) -> 
     answer = project.ask(database.url, {"action": "repair", "target": "017"})
     assert answer["message"] == (
         "unknown-revision: `017_dry_run_log` is not applied here, so there is nothing to repair. Nothing was changed. "
-        "See what is with `migrate history`."
+        "List the applied revisions with `migrate history`."
     )
 
 

@@ -44,7 +44,8 @@ def test_a_failed_build_is_dropped_and_built_again(project: Project, database: D
     assert (failed["code"], failed["sqlstate"]) == ("revision-failed", "23505")
     assert failed["leftovers"] == []
     assert (
-        "The last one is not transactional: earlier statements of it stay, no invalid index does." in failed["message"]
+        "The failed revision is not transactional: its earlier statements remain, and it left no invalid index."
+        in failed["message"]
     )
     with pytest.raises(psycopg2.errors.UniqueViolation):
         database.execute("create unique index concurrently t_a on t (a)")

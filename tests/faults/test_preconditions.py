@@ -57,7 +57,7 @@ def test_only_some_actions_are_allowed_in_prod(project: Project, database: Datab
     assert answer["message"] == (
         f"action-not-allowed: `{action}` is not among the actions allowed in `prod` (`check`, `current`, `heads`, "
         "`history`, `list-migrations`, `plan`, `run-migration`, `show`, `upgrade`). Nothing was changed. Use another "
-        "action, or name it in `ALLOWED_ACTIONS`, which stands in place of that list."
+        "action, or name it in `ALLOWED_ACTIONS`, which replaces that list."
     )
 
 
@@ -75,7 +75,7 @@ def test_what_is_dear_in_prod_wants_the_current_revision(project: Project, datab
         assert answer["code"] in ("confirm-needed", "drift"), answer["message"]
     answer = project.ask(database.url, {"action": "downgrade", "target": "016"}, **allowed)
     assert answer["message"] == (
-        "confirm-needed: `downgrade` in `prod` wants to be confirmed. Nothing was changed. "
+        "confirm-needed: `downgrade` in `prod` requires confirmation. Nothing was changed. "
         "Repeat with `--confirm 017_dry_run_log`."
     )
     confirmed = {"action": "downgrade", "target": "016", "confirm": "017_dry_run_log"}
@@ -135,9 +135,9 @@ def test_mixed_revisions_are_refused_before_anything_is_committed(project: Proje
     )
     answer = project.ask(database.url, {"action": "upgrade"})
     assert answer["message"] == (
-        "mixed-revision: `018_mixed` has an autocommit block after other statements: the block would commit what came "
-        "before it, and a failure would leave the revision half-done. Nothing was applied; the database is at "
-        "`017_dry_run_log`, this one was rolled back. Put what stands in the block into a revision of its own."
+        "mixed-revision: `018_mixed` has an autocommit block after other statements. The block would commit those "
+        "statements, and a failure would leave the revision partly applied. Nothing was applied. The database is at "
+        "`017_dry_run_log`, and the failed revision was rolled back. Move the block into a revision of its own."
     )
     assert database.query("select to_regclass('half')") == [(None,)]
     plain = project.run("alembic", "upgrade", "head", url=database.url)

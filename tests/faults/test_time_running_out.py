@@ -169,7 +169,7 @@ def test_the_older_contract_calls_it_an_error(project: Project, tmp_path: Path, 
         function.warm_up()
         answer = function.invoke({"action": "run-migration", "target": "all"})
     assert (answer["status"], answer["code"], answer["to"]) == ("error", "deadline", "018_step")
-    assert answer["message"].startswith("deadline: The time ran out. Of 3 revisions, 1 went through;")
+    assert answer["message"].startswith("deadline: The time ran out. 1 of 3 revisions completed.")
 
 
 def test_no_progress_at_all_is_an_error(project: Project, database: Database) -> None:
@@ -177,6 +177,6 @@ def test_no_progress_at_all_is_an_error(project: Project, database: Database) ->
     project.add("018_slow", "op.execute('select pg_sleep(60)')")
     answer = project.ask(database.url, {"action": "upgrade"}, ends_in="018_slow")
     assert answer["message"] == (
-        "deadline: The time ran out. Nothing was applied; the database is at `017_dry_run_log`, nothing is half-done. "
-        "Run it again, with more time, to go on to the same target."
+        "deadline: The time ran out. Nothing was applied. The database is at `017_dry_run_log`, and no revision is "
+        "partly applied. Run it again with more time to continue to the same target."
     )

@@ -107,9 +107,9 @@ def test_somebody_has_to_be_asked(existing: dict[str, Template], sample: dict[st
     silent = "AuroraMigrationsRunnerStack-prod"
     (warning,) = sample[silent].messages
     assert warning.partition(" [ack: ")[0] == (
-        "`prod` is protected and has no `alarmEmail`, so nobody is asked to approve an upgrade, which expires "
-        "unanswered, and nobody hears an alarm. Write `environments.prod.alarmEmail` in `cdk.json`, or subscribe "
-        "somebody to the topic `aurora-migrations-prod`."
+        "`prod` is protected and has no `alarmEmail`, so nobody receives its alarms and its requests for "
+        "approval, and an upgrade expires unapproved. Set `environments.prod.alarmEmail` in `cdk.json`, or subscribe "
+        "an address to the topic `aurora-migrations-prod`."
     )
     others = [*existing.values(), *(template for name, template in sample.items() if name != silent)]
     assert not [message for template in others for message in template.messages]

@@ -30,9 +30,9 @@ OUR_KEYS = "`environments`, `region`, `github`, `githubProviderArn`"
     ("context", "where", "reason", "known"),
     [
         ({"region": "us-east-1"}, "environments", "Field required", None),
-        ({"environments": {"dev": {}}, "Region": "sa-east-1"}, "Region", "no such key", OUR_KEYS),
-        ({"environments": {"dev": {}}, "git_hub": "a/b"}, "git_hub", "no such key", OUR_KEYS),
-        ({"environments": {"dev": {}}, "regoin": "x"}, "regoin", "no such key", OUR_KEYS),
+        ({"environments": {"dev": {}}, "Region": "sa-east-1"}, "Region", "there is no such key", OUR_KEYS),
+        ({"environments": {"dev": {}}, "git_hub": "a/b"}, "git_hub", "there is no such key", OUR_KEYS),
+        ({"environments": {"dev": {}}, "regoin": "x"}, "regoin", "there is no such key", OUR_KEYS),
         (
             {"environments": {"dev": {}}, "githubProviderArn": "token.actions.githubusercontent.com"},
             "githubProviderArn",
@@ -43,7 +43,7 @@ OUR_KEYS = "`environments`, `region`, `github`, `githubProviderArn`"
         (
             {"environments": {"dev": {"alarmMail": "a@b"}}},
             "environments.dev.alarmMail",
-            "no such key",
+            "there is no such key",
             ENVIRONMENT_KEYS,
         ),
         (
@@ -55,7 +55,7 @@ OUR_KEYS = "`environments`, `region`, `github`, `githubProviderArn`"
         (
             {"environments": {"dev": {"database": {**database("dev"), "vpcid": "vpc-1"}}}},
             "environments.dev.database.vpcid",
-            "no such key",
+            "there is no such key",
             DATABASE_KEYS,
         ),
         (
@@ -72,14 +72,14 @@ def test_a_context_that_is_not_understood(context: dict[str, Any], where: str, r
         environments.read(context)
     assert str(refused.value) == (
         f"invalid-context: `{where}` in the context is wrong: {reason}. "
-        f"Nothing was synthesised. Mend it in `cdk.json`, "
-        f"{'as `docs/aws.md` describes it' if known is None else f'where {known} may stand'}."
+        f"Nothing was synthesised. Correct it in `cdk.json`"
+        f"{', as `docs/aws.md` describes it' if known is None else f'; the keys there are {known}'}."
     )
 
 
 def test_no_context_at_all() -> None:
     """Who runs the app by hand is told what runs it."""
-    with pytest.raises(InvalidContext, match="There is no context at all"):
+    with pytest.raises(InvalidContext, match="The context is empty"):
         environments.read({})
 
 
@@ -177,8 +177,8 @@ def test_the_agent_waits_for_the_approval(
     done = synth()
     assert done.returncode == 0, done.stderr
     assert (
-        "no-approved-image: `/aurora-migrations/dev/approved-image-digest` is not set, so `dev` gets no agent. Start "
-        "the state machine `aurora-migrations-dev`, once its stack is deployed, and when that has ended "
+        "no-approved-image: `/aurora-migrations/dev/approved-image-digest` is not set, so `dev` gets no agent. Deploy "
+        "its other stacks, start the state machine `aurora-migrations-dev`, and when that has succeeded run "
         "`cdk deploy MicroAgenteDisparoStack-dev`.\n"
     ) in done.stderr
     stacks = {path.name.partition(".")[0] for path in tmp_path.glob("*-dev.template.json")}
@@ -218,7 +218,7 @@ def test_without_credentials(synth: Callable[..., subprocess.CompletedProcess[st
     done = synth(**nobody)
     assert done.returncode == 1
     assert done.stderr == (
-        "digest-unreadable: SSM did not say which image each environment is to run (NoCredentialsError). Nothing was "
-        "synthesised. Check the credentials, their right to `ssm:GetParameter` on `/aurora-migrations/*`, the region "
-        "and the network, then repeat.\n"
+        "digest-unreadable: Could not read from SSM which image each environment runs (NoCredentialsError). Nothing "
+        "was synthesised. Check the credentials, the permission `ssm:GetParameter` on `/aurora-migrations/*`, the "
+        "region and the network, then repeat.\n"
     )

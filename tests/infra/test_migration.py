@@ -102,14 +102,14 @@ def test_an_upgrade_is_planned_by_the_new_version_and_done_by_the_alias(
     assert ledger == [("ana", name, upgraded["plan"], "success")]
     told = execution.output
     assert re.fullmatch(r"From `base` to `022_one`: 7 revisions applied in \d+ ms\.", told.pop("message"))
-    assert told.pop("check").startswith("The database is at `022_one`: all is as it should be.")
+    assert told.pop("check").startswith("The database is at `022_one`: no problems.")
     assert told == {
         "status": "success", "action": "upgrade", "environment": "dev", "version": "2", "from": "base", "to": "022_one",
         "plan": upgraded["plan"], "applied": 7, "invocations": 1, "actor": "ana", "approver": None, "told": True,
     }  # fmt: skip
     letter = machine.letter()
     assert letter["Subject"] == "Migration of dev: done"
-    assert letter["Message"].splitlines()[2] == "From `base` to `022_one`: 7 of 7 revisions applied in 1 invocations."
+    assert letter["Message"].splitlines()[2] == "From `base` to `022_one`: 7 of 7 revisions applied in 1 invocation."
     assert (machine.live(), machine.letters()) == ("2", 0)
     assert machine.approved() == lambda_front.digest("2")
 
@@ -167,7 +167,7 @@ def test_a_refusal_changes_nothing(new: Project, database: Database, deploy: Dep
     machine.send_back(machine.letter(), "send-task-failure", cause="not on a Friday")
     execution = machine.wait(arn)
     assert (execution.status, execution.error, execution.states) == ("FAILED", "refused", [*ASKING, *FAILED])
-    assert "Nothing was changed, and `live` is as it was." in (execution.cause or "")
+    assert "Nothing was changed, and `live` is unchanged." in (execution.cause or "")
     letter = machine.letter()
     assert letter["Subject"] == "Migration of prod: failed"
     assert letter["Message"].startswith("`upgrade` of `prod` failed at `Approve`: refused\n")
@@ -245,7 +245,7 @@ def test_a_revision_that_fails(new: Project, database: Database, deploy: Deploy)
     assert (execution.error, execution.states) == ("revision-failed", [*UP_TO_UPGRADE[:-1], *FAILED])
     message = "revision-failed: `023_bad` failed in line 8 of `023_bad.py`: DivisionByZero (22012), in `select …/…`."
     assert (execution.cause or "").startswith(message)
-    assert "Of 2 revisions, 1 went through; the database is at `022_one`" in machine.letter()["Message"]
+    assert "1 of 2 revisions completed. The database is at `022_one`" in machine.letter()["Message"]
     assert (machine.live(), _at(database)) == ("2", "022_one")
 
 
@@ -287,7 +287,7 @@ def test_drift_after_the_upgrade(new: Project, database: Database, deploy: Deplo
     machine = deploy()
     execution = machine.run({"action": "upgrade", "actor": "ana"})
     assert (execution.error, execution.states) == ("check-failed", [*UP_TO_UPGRADE, "Check", "Checked", *FAILED])
-    assert "models, by_hand: The database has this table, the models have not." in machine.letter()["Message"]
+    assert "models, by_hand: The database has this table, and the models do not." in machine.letter()["Message"]
     assert (machine.live(), _at(database)) == ("2", "022_one")
     assert machine.approved() == lambda_front.digest("1")
 
@@ -334,7 +334,7 @@ def test_a_new_image_without_revisions(database: Database, new: Project, deploy:
     machine = deploy("prod")
     arn = machine.start({"action": "upgrade", "actor": "ana"})
     letter = machine.letter()
-    assert "Plan: none, for the database does not change" in letter["Message"].splitlines()
+    assert "Plan: none, because the database does not change" in letter["Message"].splitlines()
     assert machine.live() == "1"
     machine.send_back(letter, "send-task-success", output='{"approver": "bruno"}')
     execution = machine.wait(arn)
@@ -414,7 +414,7 @@ def test_elsewhere_a_change_goes_straight_through(new: Project, database: Databa
     assert execution.states == ["Begin", "Route", "Change", *FAILED]
     assert execution.error == "Lambda.ServiceException"
     assert _at(database) == "020_agent_reads"
-    assert "See where the database is" in machine.letter()["Message"]
+    assert "Check the database with the action `current`" in machine.letter()["Message"]
 
 
 def test_throttling_and_lost_answers_are_tried_again(new: Project, database: Database, deploy: Deploy) -> None:

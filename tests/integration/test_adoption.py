@@ -159,9 +159,9 @@ def test_a_different_table_is_refused_and_nothing_touched(
     assert answer["code"] == "unversioned-database"
     assert answer["differences"] == [difference]
     assert answer["message"] == (
-        f"unversioned-database: `{database.name}` has tables already that the pending revisions would make, and they "
-        f"differ in 1 place: {difference}. Nothing was changed. Alter the tables to what the revisions expect, or "
-        "move them out of the way, then run the same command again."
+        f"unversioned-database: `{database.name}` already has tables that the pending revisions create, and they "
+        f"differ in 1 place: {difference}. Nothing was changed. Alter the tables to match the revisions, or "
+        "move them to another schema, then run the same command again."
     )
     assert read_catalog(database) == before
     assert database.query("select * from dry_run_log order by 1") == rows
@@ -214,9 +214,9 @@ def test_stamp_adopts_what_is_there_and_refuses_what_is_not(project: Project, da
     database.execute("alter table leads drop column nome")
     refused = project.ask(database.url, {"action": "stamp", "target": "017"})
     assert refused["message"] == (
-        f"drift: `{database.name}` is not what `017_dry_run_log` makes; it differs in 1 place: `public.leads.nome` "
-        "(columns): expected `character varying(500)`, found none. Nothing was changed. Mend the differences, "
-        "accept them in `alembic/accepted_drift.toml`, or stamp the revision that the database really has."
+        f"drift: `{database.name}` differs from the snapshot of `017_dry_run_log` in 1 place: `public.leads.nome` "
+        "(columns): expected `character varying(500)`, found none. Nothing was changed. Correct the differences, "
+        "accept them in `alembic/accepted_drift.toml`, or stamp the revision whose schema the database has."
     )
     assert database.query("select to_regclass('alembic_version')") == [(None,)]
     database.execute("alter table leads add column nome varchar(500)")

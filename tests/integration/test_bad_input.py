@@ -35,17 +35,17 @@ PAYLOADS: list[tuple[str, Any, str]] = [
     (
         "unknown action",
         {"action": "drop-everything"},
-        f"invalid-payload: The payload's `action` is not a known one. Nothing was changed. {ACTIONS}",
+        f"invalid-payload: The payload's `action` is unknown. Nothing was changed. {ACTIONS}",
     ),
     (
         "action of a wrong type",
         {"action": ["upgrade"]},
-        f"invalid-payload: The payload's `action` is not a known one. Nothing was changed. {ACTIONS}",
+        f"invalid-payload: The payload's `action` is unknown. Nothing was changed. {ACTIONS}",
     ),
     (
         "unknown field",
         {"action": "upgrade", "tagret": "017"},
-        "invalid-payload: `upgrade` does not know the field `tagret`. Nothing was changed. "
+        "invalid-payload: `upgrade` has no field `tagret`. Nothing was changed. "
         "Fields of `upgrade`: `on_error`, `actor`, `idempotency_key`, `plan`, `action`, `target`.",
     ),
     (
@@ -69,7 +69,7 @@ PAYLOADS: list[tuple[str, Any, str]] = [
     (
         "downgrade without target",
         {"action": "downgrade"},
-        "invalid-payload: `downgrade` needs the field `target`. Nothing was changed. "
+        "invalid-payload: `downgrade` requires the field `target`. Nothing was changed. "
         "Fields of `downgrade`: `on_error`, `actor`, `idempotency_key`, `confirm`, `plan`, `action`, `target`.",
     ),
     (
@@ -194,8 +194,7 @@ def test_no_setting(project: Project) -> None:
         ),
         pytest.param(
             {"DATABASE_URL": "postgresql://u@localhost/x?schema=public"},
-            "settings: `DATABASE_URL` has something that libpq does not take. Nothing was changed. "
-            "Correct its options.",
+            "settings: `DATABASE_URL` contains an option that libpq rejects. Nothing was changed. Correct its options.",
             id="unknown option",
         ),
         pytest.param(
@@ -246,15 +245,15 @@ def test_unreachable_host(project: Project, database: Database) -> None:
         port = reserved.getsockname()[1]
         answer = project.ask(f"postgresql://u:{PASSWORD}@127.0.0.1:{port}/x", {"action": "upgrade"}, timeout_s=1)
     assert answer["message"] == (
-        f"database-unreachable: No connection to `127.0.0.1:{port}/x`: nothing listens there. Nothing was changed. "
-        "Check the host, the port and the security groups, then repeat."
+        f"database-unreachable: Could not connect to `127.0.0.1:{port}/x`: no server listens there. Nothing was "
+        "changed. Check the host, the port and the security groups, then repeat."
     )
 
 
 def test_unknown_host(project: Project) -> None:
     answer = project.ask("postgresql://u:p@no-such-host.invalid/x", {"action": "upgrade"}, timeout_s=1)
     assert answer["message"] == (
-        "database-unreachable: No connection to `no-such-host.invalid:5432/x`: the host name does not resolve. "
+        "database-unreachable: Could not connect to `no-such-host.invalid:5432/x`: the host name does not resolve. "
         "Nothing was changed. Check the host, the port and the security groups, then repeat."
     )
 
@@ -267,8 +266,8 @@ def test_silent_host(project: Project) -> None:
         port = silent.getsockname()[1]
         answer = project.ask(f"postgresql://u:p@127.0.0.1:{port}/x", {"action": "upgrade"}, timeout_s=1)
     assert answer["message"] == (
-        f"database-unreachable: No connection to `127.0.0.1:{port}/x`: no answer in time. Nothing was changed. "
-        "Check the host, the port and the security groups, then repeat."
+        f"database-unreachable: Could not connect to `127.0.0.1:{port}/x`: the server did not answer in time. Nothing "
+        "was changed. Check the host, the port and the security groups, then repeat."
     )
 
 
@@ -277,7 +276,7 @@ def test_wrong_password(project: Project, database: Database) -> None:
     answer = project.ask(url, {"action": "upgrade"})
     place = database.url.rpartition("@")[2]
     assert answer["message"] == (
-        f"authentication-failed: `{place}` refused the user `postgres`. Nothing was changed. "
+        f"authentication-failed: `{place}` rejected the login of the user `postgres`. Nothing was changed. "
         "Check the user and the password in `DATABASE_URL`, then repeat."
     )
 
@@ -286,7 +285,7 @@ def test_database_that_does_not_exist(project: Project, database: Database) -> N
     place = database.url.rpartition("@")[2].replace(database.name, "nope")
     answer = project.ask(database.url.replace(database.name, "nope"), {"action": "upgrade"})
     assert answer["message"] == (
-        f"database-unreachable: No connection to `{place}`: the database does not exist. Nothing was changed. "
+        f"database-unreachable: Could not connect to `{place}`: the database does not exist. Nothing was changed. "
         "Create it, or correct the name in `DATABASE_URL`."
     )
 
@@ -296,7 +295,8 @@ def test_read_only_database(project: Project, database: Database) -> None:
     answer = project.ask(database.url, {"action": "upgrade"})
     assert answer["message"] == (
         f"read-only-database: `{database.name}` is read-only: `default_transaction_read_only` is on. "
-        "Nothing was changed. Use the cluster's writer endpoint, or lift `default_transaction_read_only`, then repeat."
+        "Nothing was changed. Use the cluster's writer endpoint, or set `default_transaction_read_only` to `off`, "
+        "then repeat."
     )
     assert project.ask(database.url, {"action": "current"})["current"] == []
 
@@ -304,7 +304,7 @@ def test_read_only_database(project: Project, database: Database) -> None:
 def test_role_that_cannot_be_assumed(project: Project, database: Database) -> None:
     answer = project.ask(database.url, {"action": "upgrade"}, DB_ROLE="no_such_role")
     assert answer["message"] == (
-        "settings: `postgres` cannot become the role `no_such_role` (SQLSTATE 22023). Nothing was changed. "
+        "settings: `postgres` cannot set the role `no_such_role` (SQLSTATE 22023). Nothing was changed. "
         'Grant the role (`GRANT "no_such_role" TO "postgres"`), or correct `DB_ROLE`.'
     )
 
@@ -336,8 +336,8 @@ def test_role_without_create_on_the_schema(project: Project, database: Database)
     with role(database, f"grant create on database {database.name} to {{role}}") as url:
         answer = project.ask(url, {"action": "upgrade"})
     assert answer["code"] == "settings"
-    assert answer["error"].startswith("The role may not do what is needed: `CREATE TABLE alembic_version")
-    assert answer["hint"] == "Grant it that right, or set `DB_ROLE` to the owner of the objects."
+    assert answer["error"].startswith("The role lacks the privilege for `CREATE TABLE alembic_version")
+    assert answer["hint"] == "Grant the privilege to the role, or set `DB_ROLE` to the owner of the objects."
 
 
 def test_role_that_may_not_look(project: Project, database: Database) -> None:
@@ -375,12 +375,12 @@ def test_revision_that_does_not_import(project: Project, database: Database) -> 
     path.write_text("import nothing_of_that_name\n" + path.read_text())
     answer = project.ask(database.url, {"action": "upgrade"})
     assert answer["message"] == (
-        "revision-failed: `018_bad` failed in line 1 of `018_bad.py`: it does not import, ModuleNotFoundError. "
+        "revision-failed: `018_bad` failed in line 1 of `018_bad.py`: its import raised ModuleNotFoundError. "
         "Nothing was changed. Correct `018_bad.py`, then run the same command again."
     )
     path.write_text("def upgrade(:\n")
     assert project.ask(database.url, {"action": "upgrade"})["error"] == (
-        "`018_bad` failed in line 1 of `018_bad.py`: it does not import, SyntaxError."
+        "`018_bad` failed in line 1 of `018_bad.py`: its import raised SyntaxError."
     )
     assert database.query("select to_regclass('alembic_version'), to_regnamespace('runner')") == [(None, None)]
 
@@ -391,7 +391,7 @@ def test_what_is_no_python_is_said_by_who_looks_at_all(project: Project, databas
     assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
     path.write_text(f"{path.read_text()}\ndef broken(:\n")
     line = len(path.read_text().splitlines())
-    told = f"`018_fine` failed in line {line} of `018_fine.py`: it does not import, SyntaxError."
+    told = f"`018_fine` failed in line {line} of `018_fine.py`: its import raised SyntaxError."
     assert project.ask(database.url, {"action": "current"})["current"] == ["018_fine"]
     repair = {"action": "repair", "target": "018_fine"}
     assert [project.ask(database.url, event).get("error") for event in ({"action": "check"}, repair)] == [told, told]
@@ -435,8 +435,8 @@ def test_revision_that_fails_in_its_sql(project: Project, database: Database) ->
     answer = project.ask(database.url, {"action": "upgrade"})
     assert answer["message"] == (
         f"revision-failed: `019_bad` failed in line {line} of `019_bad.py`: UndefinedColumn (42703), in "
-        "`UPDATE leads SET nope = '…' WHERE nome = '…'`. Of 3 revisions, 1 went through; the database is at "
-        "`018_note`, this one was rolled back. Correct `019_bad.py`, then run the same command again."
+        "`UPDATE leads SET nope = '…' WHERE nome = '…'`. 1 of 3 revisions completed. The database is at "
+        "`018_note`, and the failed revision was rolled back. Correct `019_bad.py`, then run the same command again."
     )
     assert {
         key: answer[key] for key in ("code", "revision", "line", "sqlstate", "from", "to", "target", "pending")

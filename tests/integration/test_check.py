@@ -41,7 +41,7 @@ def test_a_clean_database(at_head: Project, database: Database) -> None:
     before = dump(database)
     answer = check(at_head, database)
     assert (answer["ok"], answer["findings"], answer["accepted"], answer["not_compared"]) == (True, [], [], [])
-    assert answer["message"] == f"The database is at `{HEAD}`: all is as it should be."
+    assert answer["message"] == f"The database is at `{HEAD}`: no problems."
     assert dump(database) == before
     assert at_head.run("migrate", "check", url=database.url).returncode == 0
 
@@ -52,7 +52,7 @@ def test_what_is_pending(project: Project, database: Database) -> None:
     project.ask(database.url, {"action": "upgrade", "target": "016"})
     answer = check(project, database)
     assert kinds(answer) == [("pending", "017_dry_run_log")]
-    assert answer["not_compared"] == ["the models, for they say what the head makes"]
+    assert answer["not_compared"] == ["the models, because they describe the head"]
     assert project.run("migrate", "check", url=database.url).returncode == 4
 
 
@@ -107,11 +107,11 @@ def test_the_models_against_the_head(at_head: Project, database: Database) -> No
     found = check(at_head, database)["findings"]
     assert {one["kind"] for one in found} == {"models"}
     assert {one["name"]: one["message"] for one in found} == {
-        "leads.score": "The database has this column, the models have not.",
-        "leads.leads_score": "The database has this index, the models have not.",
-        "leads.contato_nome": "The models have this column, the database has not.",
+        "leads.score": "The database has this column, and the models do not.",
+        "leads.leads_score": "The database has this index, and the models do not.",
+        "leads.contato_nome": "The models have this column, and the database does not.",
         "tenants.slug": "Its type differs between the models and the database.",
-        "visits": "The database has this table, the models have not.",
+        "visits": "The database has this table, and the models do not.",
     }
 
 
@@ -174,7 +174,7 @@ def test_several_heads_and_a_stranger(at_head: Project, database: Database) -> N
     database.execute("update alembic_version set version_num = '099_elsewhere'")
     found = check(at_head, database)
     assert [kind for kind, _ in kinds(found)] == ["multiple-heads", "unknown-revision"]
-    assert found["not_compared"][0].startswith("the catalog, for there is no snapshot of `099_elsewhere`")
+    assert found["not_compared"][0].startswith("the catalog, because there is no snapshot of `099_elsewhere`")
 
 
 def test_behind_somebody_who_locks_a_table(at_head: Project, database: Database) -> None:
@@ -202,7 +202,7 @@ def test_markdown_for_a_pull_request(at_head: Project, database: Database) -> No
         assert row.replace("\\|", "").count("|") == 6
         # in a code span nothing is a tag, and an entity would stay one
         assert "<b>" not in re.sub("`[^`]*`", "", row)
-    assert "<details><summary>To accept the drift, with a reason each</summary>" in lines
+    assert "<details><summary>To accept the drift, with a reason for each</summary>" in lines
     assert done.stderr == ""
 
 

@@ -23,10 +23,10 @@ def test_data_go_to_stdout_and_words_to_stderr(project: Project, database: Datab
     done = project.run("migrate", "upgrade", url=database.url)
     assert (done.returncode, done.stdout) == (0, "")
     assert re.sub(r"\d+ ms", "N ms", done.stderr).splitlines() == [
-        "Begun: upgrade `016_platform_baseline` (1 of 2).",
-        "Done: upgrade `016_platform_baseline` in N ms (1 of 2).",
-        "Begun: upgrade `017_dry_run_log` (2 of 2).",
-        "Done: upgrade `017_dry_run_log` in N ms (2 of 2).",
+        "Applying `016_platform_baseline` (1 of 2).",
+        "Applied `016_platform_baseline` in N ms (1 of 2).",
+        "Applying `017_dry_run_log` (2 of 2).",
+        "Applied `017_dry_run_log` in N ms (2 of 2).",
         "From `base` to `017_dry_run_log`: 2 revisions applied in N ms.",
     ]
     done = project.run("migrate", "current", url=database.url)
@@ -132,8 +132,8 @@ def test_interrupted_in_a_statement(project: Project, database: Database) -> Non
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert errors.endswith(
-        "interrupted: The run was interrupted. Of 3 revisions, 2 went through; the database is at `017_dry_run_log`, "
-        "this one was rolled back. Run the same command again to go on.\n"
+        "interrupted: The run was interrupted. 2 of 3 revisions completed. The database is at `017_dry_run_log`, "
+        "and the failed revision was rolled back. Run the same command again to continue.\n"
     )
     assert database.query("select status, error_code from runner.migration_log order by log_id desc limit 1") == [
         ("failed", "interrupted")

@@ -49,7 +49,7 @@ def test_weaker_than_verified_draws_a_warning(caplog: pytest.LogCaptureFixture) 
     assert caplog.messages == ["sslmode=require does not verify the certificate of db.example.com"]
     caplog.clear()
     secured("postgresql://u@x.proxy-abc.us-east-1.rds.amazonaws.com/x")
-    assert caplog.messages == ["An RDS Proxy pins the session to one connection, and keeps a paused Aurora awake."]
+    assert caplog.messages == ["An RDS Proxy pins the session to one connection and keeps Aurora from pausing."]
 
 
 def test_verification_reaches_the_server(project: Project, database: Database) -> None:
@@ -58,7 +58,7 @@ def test_verification_reaches_the_server(project: Project, database: Database) -
     remote = url.update_query_dict({"host": "db.example.com", "hostaddr": "127.0.0.1"})
     answer = project.ask(remote.render_as_string(hide_password=False), {"action": "current"}, timeout_s=2)
     assert answer["code"] == "database-unreachable"
-    assert "the server offers no TLS, which `sslmode` asks for" in answer["error"]
+    assert "the server does not support TLS, which `sslmode` requires" in answer["error"]
 
 
 def test_db_role_owns_what_is_made(project: Project, database: Database) -> None:
@@ -93,7 +93,7 @@ def test_no_region_is_a_setting(project: Project) -> None:
         None, {"action": "current"}, DB_IAM_AUTH="true", DB_HOST="h.example.com", DB_NAME="x", DB_USER="u"
     )
     assert answer["code"] == "settings"
-    assert answer["error"].startswith("No RDS token could be made (")
+    assert answer["error"].startswith("Could not create an RDS token (")
 
 
 def test_a_server_that_wakes_late(project: Project, database: Database) -> None:
@@ -138,7 +138,7 @@ def test_a_silent_host_does_not_hang_the_command_line(project: Project) -> None:
         url = f"postgresql://u:p@127.0.0.1:{silent.getsockname()[1]}/x"
         done = project.run("migrate", "--timeout", "2", "current", url=url)
     assert done.returncode == 1
-    assert "no answer in time" in done.stderr
+    assert "the server did not answer in time" in done.stderr
 
 
 def test_copy_works_through_every_door(project: Project, database: Database) -> None:
@@ -168,7 +168,7 @@ def test_a_replica_is_refused_for_changes_only(project: Project, database: Datab
         answer = project.ask(standby.render_as_string(hide_password=False), {"action": "upgrade"})
         assert answer["message"] == (
             "read-only-database: `postgres` is read-only: the server is a replica. Nothing was changed. Use the "
-            "cluster's writer endpoint, or lift `default_transaction_read_only`, then repeat."
+            "cluster's writer endpoint, or set `default_transaction_read_only` to `off`, then repeat."
         )
         assert project.ask(standby.render_as_string(hide_password=False), {"action": "current"})["current"] == []
 

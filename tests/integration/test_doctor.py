@@ -48,7 +48,7 @@ def test_all_is_well(project: Project, database: Database) -> None:
     code, answer = examine(project, url=database.url)
     assert (code, answer["status"], answer["action"], answer["ok"]) == (0, "success", "doctor", True)
     assert states(answer) == dict.fromkeys(NEARBY, "ok")
-    assert answer["message"] == "Nothing stands in the way of a run."
+    assert answer["message"] == "All checks passed; a run can begin."
     assert database.query("select count(*) from pg_class where relname in ('alembic_version', 'migration_run')") == [
         (0,)
     ]
@@ -60,7 +60,7 @@ def test_as_a_table(project: Project, database: Database) -> None:
     assert done.returncode == 4
     assert rows[0] == ["check", "state", "told", "advice"]
     assert [row[0] for row in rows[1:]] == NEARBY
-    assert done.stderr.startswith("1 of 10 checks failed, `login` first: ")
+    assert done.stderr.startswith("1 of 10 checks failed. The first is `login`: ")
 
 
 def test_no_setting(project: Project) -> None:
@@ -88,7 +88,7 @@ def test_a_wrong_port(project: Project, database: Database) -> None:
 def test_a_wrong_password(project: Project, database: Database) -> None:
     code, answer = examine(project, url=changed(database, password=PASSWORD[::-1]))
     assert (code, failed(answer)["check"]) == (4, "login")
-    assert failed(answer)["told"].endswith("refused the user `postgres`.")
+    assert failed(answer)["told"].endswith("rejected the login of the user `postgres`.")
     assert failed(answer)["advice"] == "Check the user and the password in `DATABASE_URL`, then repeat."
 
 
@@ -214,8 +214,18 @@ def test_not_permitted_to_look_or_to_invoke(project: Project, aws: dict[str, str
     ("parts", "check", "told", "advice"),
     [
         ({}, None, "", ""),
-        ({"port": 1}, "network", "nothing listens there", "Let the function's security group into the database's"),
-        ({"password": "wrong"}, "database", "refused the user `postgres`", "Check the user and the password in"),
+        (
+            {"port": 1},
+            "network",
+            "no server listens there",
+            "Allow the function's security group in that of the database",
+        ),
+        (
+            {"password": "wrong"},
+            "database",
+            "rejected the login of the user `postgres`",
+            "Check the user and the password in",
+        ),
         ({"database": "no_such"}, "database", "the database does not exist", "Create it, or correct the name in"),
         (None, "settings", "No setting says where the database is", "Set `DATABASE_URL`, `DB_SECRET_ARN`"),
     ],

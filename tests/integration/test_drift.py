@@ -182,22 +182,25 @@ def test_what_is_accepted_is_hidden_until_it_changes(
 
 ENTRY = '[[accepted]]\nat = ["tables", "a"]\n'
 BROKEN = {
-    "no reason": (ENTRY, "says no `reason` in entry 1"),
-    "an empty reason": (f'{ENTRY}reason = " "\n', "says no `reason` in entry 1"),
+    "no reason": (ENTRY, "has no `reason` in entry 1"),
+    "an empty reason": (f'{ENTRY}reason = " "\n', "has no `reason` in entry 1"),
     "an unknown field": (f'{ENTRY}reason = "x"\nuntil = 2026-01-01\n', "has an unknown field `until` in entry 1"),
-    "an unknown table": ("[[known]]\nat = []\n", "may hold `[[accepted]]` entries only"),
-    "no list": ("accepted = 1\n", "may hold `[[accepted]]` entries only"),
+    "an unknown table": ("[[known]]\nat = []\n", "may contain only `[[accepted]]` entries"),
+    "no list": ("accepted = 1\n", "may contain only `[[accepted]]` entries"),
     "an entry of its own sort": ("accepted = [1]\n", "has an entry 1 that is no table"),
     "a text as path": (
         '[[accepted]]\nat = "tables.a"\nreason = "x"\n',
-        "wants in `at` of entry 1 a list of two or four names",
+        "requires a list of two or four names in `at` of entry 1",
     ),
     "a path of three": (
         f'{ENTRY}reason = "x"\n[[accepted]]\nat = ["tables", "a", "columns"]\nreason = "x"\n',
-        "wants in `at` of entry 2 a list of two or four names",
+        "requires a list of two or four names in `at` of entry 2",
     ),
-    "a number as found": (f'{ENTRY}found = 1\nreason = "x"\n', "wants in `found` of entry 1 a text"),
-    "no TOML": ("[[accepted", "is no TOML: Expected ']]' at the end of an array declaration (at end of document)"),
+    "a number as found": (f'{ENTRY}found = 1\nreason = "x"\n', "requires a string in `found` of entry 1"),
+    "no TOML": (
+        "[[accepted",
+        "is not valid TOML: Expected ']]' at the end of an array declaration (at end of document)",
+    ),
 }
 
 

@@ -173,7 +173,7 @@ CHANGES = {
     "a table made that the plan makes": (by_hand("create table later (n int)"), {}, ["`public.later` is there now"]),
     "a file edited": (edit, {}, ["`018_score` was edited"]),
     "a revision put between": (insert_revision, {}, ["`0175_between` is new", "`018_score` was edited"]),
-    "another image": (lambda *_: None, {"IMAGE_DIGEST": "sha256:b"}, ["another image runs now, `sha256:b`"]),
+    "another image": (lambda *_: None, {"IMAGE_DIGEST": "sha256:b"}, ["the image is now `sha256:b`"]),
 }
 
 
@@ -196,7 +196,7 @@ def test_a_plan_that_no_longer_holds(at_017: Project, database: Database, change
     assert answer["changes"] == told
     for sentence in told:
         assert sentence in answer["message"]
-    assert "Nothing was changed. Make a new one with `migrate plan 019_more`, and read it." in answer["message"]
+    assert "Nothing was changed. Make a new plan with `migrate plan 019_more`, and read it." in answer["message"]
     assert dump(database) == before
 
 
@@ -232,7 +232,7 @@ def test_an_id_of_no_plan(at_017: Project, database: Database, plan: str) -> Non
     if plan == "0123456789abcdef-":
         assert answer["error"] == "The field `plan` of `upgrade` is not the id of a plan."
     else:
-        assert (answer["code"], answer["changes"]) == ("plan-stale", ["this is not the whole id of a plan"])
+        assert (answer["code"], answer["changes"]) == ("plan-stale", ["the id is incomplete"])
     assert database.query("select version_num from alembic_version") == [("017_dry_run_log",)]
 
 
@@ -262,7 +262,7 @@ def test_in_production_a_plan_with_errors_has_no_id(at_017: Project, database: D
     elsewhere = at_017.ask(database.url, {"action": "plan"})["plan"]
     refused = at_017.ask(database.url, {"action": "upgrade", "plan": elsewhere}, ENVIRONMENT="prod")
     assert (refused["code"], refused["changes"]) == (
-        "plan-stale", [f"it was made somewhere else than in `prod, {database.name}`"]
+        "plan-stale", [f"it was made for another environment or database than `prod, {database.name}`"]
     )  # fmt: skip
     path.write_text(path.read_text() + "# lint-allow ban-drop-column: nothing has read it since 2026-09\n")
     answer = at_017.ask(database.url, {"action": "plan"}, ENVIRONMENT="prod")
@@ -316,7 +316,7 @@ def test_a_large_plan_leaves_its_sql_out_and_says_so(at_017: Project, database: 
     answer = at_017.ask(database.url, {"action": "plan"})
     assert len(answer["revisions"]) == 80
     assert {one["sql"] for one in answer["revisions"]} == {None}
-    assert answer["left_out"] == "the SQL is left out, for the answer would pass 200 kB"
+    assert answer["left_out"] == "the SQL is left out because the answer would exceed 200 kB"
     assert len(answer["plan"]) < 600
     done = at_017.ask(database.url, {"action": "upgrade", "plan": answer["plan"]})
     assert done["to"] == names[-1]
@@ -338,7 +338,7 @@ def test_without_squawk_the_plan_says_that_it_was_not_linted(
         env={"PATH": "/nowhere", "PYTHONPATH": os.pathsep.join([source, packages]), "DATABASE_URL": database.url},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "no findings. The SQL was not linted: squawk is not installed. The plan is `" in done.stderr
+    assert "no findings. The SQL was not linted because squawk is not installed. The plan id is `" in done.stderr
     linted = at_017.run("migrate", "plan", url=database.url)
     assert "require-concurrent-index-creation" in linted.stdout
 
@@ -396,7 +396,7 @@ def test_python_that_exits_is_no_plan(at_017: Project, database: Database) -> No
         ('op.execute("truncate dry_run_log")', "`public.dry_run_log` and its 3 rows"),
         ('op.execute("delete from dry_run_log where true")', "`public.dry_run_log` and its 3 rows"),
         ('op.drop_column("dry_run_log", "motivo_decisao")', "`public.dry_run_log.motivo_decisao` and its 3 rows"),
-        ("op.get_bind().execute(sa.text('select 1')).scalar()", "what nobody knows beforehand"),
+        ("op.get_bind().execute(sa.text('select 1')).scalar()", "objects that are not known beforehand"),
     ],
 )
 def test_a_downgrade_without_a_snapshot_loses_no_rows_unasked(

@@ -119,7 +119,7 @@ def test_a_lock_that_blocks_nobody_may_be_held(at_017: Project, database: Databa
     answer = rehearse(at_017, database, max_lock_hold_ms=100)
     assert (answer["status"], answer["ok"]) == ("success", True), answer["message"]
     assert answer["revisions"][0]["rows_written"] == {"tenants": 1}
-    assert "locked against" not in answer["message"]
+    assert "A lock on" not in answer["message"]
 
 
 def test_one_that_fails(at_017: Project, database: Database) -> None:
@@ -151,7 +151,9 @@ def test_it_stops_before_what_cannot_run_in_a_transaction(at_017: Project, datab
     at_017.add("020_after", "pass", after="019_index")
     answer = rehearse(at_017, database)
     assert [one["outcome"] for one in answer["revisions"]] == ["rehearsed", "not-rehearsed", "not-rehearsed"]
-    assert answer["message"].endswith("It stopped before `019_index`: it leaves the transaction (autocommit block).")
+    assert answer["message"].endswith(
+        "The rehearsal stopped before `019_index`: it leaves the transaction (autocommit block)."
+    )
     assert (answer["status"], answer["ok"]) == ("success", False)
     assert at_017.run("migrate", "rehearse", url=database.url).returncode == 4
 
@@ -347,7 +349,7 @@ def test_the_table_for_people(at_017: Project, database: Database) -> None:
     assert (told["outcome"], told["rows written"]) == ("rehearsed", "tenants 1")
     assert told["locks"] == "leads AccessExclusive, tenants RowExclusive"
     shown = re.fullmatch(r"leads for ([\d,]+) ms", told["blocks the application"])
-    said = re.search(r"`leads` was locked against reads and writes for ([\d,]+) ms", done.stderr)
+    said = re.search(r"A lock on `leads` blocked reads and writes for ([\d,]+) ms", done.stderr)
     assert shown, told
     assert said, done.stderr
     # Python sleeps for 100 ms meanwhile, and the whole revision takes what it says

@@ -82,7 +82,7 @@ def test_snapshots_are_up_to_date(whole: Project, database: Database) -> None:
     assert written == kept
     assert database.query("select count(*) from pg_database where datname like 'snapshot%'") == [(0,)]
     again = whole.run("migrate", "snapshot", url=database.url)
-    assert (again.stdout, again.stderr) == ("", "Nothing to write: all is up to date.\n")
+    assert (again.stdout, again.stderr) == ("", "Nothing to write: everything is up to date.\n")
 
 
 def test_snapshot_follows_a_new_revision_and_forgets_a_removed_one(project: Project, database: Database) -> None:

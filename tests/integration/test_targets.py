@@ -118,7 +118,7 @@ def test_a_revision_that_is_edited_while_the_run_waits(project: Project, databas
         path.write_text(path.read_text().replace("pass", "op.execute('select 1')", 1))
         other.close()
         answer = run.result().document
-    assert answer["error"] == "`018_edited` failed: it was edited since the run began."
+    assert answer["error"] == "`018_edited` failed: it was edited after the run began."
     assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
 
 

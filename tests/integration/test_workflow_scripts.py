@@ -263,7 +263,7 @@ def test_only_a_commit_is_built(tmp_path: Path, odd: str) -> None:
 PASS = {"Type": "Pass", "End": True}
 WAIT = {"Type": "Task", "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken", "End": True}
 EVERY = ("--every", "0.1")
-FAIL = {"Type": "Fail", "Error": "plan-stale", "Cause": "The plan does not hold any more."}
+FAIL = {"Type": "Fail", "Error": "plan-stale", "Cause": "The plan no longer holds."}
 
 
 @pytest.fixture
@@ -337,7 +337,7 @@ def test_why_an_execution_failed_is_printed(aws: dict[str, str], tmp_path: Path,
     done = execute(aws, tmp_path, name)
     assert (done.returncode, done.stdout) == (1, "")
     ended = [re.sub(r"`arn:[^`]+`", "`ARN`", line) for line in done.stderr.splitlines()]
-    assert ended[1:] == ["`ARN` ended as FAILED: plan-stale.", "The plan does not hold any more."]
+    assert ended[1:] == ["`ARN` ended as FAILED: plan-stale.", "The plan no longer holds."]
     again = execute(aws, tmp_path, name, GITHUB_RUN_ATTEMPT="2")
     assert again.returncode == 1
     assert again.stderr.splitlines()[0].endswith("-2`.")

@@ -45,10 +45,10 @@ def test_every_line_is_json_and_carries_the_request(task: Path, database: Databa
     assert {line["request_id"] for line in lines} == set(ids)
     ours = [line for line in lines if "message" in line]
     assert [(line["level"], line["message"]) for line in ours if line["request_id"] == ids[0]] == [
-        ("INFO", "Begun: upgrade `016_platform_baseline` (1 of 2)."),
-        ("INFO", f"Done: upgrade `016_platform_baseline` in {_done(ours, '016_platform_baseline')} ms (1 of 2)."),
-        ("INFO", "Begun: upgrade `017_dry_run_log` (2 of 2)."),
-        ("INFO", f"Done: upgrade `017_dry_run_log` in {_done(ours, '017_dry_run_log')} ms (2 of 2)."),
+        ("INFO", "Applying `016_platform_baseline` (1 of 2)."),
+        ("INFO", f"Applied `016_platform_baseline` in {_done(ours, '016_platform_baseline')} ms (1 of 2)."),
+        ("INFO", "Applying `017_dry_run_log` (2 of 2)."),
+        ("INFO", f"Applied `017_dry_run_log` in {_done(ours, '017_dry_run_log')} ms (2 of 2)."),
         ("INFO", answers[0]["message"]),
     ]
     second = [line for line in ours if line["request_id"] == ids[1]]

@@ -155,7 +155,7 @@ def test_the_very_image_that_ran_in_dev_comes_to_prod(dev: Dev) -> None:
     assert {name: value for name, value in answer.items() if name != "request_id"} == {
         "status": "success",
         "action": "promote",
-        "message": f"`prod` is to run `{dev.digest}` from its next deployment on. {NEXT.format('prod')}",
+        "message": f"`prod` will run `{dev.digest}` from its next deployment on. {NEXT.format('prod')}",
         "proven_in": "dev",
         "environment": "prod",
         "image_digest": dev.digest,
@@ -165,11 +165,12 @@ def test_the_very_image_that_ran_in_dev_comes_to_prod(dev: Dev) -> None:
         "hint": NEXT.format("prod"),
     }
     assert re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d", "WHEN", done.stderr).splitlines() == [
-        f"`dev` is to run `sha256:{short}…`.",
-        "`dev` has proven it: its last run there, `upgrade` of WHEN UTC, ended well at `017_dry_run_log`, its head.",
-        f"The manifest of `sha256:{short}…` is that of one image, and has this digest.",
-        f"The tag `prod-{short}` is made.",
-        "`/aurora-migrations/prod/image-digest` is written.",
+        f"`dev` is set to run `sha256:{short}…`.",
+        "`dev` has proven the image: its last run there, `upgrade` of WHEN UTC, succeeded at `017_dry_run_log`, "
+        "the image's head.",
+        f"The manifest of `sha256:{short}…` has this digest and describes one image.",
+        f"The tag `prod-{short}` was created.",
+        "`/aurora-migrations/prod/image-digest` was written.",
     ]
     assert account.images() == {dev.digest: ["git-1234567", f"prod-{short}"]}
     assert account.parameters() == {"dev": (dev.digest, 1), "prod": (dev.digest, 1)}
@@ -179,11 +180,11 @@ def test_the_very_image_that_ran_in_dev_comes_to_prod(dev: Dev) -> None:
         again = dev.promote("--json")
     assert (again.returncode, json.loads(again.stdout)["changed"]) == (0, [])
     assert json.loads(again.stdout)["message"] == (
-        f"`prod` is to run `{dev.digest}` already; nothing was changed. {NEXT.format('prod')}"
+        f"`prod` is already set to run `{dev.digest}`; nothing was changed. {NEXT.format('prod')}"
     )
     assert again.stderr.splitlines()[-2:] == [
-        f"The tag `prod-{short}` was there already.",
-        "`/aurora-migrations/prod/image-digest` said so already.",
+        f"The tag `prod-{short}` already existed.",
+        "`/aurora-migrations/prod/image-digest` already held the digest.",
     ]
 
 
@@ -194,7 +195,7 @@ def test_data_to_stdout_and_words_to_stderr(dev: Dev) -> None:
         "environment\timage\ttag\trecorded in\n"
         f"prod\t{dev.digest}\tprod-{dev.digest[7:19]}\t/aurora-migrations/prod/image-digest\n"
     )
-    assert done.stderr.endswith(f"`prod` is to run `{dev.digest}` from its next deployment on. {NEXT.format('prod')}\n")
+    assert done.stderr.endswith(f"`prod` will run `{dev.digest}` from its next deployment on. {NEXT.format('prod')}\n")
 
 
 @pytest.mark.parametrize("by", ["tag", "digest"])
@@ -269,12 +270,12 @@ LET = f"With that image deployed there, {STARTED}, then promote again."
     [
         (
             _never,
-            "the ledger there has no run of it",
+            "the ledger there has no run of this image",
             DEPLOYED,
         ),
         (
             _other_image,
-            "the ledger there has no run of it",
+            "the ledger there has no run of this image",
             DEPLOYED,
         ),
         (_failed_later, RUN.format("upgrade", "is `error`"), LET),
@@ -283,11 +284,11 @@ LET = f"With that image deployed there, {STARTED}, then promote again."
             RUN.format("upgrade", "ended at `016_platform_baseline`, and the image's head is `017_dry_run_log`"),
             LET,
         ),
-        (_reverted, RUN.format("downgrade", "was no upgrade"), LET),
-        (_stamped, RUN.format("stamp", "was no upgrade"), LET),
+        (_reverted, RUN.format("downgrade", "was not an upgrade"), LET),
+        (_stamped, RUN.format("stamp", "was not an upgrade"), LET),
         (
             _before_heads_were_recorded,
-            RUN.format("upgrade", "ended at `017_dry_run_log`, and the image's head is `not known`"),
+            RUN.format("upgrade", "ended at `017_dry_run_log`, and the image's head is `unknown`"),
             LET,
         ),
     ],
@@ -320,16 +321,16 @@ def test_a_failure_that_was_mended_by_the_same_image_is_a_proof(dev: Dev) -> Non
 
 def test_nothing_is_recorded_for_the_lower_environment(project: Project, account: Account) -> None:
     """Or something that is no digest, which nobody but a promotion should have written."""
-    for reason in ("is not there", "holds no digest"):
+    for reason in ("does not exist", "holds no digest"):
         with unchanged(account):
             done = promote(project, account, "--from", "dev", "--to", "prod")
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr == (
-            f"image-not-proven: What it is to run is not proven in `dev`: the parameter `{parameter('dev')}` {reason}. "
-            "Nothing was changed. Bring an image to `dev` first, which writes it: "
+            f"image-not-proven: The image is not proven in `dev`: the parameter `{parameter('dev')}` {reason}. "
+            "Nothing was changed. Promote an image to `dev` first: "
             "`migrate promote --to dev --image git-<sha>`.\n"
         )
-        if reason == "is not there":
+        if reason == "does not exist":
             account.record("dev", "latest")
 
 
@@ -341,7 +342,7 @@ def test_a_ledger_that_cannot_be_read_proves_nothing(dev: Dev) -> None:
     assert done.stderr.splitlines()[-1] == (
         f"image-not-proven: `{dev.digest[:19]}…` is not proven in `dev`: its ledger could not be read "
         "(function-unreachable: `function` could not be invoked: the caller lacks `lambda:InvokeFunction`). "
-        "Nothing was changed. Have it granted, or use another profile."
+        "Nothing was changed. Have the permission granted, or use another profile."
     )
     assert "planted" not in done.stdout + done.stderr
 
@@ -351,14 +352,15 @@ def test_a_ledger_that_cannot_be_read_proves_nothing(dev: Dev) -> None:
     [
         (
             ("--to", "prod", "--image", "git-1234567"),
-            "image-refused: `git-1234567` was not promoted: `prod` is protected, so an image comes to it from the "
-            "environment below, which has proven it. Nothing was changed. Bring it there first, then run "
+            "image-refused: `git-1234567` was not promoted: `prod` is protected, and requires an image that is "
+            "proven in the environment below. Nothing was changed. Promote it there first, then run "
             "`migrate promote --from NAME --to prod`.\n",
         ),
         (
             ("--to", "dev", "--from", "prod"),
-            "image-refused: What `prod` runs was not promoted: `prod` is protected and `dev` is not, and a promotion "
-            "leads up. Nothing was changed. Name the image itself: `migrate promote --to dev --image sha256:…`.\n",
+            "image-refused: The image of `prod` was not promoted: `prod` is protected and `dev` is not, and an "
+            "image is only promoted upwards. Nothing was changed. Name the image itself: "
+            "`migrate promote --to dev --image sha256:…`.\n",
         ),
         (
             ("--to", "dev", "--image", "git-7654321"),
@@ -367,13 +369,13 @@ def test_a_ledger_that_cannot_be_read_proves_nothing(dev: Dev) -> None:
         ),
         (
             ("--to", "staging", "--image", "git-1234567"),
-            "settings: `migrate.toml` has no table `[env.staging]`; it knows `dev`, `prod`. Nothing was changed. "
-            "Use one of them, or add the table to the file.\n",
+            "settings: `migrate.toml` has no table `[env.staging]`; its environments are `dev`, `prod`. Nothing was "
+            "changed. Use one of them, or add the table to the file.\n",
         ),
         (
             ("--to", "prod", "--from", "staging"),
-            "settings: `migrate.toml` has no table `[env.staging]`; it knows `dev`, `prod`. Nothing was changed. "
-            "Use one of them, or add the table to the file.\n",
+            "settings: `migrate.toml` has no table `[env.staging]`; its environments are `dev`, `prod`. Nothing was "
+            "changed. Use one of them, or add the table to the file.\n",
         ),
     ],
     ids=["into a protected one", "downwards", "no such image", "to an unknown one", "from an unknown one"],
@@ -410,9 +412,9 @@ def test_a_manifest_that_is_not_what_its_digest_says(project: Project, account: 
     with unchanged(account):
         done = promote(project, account, "--to", "dev", "--image", digest)
     assert done.stderr == (
-        f"image-refused: `{digest[:19]}…` was not promoted: the manifest that `aurora-migrations` gave has the "
+        f"image-refused: `{digest[:19]}…` was not promoted: the manifest that `aurora-migrations` returned has the "
         f"SHA-256 `{digest_of(manifest('one'))[7:19]}…`, so it is not that image. Nothing was changed. "
-        "Find out who changed it; push the image anew from a build that is trusted.\n"
+        "Find out who changed it, and push the image again from a trusted build.\n"
     )
 
 
@@ -449,9 +451,9 @@ def test_an_index_is_refused(project: Project, account: Account, said: bool) -> 
     with unchanged(account):
         done = promote(project, account, "--to", "dev", "--image", "git-1234567")
     assert done.stderr == (
-        f"image-refused: `{digest_of(text)[:19]}…` was not promoted: its manifest is `{kind}`, and Lambda takes that "
-        "of a single image only. Nothing was changed. Build it for one platform and without attestations "
-        "(`make image`), and push that under a new tag.\n"
+        f"image-refused: `{digest_of(text)[:19]}…` was not promoted: its manifest is `{kind}`, and Lambda accepts "
+        "only that of a single image. Nothing was changed. Build it for one platform and without attestations "
+        "(`make image`), and push it under a new tag.\n"
     )
 
 
@@ -472,9 +474,9 @@ def test_the_tag_is_on_another_image(project: Project, account: Account) -> None
     with unchanged(account):
         done = promote(project, account, "--to", "dev", "--image", digest)
     assert done.stderr.splitlines()[-1] == (
-        f"image-refused: `{digest[:19]}…` was not promoted: the tag `dev-{digest[7:19]}` is on another image, "
-        f"`{other[:19]}…`, and a tag is never moved. Nothing was changed. Find out who set it; delete that tag, then "
-        "repeat."
+        f"image-refused: `{digest[:19]}…` was not promoted: the tag `dev-{digest[7:19]}` belongs to another image, "
+        f"`{other[:19]}…`, and a tag is never moved. Nothing was changed. Find out who set the tag and delete it, "
+        "then repeat."
     )
 
 
@@ -485,13 +487,13 @@ DENIED = json.dumps({"__type": "AccessDeniedException", "message": "User: arn:aw
     ("service", "operation", "told", "done"),
     [
         ("ecr", "BatchGetImage", "Reading `git-1234567` from `aurora-migrations`", "Nothing was changed."),
-        ("ecr", "PutImage", "Making the tag `dev-{short}`", "Nothing was changed."),
+        ("ecr", "PutImage", "Creating the tag `dev-{short}`", "Nothing was changed."),
         ("ssm", "GetParameter", "Reading `/aurora-migrations/dev/image-digest`", "Nothing was changed."),
         (
             "ssm",
             "PutParameter",
             "Writing `/aurora-migrations/dev/image-digest`",
-            "The tag `dev-{short}` is there, and `dev` is to run what it ran before.",
+            "The tag `dev-{short}` exists, and `dev` keeps its former image.",
         ),
     ],
 )
@@ -507,7 +509,7 @@ def test_what_the_caller_may_not(
     answer = json.loads(refused.stdout)
     assert answer["message"] == (
         f"aws-refused: {told} failed: the caller lacks `{service}:{operation}`. {done} "
-        "Have it granted, or use another profile."
+        "Have the permission granted, or use another profile."
     ).format(short=short)
     assert (refused.returncode, answer["code"], len(denied.asked)) == (1, "aws-refused", 1)
     assert "planted" not in refused.stdout + refused.stderr
@@ -526,14 +528,14 @@ def test_an_answer_that_never_comes(project: Project, account: Account) -> None:
         failed = promote(project, account, *words, AWS_ENDPOINT_URL_SSM=broken.url)
     assert (failed.returncode, len(broken.asked)) == (1, 1)
     assert failed.stderr.splitlines()[-1] == (
-        "aws-refused: Writing `/aurora-migrations/dev/image-digest` failed: AWS ended without an answer (500). Whether "
-        "`/aurora-migrations/dev/image-digest` was written is not known. Repeat it: what is done already is found and "
-        "kept."
+        "aws-refused: Writing `/aurora-migrations/dev/image-digest` failed: AWS ended without an answer (500). It is "
+        "not known whether `/aurora-migrations/dev/image-digest` was written. Repeat the command, which keeps what is "
+        "already done."
     )
     silent = Endpoint(None, operation="PutParameter", behind=account.environ["AWS_ENDPOINT_URL"])
     assert _interrupted(project, silent, *words, **account.environ, AWS_ENDPOINT_URL_SSM="{url}") == (
-        "interrupted: The promotion was interrupted. Whether `/aurora-migrations/dev/image-digest` was written is not "
-        "known. Run the same command again to go on."
+        "interrupted: The promotion was interrupted. It is not known whether `/aurora-migrations/dev/image-digest` was "
+        "written. Run the same command again to continue."
     )
 
 
@@ -542,7 +544,7 @@ def test_ctrl_c_while_the_ledger_is_asked_for(dev: Dev) -> None:
     with unchanged(dev.account):
         told = _interrupted(dev.project, silent, *words, **dev.account.environ, AWS_ENDPOINT_URL_LAMBDA="{url}")
     assert told == (
-        "interrupted: The promotion was interrupted. Nothing was changed. Run the same command again to go on."
+        "interrupted: The promotion was interrupted. Nothing was changed. Run the same command again to continue."
     )
 
 

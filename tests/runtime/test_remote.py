@@ -130,22 +130,22 @@ def test_progress_is_live(project: Project, task: Path, database: Database, aws:
         seen = []
         for line in process.stderr:
             seen.append(line)
-            if line.startswith("Begun: upgrade `018_gate`"):
+            if line.startswith("Applying `018_gate`"):
                 break
         assert process.poll() is None
         database.execute("create table told ()")
         _, rest = process.communicate(timeout=60)
     assert process.returncode == 0
     assert [steady_text(line).strip() for line in seen] == [
-        "Begun: upgrade `016_platform_baseline` (1 of 3).",
-        "Done: upgrade `016_platform_baseline` in N ms (1 of 3).",
-        "Begun: upgrade `017_dry_run_log` (2 of 3).",
-        "Done: upgrade `017_dry_run_log` in N ms (2 of 3).",
-        "Begun: upgrade `018_gate` (3 of 3).",
+        "Applying `016_platform_baseline` (1 of 3).",
+        "Applied `016_platform_baseline` in N ms (1 of 3).",
+        "Applying `017_dry_run_log` (2 of 3).",
+        "Applied `017_dry_run_log` in N ms (2 of 3).",
+        "Applying `018_gate` (3 of 3).",
     ]
     assert steady_text(rest).endswith("From `base` to `018_gate`: 3 revisions applied in N ms.\n")
     assert rest.count("From `base`") == 1
-    assert "Begun" not in rest
+    assert "Applying" not in rest
 
 
 @pytest.mark.parametrize("permitted", [True, False])

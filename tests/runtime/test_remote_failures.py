@@ -15,9 +15,9 @@ from support.postgres import Database, free_port
 from support.project import Project
 
 NOTHING = "Nothing was changed."
-UNKNOWN = "Whether it changed anything is not known."
-LOOK = "See where the database is: `migrate --function f current`."
-LOGS = "See why in the log group `/aws/lambda/f`."
+UNKNOWN = "It is not known whether the function changed anything."
+LOOK = "Check the database with `migrate --function f current`."
+LOGS = "Read the reason in the log group `/aws/lambda/f`."
 
 
 def ask(project: Project, url: str, *words: str, **environ: str) -> "CompletedProcess[str]":
@@ -31,7 +31,7 @@ def ask(project: Project, url: str, *words: str, **environ: str) -> "CompletedPr
         (
             refusal(403, "AccessDeniedException", "User: arn:aws:iam::1:user/planted is not authorized"),
             "function-unreachable: `f` could not be invoked: the caller lacks `lambda:InvokeFunction`. "
-            "Nothing was changed. Have it granted, or use another profile.",
+            "Nothing was changed. Have the permission granted, or use another profile.",
         ),
         (
             refusal(404, "ResourceNotFoundException"),
@@ -40,12 +40,12 @@ def ask(project: Project, url: str, *words: str, **environ: str) -> "CompletedPr
         ),
         (
             refusal(429, "TooManyRequestsException"),
-            "function-unreachable: `f` could not be invoked: it is throttled, as when another run is at work. "
+            "function-unreachable: `f` could not be invoked: it is throttled, perhaps by another run. "
             "Nothing was changed. Repeat when the other run has ended.",
         ),
         (
             refusal(409, "ResourceConflictException"),
-            "function-unreachable: `f` could not be invoked: it is not active, since it is being made or changed. "
+            "function-unreachable: `f` could not be invoked: it is not active, because it is being created or updated. "
             "Nothing was changed. Wait until it is `Active`, then repeat.",
         ),
         (
@@ -56,7 +56,7 @@ def ask(project: Project, url: str, *words: str, **environ: str) -> "CompletedPr
         (
             refusal(502, "ENILimitReachedException"),
             "function-unreachable: `f` could not be invoked: AWS refused (ENILimitReachedException). "
-            "Nothing was changed. Correct what that names, then repeat.",
+            "Nothing was changed. Correct what the code names, then repeat.",
         ),
         (
             refusal(500, "ServiceException"),
@@ -68,7 +68,7 @@ def ask(project: Project, url: str, *words: str, **environ: str) -> "CompletedPr
                 '{"errorMessage": "Error: Task timed out after 3.00 seconds", "errorType": "Sandbox.Timedout"}',
                 {"X-Amz-Function-Error": "Unhandled"},
             ),
-            f"function-failed: `f` ran into its time-out of 3 s. {UNKNOWN} {LOOK}",
+            f"function-failed: `f` reached its time-out of 3 s. {UNKNOWN} {LOOK}",
         ),
         (
             Endpoint(
@@ -88,11 +88,11 @@ def ask(project: Project, url: str, *words: str, **environ: str) -> "CompletedPr
         ),
         (
             Endpoint(200, '"planted"'),
-            f"function-failed: `f` answered with something else than an answer of this tool. {UNKNOWN} {LOOK}",
+            f"function-failed: `f` returned something other than an answer of this tool. {UNKNOWN} {LOOK}",
         ),
         (
             Endpoint(200, '{"status": "planted"}'),
-            f"function-failed: `f` answered with something else than an answer of this tool. {UNKNOWN} {LOOK}",
+            f"function-failed: `f` returned something other than an answer of this tool. {UNKNOWN} {LOOK}",
         ),
     ],
     ids=lambda value: value.headers.get("x-amzn-ErrorType", value.body[:40]) if isinstance(value, Endpoint) else "",
@@ -133,7 +133,7 @@ def test_no_answer_in_time(project: Project) -> None:
     with serve(silent) as endpoint:
         done = ask(project, endpoint.url, "upgrade", "--timeout", "1.5", AWS_MAX_ATTEMPTS="5")
         reading = ask(project, endpoint.url, "current", "--timeout", "0.5")
-    gave = "function-failed: `f` gave no answer within {} s, and may be at work still."
+    gave = "function-failed: `f` did not answer within {} s, and may still be running."
     assert (done.returncode, done.stderr) == (1, f"{gave.format('1.5')} {UNKNOWN} {LOOK}\n")
     assert (reading.returncode, reading.stderr) == (1, f"{gave.format('0.5')} {NOTHING} {LOGS}\n")
     assert len(_invoked(silent)) == 2
@@ -152,8 +152,8 @@ def test_ctrl_c_does_not_end_the_function(project: Project) -> None:
         _, told = process.communicate(timeout=60)
     assert (process.returncode, told) == (
         130,
-        "interrupted: The answer of `f` was not waited for. The function goes on with what was asked. "
-        "See how far it is with `migrate --function f current`.\n",
+        "interrupted: Stopped waiting for `f`. The function continues to run. "
+        "Check its progress with `migrate --function f current`.\n",
     )
 
 
@@ -161,9 +161,9 @@ def test_ctrl_c_does_not_end_the_function(project: Project) -> None:
     ("environ", "reason"),
     [
         ({"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, "there are no AWS credentials"),
-        ({"AWS_DEFAULT_REGION": "no where"}, "the AWS region is not one"),
+        ({"AWS_DEFAULT_REGION": "no where"}, "the AWS region is not valid"),
         # boto3 itself knows the other name alone
-        ({"AWS_DEFAULT_REGION": "", "AWS_REGION": "no where"}, "the AWS region is not one"),
+        ({"AWS_DEFAULT_REGION": "", "AWS_REGION": "no where"}, "the AWS region is not valid"),
         ({"AWS_PROFILE": "nobody"}, "`~/.aws/config` has no such profile"),
         ({"AWS_DEFAULT_REGION": "", "AWS_ENDPOINT_URL": ""}, "no AWS region is set"),
         ({"AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"}, "the endpoint of AWS cannot be reached"),
@@ -182,7 +182,7 @@ def test_not_even_sent(project: Project, aws: dict[str, str], environ: dict[str,
     ("body", "timeout_s", "reason"),
     [
         ("import os; os._exit(3)", 20, "ended without an answer (502)"),
-        ("import time; time.sleep(60)", 8, "ran into its time-out of 8 s"),
+        ("import time; time.sleep(60)", 8, "reached its time-out of 8 s"),
     ],
 )
 def test_the_real_runtime_dies(
@@ -209,18 +209,26 @@ PROFILE = '[env.dev]\nfunction = "f"\n[env.prod]\nfunction = "g"\n'
     ("content", "env", "told"),
     [
         (None, "dev", "`migrate.toml` cannot be read, so no environment is known."),
-        ("[env", "dev", "`migrate.toml` is not TOML, so no environment is known."),
-        (PROFILE, "", "`migrate.toml` has no table `[env.]`; it knows `dev`, `prod`."),
-        (PROFILE, "qa", "`migrate.toml` has no table `[env.qa]`; it knows `dev`, `prod`."),
-        ("", "dev", "`migrate.toml` has no table `[env.dev]`; it knows none."),
-        ("environments = 1", "dev", "`migrate.toml` has `environments` beside the tables `[env.…]`."),
-        ("[env.dev]\nregion = 'x'", "dev", "`[env.dev]` in `migrate.toml` lacks `function`; the file knows `dev`."),
+        ("[env", "dev", "`migrate.toml` is not valid TOML, so no environment is known."),
+        (PROFILE, "", "`migrate.toml` has no table `[env.]`; its environments are `dev`, `prod`."),
+        (PROFILE, "qa", "`migrate.toml` has no table `[env.qa]`; its environments are `dev`, `prod`."),
+        ("", "dev", "`migrate.toml` has no table `[env.dev]`; its environments are none."),
+        ("environments = 1", "dev", "`migrate.toml` contains `environments` besides the tables `[env.…]`."),
+        (
+            "[env.dev]\nregion = 'x'",
+            "dev",
+            "`[env.dev]` in `migrate.toml` lacks `function`; the environments of the file are `dev`.",
+        ),
         (
             PROFILE + "regoin = 'x'",
             "prod",
-            "`[env.prod]` in `migrate.toml` has `regoin`; the file knows `dev`, `prod`.",
+            "`[env.prod]` in `migrate.toml` has a wrong `regoin`; the environments of the file are `dev`, `prod`.",
         ),
-        ("[env.dev]\nfunction = 7", "dev", "`[env.dev]` in `migrate.toml` has `function`; the file knows `dev`."),
+        (
+            "[env.dev]\nfunction = 7",
+            "dev",
+            "`[env.dev]` in `migrate.toml` has a wrong `function`; the environments of the file are `dev`.",
+        ),
     ],
 )
 def test_a_profile_that_is_not_one(project: Project, content: str | None, env: str, told: str) -> None:
@@ -252,7 +260,7 @@ def test_an_empty_name_is_not_here(project: Project, database: Database) -> None
     """A variable that is not set must never lead to the database that happens to be near."""
     done = project.run("migrate", "current", "--function", "", url=database.url, **CREDENTIALS)
     assert (done.returncode, done.stdout) == (1, "")
-    assert "Lambda takes no such name" in done.stderr
+    assert "Lambda rejects the name" in done.stderr
 
 
 def test_an_arn_says_its_region(project: Project, aws: dict[str, str]) -> None:

@@ -143,7 +143,7 @@ def test_a_secret_that_is_not_there(task: Path, aws: dict[str, str]) -> None:
     with emulator.start(task, {**aws, "DB_SECRET_ARN": "no/such"}) as function:
         answer = function.invoke({"action": "current"})
     assert answer["message"] == (
-        "settings: Secrets Manager did not give the secret `no/such` (ResourceNotFoundException). "
+        "settings: Secrets Manager did not return the secret `no/such` (ResourceNotFoundException). "
         "Nothing was changed. Check `DB_SECRET_ARN`, the function's permission `secretsmanager:GetSecretValue` "
         "and the VPC endpoint."
     )

@@ -76,7 +76,7 @@ def test_an_answer_fits_a_state_of_step_functions() -> None:
     lacking = len(findings) - len(told["findings"])
     assert 0 < lacking < len(findings)
     assert told["left_out"] == (
-        f"the SQL, and the last {lacking} of `findings` are left out, for the answer would pass 200 kB"
+        f"the SQL, and the last {lacking} of `findings` are left out because the answer would exceed 200 kB"
     )
     assert (told["pending"], told["ok"], "revisions" in told) == (["018_a"], False, False)
     assert answer.fit({"findings": findings[:3]}) == {"findings": findings[:3]}

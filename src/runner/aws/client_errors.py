@@ -20,8 +20,8 @@ class Refusal:
 
 
 EXPIRED = Refusal("the AWS credentials have expired", LOG_IN)
-WRONG = Refusal("AWS does not accept the credentials", LOG_IN)
-UNSURE = Refusal("broke the connection off before it answered", "", sent=True)
+WRONG = Refusal("AWS rejects the credentials", LOG_IN)
+UNSURE = Refusal("closed the connection before it answered", "", sent=True)
 BY_CODE = {
     "ExpiredToken": EXPIRED,
     "ExpiredTokenException": EXPIRED,
@@ -35,10 +35,10 @@ BY_CODE = {
         "there is no such function in this account and region", "Correct its name or its region, then repeat."
     ),
     "TooManyRequestsException": Refusal(
-        "it is throttled, as when another run is at work", "Repeat when the other run has ended."
+        "it is throttled, perhaps by another run", "Repeat when the other run has ended."
     ),
     "ResourceConflictException": Refusal(
-        "it is not active, since it is being made or changed", "Wait until it is `Active`, then repeat."
+        "it is not active, because it is being created or updated", "Wait until it is `Active`, then repeat."
     ),
     "RepositoryNotFoundException": Refusal(
         "there is no such repository in this account and region",
@@ -61,10 +61,10 @@ BY_CLASS = {
         "`~/.aws/config` has no such profile", "Correct `profile` in `migrate.toml`, or `AWS_PROFILE`, then repeat."
     ),
     "NoRegionError": Refusal("no AWS region is set", REGION),
-    "InvalidRegionError": Refusal("the AWS region is not one", REGION),
-    "ParamValidationError": Refusal("Lambda takes no such name", "Correct the function's name, then repeat."),
+    "InvalidRegionError": Refusal("the AWS region is not valid", REGION),
+    "ParamValidationError": Refusal("Lambda rejects the name", "Correct the function's name, then repeat."),
     "ConnectTimeoutError": Refusal("the endpoint of AWS does not answer", NETWORK),
-    "SSLError": Refusal("the certificate of AWS's endpoint is not accepted", NETWORK),
+    "SSLError": Refusal("the certificate of the endpoint of AWS could not be verified", NETWORK),
     "ConnectionError": Refusal("the endpoint of AWS cannot be reached", NETWORK),
     "HTTPClientError": UNSURE,
     "ResponseStreamingError": UNSURE,
@@ -88,9 +88,11 @@ def _of_response(response: dict[str, dict[str, object]], permission: str) -> Ref
     if code in BY_CODE:
         return BY_CODE[code]
     if code in ("AccessDenied", "AccessDeniedException"):
-        return Refusal(f"the caller lacks `{permission}`", "Have it granted, or use another profile.", denied=True)
+        return Refusal(
+            f"the caller lacks `{permission}`", "Have the permission granted, or use another profile.", denied=True
+        )
     status = response["ResponseMetadata"].get("HTTPStatusCode")
     # with a 4xx nothing was begun, with any other 5xx the function may have run
     if isinstance(status, int) and status >= 500 and not code.startswith(PREPARING):
         return Refusal(f"ended without an answer ({code})", "", sent=True)
-    return Refusal(f"AWS refused ({code})", "Correct what that names, then repeat.")
+    return Refusal(f"AWS refused ({code})", "Correct what the code names, then repeat.")

@@ -50,16 +50,16 @@ def read(environ: Mapping[str, str], env: str) -> Environment:
     table = tables.get(env)
     if not isinstance(table, dict):
         raise InvalidSettings(
-            f"`{_shown(path)}` has no table `[env.{env}]`; it knows {names}.",
+            f"`{_shown(path)}` has no table `[env.{env}]`; its environments are {names}.",
             "Use one of them, or add the table to the file.",
         )
     # an unknown key is an error, since a misspelt `region` would invoke a function of another region
     odd = sorted(key for key, value in table.items() if key not in KEYS or not isinstance(value, str) or not value)
     if odd or "function" not in table:
-        wrong = f"has {' and '.join(f'`{key}`' for key in odd)}" if odd else "lacks `function`"
+        wrong = f"has a wrong {' and '.join(f'`{key}`' for key in odd)}" if odd else "lacks `function`"
         raise InvalidSettings(
-            f"`[env.{env}]` in `{_shown(path)}` {wrong}; the file knows {names}.",
-            "A profile has `function`, and may have `region` and `profile`, each a text.",
+            f"`[env.{env}]` in `{_shown(path)}` {wrong}; the environments of the file are {names}.",
+            "An environment has `function`, and optionally `region` and `profile`, each a string.",
         )
     # an ARN in the file has a region as well
     direct = of_function(table["function"])
@@ -72,19 +72,19 @@ def _environments(path: Path) -> dict[str, Any]:
     tables = content.get("env", {})
     odd = sorted(content.keys() - {"env"})
     if odd or not isinstance(tables, dict):
-        names = " and ".join(f"`{name}`" for name in odd) or "`env` that is no table"
-        raise _unusable(path, f"has {names} beside the tables `[env.…]`")
+        names = " and ".join(f"`{name}`" for name in odd) or "an `env` that is not a table"
+        raise _unusable(path, f"contains {names} besides the tables `[env.…]`")
     return tables
 
 
 def _unread(error: Exception) -> str:
     """Return why a file could not be read, without the error's text, which may quote the file."""
-    reason = "cannot be read" if isinstance(error, OSError) else "is not TOML"
+    reason = "cannot be read" if isinstance(error, OSError) else "is not valid TOML"
     return f"{reason}, so no environment is known"
 
 
 def _unusable(path: Path, reason: str) -> InvalidSettings:
-    remedy = 'Write the file beside `alembic.ini`: `[env.dev]`, and in it `function = "…"`.'
+    remedy = 'Write the file beside `alembic.ini`, with a table `[env.dev]` that sets `function = "…"`.'
     return InvalidSettings(f"`{_shown(path)}` {reason}.", remedy)
 
 

@@ -89,7 +89,7 @@ def _invoke(
     def explain(error: Exception) -> FunctionFailed | FunctionUnreachable:
         # first: to `client_errors` it is one of many connection errors
         if isinstance(error, ReadTimeoutError):
-            return _failed(environment, event, f"gave no answer within {timeout_s:g} s, and may be at work still")
+            return _failed(environment, event, f"did not answer within {timeout_s:g} s, and may still be running")
         refusal = client_errors.of(error, INVOKE)
         if refusal.sent:
             return _failed(environment, event, refusal.reason)
@@ -122,17 +122,17 @@ def _read(environment: Environment, event: Mapping[str, object], text: str) -> d
     except ValueError:
         content = {"errorMessage": text}
     if not isinstance(content, dict):
-        raise _failed(environment, event, "answered with something else than an answer of this tool")
+        raise _failed(environment, event, "returned something other than an answer of this tool")
     if content.get("status") in STATUSES and isinstance(content.get("message"), str):
         return content
     # Lambda's own errors: https://docs.aws.amazon.com/lambda/latest/dg/python-exceptions.html
     timed_out = TIMED_OUT.search(str(content.get("errorMessage")))
     if timed_out:
-        raise _failed(environment, event, f"ran into its time-out of {float(timed_out[1]):g} s")
+        raise _failed(environment, event, f"reached its time-out of {float(timed_out[1]):g} s")
     kind = str(content.get("errorType"))
     # another function's text, which may hold anything, is not shown
     if not ERROR_TYPE.fullmatch(kind) or "errorType" not in content:
-        raise _failed(environment, event, "answered with something else than an answer of this tool")
+        raise _failed(environment, event, "returned something other than an answer of this tool")
     raise _failed(environment, event, f"ended without an answer ({kind})", kind in NOT_BEGUN)
 
 
@@ -140,9 +140,9 @@ def _failed(environment: Environment, event: Mapping[str, object], reason: str, 
     """Return the error for a function that gave no answer; `idle` where its handler did not start."""
     # a reading verb changes nothing, whatever became of it
     if idle or event["action"] not in policy.CHANGING:
-        remedy = f"See why in the log group `{log_tail.group(environment)}`."
+        remedy = f"Read the reason in the log group `{log_tail.group(environment)}`."
         return FunctionFailed(environment.name, reason, "Nothing was changed.", remedy)
-    outcome = "Whether it changed anything is not known."
+    outcome = "It is not known whether the function changed anything."
     return FunctionFailed(
-        environment.name, reason, outcome, f"See where the database is: `migrate {environment.option} current`."
+        environment.name, reason, outcome, f"Check the database with `migrate {environment.option} current`."
     )

@@ -118,7 +118,7 @@ def _follow(
     else:
         return
     if not abandoned.is_set():
-        tell(f"Progress is not shown: {reason}. The function goes on all the same.")
+        tell(f"Progress is not shown: {reason}. The function continues.")
 
 
 def _reason(error: Exception, name: str) -> str:

@@ -75,12 +75,12 @@ def from_below(
     source, target = environments.read(environ, below), environments.read(environ, to)
     if settings.is_protected(below) and not settings.is_protected(to):
         raise ImageRefused(
-            f"What `{below}` runs",
-            f"`{below}` is protected and `{to}` is not, and a promotion leads up",
+            f"The image of `{below}`",
+            f"`{below}` is protected and `{to}` is not, and an image is only promoted upwards",
             f"Name the image itself: `migrate promote --to {to} --image sha256:…`.",
         )
     digest = _digest_of(source, below)
-    tell(f"`{below}` is to run {_name(digest)}.", event="done", number=1)
+    tell(f"`{below}` is set to run {_name(digest)}.", event="done", number=1)
     _prove(source, below, digest, timeout_s, tell)
     draft.result = PromoteResult(proven_in=below)
     _promote(target, to, {"imageDigest": digest}, tell, draft, below)
@@ -95,8 +95,8 @@ def from_registry(environ: Mapping[str, str], image: str, to: str, tell: Tell, d
     if settings.is_protected(to):
         raise ImageRefused(
             f"`{image}`",
-            f"`{to}` is protected, so an image comes to it from the environment below, which has proven it",
-            f"Bring it there first, then run `migrate promote --from NAME --to {to}`.",
+            f"`{to}` is protected, and requires an image that is proven in the environment below",
+            f"Promote it there first, then run `migrate promote --from NAME --to {to}`.",
         )
     image_id = {"imageDigest" if DIGEST.fullmatch(image) else "imageTag": image}
     _promote(target, to, image_id, tell, draft, None)
@@ -108,10 +108,10 @@ def _digest_of(source: Environment, below: str) -> str:
     if digest is not None and DIGEST.fullmatch(digest):
         return digest
     raise ImageNotProven(
-        "What it is to run",
+        "The image",
         below,
-        f"the parameter `{PARAMETER.format(below)}` {'is not there' if digest is None else 'holds no digest'}",
-        f"Bring an image to `{below}` first, which writes it: `migrate promote --to {below} --image git-<sha>`.",
+        f"the parameter `{PARAMETER.format(below)}` {'does not exist' if digest is None else 'holds no digest'}",
+        f"Promote an image to `{below}` first: `migrate promote --to {below} --image git-<sha>`.",
     )
 
 
@@ -128,13 +128,13 @@ def _prove(source: Environment, below: str, digest: str, timeout_s: float | None
     last = next((run for run in images if run.image_digest == digest), None)
     if last is None:
         remedy = f"Deploy it there, {START.format(below)}, then promote again."
-        raise ImageNotProven(_name(digest), below, "the ledger there has no run of it", remedy)
+        raise ImageNotProven(_name(digest), below, "the ledger there has no run of this image", remedy)
     run = f"its last run there, `{last.action}` of {str(last.started_at)[:16].replace('T', ' ')} UTC"
     doubt = _doubt(last)
     if doubt:
         remedy = f"With that image deployed there, {START.format(below)}, then promote again."
         raise ImageNotProven(_name(digest), below, f"{run} (request `{last.request_id}`), {doubt}", remedy)
-    tell(f"`{below}` has proven it: {run}, ended well at `{last.to}`, its head.", event="done", number=2)
+    tell(f"`{below}` has proven the image: {run}, succeeded at `{last.to}`, the image's head.", event="done", number=2)
 
 
 def _doubt(last: ImageRun) -> str | None:
@@ -142,10 +142,10 @@ def _doubt(last: ImageRun) -> str | None:
     if last.status != "success":
         return f"is `{last.status}`"
     if last.direction != "upgrade":
-        return "was no upgrade"
+        return "was not an upgrade"
     heads = last.heads or ()
     if sorted((last.to or "").split(",")) != sorted(heads):
-        return f"ended at `{last.to or 'base'}`, and the image's head is `{','.join(heads) or 'not known'}`"
+        return f"ended at `{last.to or 'base'}`, and the image's head is `{','.join(heads) or 'unknown'}`"
     return None
 
 
@@ -156,22 +156,22 @@ def _promote(
     registry, parameters = _open(target, "ecr"), _open(target, "ssm")
     image = _fetch(registry, image_id)
     _verify(image)
-    tell(f"The manifest of {image.name} is that of one image, and has this digest.", event="done", number=3)
+    tell(f"The manifest of {image.name} has this digest and describes one image.", event="done", number=3)
     tag, parameter = f"{to}-{image.digest[7:19]}", PARAMETER.format(to)
     tagged = _is_tagged(registry, image, tag)
     recorded = _recorded(parameters, to) == image.digest
     # the tag first: an image without one expires, and the parameter must not name such an image
     if not tagged:
         _tag(registry, image, tag)
-    tell(f"The tag `{tag}` {'was there already' if tagged else 'is made'}.", event="done", number=4)
+    tell(f"The tag `{tag}` {'already existed' if tagged else 'was created'}.", event="done", number=4)
     if not recorded:
-        _record(parameters, to, image.digest, f"The tag `{tag}` is there, and `{to}` is to run what it ran before.")
-    tell(f"`{parameter}` {'said so already' if recorded else 'is written'}.", event="done", number=5)
+        _record(parameters, to, image.digest, f"The tag `{tag}` exists, and `{to}` keeps its former image.")
+    tell(f"`{parameter}` {'already held the digest' if recorded else 'was written'}.", event="done", number=5)
     changed = [name for name, was in (("tag", tagged), ("parameter", recorded)) if not was]
-    said = "from its next deployment on" if changed else "already; nothing was changed"
+    said = "will run {} from its next deployment on" if changed else "is already set to run {}; nothing was changed"
     hint = DEPLOY.format(to)
     result = PromoteResult(proven_in, to, image.digest, tag, parameter, tuple(changed), hint)
-    draft.conclude(f"`{to}` is to run `{image.digest}` {said}. {hint}", result)
+    draft.conclude(f"`{to}` {said.format(f'`{image.digest}`')}. {hint}", result)
 
 
 def _fetch(registry: Any, image_id: dict[str, str]) -> Image:
@@ -205,16 +205,16 @@ def _verify(image: Image) -> None:
     if image.digest != f"sha256:{found}":
         raise ImageRefused(
             image.name,
-            f"the manifest that `{REPOSITORY}` gave has the SHA-256 `{found[:12]}…`, so it is not that image",
-            "Find out who changed it; push the image anew from a build that is trusted.",
+            f"the manifest that `{REPOSITORY}` returned has the SHA-256 `{found[:12]}…`, so it is not that image",
+            "Find out who changed it, and push the image again from a trusted build.",
         )
     content = json.loads(image.manifest)
     kind = content.get("mediaType", image.media_type)
     if kind not in SINGLE or "manifests" in content:
         raise ImageRefused(
             image.name,
-            f"its manifest is `{kind}`, and Lambda takes that of a single image only",
-            "Build it for one platform and without attestations (`make image`), and push that under a new tag.",
+            f"its manifest is `{kind}`, and Lambda accepts only that of a single image",
+            "Build it for one platform and without attestations (`make image`), and push it under a new tag.",
         )
 
 
@@ -225,16 +225,16 @@ def _is_tagged(registry: Any, image: Image, tag: str) -> bool:
         return found is not None
     raise ImageRefused(
         image.name,
-        f"the tag `{tag}` is on another image, {found.name}, and a tag is never moved",
-        "Find out who set it; delete that tag, then repeat.",
+        f"the tag `{tag}` belongs to another image, {found.name}, and a tag is never moved",
+        "Find out who set the tag and delete it, then repeat.",
     )
 
 
 def _tag(registry: Any, image: Image, tag: str) -> None:
     given = {"imageManifestMediaType": image.media_type} if image.media_type else {}
     _call(
-        registry.put_image, "ecr:PutImage", f"Making the tag `{tag}`",
-        unsure=f"Whether the tag `{tag}` was made is not known.",
+        registry.put_image, "ecr:PutImage", f"Creating the tag `{tag}`",
+        unsure=f"It is not known whether the tag `{tag}` was created.",
         repositoryName=REPOSITORY, imageManifest=image.manifest, imageDigest=image.digest, imageTag=tag, **given,
     )  # fmt: skip
 
@@ -243,7 +243,7 @@ def _record(parameters: Any, to: str, digest: str, done: str) -> None:
     name = PARAMETER.format(to)
     _call(
         parameters.put_parameter, "ssm:PutParameter", f"Writing `{name}`",
-        done=done, unsure=f"Whether `{name}` was written is not known.",
+        done=done, unsure=f"It is not known whether `{name}` was written.",
         Name=name, Value=digest, Type="String", Overwrite=True,
     )  # fmt: skip
 
@@ -263,7 +263,7 @@ def _value(parameters: Any, name: str) -> Any:
 
 
 def _open(environment: Environment, service: str) -> Any:
-    asked = f"Opening {service.upper()}"
+    asked = f"Connecting to {service.upper()}"
     with translating(FunctionUnreachable, lambda error: AwsRefused(asked, error.reason, NOTHING, error.remedy)):
         session = invoke.open_session(environment)
     return _call(invoke.open_client, "", asked, session=session, service=service)
@@ -287,7 +287,7 @@ def _call(
     def explain(error: Exception) -> AwsRefused:
         refusal = client_errors.of(error, permission)
         reason = f"AWS {refusal.reason}" if refusal.sent else refusal.reason
-        remedy = refusal.remedy or "Repeat it: what is done already is found and kept."
+        remedy = refusal.remedy or "Repeat the command, which keeps what is already done."
         return AwsRefused(asked, reason, unsure if refusal.sent else done, remedy)
 
     stopped = translating(KeyboardInterrupt, lambda _: StoppedPromoting(unsure))

@@ -48,7 +48,7 @@ def examine(probes: Iterable[Probe], draft: Draft) -> None:
 
 def _run(probe: Probe, broken: set[str | None]) -> ProbeResult:
     if probe.needs in broken:
-        return ProbeResult(probe.name, "skipped", f"It needs `{probe.needs}`.")
+        return ProbeResult(probe.name, "skipped", f"It requires `{probe.needs}`.")
     try:
         return ProbeResult(probe.name, "ok", probe.run())
     except ProbeSkipped as skipped:
@@ -62,6 +62,6 @@ def _run(probe: Probe, broken: set[str | None]) -> ProbeResult:
 
 def _message(failed: list[ProbeResult], total: int) -> str:
     if not failed:
-        return "Nothing stands in the way of a run."
+        return "All checks passed; a run can begin."
     first = failed[0]
-    return f"{len(failed)} of {count(total, 'check')} failed, `{first.check}` first: {first.told} {first.advice}"
+    return f"{len(failed)} of {count(total, 'check')} failed. The first is `{first.check}`: {first.told} {first.advice}"

@@ -23,7 +23,8 @@ PROBE_OF = {
 }
 NO_DATABASE = connect.FINAL_REASONS[0]
 OPEN = (
-    "Let the function's security group into the database's on its port, and give the function subnets that lead there."
+    "Allow the function's security group in that of the database on its port, and put the function into subnets that "
+    "have a route to the database."
 )
 
 
@@ -69,7 +70,7 @@ def _credentials(state: FunctionState) -> str:
     def explain(error: Exception) -> ProbeFailed | ProbeSkipped:
         # a VPC without an endpoint for STS may have one for Lambda
         if isinstance(error, exceptions.ConnectionError | exceptions.HTTPClientError):
-            return ProbeSkipped("STS cannot be reached, so who asks is not known.")
+            return ProbeSkipped("STS cannot be reached, so the caller is not known.")
         refusal = client_errors.of(error, "sts:GetCallerIdentity")
         return ProbeFailed(f"{refusal.reason[0].upper()}{refusal.reason[1:]}.", refusal.remedy)
 
@@ -87,7 +88,7 @@ def _function(state: FunctionState) -> str:
         refusal = client_errors.of(error, "lambda:GetFunctionConfiguration")
         # a run needs no permission to read the configuration
         if refusal.denied:
-            return ProbeSkipped(f"How it is set up is not known, since {refusal.reason}.")
+            return ProbeSkipped(f"The configuration is not known, because {refusal.reason}.")
         return ProbeFailed(f"`{state.environment.name}`: {refusal.reason}.", refusal.remedy)
 
     with translating((BotoCoreError, ClientError), explain):
@@ -120,12 +121,12 @@ def _invocation(state: FunctionState) -> str:
 
 def _settings(state: FunctionState) -> str:
     _refuse(state, "settings")
-    return "The function knows where its database is."
+    return "The settings of the function name a database."
 
 
 def _network(state: FunctionState) -> str:
     _refuse(state, "network")
-    return "The database answers the function."
+    return "The function reaches the database."
 
 
 def _database(state: FunctionState) -> str:
@@ -138,7 +139,7 @@ def _lock(state: FunctionState) -> str:
     if isinstance(found, CurrentResult) and found.running:
         told = f"A run holds the migration lock: {found.running}."
         raise ProbeFailed(told, f"Wait until it has ended (`migrate {state.environment.option} current`).")
-    return "Nobody holds the migration lock."
+    return "The migration lock is free."
 
 
 def _refuse(state: FunctionState, check: str) -> None:

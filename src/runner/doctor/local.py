@@ -63,7 +63,7 @@ class LocalState:
         named = conninfo.hosts(self.located, self.environ.get("PGHOST"))
         hosts = [host for host in named if not host.startswith("/")]
         if not hosts:
-            raise ProbeSkipped("The server is reached through a socket of this machine.")
+            raise ProbeSkipped("The server is reached through a local socket.")
         ports = [int(number or 5432) for number in self.located.get("port", "").split(",")]
         # one port is that of every host: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-MULTIPLE-HOSTS
         return list(zip(hosts, ports * len(hosts) if len(ports) == 1 else ports, strict=False))
@@ -104,7 +104,7 @@ def _name(state: LocalState) -> str:
 
 
 def _resolve(host: str, port: int, source: str) -> str:
-    advice = "where only a VPC knows the name, ask the function there with `--env`."
+    advice = "where only a VPC resolves the name, check from there with `--env`."
     failed = ProbeFailed(f"`{host}` does not resolve.", f"Correct the host in {source}; {advice}")
     with translating(OSError, lambda _: failed):
         socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -118,7 +118,7 @@ def _port(state: LocalState) -> str:
         try:
             socket.create_connection((host, port), CONNECT_TIMEOUT_S).close()
         except TimeoutError:
-            refused = f"`{host}:{port}` gave no answer within {CONNECT_TIMEOUT_S} s."
+            refused = f"`{host}:{port}` did not answer within {CONNECT_TIMEOUT_S} s."
         except OSError:
             refused = f"Nothing listens on `{host}:{port}`, or no route leads there."
         else:
@@ -131,9 +131,9 @@ def _port(state: LocalState) -> str:
 def _tls(state: LocalState) -> str:
     mode = state.located.get("sslmode")
     if mode is None:
-        return "The server is on this machine; libpq decides."
+        return "The server is local; libpq decides about TLS."
     return f"`sslmode={mode}`" + (
-        " verifies." if mode == "verify-full" else " does not verify the server's certificate."
+        " verifies the server's certificate." if mode == "verify-full" else " does not verify the server's certificate."
     )
 
 
@@ -157,7 +157,7 @@ def _version(state: LocalState) -> str:
 
 def _writer(state: LocalState) -> str:
     session.refuse_read_only(state.opened)
-    return "The server takes writes."
+    return "The server accepts writes."
 
 
 def _rights(state: LocalState) -> str:
@@ -170,17 +170,17 @@ def _rights(state: LocalState) -> str:
     lacking = [grant for grant, granted in grants.items() if not granted]
     if lacking:
         raise ProbeFailed(
-            f"The role `{found.role}` may not write all that a run writes.",
+            f"The role `{found.role}` lacks privileges that a run requires.",
             f"As the owner run `{'; '.join(lacking)}`, or set `DB_ROLE` to the owner.",
         )
-    return f"`{found.role}` may make tables, and keep the ledger."
+    return f"`{found.role}` may create tables and write the ledger."
 
 
 def _lock(state: LocalState) -> str:
     holder = advisory_lock.holder(state.opened, VERSION_TABLE)
     if holder:
         raise ProbeFailed(f"A run holds the migration lock: {holder}.", "Wait until it has ended (`migrate current`).")
-    return "Nobody holds the migration lock."
+    return "The migration lock is free."
 
 
 def _revisions(state: LocalState) -> str:

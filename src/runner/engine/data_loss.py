@@ -26,7 +26,7 @@ def find(schema: Path, step: Step, rendered: Rendered | None, here: Catalog, con
     by_snapshot = _by_snapshot(schema, step)
     statements = rendered.statements if rendered else None
     if by_snapshot is None and statements is None:
-        yield f"what nobody knows beforehand (`{step.revision}` reads the database and has no snapshot)"
+        yield f"objects that are not known beforehand (`{step.revision}` reads the database and has no snapshot)"
     dropped = {*(by_snapshot or ()), *_by_sql(statements or (), here)}
     tables = {table for table, column in dropped if column is None}
     for table, column in sorted(dropped, key=str):

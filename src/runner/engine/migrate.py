@@ -89,7 +89,7 @@ def migrate(context: Any, run: Run, find: Find) -> None:
                     run.draft.update(unsure=run.attempt.step.revision)
                 raise problem
             if lost:
-                told = "The connection was lost; reading where the database is, and going on."
+                told = "The connection was lost; reconnecting to continue from the revision that was committed last."
                 asked.tell(told, event="reconnecting")
 
 
@@ -139,7 +139,7 @@ def _try_until_unblocked(
         if problem.revision != blocked:
             blocked, pauses = problem.revision, deadline.pauses(FIRST_PAUSE_S, LONGEST_PAUSE_S)
         run.invocation.tell(
-            f"Waiting: `{problem.revision}` was rolled back and tries again; it waits for {problem.blocker}.",
+            f"Retrying `{problem.revision}`, which was rolled back while it waited for {problem.blocker}.",
             event="blocked", revision=problem.revision, tries=problem.tries,
         )  # fmt: skip
         if next(pauses, None) is None:
@@ -207,7 +207,7 @@ def translate(error: BaseException, run: Run, lock: MigrationLock, watchdog: Wat
         return ConnectionLost()
     if sqlstate.is_read_only(error):
         with lock.turn() as connection:
-            return ReadOnlyDatabase(session.database_name(connection), "it refuses to write")
+            return ReadOnlyDatabase(session.database_name(connection), "the server rejects writes")
     if sqlstate.is_contention(error):
         return run.block(watchdog.blocker)
     if step is not None:
@@ -238,7 +238,7 @@ def _write_down(run: Run, lock: MigrationLock, problem: MigrationError | None) -
             rest = preconditions.plan_of_rest(run, connection) if partial else None
             ledger.finish(connection, run.run_id, answer, rest)
     except GONE:
-        logger.warning("The ledger could not be written; the next run notes this one as interrupted.")
+        logger.warning("The ledger could not be written; the next run will record this one as interrupted.")
 
 
 def _record_idle(run: Run, lock: MigrationLock) -> None:

@@ -64,7 +64,7 @@ def changes(plan: str, parts: Parts, known: Iterable[str]) -> list[str]:
         return []
     then, now = _read_hints(plan), _hinted(parts)
     if not {_hint(*part) for part in (PLACE, HEADS, TARGET, IMAGE)} <= then.keys():
-        return ["this is not the whole id of a plan"]
+        return ["the id is incomplete"]
     formerly = {_hint(name): f"`{name}`" for name in [*known, "base"]}
     differing = [part for part in now if then.get(_hint(*part)) != _hint(now[part])]
     for part in (PLACE, HEADS):
@@ -73,8 +73,8 @@ def changes(plan: str, parts: Parts, known: Iterable[str]) -> list[str]:
             differing = [part]
     differing = [part for part in differing if part[0] != "SQL" or ("file", part[1]) not in differing]
     told = [_tell(part, now[part], then.get(_hint(*part)), formerly) for part in differing]
-    gone = [] if differing in ([PLACE], [HEADS]) else [f"`{name}` is gone" for name in _gone(parts, then)]
-    return list(dict.fromkeys([*told, *gone])) or ["this is not the id of a plan for it"]
+    gone = [] if differing in ([PLACE], [HEADS]) else [f"`{name}` no longer exists" for name in _gone(parts, then)]
+    return list(dict.fromkeys([*told, *gone])) or ["the id is that of another plan"]
 
 
 def touched(catalog: Catalog, rendered: Rendered) -> Iterator[Part]:
@@ -137,21 +137,21 @@ def _tell(part: Part, now: str, then: bytes | None, formerly: dict[bytes, str]) 
     before = formerly.get(then or b"", "another revision")
     match part:
         case ("place", _):
-            return f"it was made somewhere else than in `{now}`"
+            return f"it was made for another environment or database than `{now}`"
         case ("heads", _):
             return f"it was made at {before}, and the database is at `{now}`"
         case ("target", _):
-            return f"it leads to {before}, and `{now}` is asked for"
+            return f"it leads to {before}, and the target is `{now}`"
         case ("image", _):
-            return f"another image runs now, `{now}`"
+            return f"the image is now `{now}`"
         case ("file", name):
             return f"`{name}` was edited" if then else f"`{name}` is new"
         case ("SQL", name):
-            return f"the SQL of `{name}` is another"
+            return f"the SQL of `{name}` has changed"
         case ("rest", _):
-            return f"something changed beyond its first {MOST_HINTS} parts"
+            return f"something beyond its first {MOST_HINTS} parts has changed"
         case (_, name):
-            return f"`{name}` was altered" if then else f"`{name}` is there now"
+            return f"`{name}` was altered" if then else f"`{name}` now exists"
 
 
 def _gone(parts: Parts, then: dict[bytes, bytes]) -> Iterator[str]:

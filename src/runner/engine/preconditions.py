@@ -64,7 +64,7 @@ def require_confirmation(run: Run) -> None:
     if not settings.is_protected or not changes or confirmed == _at(run):
         return
     wrong = f", and `{confirmed}` is not the current revision" if confirmed else ""
-    raise ConfirmNeeded(f"`{run.draft.action}` in `{settings.environment}` wants to be confirmed{wrong}", _at(run))
+    raise ConfirmNeeded(f"`{run.draft.action}` in `{settings.environment}` requires confirmation{wrong}", _at(run))
 
 
 def confirm_data_loss(run: Run, steps: Iterable[Step], connection: Connection) -> None:

@@ -32,7 +32,7 @@ def repair(run: Run, known: Revisions, target: str) -> None:
         if revision.revision not in graph.applied(known.script, heads):
             raise UnknownRevision(
                 f"`{revision.revision}` is not applied here, so there is nothing to repair.",
-                "See what is with `migrate history`.",
+                "List the applied revisions with `migrate history`.",
             )
         # what is no Python is not to be accepted
         _ = revision.module
@@ -46,7 +46,7 @@ def repair(run: Run, known: Revisions, target: str) -> None:
         run.draft.update(pending=())
         with translating(DBAPIError, lambda error: _too_late(error, run, connection)):
             cleared = invalid_indexes.drop_invalid(connection, asked.deadline)
-        told = f"`{revision.revision}` is recorded as it is now; {count(len(cleared), 'leftover')} dropped."
+        told = f"Recorded the present text of `{revision.revision}`, and dropped {count(len(cleared), 'leftover')}."
         run.draft.conclude(told, RepairResult(tuple(cleared)))
         ledger.finish(connection, run.begun.run_id, run.draft.succeed())
 

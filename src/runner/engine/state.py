@@ -157,5 +157,5 @@ class Run:
         since = waits.since or (self.attempt.started if self.attempt else now)
         self.waits = Waits(waits.tries + 1, since, blocker or waits.blocker, waits.slept_ms, waits.connection_losses)
         name = self.attempt.step.revision if self.attempt else str(self.draft.action)
-        shown = self.waits.blocker or "a lock that is free again"
+        shown = self.waits.blocker or "a lock that has since been released"
         return LockTimeout(name, self.waits.tries, now - since, shown)

@@ -10,7 +10,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from runner.answer import Applied, Change
+from runner.answer import Applied, Change, Direction
 from runner.engine import baseline, history, ledger, preconditions
 from runner.engine.baseline import Baseline
 from runner.engine.state import Attempt, Begun, Find, Resolved, Run, Waits
@@ -33,6 +33,11 @@ from runner.script.step import Route, Step
 
 XID = text("select pg_current_xact_id_if_assigned()::text")
 LEFTOVER_BUDGET_MS = 5000
+PROGRESS: dict[Direction, tuple[str, str]] = {
+    "upgrade": ("Applying", "Applied"),
+    "downgrade": ("Reverting", "Reverted"),
+    "stamp": ("Stamping", "Stamped"),
+}
 
 
 def configure(
@@ -153,14 +158,15 @@ def _each(run: Run, found: tuple[Step, ...], lock: MigrationLock, watchdog: Watc
         run.attempt = Attempt(step)
         number = len(run.change.applied) + 1
         about = {"revision": step.revision, "direction": step.direction, "number": number, "total": total}
-        tell(f"Begun: {step.direction} `{step.revision}` ({number} of {total}).", event="begun", **about)
+        doing, done = PROGRESS[step.direction]
+        tell(f"{doing} `{step.revision}` ({number} of {total}).", event="begun", **about)
         watchdog.forget()
         yield step
         run.waits = replace(run.waits, slept_ms=run.waits.slept_ms + watchdog.waited_ms)
-        done = note_done(run)
+        applied = note_done(run)
         tell(
-            f"Done: {step.direction} `{step.revision}` in {done.duration_ms:.0f} ms ({number} of {total}).",
-            event="done", duration_ms=done.duration_ms, **about,
+            f"{done} `{step.revision}` in {applied.duration_ms:.0f} ms ({number} of {total}).",
+            event="done", duration_ms=applied.duration_ms, **about,
         )  # fmt: skip
 
 
@@ -207,7 +213,7 @@ def _of_completion(error: DBAPIError, kept: Baseline, step: Step) -> MigrationEr
     if not isinstance(problem, RevisionFailed):
         return problem
     tables = ", ".join(f"`{name}`" for name in kept.tables)
-    return replace(problem, remedy=f"Mend the rows or the owner of {tables}, then run the same command again.")
+    return replace(problem, remedy=f"Correct the rows or the owner of {tables}, then run the same command again.")
 
 
 def _refuse_mixed_revisions(migration: MigrationContext, run: Run, lock: MigrationLock, connection: Connection) -> None:

@@ -89,7 +89,7 @@ def markdown(answer: Answer) -> str:
     if len(whole) <= LONGEST_COMMENT:
         return whole
     short = _markdown(answer, [section for section in shown if section.rows])
-    note = "\n_Its texts are left out, since a comment cannot be longer; `--json` has them._\n"
+    note = "\n_The texts are left out because a comment cannot be longer; `--json` has them._\n"
     return short[: LONGEST_COMMENT - len(note)] + note
 
 
@@ -198,7 +198,7 @@ def _of_check(check: CheckResult) -> Iterator[Section]:
         {"kind": one.kind, "name": one.name, "found": one.found or "", "reason": one.reason} for one in check.accepted
     ])  # fmt: skip
     entries = "\n".join(one.entry for one in check.findings if one.entry)
-    yield Section("To accept the drift, with a reason each", text=entries, language="toml")
+    yield Section("To accept the drift, with a reason for each", text=entries, language="toml")
 
 
 def _promotion(promotion: PromoteResult) -> Row:

@@ -164,7 +164,7 @@ def holder(connection: Connection, version_table: str) -> str | None:
 
 def _holder(connection: Connection, number: int) -> str:
     # between the failed try and this query the holder may have released the lock
-    return _describe(connection, number) or "it has just ended"
+    return _describe(connection, number) or "a session that has just ended"
 
 
 def _describe(connection: Connection, number: int) -> str | None:

@@ -116,7 +116,7 @@ def _connect(settings: Settings, source: Source, request_id: str, deadline: Dead
             raise problem
         if problem.sentence != logged:
             logged = problem.sentence
-            logger.warning("%s Trying again for up to %.0f s.", logged, deadline.remaining_s)
+            logger.warning("%s Retrying for up to %.0f s.", logged, deadline.remaining_s)
 
 
 def _try(address: ConnInfo, source: Source, application: str, role: str | None, deadline: Deadline) -> Any:
@@ -144,7 +144,9 @@ def _set_up_session(connection: Any) -> Any:
             cursor.execute(f"select {calls}", [word for pair in SESSION_SETTINGS.items() for word in pair])
     except psycopg2.errors.InvalidParameterValue:
         # `client_connection_check_interval` is rejected where the platform lacks the kernel's event for it
-        logger.warning("The server's platform cannot notice a vanished client; a killed run may keep its lock longer.")
+        logger.warning(
+            "The server does not support `client_connection_check_interval`; a killed run may keep its lock longer."
+        )
     connection.autocommit = False
     return connection
 
@@ -154,7 +156,7 @@ def _set_role(connection: Any, role: str, address: ConnInfo) -> None:
         connection.close()
         user = address.get("user", "")
         return InvalidSettings(
-            f"`{user}` cannot become the role `{role}` (SQLSTATE {error.pgcode}).",
+            f"`{user}` cannot set the role `{role}` (SQLSTATE {error.pgcode}).",
             f'Grant the role (`GRANT "{role}" TO "{user}"`), or correct `DB_ROLE`.',
         )
 
@@ -163,18 +165,18 @@ def _set_role(connection: Any, role: str, address: ConnInfo) -> None:
         cursor.execute("select set_config('role', %s, false)", (role,))
 
 
-FINAL_REASONS = ("the database does not exist", "the server's certificate was not accepted")
+FINAL_REASONS = ("the database does not exist", "the server's certificate could not be verified")
 """The reasons for which a further try cannot help."""
 REASONS = {
     # psycopg2 has no SQLSTATE for a failed connection, so libpq's text is matched
     r'database ".*" does not exist': "the database does not exist",
     r"certificate verify failed|root certificate file|does not match host name|server certificate": (
-        "the server's certificate was not accepted"
+        "the server's certificate could not be verified"
     ),
-    r"does not support SSL": "the server offers no TLS, which `sslmode` asks for",
+    r"does not support SSL": "the server does not support TLS, which `sslmode` requires",
     r"could not translate host name|Name or service not known": "the host name does not resolve",
-    r"Connection refused|No such file or directory": "nothing listens there",
-    r"timeout expired|timed out": "no answer in time",
+    r"Connection refused|No such file or directory": "no server listens there",
+    r"timeout expired|timed out": "the server did not answer in time",
     r"unreachable|No route to host": "no route leads there",
     r"starting up|shutting down|in recovery mode": "the server is starting or stopping",
     r"too many clients|connection slots|too many connections": "the server has no free connection",
@@ -186,7 +188,7 @@ def _explain(error: Exception, address: ConnInfo, source: Source) -> MigrationEr
     """Translate an error of libpq; its text, which may contain the password, is not repeated."""
     if not isinstance(error, psycopg2.OperationalError):
         # an option that libpq does not have, or a character that it rejects
-        return InvalidSettings(f"{source.setting} has something that libpq does not take.", "Correct its options.")
+        return InvalidSettings(f"{source.setting} contains an option that libpq rejects.", "Correct its options.")
     text = str(error)
     named = ",".join(conninfo.hosts(address, None)) or "the local socket"
     place = f"{named}:{address.get('port', 5432)}/{address.get('dbname')}"
@@ -196,12 +198,12 @@ def _explain(error: Exception, address: ConnInfo, source: Source) -> MigrationEr
     for pattern, reason in REASONS.items():
         if re.search(pattern, text):
             return DatabaseUnreachable(place, reason, *_remedy(reason, source))
-    return DatabaseUnreachable(place, "the server closed the connection or gave a reason unknown to this tool")
+    return DatabaseUnreachable(place, "the server closed the connection, or gave a reason that this tool does not know")
 
 
 def _remedy(reason: str, source: Source) -> tuple[str, ...]:
     if reason == "the database does not exist":
         return (f"Create it, or correct the name in {source.setting}.",)
-    if reason == "the server's certificate was not accepted":
+    if reason == "the server's certificate could not be verified":
         return ("Point `PGSSLROOTCERT` to the authority's certificate; do not weaken `DB_SSLMODE`.",)
     return ()

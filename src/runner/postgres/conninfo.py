@@ -75,7 +75,7 @@ def secure(address: ConnInfo, settings: Settings) -> ConnInfo:
         logger.warning("sslmode=%s does not verify the certificate of %s", mode, ", ".join(remote))
     # the endpoint of an RDS Proxy is `<name>.proxy-<id>.<region>.rds.amazonaws.com`
     if any(".proxy-" in host for host in remote):
-        logger.warning("An RDS Proxy pins the session to one connection, and keeps a paused Aurora awake.")
+        logger.warning("An RDS Proxy pins the session to one connection and keeps Aurora from pausing.")
     return {**address, "sslmode": mode}
 
 
@@ -92,7 +92,7 @@ def _from_url(settings: Settings) -> ConnInfo:
     address = _parse(text)
     # a service file can name another host and `sslmode`, which nothing here would see
     if "service" in address:
-        raise InvalidSettings("`DATABASE_URL` names a libpq service.", "Name the host itself.")
+        raise InvalidSettings("`DATABASE_URL` names a libpq service.", "Name the host instead.")
     ssl_mode("`sslmode` in `DATABASE_URL`", address.get("sslmode"))
     return address
 
@@ -118,7 +118,7 @@ def _parse(text: str) -> ConnInfo:
 def _explain(error: Exception) -> InvalidSettings:
     # libpq's own text quotes the URL
     if "query parameter" in str(error):
-        return InvalidSettings("`DATABASE_URL` has something that libpq does not take.", "Correct its options.")
+        return InvalidSettings("`DATABASE_URL` contains an option that libpq rejects.", "Correct its options.")
     return _not_a_url()
 
 
@@ -141,7 +141,7 @@ def _from_secret(settings: Settings, fresh: bool) -> ConnInfo:
     lacking = [key for key in ("username", "password") if not isinstance(content.get(key), str)] + odd
     if lacking:
         raise InvalidSettings(
-            f"The secret `{arn}` lacks {' and '.join(f'`{key}`' for key in lacking)}, as text.",
+            f"The secret `{arn}` must hold {' and '.join(f'`{key}`' for key in lacking)} as a string.",
             "Store `username` and `password` in it; `host`, `port` and `dbname` may come from the environment.",
         )
     return _compose(
@@ -166,7 +166,7 @@ def _fetch(arn: str, fresh: bool) -> str:
     def explain(error: Exception) -> InvalidSettings:
         reason = _code(error) if isinstance(error, GetParameterError) else type(error).__name__
         return InvalidSettings(
-            f"Secrets Manager did not give the secret `{arn}` ({reason}).",
+            f"Secrets Manager did not return the secret `{arn}` ({reason}).",
             "Check `DB_SECRET_ARN`, the function's permission `secretsmanager:GetSecretValue` and the VPC endpoint.",
         )
 
@@ -206,7 +206,7 @@ def _from_iam(settings: Settings) -> ConnInfo:
 
     def explain(error: Exception) -> InvalidSettings:
         reason = type(error).__name__
-        return InvalidSettings(f"No RDS token could be made ({reason}).", "Give AWS credentials and a region.")
+        return InvalidSettings(f"Could not create an RDS token ({reason}).", "Provide AWS credentials and a region.")
 
     with translating(BotoCoreError, explain):
         token = boto3.client("rds").generate_db_auth_token(*login)
@@ -217,7 +217,7 @@ def _compose(settings: Settings, password: str | None, asker: str) -> ConnInfo:
     names = {"DB_HOST": settings.db_host, "DB_NAME": settings.db_name, "DB_USER": settings.db_user}
     lacking = " and ".join(f"`{name}`" for name, value in names.items() if not value)
     if lacking:
-        raise InvalidSettings(f"{asker} needs {lacking} beside it.", f"Set {lacking} in the environment.")
+        raise InvalidSettings(f"{asker} requires {lacking}.", f"Set {lacking} in the environment.")
     address = {
         "host": settings.db_host,
         "port": str(settings.db_port),

@@ -49,7 +49,7 @@ def _server(project: Path) -> Any:
     # the wheel passes the folder of the socket to `pg_ctl -o`, which splits its options at spaces
     if " " in str(folder):
         raise InvalidSettings(
-            f"The embedded PostgreSQL cannot run in `{project}`, whose path has a space.",
+            f"The embedded PostgreSQL cannot run in `{project}`, whose path contains a space.",
             "Move the project, or set `DATABASE_URL` to a server of your own.",
         )
     with translating(ModuleNotFoundError, _not_installed), warnings.catch_warnings():
@@ -75,7 +75,7 @@ def _not_installed(_: Exception) -> InvalidSettings:
 def _not_started(error: Exception, folder: Path) -> InvalidSettings:
     return InvalidSettings(
         f"The embedded PostgreSQL did not start ({type(error).__name__}).",
-        f"See `{folder / 'log'}`; `make stop` and a new start may help, or a server of your own in `DATABASE_URL`.",
+        f"Read `{folder / 'log'}`, then run `make stop` and repeat, or set `DATABASE_URL` to a server of your own.",
     )
 
 
@@ -98,12 +98,12 @@ def _forget_stale_pid(folder: Path) -> None:
 def main() -> int:
     """Run `python -m runner.postgres.embedded` and return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m runner.postgres.embedded", description=__doc__)
-    parser.add_argument("verb", choices=["psql", "stop"], help="what follows `psql` is handed to it")
+    parser.add_argument("verb", choices=["psql", "stop"], help="`psql` gets the arguments that follow it")
     # the rest is for `psql`, whose options this parser does not have
     options, arguments = parser.parse_known_args()
     ini = settings.read(os.environ).alembic_config
     if not ini.is_file():
-        parser.error(f"there is no {ini} here, so no project to have a server")
+        parser.error(f"{ini} does not exist, so this folder is not a project")
     try:
         if options.verb == "psql":
             return psql(ini.resolve().parent, arguments)

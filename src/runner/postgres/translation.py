@@ -36,7 +36,7 @@ def explain(error: BaseException) -> MigrationError:
     problem = of_privilege(error)
     if problem is None:
         problem = InternalError(type(error).__name__, redact.frames(error))
-        logger.error("A bug: %s at %s", problem.type, " < ".join(reversed(problem.frames)))
+        logger.error("Internal error: %s at %s", problem.type, " < ".join(reversed(problem.frames)))
     return problem
 
 
@@ -48,8 +48,8 @@ def of_privilege(error: BaseException) -> MigrationError | None:
         return None
     statement = redact.template(_statement(error))
     return InvalidSettings(
-        f"The role may not do what is needed: `{statement}` ({sqlstate.INSUFFICIENT_PRIVILEGE}).",
-        "Grant it that right, or set `DB_ROLE` to the owner of the objects.",
+        f"The role lacks the privilege for `{statement}` (SQLSTATE {sqlstate.INSUFFICIENT_PRIVILEGE}).",
+        "Grant the privilege to the role, or set `DB_ROLE` to the owner of the objects.",
     )
 
 

@@ -130,4 +130,6 @@ def describe(row: Any) -> str | None:
 
 def no_usage() -> InvalidSettings:
     """Return the error for a role without USAGE on the schema."""
-    return InvalidSettings("The role may not look into schema `public`.", "Grant it `USAGE` on the schema.")
+    return InvalidSettings(
+        "The role lacks the privilege `USAGE` on schema `public`.", "Grant the privilege to the role."
+    )

@@ -48,7 +48,7 @@ def inspect(invocation: Invocation, known: Revisions, draft: Draft) -> None:
     if set(heads) == set(known.heads):
         problems += _models(invocation, known, drifted, skipped)
     else:
-        skipped.append("the models, for they say what the head makes")
+        skipped.append("the models, because they describe the head")
     wrong = [problem for problem in problems if problem.level == "error"]
     accepted = tuple(_accepted(one, by) for one, by in drifted.accepted)
     result = CheckResult(not wrong, tuple(problems), accepted, tuple(skipped))
@@ -74,7 +74,7 @@ def _pending(known: Revisions, heads: tuple[str, ...], draft: Draft) -> Iterator
     draft.update(pending=tuple(pending))
     for revision in pending:
         yield Problem(
-            "pending", "error", revision, "It is not applied here.", "`migrate plan`, then `migrate upgrade`."
+            "pending", "error", revision, "It is not applied here.", "Run `migrate plan`, then `migrate upgrade`."
         )
 
 
@@ -83,15 +83,15 @@ def _drift(known: Revisions, heads: tuple[str, ...], connection: Connection, ski
     schema = known.snapshots
     expected = baseline.snapshot(schema, heads[0]) if len(heads) == 1 else None if heads else catalog.EMPTY
     if expected is None:
-        skipped.append(f"the catalog, for there is no snapshot of `{shown(heads)}`")
+        skipped.append(f"the catalog, because there is no snapshot of `{shown(heads)}`")
         return drift.Found((), (), ())
     return drift.find(expected, catalog.read(connection), drift.load(schema))
 
 
 def _of_drift(heads: tuple[str, ...], drifted: drift.Found) -> Iterator[Problem]:
     if drifted.differences and not heads:
-        message = f"It has {count(len(drifted.differences), 'object')} and no version: it is from before, or not ours."
-        remedy = "`migrate plan` says which tables an upgrade would adopt."
+        message = f"The database has {count(len(drifted.differences), 'object')} and no version."
+        remedy = "Run `migrate plan` to see which tables an upgrade would adopt."
         yield Problem("unversioned-database", "error", "", message, remedy)
         return
     yield from map(_of_difference, drifted.differences)
@@ -100,17 +100,21 @@ def _of_drift(heads: tuple[str, ...], drifted: drift.Found) -> Iterator[Problem]
 
 
 def _of_difference(one: Difference) -> Problem:
-    remedy = "Mend it, or accept it in `alembic/accepted_drift.toml`."
+    remedy = "Correct it, or accept it in `alembic/accepted_drift.toml`."
     return Problem("drift", "error", one.name, str(one), remedy, drift.render(one))
 
 
 def _unneeded(one: drift.Accepted, differs: bool) -> Problem:
     name = Difference(one.at, None, None).name
     if differs:
-        message = f"It was accepted as `{one.found or 'absent'}`, and is something else by now."
-        return Problem("accepted-drift", "note", name, message, "Mend it, or accept what it is now.")
+        message = f"It was accepted as `{one.found or 'absent'}` and has changed since."
+        return Problem("accepted-drift", "note", name, message, "Correct it, or accept its present state.")
     return Problem(
-        "accepted-drift", "note", name, "It is accepted, and not found here.", "Take it out if it is nowhere."
+        "accepted-drift",
+        "note",
+        name,
+        "It is accepted but does not occur here.",
+        "Remove the entry if no database has it.",
     )
 
 
@@ -121,9 +125,9 @@ def _of_error(error: MigrationError) -> Problem:
 
 def _invalid(connection: Connection) -> Iterator[Problem]:
     for name in invalid_indexes.invalid(connection).values():
-        message = "The index is invalid: it is maintained and never used."
+        message = "The index is invalid: writes maintain it, and no query uses it."
         yield Problem(
-            "invalid-index", "error", name, message, "`migrate repair` drops it; the revision builds it anew."
+            "invalid-index", "error", name, message, "Drop it with `migrate repair`; the revision builds it again."
         )
 
 
@@ -138,8 +142,8 @@ def _unvalidated(
         wanted = tables.get(row.qualified, {}).get("constraints", {}).get(row.name, "")
         well_known = wanted.endswith("NOT VALID") or (row.qualified, "constraints", row.name) in accepted
         level: Level = "note" if well_known else "error"
-        message = f"`{row.name}` of `{row.owner}` was never proven for the rows that are there."
-        remedy = "Prove it with `validate_constraint`, in a revision."
+        message = f"`{row.name}` of `{row.owner}` was never validated for the existing rows."
+        remedy = "Validate it with `validate_constraint`, in a revision."
         yield Problem("unvalidated-constraint", level, f"{row.owner}.{row.name}", message, remedy)
 
 
@@ -148,7 +152,9 @@ def _left(connection: Connection) -> Iterator[Problem]:
     if advisory_lock.holder(connection, VERSION_TABLE) is None:
         for request_id in ledger.killed(connection):
             message = f"The run of request `{request_id}` was killed."
-            yield Problem("leftover", "error", request_id, message, "`migrate upgrade` notes it, and goes on.")
+            yield Problem(
+                "leftover", "error", request_id, message, "Run `migrate upgrade`, which records this and continues."
+            )
 
 
 def _models(invocation: Invocation, known: Revisions, drifted: drift.Found, skipped: list[str]) -> list[Problem]:
@@ -167,7 +173,7 @@ def _models(invocation: Invocation, known: Revisions, drifted: drift.Found, skip
         try:
             known.script.run_env()
         except ImportError as error:
-            skipped.append(f"the models, for `{error.name}` cannot be imported")
+            skipped.append(f"the models, because `{error.name}` cannot be imported")
     known_already = {_part(one) for one in [*(one for one, _ in drifted.accepted), *drifted.differences]}
     flat = [step for one in found for step in (one if isinstance(one, list) else [one])]
     return [problem for step in flat for part, problem in [_of_step(step)] if part not in known_already]
@@ -194,17 +200,17 @@ def _of_step(step: tuple[Any, ...]) -> tuple[tuple[str, str], Problem]:
             part = (thing.table.name, str(thing.name))
     change, _, what = verb.partition("_")
     message = {
-        "add": f"The models have this {what}, the database has not.",
-        "remove": f"The database has this {what}, the models have not.",
+        "add": f"The models have this {what}, and the database does not.",
+        "remove": f"The database has this {what}, and the models do not.",
     }.get(change, f"Its {what} differs between the models and the database.")
-    remedy = "Write the revision that makes it so, or correct the model."
+    remedy = "Write a revision that makes the change, or correct the model."
     return part, Problem("models", "error", ".".join(dict.fromkeys(part)), message, remedy)
 
 
 def _message(at: str, wrong: list[Problem], drifted: drift.Found, skipped: list[str]) -> str:
     kinds = [problem.kind for problem in wrong]
     found = ", ".join(f"{kind} ({kinds.count(kind)})" for kind in dict.fromkeys(kinds))
-    said = [f"The database is at `{at}`: {found or 'all is as it should be'}."]
+    said = [f"The database is at `{at}`: {found or 'no problems'}."]
     if drifted.accepted:
         said.append(f"{count(len(drifted.accepted), 'known difference')} accepted.")
     return " ".join([*said, *(f"Not compared: {what}." for what in skipped)])

@@ -195,22 +195,22 @@ def _adds(other: sql.Statement, statement: sql.Statement, name: str) -> bool:
 
 def _ours(one: Rendered, texts: Iterable[str], setting: LintContext) -> Iterator[Finding]:
     if one.statements is None:
-        message = f"Its SQL is not known beforehand: {one.unrendered}. What comes after that was not looked at."
+        message = f"Its SQL is not known beforehand: {one.unrendered}. The statements after that were not checked."
         yield Finding("not-rendered", "warning", one.revision, message, "Read the file, and rehearse it on a clone.")
     if one.mixed:
-        message = "It has an autocommit block after other statements, so the engine refuses to run it."
-        yield Finding("mixed-revision", "error", one.revision, message, "Put the block into a revision of its own.")
+        message = "It has an autocommit block after other statements, so the runner refuses it."
+        yield Finding("mixed-revision", "error", one.revision, message, "Move the block into a revision of its own.")
     for text in texts:
         statement = sql.read(text)
         if statement.table in setting.new:
             continue
         if statement.verb in ("update", "delete") and not statement.says("where"):
-            message = "It writes every row of the table in one transaction, and keeps them all locked until its end."
-            remedy = "Write them in batches from outside of the migration."
+            message = "It writes every row of the table in one transaction, and locks them all until the commit."
+            remedy = "Write the rows in batches, outside the migration."
             yield _finding("update-all-rows", one, text, setting, message, remedy)
         if statement.verb in ("truncate", "truncate table") and one.direction == "upgrade":
             message = "It removes every row of the table, and blocks reads and writes until the commit."
-            yield _finding("truncate", one, text, setting, message, "Delete what is meant, in batches.")
+            yield _finding("truncate", one, text, setting, message, "Delete the intended rows in batches.")
         if statement.verb == "do":
-            message = "Nobody has looked into the block: it is code, and what it sends is not known beforehand."
+            message = "The block was not checked: the statements that its code sends are not known beforehand."
             yield _finding("do-block", one, text, setting, message, "Read it, and rehearse it on a clone.")

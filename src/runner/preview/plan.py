@@ -79,7 +79,7 @@ def _data_losses(
     for step, one in zip(steps, rendered, strict=True):
         if step.direction == "downgrade":
             for lost in data_loss.find(known.snapshots, step, one, here, connection):
-                remedy = "Keep a copy of them if anybody may want them back."
+                remedy = "Keep a copy if the rows may be needed again."
                 yield Finding("downgrade-loses-rows", "error", one.revision, f"It drops {lost}.", remedy)
 
 
@@ -113,9 +113,9 @@ def _message(change: Change, plan: PlanResult, report: LintReport, refusing: str
         f"From `{at}` to `{change.target}`: {count(total, 'revision')} to {verb}; {', '.join(found) or 'no findings'}."
     ]
     if report.linter is None:
-        said.append("The SQL was not linted: squawk is not installed.")
+        said.append("The SQL was not linted because squawk is not installed.")
     if refusing:
-        said.append(f"In `{refusing}` a plan with errors has no id: mend them, or allow each with its reason.")
+        said.append(f"In `{refusing}` a plan with errors has no id: correct each error, or allow it with a reason.")
     else:
-        said.append(f"The plan is `{plan.plan}`.")
+        said.append(f"The plan id is `{plan.plan}`.")
     return " ".join(said)

@@ -108,11 +108,11 @@ def _rehearse_all(rehearsal: Rehearsal, found: Sequence[Step]) -> None:
         for number, step in enumerate(found, 1):
             total = len(found)
             about = {"revision": step.revision, "number": number, "total": total}
-            run.invocation.tell(f"Begun: rehearse `{step.revision}` ({number} of {total}).", event="begun", **about)
+            run.invocation.tell(f"Rehearsing `{step.revision}` ({number} of {total}).", event="begun", **about)
             _rehearse(rehearsal, step)
             if seen[-1].outcome != "rehearsed":
                 break
-            told = f"Done: rehearse `{step.revision}` in {seen[-1].duration_ms:.0f} ms ({number} of {total})."
+            told = f"Rehearsed `{step.revision}` in {seen[-1].duration_ms:.0f} ms ({number} of {total})."
             run.invocation.tell(told, event="done", **about)
         longest = monitor.longest()
     except BaseException as error:
@@ -197,7 +197,7 @@ def _false_failure(error: Exception, rehearsal: Rehearsal, savepoint: Any) -> st
     """Say why a revision only fails in a rehearsal, and undo it; None for one that would fail in the run too."""
     if rollback_only.is_violated(error) and sql.sets_constraints(str(getattr(error, "statement", ""))):
         savepoint.rollback()
-        return "it sets all constraints, and one keeps a rehearsal from being committed"
+        return "it sets all constraints, one of which prevents the rehearsal from committing"
     # https://www.postgresql.org/docs/current/sql-altertype.html: a new value cannot be used before the commit
     if sqlstate.sqlstate(error) != sqlstate.UNSAFE_NEW_ENUM_VALUE:
         return None
@@ -207,7 +207,7 @@ def _false_failure(error: Exception, rehearsal: Rehearsal, savepoint: Any) -> st
     earlier = {row.enumlabel for row in rehearsal.connection.execute(LABELS) if row.name not in committed}
     named = set(re.findall(r'"((?:[^"]|"")*)"', sqlstate.primary_message(error)))
     if earlier & named:
-        return "it uses an enum's value that an earlier one adds, which takes a commit between the two"
+        return "it uses an enum value that an earlier revision adds, which requires a commit in between"
     return None
 
 
@@ -230,7 +230,7 @@ def _explain(error: BaseException, rehearsal: Rehearsal) -> MigrationError | Non
     if ended is not None:
         return ended
     if attempt is not None and rollback_only.is_violated(error):
-        reason = "it ends the transaction by itself, which would leave a failed run half-done"
+        reason = "it ends its transaction, so a failed run would stay partly applied"
         return RevisionFailed(attempt.step.revision, Path(str(attempt.step.path)).name, None, reason)
     return migrate.translate(error, rehearsal.run, rehearsal.lock, rehearsal.watchdog)
 
@@ -240,8 +240,8 @@ def _message(played: Sequence[RehearsedRevision], longest: HeldLock | None) -> s
     took = sum(one.duration_ms or 0 for one in done)
     said = [f"Rehearsed {count(len(done), 'revision')} in {took:,.0f} ms, and rolled everything back."]
     if longest:
-        said.append(f"`{longest.table}` was locked against {longest.blocks} for {longest.held_ms:,.0f} ms.")
+        said.append(f"A lock on `{longest.table}` blocked {longest.blocks} for {longest.held_ms:,.0f} ms.")
     stopped = next((one for one in played if one.outcome != "rehearsed"), None)
     if stopped:
-        said.append(f"It stopped before `{stopped.revision}`: {stopped.reason}.")
+        said.append(f"The rehearsal stopped before `{stopped.revision}`: {stopped.reason}.")
     return " ".join(said)

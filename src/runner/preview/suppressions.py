@@ -39,12 +39,12 @@ def allow(
     idle = []
     for allowance in allowances:
         if allowance.reason is None:
-            message = f"The comment `lint-allow{allowance.rule}` allows nothing: it names no one rule with a reason."
-            remedy = "Write `# lint-allow RULE: ` and why, a comment for each rule."
+            message = f"The comment `lint-allow{allowance.rule}` has no effect: it must name one rule and a reason."
+            remedy = "Write `# lint-allow RULE: reason`, one comment for each rule."
             idle.append(Finding("suppression-without-reason", "warning", allowance.revision, message, remedy))
         elif linted and not any(allowance.covers(finding) for finding in [*found, *waived]):
-            message = f"A comment allows `{allowance.rule}`, which is not found."
-            idle.append(Finding("unused-suppression", "warning", allowance.revision, message, "Take it out."))
+            message = f"A comment allows `{allowance.rule}`, which has no finding."
+            idle.append(Finding("unused-suppression", "warning", allowance.revision, message, "Remove the comment."))
     return kept, allowed, idle
 
 

@@ -70,11 +70,11 @@ def load(schema: Path) -> tuple[Accepted, ...]:
     path = schema.parent / FILE
     if not path.exists():
         return ()
-    with translating(ValueError, lambda error: _broken(f"is no TOML: {error}")):
+    with translating(ValueError, lambda error: _broken(f"is not valid TOML: {error}")):
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     entries = content.get("accepted", [])
     if content.keys() - {"accepted"} or not isinstance(entries, list):
-        raise _broken("may hold `[[accepted]]` entries only")
+        raise _broken("may contain only `[[accepted]]` entries")
     return tuple(_entry(number, entry) for number, entry in enumerate(entries, 1))
 
 
@@ -90,16 +90,16 @@ def render(difference: Difference) -> str:
 def _entry(number: int, entry: Any) -> Accepted:
     """Return one entry of the file, or raise `InvalidSettings`."""
     if not isinstance(entry, dict):
-        raise _broken(f"has an entry {number} that is no table")
+        raise _broken(f"has an entry {number} that is not a table")
     if unknown := sorted(entry.keys() - FIELDS):
         raise _broken(f"has an unknown field `{unknown[0]}` in entry {number}")
     at, found, reason = _path(entry.get("at")), entry.get("found"), entry.get("reason")
     if len(at) not in PATH_LENGTHS:
-        raise _broken(f"wants in `at` of entry {number} a list of two or four names")
+        raise _broken(f"requires a list of two or four names in `at` of entry {number}")
     if not (found is None or isinstance(found, str)):
-        raise _broken(f"wants in `found` of entry {number} a text")
+        raise _broken(f"requires a string in `found` of entry {number}")
     if not (isinstance(reason, str) and reason.strip()):
-        raise _broken(f"says no `reason` in entry {number}")
+        raise _broken(f"has no `reason` in entry {number}")
     return Accepted(at, found, reason)
 
 

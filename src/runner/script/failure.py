@@ -37,7 +37,7 @@ def of_import(error: Exception, project: Path) -> MigrationError | None:
     if file is None and isinstance(error, RevisionError | KeyError | UserWarning):
         return UnknownRevision(
             f"The revisions do not fit together: {error}.",
-            "Correct the `down_revision` that names what is not there, then run the command again.",
+            "Correct the `down_revision` that names a missing revision, then run the command again.",
         )
     if file is None:
         # the text of the error may quote a line of the file
@@ -56,7 +56,7 @@ def of_file(error: Exception, path: str) -> RevisionFailed:
 
 
 def _not_imported(error: Exception, path: str, line: int | None) -> RevisionFailed:
-    return RevisionFailed(Path(path).stem, Path(path).name, line, f"it does not import, {type(error).__name__}")
+    return RevisionFailed(Path(path).stem, Path(path).name, line, f"its import raised {type(error).__name__}")
 
 
 def _of_sql(error: DBAPIError, revision: str, path: str | None) -> MigrationError:

@@ -87,10 +87,10 @@ class UnreadScript(Script):
     def _odd(self, found: ModuleType) -> str | None:
         for name in identifiers.NAMES:
             if as_tuple(getattr(found, name, None)) != as_tuple(self.said.get(name)):
-                return f"its `{name}` is not what its text says"
+                return f"its `{name}` differs from what its text says"
         # while the run waited for the lock; the ledger is to have the checksum of what ran
         edited = identifiers.checksum(Path(self.path).read_bytes()) != self.checksum
-        return "it was edited since the run began" if edited else None
+        return "it was edited after the run began" if edited else None
 
 
 def load(settings: Settings, *, may_be_empty: bool = False) -> Revisions:
@@ -115,7 +115,7 @@ def load(settings: Settings, *, may_be_empty: bool = False) -> Revisions:
     if not heads and not may_be_empty:
         raise InvalidSettings(
             f"There is no revision in `{script.versions}`.",
-            "Point `script_location` in `alembic.ini` to the folder that has them, or begin with `migrate new`.",
+            "Point `script_location` in `alembic.ini` to the folder that has them, or create one with `migrate new`.",
         )
     return Revisions(config, script)
 

@@ -70,7 +70,7 @@ def render(config: Config, script: ScriptDirectory, steps: Iterable[Step]) -> li
 def _settle(one: Rendered, again: Rendered) -> Rendered:
     if one.unrendered or one.written == again.written:
         return one
-    return replace(one, unrendered="its SQL is another each time")
+    return replace(one, unrendered="its SQL differs each time")
 
 
 def _render(environment: EnvironmentContext, step: Step) -> Rendered:

@@ -64,7 +64,7 @@ def test_decisions_go_to_stdout_and_words_to_stderr(capsys: pytest.CaptureFixtur
 def test_partly_done_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
     assert shown(ANSWER | {"cursor": "c9"}) == 3
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "The time ran out. Go on with `dispatch-agent dry-run --tenant test-001 --batch 3 --run-id r1 --cursor c9`."
+        "The time ran out. Continue with `dispatch-agent dry-run --tenant test-001 --batch 3 --run-id r1 --cursor c9`."
     )
 
 
@@ -136,8 +136,8 @@ def test_a_role_that_may_not(project: Project, migrated: Database) -> None:
         migrated.execute(f"drop owned by {role}; drop role {role}")
     assert done.returncode == 1
     assert done.stderr == (
-        "settings: The database's role may not do this (SQLSTATE 42501). 0 rows in 0 whole transactions deleted "
-        "before that. Have it granted, or connect as a role that may.\n"
+        "settings: The role lacks a privilege that this requires (SQLSTATE 42501). Deleted 0 rows in 0 transactions "
+        "before that. Have it granted, or connect as a role that has it.\n"
     )
 
 

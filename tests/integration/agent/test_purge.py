@@ -23,7 +23,7 @@ def test_only_old_rows_go(project: Project, migrated: Database) -> None:
     migrated.execute(f"{INSERT} values ('{OURS}', 'none', 'x', false, null, null)")
     done = project.run("dispatch-agent", "purge", "--older-than", "90d", url=migrated.url)
     assert (done.returncode, done.stdout) == (0, "")
-    assert re.fullmatch(r"350 rows from before [-\d]{10} [:\d]{8} deleted, 26 left\.\n", done.stderr), done.stderr
+    assert re.fullmatch(r"Deleted 350 rows from before [-\d]{10} [:\d]{8}; 26 remain\.\n", done.stderr), done.stderr
     assert rows(migrated) == {OURS: 21, THEIRS: 5}
     again = project.run("dispatch-agent", "purge", "--older-than", "90d", "--json", url=migrated.url)
     assert json.loads(again.stdout) | {"before": ""} == {"deleted": 0, "left": 26, "before": ""}
@@ -35,7 +35,7 @@ def test_one_tenant_of_several(project: Project, migrated: Database) -> None:
     fill(migrated, THEIRS, 40, days=2)
     done = project.run("dispatch-agent", "purge", "--older-than", "36h", "--tenant", "ours", url=migrated.url)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.endswith("deleted, 0 left.\n")
+    assert done.stderr.endswith("; 0 remain.\n")
     assert rows(migrated) == {THEIRS: 40}
     unknown = project.run("dispatch-agent", "purge", "--older-than", "2d", "--tenant", "nobody", url=migrated.url)
     assert unknown.returncode == 1
@@ -109,8 +109,8 @@ def test_interrupted_after_a_whole_batch(project: Project, migrated: Database) -
     assert process.returncode == 130, words
     left = rows(migrated)[OURS]
     said = re.search(
-        r"^interrupted: The command was interrupted\. ([\d,]+) rows in (\d) whole transactions? deleted before that\. "
-        r"Run the same command again to go on\.$",
+        r"^interrupted: The command was interrupted\. Deleted ([\d,]+) rows in (\d) transactions? before that\. "
+        r"Run the same command again to continue\.$",
         words,
         re.MULTILINE,
     )
@@ -130,8 +130,8 @@ def test_a_locked_table_is_not_waited_for(project: Project, migrated: Database) 
         cursor.execute("rollback")
     assert done.returncode == 1
     assert done.stderr == (
-        "lock-timeout: A table is locked by another session, perhaps by a migration (`migrate current` tells). "
-        "0 rows in 0 whole transactions deleted before that. Repeat when that has ended.\n"
+        "lock-timeout: A table is locked by another session, perhaps by a run of migrations (see `migrate current`). "
+        "Deleted 0 rows in 0 transactions before that. Repeat when that session has ended.\n"
     )
 
 
@@ -139,14 +139,14 @@ def test_a_locked_table_is_not_waited_for(project: Project, migrated: Database) 
 def test_what_is_no_age(project: Project, age: str) -> None:
     done = project.run("dispatch-agent", "purge", "--older-than", age)
     assert done.returncode == 2
-    assert f"`{age}` is no age: write days or hours, such as 90d or 36h." in done.stderr
+    assert f"`{age}` is not an age: write days or hours, such as 90d or 36h." in done.stderr
 
 
 def test_less_than_a_day_is_said_on_purpose(project: Project, migrated: Database) -> None:
     fill(migrated, OURS, 10, days=0.5)
     refused = project.run("dispatch-agent", "purge", "--older-than", "3h", url=migrated.url)
     assert refused.returncode == 2
-    assert "3h is less than a day, and would take today's decisions; `--recent` allows it." in refused.stderr
+    assert "3h is less than a day, and would delete today's decisions; `--recent` allows it." in refused.stderr
     assert rows(migrated) == {OURS: 10}
     assert project.run("dispatch-agent", "purge", "--older-than", "3h", "--recent", url=migrated.url).returncode == 0
     assert rows(migrated) == {}

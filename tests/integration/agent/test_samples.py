@@ -101,7 +101,7 @@ def test_they_are_in_the_database(project: Project, migrated: Database) -> None:
     """The tenant is made, and each kind of lead is found by the columns that the agent reads."""
     done = project.run("dispatch-agent", "sample-data", "--leads", "1000", "--seed", "7", url=migrated.url)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.startswith("Tenant `test-001` made. 1,000 leads of seed 7 added to `test-001`, with 5")
+    assert done.stderr.startswith("Created the tenant `test-001`. Added 1,000 leads of seed 7 to `test-001`, with 5")
     assert migrated.query("select count(*) from tenants where slug = 'test-001'") == [(1,)]
     for kind, query in EVERY.items():
         assert migrated.query(query), kind
@@ -112,7 +112,7 @@ def test_a_second_run_adds_nothing(project: Project, migrated: Database) -> None
     project.run(*command, url=migrated.url)
     before = dump(migrated)
     again = project.run(*command, url=migrated.url)
-    assert (again.returncode, again.stderr) == (0, "Nothing to add: `test-001` has the 100 leads of seed 7 already.\n")
+    assert (again.returncode, again.stderr) == (0, "Nothing to add: `test-001` already has the 100 leads of seed 7.\n")
     assert dump(migrated) == before
     more = project.run("dispatch-agent", "sample-data", "--leads", "120", "--json", url=migrated.url)
     answer = json.loads(more.stdout)
@@ -124,7 +124,7 @@ def test_two_at_once_add_each_lead_once(project: Project, migrated: Database) ->
     both = [project.start("dispatch-agent", "sample-data", "--leads", "400", url=migrated.url) for _ in range(2)]
     words = sorted(one.communicate()[1] for one in both)
     assert [one.returncode for one in both] == [0, 0], words
-    assert words[0] == "Nothing to add: `test-001` has the 400 leads of seed 7 already.\n"
+    assert words[1] == "Nothing to add: `test-001` already has the 400 leads of seed 7.\n"
     assert migrated.query("select count(*), count(distinct lead_id_externo) from leads") == [(400, 400)]
 
 
@@ -134,7 +134,7 @@ def test_a_tenant_that_is_there_gets_them_by_slug_or_id(project: Project, migrat
     by_id = project.run("dispatch-agent", "sample-data", "--leads", "30", "--tenant", str(key), url=migrated.url)
     by_slug = project.run("dispatch-agent", "sample-data", "--leads", "30", "--tenant", "acme", url=migrated.url)
     assert by_id.returncode == 0, by_id.stderr
-    assert by_slug.stderr == "Nothing to add: `acme` has the 30 leads of seed 7 already.\n"
+    assert by_slug.stderr == "Nothing to add: `acme` already has the 30 leads of seed 7.\n"
     assert migrated.query("select distinct tenant_id::text from leads") == [(str(key),)]
 
 
@@ -143,8 +143,8 @@ def test_no_tenant_is_made_of_what_is_no_slug(project: Project, migrated: Databa
     done = project.run("dispatch-agent", "sample-data", "--tenant", slug, url=migrated.url)
     assert done.returncode == 2
     assert done.stderr == (
-        f"invalid-payload: `{slug}` is no tenant, and cannot become the slug of one. Nothing was changed. "
-        "Take at most 63 lower-case letters, digits and hyphens.\n"
+        f"invalid-payload: `{slug}` is not a tenant, and is not a valid slug for a new one. Nothing was changed. "
+        "Use at most 63 lower-case letters, digits and hyphens.\n"
     )
     assert migrated.query("select count(*) from tenants") == [(0,)]
 
@@ -153,7 +153,7 @@ def test_never_in_prod(project: Project, migrated: Database) -> None:
     done = project.run("dispatch-agent", "sample-data", url=migrated.url, ENVIRONMENT="prod")
     assert done.returncode == 1
     assert done.stderr == (
-        "action-not-allowed: Sample data do not belong into `prod`. Nothing was changed. "
+        "action-not-allowed: Sample data must not be added in `prod`. Nothing was changed. "
         "Use another database, with its own name in `ENVIRONMENT`.\n"
     )
     assert migrated.query("select count(*) from tenants") == [(0,)]
