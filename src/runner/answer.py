@@ -26,7 +26,7 @@ CUT = ("revisions", "findings", "accepted", "differences", "entries", "tables", 
 
 @dataclass(frozen=True)
 class Result:
-    """What a verb found; `results` has a class for each verb, whose fields are keys of the answer."""
+    """The result of a verb; `results` has a class for each verb, whose fields are keys of the answer."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a call failed: a code, sentences, and fields for programs."""
+    """The failure of a call: a code, sentences, and fields for programs."""
 
     code: str
     error: str

@@ -23,7 +23,7 @@ from runner.errors import MigrationError, count
 from runner.invocation import Invocation, Tell
 from runner.output import command_line, console, options
 from runner.output.command_line import LocalOption
-from runner.output.options import COMMON, HERE, THERE, Options
+from runner.output.options import COMMON, WITHOUT_FUNCTION, WITHOUT_PLACE, Options
 from runner.postgres import translation
 
 # https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests
@@ -165,15 +165,15 @@ def run_migration(ctx: typer.Context, target: options.Named, actor: options.Acto
     _ask(ctx, {"action": "run-migration", "target": target, "actor": options.actor(actor)})
 
 
-@app.command(epilog=HERE)
+@app.command(epilog=WITHOUT_FUNCTION)
 def new(ctx: typer.Context, message: Annotated[str, typer.Argument(help="What it does, in a few words.")]) -> None:
     """Create a revision after the head, with the next number."""
     from runner import authoring
 
-    _author(ctx, "new", lambda asked: [authoring.new(asked.settings, message)])
+    _author(ctx, "new", lambda invocation: [authoring.new(invocation.settings, message)])
 
 
-@app.command(epilog=HERE)
+@app.command(epilog=WITHOUT_FUNCTION)
 def snapshot(ctx: typer.Context) -> None:
     """Write the catalog after each revision to alembic/schema/."""
     from runner import authoring
@@ -198,7 +198,7 @@ def doctor(ctx: typer.Context) -> None:
     _answer(ctx, "doctor", work)
 
 
-@app.command(epilog=THERE)
+@app.command(epilog=WITHOUT_PLACE)
 def promote(
     ctx: typer.Context,
     to: Annotated[str, typer.Option("--to", metavar="NAME", help="The environment to promote to.")],

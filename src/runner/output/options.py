@@ -13,8 +13,8 @@ from runner.invocation import DEFAULT_TIMEOUT_S
 from runner.output.command_line import Place
 
 COMMON = "Every command also takes --local, --env NAME, --function NAME, --json, --timeout SECONDS and --debug."
-HERE = "It also takes --local, --json, --timeout SECONDS and --debug."
-THERE = "It also takes --json, --timeout SECONDS and --debug."
+WITHOUT_FUNCTION = "It also takes --local, --json, --timeout SECONDS and --debug."
+WITHOUT_PLACE = "It also takes --json, --timeout SECONDS and --debug."
 
 
 def _version(asked: bool) -> None:

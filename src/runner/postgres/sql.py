@@ -15,8 +15,8 @@ Name = tuple[str, str]
 """A schema and the name of an object in it."""
 DML = frozenset({"select", "insert", "update", "delete", "merge"})
 OBJECTS = frozenset({"database", "domain", "function", "index", "schema", "sequence", "table", "type", "view"})
-# `Statement.verb` is made of these words, which say what is done to which kind of object. The words of NOISE stand
-# between them, or before the name, and change neither.
+# `Statement.verb` consists of these words: what is done, and to which kind of object. The words of NOISE stand between
+# them or before the name, and are left out.
 VERBS = DML | OBJECTS | frozenset({
     "alter", "cluster", "comment", "copy", "create", "do", "drop", "full", "grant", "lock", "materialized", "reindex",
     "revoke", "temp", "temporary", "truncate", "unique", "unlogged", "vacuum",
@@ -27,7 +27,7 @@ NOISE = frozenset({
 })  # fmt: skip
 TABLE_VERBS = frozenset({"cluster", "delete", "lock", "truncate", "update", "vacuum full"})
 BEFORE_NAME = frozenset({"column", "if", "exists"})
-# Hardly any text has one of these words; the search spares the others the slower reading of their tokens.
+# Few texts have one of these words, and the search is much faster than reading the tokens of all the others.
 MAY_END = re.compile(r"\b(?:commit|end|rollback|abort|prepare)\b", re.IGNORECASE)
 # PostgreSQL shows `status IN ('a', 'b')` on a varchar with one cast around the list, and after pg_dump and restore
 # with a cast around each element.
@@ -98,7 +98,7 @@ def _ends(found: Sequence[Token]) -> Iterator[int]:
             # END as the first word is that of a body: elsewhere, as in CASE, it comes after another word
             leaves = bodies > 0 and word == "end"
             bodies -= leaves
-            # CREATE SCHEMA may hold further CREATE statements, and a statement goes on after a body's END
+            # after a body's END a CREATE SCHEMA may go on with another CREATE FUNCTION
             creates, routine = leaves or word == "create", False
         first = False
         # a text with a parenthesis too many, which PostgreSQL refuses, is still split
@@ -152,9 +152,9 @@ def made_if_absent(text: str) -> Name | None:
 
 
 def built_concurrently(text: str) -> str | None:
-    """Return the name of the index in a CREATE INDEX CONCURRENTLY, quoted for `to_regclass`; None for another text.
+    """Return the name of the index that a CREATE INDEX CONCURRENTLY builds, quoted for `to_regclass`.
 
-    None as well where it names none, since PostgreSQL then makes a new name up.
+    Returns None for another text, and where the statement leaves the name to PostgreSQL, which takes an unused one.
     """
     found = list(islice(tokens.read(text), 20))
     words = [token.keyword for token in found]
@@ -238,7 +238,7 @@ def writes(text: str) -> bool:
 
 def names_in(text: str) -> Iterator[str]:
     """Yield whatever may be a name: words, quoted names, strings that are one, and the same of quoted bodies."""
-    runs_strings = _says_execute(text)
+    runs_strings = _has_execute(text)
     for token in tokens.read(text):
         if token.kind in ("word", "quoted"):
             yield token.value
@@ -248,10 +248,10 @@ def names_in(text: str) -> Iterator[str]:
             yield read_name(token.value)[1] if is_name(token.value) else token.value
 
 
-def _says_execute(text: str) -> bool:
+def _has_execute(text: str) -> bool:
     """Tell whether a text, or a string or body in it, has the word EXECUTE, with which PL/pgSQL runs a string."""
     return any(
-        token.keyword == "execute" or (token.kind in ("string", "dollar") and _says_execute(token.value))
+        token.keyword == "execute" or (token.kind in ("string", "dollar") and _has_execute(token.value))
         for token in tokens.read(text)
     )
 
