@@ -74,7 +74,7 @@ def test_what_is_made_by_hand_is_found_and_named(made: Made, hand: Connection, k
 
 
 def test_a_clean_database_has_no_drift(made: Made, hand: Connection) -> None:
-    assert drift.find(made.snapshot(), catalog.read(hand), ()) == drift.Found((), (), ())
+    assert drift.find(made.snapshot(), catalog.read(hand), ()) == drift.Comparison((), (), ())
 
 
 @pytest.mark.parametrize("target", ["016", "017", "018"])
@@ -132,7 +132,7 @@ def accepting(made: Made, text: str) -> Iterator[None]:
     path.unlink()
 
 
-def accept(made: Made, hand: Connection, text: str) -> drift.Found:
+def accept(made: Made, hand: Connection, text: str) -> drift.Comparison:
     with accepting(made, text):
         return drift.find(made.snapshot(), catalog.read(hand), drift.load(made.schema))
 

@@ -118,7 +118,7 @@ def test_an_unread_revision_lacks_nothing_but_its_module(script: ScriptDirectory
         unread, read = graph.UnreadScript(header), alembic_internals.load_script(script, header.path)
         assert isinstance(read, Script)
         assert vars(unread) == {**{name: value for name, value in vars(read).items() if name != "module"},
-                                "checksum": header.checksum, "said": header.said}  # fmt: skip
+                                "checksum": header.checksum, "identifiers": header.identifiers}  # fmt: skip
 
 
 def test_the_graph_is_made_once_of_what_it_is_given(script: ScriptDirectory) -> None:

@@ -42,7 +42,9 @@ AFTER = [
 def test_the_projects_own_revisions_are_read_without_being_run() -> None:
     """They are written as Alembic's template has them, so that a start imports none of them."""
     found = identifiers.read(ROOT / "alembic" / "versions").files
-    assert [header.said["revision"] for header in found if header.said] == [Path(header.path).stem for header in found]
+    assert [header.identifiers["revision"] for header in found if header.identifiers] == [
+        Path(header.path).stem for header in found
+    ]
 
 
 @given(
@@ -79,7 +81,7 @@ def test_an_unchanged_folder_is_read_once_and_a_changed_file_is_noticed(tmp_path
     path.write_text("revision = 'b'\ndown_revision = None\n")
     os.utime(path, ns=(known.st_atime_ns, known.st_mtime_ns))
     after = identifiers.read(tmp_path)
-    assert (before.files[0].said, after.files[0].said) == (
+    assert (before.files[0].identifiers, after.files[0].identifiers) == (
         {"revision": "a", "down_revision": None},
         {"revision": "b", "down_revision": None},
     )

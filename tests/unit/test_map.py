@@ -68,5 +68,5 @@ def test_every_module_is_on_the_map() -> None:
 def test_the_lists_for_a_contributor_name_what_is_there() -> None:
     """Constants and functions of the two lists are defined in the file of their row."""
     for row in re.findall(r"^\| `([\w/]+\.py)` \| (.*) \|$", CONTRIBUTING, re.MULTILINE):
-        names = {code for code in CODE.findall(row[1]) if re.fullmatch(r"_?[A-Z][A-Z_]+|_[a-z]+|[A-Z]\w+", code)}
+        names = {code for code in CODE.findall(row[1]) if re.fullmatch(r"_?[A-Z][A-Z_]+|_[a-z_]+|[A-Z]\w+", code)}
         assert names <= definitions(find(row[0])), row[0]

@@ -1,1 +1,1 @@
-"""Change a database: the steps, what is checked before them, and what is recorded of them."""
+"""Change a database: attempts and steps, the preconditions before them, the ledger of what ran."""

@@ -1,8 +1,7 @@
-"""A database from before: tables that the pending revisions would make are there already.
+"""The baseline: tables that pending revisions create and that the database has already.
 
-Each is compared with the snapshot of the revision that makes it. There with every column of the right
-type, it is kept with its rows and completed in the revision's own transaction; there but different,
-nothing is touched at all.
+Each such table is compared with the snapshot of the revision that creates it. If all its columns have the right type,
+the table is kept with its rows and completed in the revision's own transaction. If any table differs, nothing changes.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,139 +17,153 @@ from runner.schema.catalog import Catalog, Difference
 from runner.script.step import Step
 
 Table = dict[str, dict[str, str]]
+"""One table of a catalog: section, thing, text."""
 
 COMMENTS_ON = "comments_on_"
-MENDED = frozenset(
+OVERWRITTEN = frozenset(
     {"defaults", "not_null", "options", "column_options", "grants", "comments"}
     | {f"{COMMENTS_ON}{parts}" for parts in ("constraints", "indexes", "triggers", "rules", "policies", "statistics")}
 )
-"""The sections in which the revision, or completing, overwrites another text; elsewhere it is refused at once."""
+"""Sections in which the revision or `complete` replaces a text that differs; in any other, such a text is refused."""
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """Name the tables that one revision would make and that are there already, as it would make them."""
+    """The existing tables that one revision creates, each as that revision's snapshot describes it."""
 
     revision: str
     tables: dict[str, Table]
 
 
 def snapshot(schema: Path, revision: str) -> Catalog | None:
-    """Return the catalog after `revision`, or None where `migrate snapshot` has not written it yet."""
+    """Return the catalog after `revision`, or None if `migrate snapshot` has not written it yet."""
     path = schema / f"{revision}.json"
     return catalog.load(path) if path.exists() else None
 
 
 def find(connection: Connection, schema: Path, heads: tuple[str, ...], steps: Iterable[Step]) -> dict[str, Baseline]:
-    """Return what is there already of what the steps would make, by revision.
+    """Return the baselines of `steps`, by revision.
 
-    Raises `UnversionedDatabase` where it is there but different.
+    Raises `UnversionedDatabase` if an existing table differs from its snapshot.
     """
-    found, wrong = _compare(connection, schema, heads, steps)
-    if wrong:
-        raise UnversionedDatabase(session.database_name(connection), [str(difference) for difference in wrong])
-    return {one.revision: one for one in found}
+    baselines, differences = _compare(connection, schema, heads, steps)
+    if differences:
+        raise UnversionedDatabase(session.database_name(connection), [str(difference) for difference in differences])
+    return {baseline.revision: baseline for baseline in baselines}
 
 
 def _compare(
     connection: Connection, schema: Path, heads: tuple[str, ...], steps: Iterable[Step]
 ) -> tuple[list[Baseline], list[Difference]]:
-    """Find what the pending revisions would make and is there, and in what it differs.
+    """Return the existing tables that `steps` create, and where those differ; the steps are in the order they run.
 
-    `steps` are in the order in which they would run. What the revisions that the database is at have made is no
-    stranger, whatever a pending one does to it first.
+    Tables of the revisions that the database is at are not compared: a pending revision may drop and create them again.
     """
     relations = catalog.owners(connection)
-    here = [snapshot(schema, head) for head in heads]
-    if not relations or None in here:
+    snapshots = [snapshot(schema, head) for head in heads]
+    # a new database has nothing to compare; without a head's snapshot, nothing says which tables its revisions created
+    if not relations or None in snapshots:
         return [], []
-    ours = {name for one in here if one for name in one["tables"]}
-    made = [(step.revision, _made(schema, step.revision, step.parents, ours)) for step in steps]
-    taken = [
+    managed = {name for head in snapshots if head for name in head["tables"]}
+    created = [(step.revision, _created_tables(schema, step.revision, step.parents, managed)) for step in steps]
+    differences = [
         difference
-        for _, tables in made
+        for _, tables in created
         for name, table in tables.items()
-        for difference in _taken(name, table, relations, ours)
+        for difference in _name_conflicts(name, table, relations, managed)
     ]
-    present = catalog.table_names(connection)
-    overlapping = [(revision, tables) for revision, tables in made if present & tables.keys()]
+    existing = catalog.table_names(connection)
+    overlapping = [(revision, tables) for revision, tables in created if existing & tables.keys()]
     if not overlapping:
-        return [], taken
+        return [], differences
+    # the names took one query, the catalog takes one for each section
     actual = catalog.read(connection)["tables"]
-    found: list[Baseline] = []
-    wrong: list[Difference] = list(taken)
+    baselines: list[Baseline] = []
     for revision, tables in overlapping:
-        kept = {name: table for name, table in tables.items() if name in present}
-        found.append(Baseline(revision, kept))
-        wrong += [difference for name, table in kept.items() for difference in _unfit(name, table, actual[name])]
-    return found, wrong
+        kept = {name: table for name, table in tables.items() if name in existing}
+        baselines.append(Baseline(revision, kept))
+        differences += [
+            difference for name, table in kept.items() for difference in _irreparable(name, table, actual[name])
+        ]
+    return baselines, differences
 
 
-def complete(connection: Connection, adopted: Baseline) -> list[Difference]:
-    """Give the adopted tables what they lack, and return what is different even then.
+def complete(connection: Connection, baseline: Baseline) -> list[Difference]:
+    """Add what the tables of `baseline` lack, and return the differences that remain.
 
-    Runs inside the revision's transaction, after the revision: what that has made is not missing any more.
+    `connection` is in the revision's transaction, after `upgrade()`: what that created is there already.
     """
-    present = catalog.read(connection)["tables"]
-    todo = [
-        statement for name, table in adopted.tables.items() for statement in _completion(name, table, present[name])
+    actual = catalog.read(connection)["tables"]
+    statements = [
+        statement
+        for name, table in baseline.tables.items()
+        for statement in _completing_statements(name, table, actual[name])
     ]
-    # a foreign key needs the other table's key, a comment what it is on
-    for statement in sorted(todo, key=lambda one: (one.startswith("COMMENT ON "), "FOREIGN KEY" in one)):
+    # a foreign key needs the other table's key, a comment needs its object
+    for statement in sorted(statements, key=lambda text: (text.startswith("COMMENT ON "), "FOREIGN KEY" in text)):
         # psycopg2 would read a `%` of the catalog as a placeholder
         connection.exec_driver_sql(statement.replace("%", "%%"))
-    present = catalog.read(connection)["tables"]
-    return [difference for name, table in adopted.tables.items() for difference in _lacking(name, table, present[name])]
+    # read again: a statement that ran is no proof that the server's text is now the snapshot's
+    actual = catalog.read(connection)["tables"]
+    return [
+        difference for name, table in baseline.tables.items() for difference in _differences(name, table, actual[name])
+    ]
 
 
-def _made(schema: Path, revision: str, parents: tuple[str, ...], ours: set[str]) -> dict[str, Table]:
-    """Return the tables that a revision makes; none where a snapshot is missing to tell by."""
+def _created_tables(schema: Path, revision: str, parents: tuple[str, ...], managed: set[str]) -> dict[str, Table]:
+    """Return the tables that a revision creates; none if its snapshot or a parent's is missing."""
     after = snapshot(schema, revision)
     before = [snapshot(schema, parent) for parent in parents]
     if after is None or None in before:
         return {}
-    known = {name for parent in before if parent for name in parent["tables"]} | ours
-    return {name: table for name, table in after["tables"].items() if name not in known}
+    earlier = {name for parent in before if parent for name in parent["tables"]} | managed
+    return {name: table for name, table in after["tables"].items() if name not in earlier}
 
 
-def _taken(name: str, table: Table, relations: dict[str, tuple[str, str]], ours: set[str]) -> Iterator[Difference]:
-    """Yield the names of a table and its indexes that something else has; IF NOT EXISTS would accept it."""
+def _name_conflicts(
+    name: str, table: Table, relations: dict[str, tuple[str, str]], managed: set[str]
+) -> Iterator[Difference]:
+    """Yield where another object has the name of a table or of its index: IF NOT EXISTS would accept that object."""
     wanted = "partitioned table" if "partition_key" in table.get("shape", {}) else "table"
     kind, _ = relations.get(name, (wanted, ""))
     if kind != wanted:
         yield Difference(("tables", name), f"a {wanted}", f"a {kind}")
+    # an index shares the namespace of tables; keys and exclusion constraints have one, checks and foreign keys do not
+    # https://www.postgresql.org/docs/current/sql-createindex.html
     keys = [key for key, text in table.get("constraints", {}).items() if not text.startswith(("CHECK", "FOREIGN"))]
     namespace = name.rpartition(".")[0]
     for key in [*keys, *table.get("indexes", {})]:
         kind, owner = relations.get(f"{namespace}.{key}", ("", name))
-        if owner != name and owner not in ours:
+        # a pending revision may drop the index of a managed table first
+        if owner != name and owner not in managed:
             yield Difference(("tables", name, "indexes", key), "an index of it", f"{kind} of {owner or 'its own'}")
 
 
-def _unfit(name: str, expected: Table, actual: Table) -> Iterator[Difference]:
-    """Yield what completing cannot mend: a column absent or of another type, a name that another thing has.
+def _irreparable(name: str, expected: Table, actual: Table) -> Iterator[Difference]:
+    """Yield what `complete` cannot repair: a missing column, another type, a name that another object has.
 
-    A policy, a right or a setting that is lacking may be what the revision itself goes on to make.
+    A missing policy, grant or setting is not yielded: the revision itself may create it.
     """
     indexes = actual.get("indexes", {})
-    for difference in _lacking(name, expected, actual):
+    for difference in _differences(name, expected, actual):
         section, key = difference.path[2:4]
-        replaced = section not in MENDED and difference.actual is not None
+        replaced = section not in OVERWRITTEN and difference.actual is not None
         if section in ("columns", "shape") or replaced:
             yield difference
         elif section == "constraints" and key in indexes:
+            # ADD CONSTRAINT would fail: a plain index has the name of the constraint's own index
             yield Difference(difference.path, difference.expected, indexes[key])
 
 
-def _lacking(name: str, expected: Table, actual: Table) -> Iterator[Difference]:
-    """Yield the differences in what the revision made; what the table has beyond that is its own affair."""
+def _differences(name: str, expected: Table, actual: Table) -> Iterator[Difference]:
+    """Yield the differences in what the revision creates; other parts of the table are left alone."""
     for difference in catalog.compare(expected, actual, ("tables", name)):
-        if difference.expected is not None or _ours(difference, expected):
+        if difference.expected is not None or _is_on_created_part(difference, expected):
             yield difference
 
 
-def _ours(difference: Difference, expected: Table) -> bool:
-    """Tell whether something too many (a default, a comment, row level security) is on what the revision made."""
+def _is_on_created_part(difference: Difference, expected: Table) -> bool:
+    """Return whether something extra (a default, a comment, row-level security) is on a part that the snapshot has."""
     section, thing = difference.path[2:4]
     if section in ("shape", "settings"):
         return True
@@ -159,11 +172,13 @@ def _ours(difference: Difference, expected: Table) -> bool:
     return section.startswith(COMMENTS_ON) and thing in expected.get(section.removeprefix(COMMENTS_ON), {})
 
 
-def _completion(name: str, expected: Table, actual: Table) -> Iterator[str]:
-    """Yield the statements that give a table what `_lacking` names and a statement can give."""
-    for difference in _lacking(name, expected, actual):
+def _completing_statements(name: str, expected: Table, actual: Table) -> Iterator[str]:
+    """Yield a statement for each of `_differences` that one can remove."""
+    for difference in _differences(name, expected, actual):
         _, _, section, thing = difference.path
         wanted = difference.expected
+        # `columns` and `shape` were refused before; `settings`, `column_options` and `grants` are left to the revision,
+        # and the comparison after it refuses what it did not set
         match section:
             case "defaults":
                 change = f"SET DEFAULT {wanted}" if wanted else "DROP DEFAULT"
@@ -171,7 +186,7 @@ def _completion(name: str, expected: Table, actual: Table) -> Iterator[str]:
             case "not_null":
                 yield f"ALTER TABLE {name} ALTER COLUMN {thing} {'SET' if wanted else 'DROP'} NOT NULL"
             case "constraints":
-                yield _constrain(name, thing, wanted, expected, actual)
+                yield _constraint_statement(name, thing, wanted, expected, actual)
             case "indexes" | "triggers" | "rules" | "statistics":
                 yield wanted
             case "policies":
@@ -182,11 +197,11 @@ def _completion(name: str, expected: Table, actual: Table) -> Iterator[str]:
                 what = f"COLUMN {name}.{thing}" if thing else f"TABLE {name}"
                 yield f"COMMENT ON {what} IS {_literal(wanted)}"
             case _ if section.startswith(COMMENTS_ON):
-                yield f"COMMENT ON {_commented(name, section, thing)} IS {_literal(wanted)}"
+                yield f"COMMENT ON {_comment_target(name, section, thing)} IS {_literal(wanted)}"
 
 
-def _commented(name: str, section: str, thing: str) -> str:
-    """Return what a comment is on, in the words of COMMENT ON."""
+def _comment_target(name: str, section: str, thing: str) -> str:
+    """Return the object of a COMMENT ON statement, in that statement's syntax."""
     match section.removeprefix(COMMENTS_ON):
         case "indexes":
             return f"INDEX {name.rpartition('.')[0]}.{thing}"
@@ -198,13 +213,15 @@ def _commented(name: str, section: str, thing: str) -> str:
             return f"{others.removesuffix('s').upper()} {thing} ON {name}"
 
 
-def _constrain(name: str, thing: str, wanted: str, expected: Table, actual: Table) -> str:
-    """Rename the constraint that says the same under another name, or add it."""
+def _constraint_statement(name: str, thing: str, wanted: str, expected: Table, actual: Table) -> str:
+    """Return the statement that adds a constraint, or that renames the one of the same definition."""
     for other, text in actual.get("constraints", {}).items():
+        # adding it as well would build a second index or scan the table again
         if text == wanted and other not in expected["constraints"]:
             return f"ALTER TABLE {name} RENAME CONSTRAINT {other} TO {thing}"
     return f"ALTER TABLE {name} ADD CONSTRAINT {thing} {wanted}"
 
 
 def _literal(comment: str | None) -> str:
+    # a backslash needs no escape: `standard_conforming_strings` is on by default
     return "NULL" if comment is None else "'" + comment.replace("'", "''") + "'"

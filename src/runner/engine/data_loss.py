@@ -1,4 +1,4 @@
-"""What a downgrade drops that holds rows: found in the snapshots and in its SQL, and counted."""
+"""The rows that a downgrade drops: the tables and columns are found in snapshots and in its SQL, then counted."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,63 +12,66 @@ from runner.script.offline import Rendered
 from runner.script.step import Step
 
 COUNTED_ROWS = 1_000_000
-"""Counting stops here: that a table holds more is all that one needs to know."""
+"""Counting stops here, since it reads every row; whoever confirms needs no exact number beyond it."""
 
 Dropped = tuple[str, str | None]
 """A table as the catalog names it, and a column of it; None for the whole table."""
 
 
-def find(schema: Path, step: Step, rendered: Rendered | None, here: Catalog, connection: Connection) -> Iterator[str]:
-    """Yield what the downgrade of a revision drops, with how many rows it holds on this database.
+def find(schema: Path, step: Step, rendered: Rendered | None, actual: Catalog, connection: Connection) -> Iterator[str]:
+    """Yield in words what the downgrade of a revision drops, with the number of rows in this database.
 
-    `rendered` is None, or has no statements, where nobody knows its SQL; without a snapshot either, that is told.
+    `rendered` is None, or has no statements, if the SQL of the revision is not known beforehand. If the revision has no
+    snapshot either, one sentence says that what it drops is unknown. `actual` is the catalog of the database.
     """
     by_snapshot = _by_snapshot(schema, step)
     statements = rendered.statements if rendered else None
     if by_snapshot is None and statements is None:
         yield f"objects that are not known beforehand (`{step.revision}` reads the database and has no snapshot)"
-    dropped = {*(by_snapshot or ()), *_by_sql(statements or (), here)}
+    # each source misses something: a revision may drop more than it created, and its SQL may be unknown
+    dropped = {*(by_snapshot or ()), *_by_sql(statements or (), actual)}
     tables = {table for table, column in dropped if column is None}
+    # as text, since None and a name do not compare
     for table, column in sorted(dropped, key=str):
-        if column is None and table in here["tables"]:
-            yield from _rows(connection, table, "true", f"`{table}`")
-        elif column is not None and table not in tables and column in _columns(here, table):
-            yield from _rows(connection, table, f"{column} is not null", f"`{table}.{column}`")
+        if column is None and table in actual["tables"]:
+            yield from _count(connection, table, "true", f"`{table}`")
+        elif column is not None and table not in tables and column in _columns(actual, table):
+            yield from _count(connection, table, f"{column} is not null", f"`{table}.{column}`")
 
 
 def _by_snapshot(schema: Path, step: Step) -> set[Dropped] | None:
-    """Return what the snapshots before and after a revision say that it makes; None without one."""
+    """Return what the snapshots before and after a revision say that it creates; None if it has no snapshot."""
     after = baseline.snapshot(schema, step.revision)
     if after is None:
         return None
     parents = [baseline.snapshot(schema, parent) or {"tables": {}} for parent in step.parents]
     before = {name: table for parent in parents for name, table in parent["tables"].items()}
-    made: set[Dropped] = {(name, None) for name in after["tables"].keys() - before.keys()}
+    created: set[Dropped] = {(name, None) for name in after["tables"].keys() - before.keys()}
     for name in after["tables"].keys() & before.keys():
         columns = set(after["tables"][name].get("columns", ())) - set(before[name].get("columns", ()))
-        made |= {(name, column) for column in columns}
-    return made
+        created |= {(name, column) for column in columns}
+    return created
 
 
-def _by_sql(statements: tuple[str, ...], here: Catalog) -> Iterator[Dropped]:
+def _by_sql(statements: tuple[str, ...], actual: Catalog) -> Iterator[Dropped]:
     for statement in map(sql.read, statements):
-        tables = [table for table in here["tables"] if sql.read_name(table) in statement.names]
+        tables = [table for table in actual["tables"] if sql.read_name(table) in statement.names]
         if statement.verb in ("drop table", "truncate", "truncate table", "delete"):
             yield from ((table, None) for table in tables)
         elif statement.verb == "alter table":
-            yield from ((table, column) for table in tables for column in _dropped_columns(statement, here, table))
+            yield from ((table, column) for table in tables for column in _dropped_columns(statement, actual, table))
 
 
-def _dropped_columns(statement: sql.Statement, here: Catalog, table: str) -> Iterator[str]:
+def _dropped_columns(statement: sql.Statement, actual: Catalog, table: str) -> Iterator[str]:
     dropped = set(statement.names_after("drop"))
-    return (column for column in _columns(here, table) if sql.read_name(column)[1] in dropped)
+    return (column for column in _columns(actual, table) if sql.read_name(column)[1] in dropped)
 
 
-def _columns(here: Catalog, table: str) -> set[str]:
-    return set(here["tables"].get(table, {}).get("columns", ()))
+def _columns(actual: Catalog, table: str) -> set[str]:
+    return set(actual["tables"].get(table, {}).get("columns", ()))
 
 
-def _rows(connection: Connection, table: str, condition: str, shown: str) -> Iterator[str]:
+def _count(connection: Connection, table: str, condition: str, shown: str) -> Iterator[str]:
     counted = connection.execute(
         text(f"select count(*) from (select from {table} where {condition} limit {COUNTED_ROWS + 1}) counted")  # noqa: S608 - names quoted by PostgreSQL itself
     ).scalar_one()

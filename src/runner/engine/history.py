@@ -1,4 +1,4 @@
-"""Whether the applied revisions are still the text that ran."""
+"""Whether the applied revisions still have the text that ran."""
 
 from collections.abc import Iterator
 
@@ -11,15 +11,16 @@ from runner.script import graph
 
 
 def refuse_changed(script: ScriptDirectory, heads: tuple[str, ...], connection: Connection) -> None:
-    """Raise `HistoryChanged` when an applied revision's text is not what ran."""
+    """Raise `HistoryChanged` for the first applied revision whose text is not what ran."""
     for problem in changed(script, heads, connection):
         raise problem
 
 
 def changed(script: ScriptDirectory, heads: tuple[str, ...], connection: Connection) -> Iterator[HistoryChanged]:
-    """Yield the applied revisions whose text is not what ran; one without a checksum was adopted."""
+    """Yield an error for each applied revision whose text is not what ran, in the order of their ids."""
     recorded = ledger.checksums(connection)
-    for revision in sorted(graph.applied_scripts(script, heads), key=lambda one: one.revision):
-        known, found = recorded.get(revision.revision), graph.checksum(revision)
-        if known is not None and found != known.checksum:
-            yield HistoryChanged(revision.revision, known.ran_at, known.checksum, found)
+    for revision in sorted(graph.applied_scripts(script, heads), key=lambda revision: revision.revision):
+        row, checksum = recorded.get(revision.revision), graph.checksum(revision)
+        # without a row it was stamped over, or ran before there was a ledger; what ran is then unknown
+        if row is not None and checksum != row.checksum:
+            yield HistoryChanged(revision.revision, row.ran_at, row.checksum, checksum)

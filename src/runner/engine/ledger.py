@@ -1,4 +1,4 @@
-"""What ran: who, when, what and how long, in schema `runner`, where autogenerate does not look."""
+"""The ledger: who ran what, when and for how long, in schema `runner`, which autogenerate does not compare."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -20,8 +20,8 @@ from runner.script import graph
 if TYPE_CHECKING:
     from runner.results import ImageRun, LedgerRow
 
-# what `prepare_success` has made on a connection
 PREPARED = "runner.migration_log_success"
+"""Key in `Connection.info`, set once `prepare_success` was sent on that connection."""
 
 
 def _sql(name: str) -> str:
@@ -33,10 +33,11 @@ def _query(name: str) -> TextClause:
 
 
 def prepare(connection: Connection) -> None:
-    """Make schema `runner` and its tables unless they are there; `connection` is in AUTOCOMMIT.
+    """Create schema `runner` and its tables unless they exist; `connection` is in AUTOCOMMIT.
 
-    Raises `InvalidSettings` when the role may not create a schema.
+    Raises `InvalidSettings` if the role may not create a schema.
     """
+    # CREATE SCHEMA checks the privilege even if the schema exists, so it is sent only when something is missing
     if connection.execute(_query("is_up_to_date")).scalar_one():
         return
     with translating(ProgrammingError, lambda error: _denied(error, connection)):
@@ -54,32 +55,33 @@ def _denied(error: ProgrammingError, connection: Connection) -> InvalidSettings 
 
 
 def begin(connection: Connection, run: Run) -> int:
-    """Write that a run has begun and return its `run_id`."""
+    """Write the row of a run that begins, and return its `run_id`."""
     return _begin(connection, run, None)
 
 
 def record_idle(connection: Connection, run: Run) -> None:
-    """Write that a run found nothing to do, with its whole answer: who asked, and which image found the database so."""
+    """Write the row of a run that found nothing to do, with its answer; `migrate promote` accepts it as proof."""
     _begin(connection, run, run.draft.succeed().as_json())
 
 
 def _begin(connection: Connection, run: Run, answer: Mapping[str, Any] | None) -> int:
-    asked = run.invocation
+    invocation = run.invocation
     run_id: int = connection.execute(
+        # by default SQLAlchemy would store None as JSON's null, which is not SQL's
         _query("begin").bindparams(bindparam("answer", type_=JSON(none_as_null=True))),
         {
-            "request_id": asked.request_id,
+            "request_id": invocation.request_id,
             "action": run.draft.action,
-            "target": run.settled.target,
+            "target": run.resolved.target,
             "planned": list(run.change.pending),
-            "direction": run.settled.direction or "upgrade",
+            "direction": run.resolved.direction or "upgrade",
             "actor": run.terms.actor,
             "idempotency_key": run.terms.idempotency_key,
             "payload_sha256": run.terms.payload_sha256,
             "plan": run.terms.plan,
-            "function_version": asked.settings.function_version,
-            "image_digest": asked.settings.image_digest,
-            "heads": list(run.settled.heads),
+            "function_version": invocation.settings.function_version,
+            "image_digest": invocation.settings.image_digest,
+            "heads": list(run.resolved.heads),
             "tool_version": __version__,
             "answer": answer,
             "idle": answer is not None,
@@ -89,29 +91,29 @@ def _begin(connection: Connection, run: Run, answer: Mapping[str, Any] | None) -
 
 
 def record_success(connection: Connection, run: Run, lock: MigrationLock) -> dict[str, str]:
-    """Write the current revision's row, inside its transaction, and return the locks that it holds.
+    """Write the current revision's row inside its transaction, and return the locks that the transaction holds.
 
-    They are the strongest lock mode on each table, by the table's name. Raises `ConnectionLost` where the
-    migration lock is not ours any more, so that the revision is rolled back.
+    They are the strongest lock mode on each table, by the table's name. Raises `ConnectionLost` if the run has lost the
+    migration lock, so that the revision is rolled back.
     """
-    # kept with the connection, and forgotten with it
+    # SQLAlchemy empties `info` when it reconnects, and a new session has no prepared statement either
     if PREPARED not in connection.info:
         connection.exec_driver_sql(_sql("prepare_success"))
         connection.info[PREPARED] = True
-    ours = {"version_table": VERSION_TABLE, "key": lock.key, "pid": lock.pid}
-    row = connection.exec_driver_sql(_sql("success"), {**_about(run), **ours}).first()
+    parameters = {**_of_attempt(run), "version_table": VERSION_TABLE, "key": lock.key, "pid": lock.pid}
+    row = connection.exec_driver_sql(_sql("success"), parameters).first()
     if row is None:
         raise ConnectionLost
     return row.locks or {}
 
 
 def record_failure(connection: Connection, run: Run, error_code: str) -> None:
-    """Write that the current revision failed, on a connection that does not roll back."""
-    connection.execute(_query("failure"), {**_about(run), "error_code": error_code})
+    """Write that the current revision failed; `connection` is not the one that is rolled back."""
+    connection.execute(_query("failure"), {**_of_attempt(run), "error_code": error_code})
 
 
-def _about(run: Run) -> dict[str, object]:
-    attempt, step = run.trying, run.trying.step
+def _of_attempt(run: Run) -> dict[str, object]:
+    attempt, step = run.current_attempt, run.current_attempt.step
     return {
         "run_id": run.run_id,
         "revision": step.revision,
@@ -123,75 +125,79 @@ def _about(run: Run) -> dict[str, object]:
 
 
 def record_repair(connection: Connection, run_id: int, revision: str, checksum: str) -> None:
-    """Write that a revision's text is accepted as it is now; nothing of it was run."""
+    """Write the checksum of an applied revision's present text, which was not run."""
     connection.execute(_query("repair"), {"run_id": run_id, "revision": revision, "checksum": checksum})
 
 
 def close_interrupted(connection: Connection, run_id: int | None) -> None:
-    """Write down which runs were killed, and in which revision; `run_id` is the one that still runs."""
+    """Mark the runs that were killed as interrupted, and the revision each was in; `run_id` is the present run."""
     if not connection.execute(_query("exists")).scalar_one():
         return
     connection.execute(_query("close_interrupted"), {"run_id": run_id or 0})
 
 
 def answered(connection: Connection, key: str, payload_sha256: str | None) -> dict[str, Any] | None:
-    """Return the successful answer to an earlier call with the same key and the same payload."""
+    """Return the successful answer to an earlier call with the same key and payload, None if there is none."""
     if not connection.execute(_query("exists")).scalar_one():
         return None
     return connection.execute(_query("answered"), {"key": key, "payload_sha256": payload_sha256}).scalar_one_or_none()
 
 
 def checksums(connection: Connection) -> dict[str, Any]:
-    """Return the newest `checksum` and the day it `ran_at`, by revision; empty without a ledger."""
+    """Return a row with the newest `checksum` and the day `ran_at` (UTC), by revision; empty without a ledger."""
     if not connection.execute(_query("exists")).scalar_one():
         return {}
     return {row.revision: row for row in connection.execute(_query("checksums"))}
 
 
 def finish(connection: Connection, run_id: int, answer: Answer, plan_of_rest: str | None = None) -> None:
-    """Write how the run ended, with its whole answer, and the plan that a `partial` one is resumed under."""
-    told = {"status": answer.status, "answer": answer.as_json(), "plan_of_rest": plan_of_rest}
+    """Write how the run ended, with its whole answer and, for a `partial` one, the plan id that resumes it."""
+    parameters = {"run_id": run_id, "status": answer.status, "answer": answer.as_json(), "plan_of_rest": plan_of_rest}
     query = _query("finish").bindparams(bindparam("answer", type_=JSON))
-    connection.execute(query, {"run_id": run_id, **told})
+    connection.execute(query, parameters)
 
 
 def plan_of_rest(connection: Connection, plan: str) -> str | None:
-    """Return the plan of what the last run left to do, if that was a `partial` one under `plan`."""
+    """Return the id of the plan for the rest, if the last run was held to `plan` and ended `partial`; else None."""
+    # an older image may have made a ledger without the column
     if not connection.execute(_query("is_up_to_date")).scalar_one():
         return None
     return connection.execute(_query("plan_of_rest"), {"plan": plan}).scalar_one_or_none()
 
 
 def killed(connection: Connection) -> list[str]:
-    """Return the request ids of the runs that never ended, provided that nobody holds the lock."""
+    """Return the request ids of the runs without an end; if nobody holds the migration lock, they were killed."""
     if not connection.execute(_query("exists")).scalar_one():
         return []
     return list(connection.execute(_query("killed")).scalars())
 
 
 def latest(connection: Connection) -> "dict[str, LedgerRow]":
-    """Return the newest row of each revision, keyed by revision; empty where no ledger exists yet."""
+    """Return the newest row of each revision, by revision; empty without a ledger."""
+    # its classes take 8 ms, which a run that changes a database saves
     from runner.results import LedgerRow
 
     if not connection.execute(_query("exists")).scalar_one():
         return {}
     rows = connection.execute(_query("latest")).mappings()
-    return {row["revision"]: LedgerRow(**{**row, "started_at": _moment(row["started_at"])}) for row in rows}
+    return {row["revision"]: LedgerRow(**{**row, "started_at": _as_utc(row["started_at"])}) for row in rows}
 
 
 def images(connection: Connection) -> "list[ImageRun]":
-    """Return the last run of each of the latest 50 images, and when a run of that image last ended well.
+    """Return the last run of each of the latest 50 images, and when a run of that image last succeeded.
 
-    `heads` are the image's own revisions, `to` is where the run left the database. Empty where no ledger knows them.
+    `heads` are the image's own revisions, `to` is where the run left the database. Empty without a ledger, or with one
+    that an older image made.
     """
+    # as in `latest`
     from runner.results import ImageRun
 
     if not connection.execute(_query("is_up_to_date")).scalar_one():
         return []
     rows = connection.execute(_query("images")).mappings()
     moments = ("started_at", "succeeded_at")
-    return [ImageRun(**{**row, **{name: _moment(row[name]) for name in moments}}) for row in rows]
+    return [ImageRun(**{**row, **{name: _as_utc(row[name]) for name in moments}}) for row in rows]
 
 
-def _moment(at: datetime | None) -> str | None:
+def _as_utc(at: datetime | None) -> str | None:
     return None if at is None else at.astimezone(UTC).isoformat()

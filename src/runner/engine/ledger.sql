@@ -1,4 +1,4 @@
--- What `ledger` sends. Each statement has the name that stands above it.
+-- The statements of `ledger.py`. The line above each statement has its name.
 
 -- name: make
 create schema if not exists runner;
@@ -23,6 +23,7 @@ create table if not exists runner.migration_run (
     finished_at timestamptz,
     answer jsonb
 );
+-- an older image made the table without these
 alter table runner.migration_run add column if not exists plan text, add column if not exists plan_of_rest text,
     add column if not exists heads text[];
 comment on column runner.migration_run.actor is 'what the caller claimed, not what was proven';
@@ -45,7 +46,7 @@ create index if not exists migration_run_idempotency_key on runner.migration_run
 create index if not exists migration_run_running on runner.migration_run (run_id) where status = 'running';
 
 -- name: exists
--- `to_regclass` would fail for a role that may not look into the schema, without saying what it lacks
+-- not `to_regclass`: it fails for a role without USAGE on the schema, and its error does not say what is missing
 select exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
                where n.nspname = 'runner' and c.relname = 'migration_log');
 
@@ -64,8 +65,10 @@ values (:request_id, :action, :target, :planned, :direction, :actor, :idempotenc
 returning run_id;
 
 -- name: prepare_success
--- It takes several times as long to plan as to run, so it is planned once a connection. It writes nothing unless the
--- migration lock is still held by the session $9. The strongest lock mode comes first; what is below 16384 is a catalog.
+-- Prepared once a connection, since planning takes several times as long as running. No row is written unless session
+-- $9 still holds the migration lock. `pg_locks` is read once, since each reading locks the server's lock manager for a
+-- moment. Of the modes on one table `distinct on` keeps the first, the strongest. Oids below 16384 are system catalogs.
+-- https://www.postgresql.org/docs/current/view-pg-locks.html
 -- https://www.postgresql.org/docs/current/explicit-locking.html
 -- https://www.postgresql.org/docs/current/system-catalog-initial-data.html#SYSTEM-CATALOG-OID-ASSIGNMENT
 prepare migration_log_success (bigint, text, text, text, float8, float8, text, bigint, int) as
@@ -89,7 +92,7 @@ where exists (select from held l where l.pid = $9 and l.locktype = 'advisory' an
 returning locks;
 
 -- name: success
--- bringing deferred constraints forward puts their work under `statement_timeout`, which does not bound COMMIT
+-- Checks deferred constraints now, under `statement_timeout`, which does not bound COMMIT.
 set constraints all immediate;
 execute migration_log_success (%(run_id)s, %(revision)s, %(direction)s, %(checksum)s, %(duration_ms)s,
                                %(lock_wait_ms)s, %(version_table)s, %(key)s, %(pid)s);
@@ -105,8 +108,8 @@ insert into runner.migration_log (run_id, revision, direction, checksum, status,
 values (:run_id, :revision, 'stamp', :checksum, 'success', clock_timestamp());
 
 -- name: close_interrupted
--- Under the lock nobody else can be running, so who says so was killed. Of what it had planned, the first
--- revision that it did not finish is the one it was in.
+-- Under the migration lock no other run is active, so a row that is still `running` belongs to a killed run. It was in
+-- the first of its planned revisions that has no row of success.
 with dead as (
     update runner.migration_run set status = 'interrupted', finished_at = clock_timestamp()
     where status = 'running' and run_id <> :run_id returning *
@@ -123,6 +126,7 @@ where exists (select from unnest(d.planned) p(name)
                                    where l.run_id = d.run_id and l.status = 'success'));
 
 -- name: answered
+-- a call that failed is repeated to run again, not to get its error again
 select answer from runner.migration_run
 where idempotency_key = :key and payload_sha256 = :payload_sha256 and status = 'success'
 order by run_id desc limit 1;
@@ -139,6 +143,7 @@ set status = :status, finished_at = clock_timestamp(), answer = :answer, plan_of
 where run_id = :run_id;
 
 -- name: plan_of_rest
+-- only of the last run with anything to do: a later one changed what the plan consists of
 select plan_of_rest from runner.migration_run
 where run_id = (select max(run_id) from runner.migration_run where planned <> '{}') and plan = :plan;
 
@@ -150,6 +155,7 @@ select distinct on (l.revision)
        l.revision, l.direction, l.status, l.started_at, l.duration_ms, l.error_code, r.actor, r.request_id,
        r.image_digest
 from runner.migration_log l join runner.migration_run r using (run_id)
+-- a repair records a text, it does not run the revision
 where r.action <> 'repair'
 order by l.revision, l.log_id desc;
 
@@ -157,6 +163,7 @@ order by l.revision, l.log_id desc;
 select * from (
     select distinct on (image_digest)
            image_digest, action, direction, status, request_id, started_at, heads, answer ->> 'to' as "to",
+           -- a window sees all runs of the image; `distinct on` keeps the last one only afterwards
            max(finished_at) filter (where status = 'success') over (partition by image_digest) as succeeded_at
     from runner.migration_run where image_digest is not null
     order by image_digest, run_id desc

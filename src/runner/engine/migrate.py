@@ -1,8 +1,7 @@
-"""Drive Alembic to a target, whatever happens on the way: contention, lost connections, the deadline.
+"""Run Alembic up to a target, through lock time-outs and lost connections, until the deadline.
 
-What happens around each step stands in `steps`; here is what happens between attempts. An attempt that could
-not get a lock in time is repeated on the same connections, a lost connection is opened anew, and what was
-committed is read from the version table, never guessed.
+`steps` has the work around each step, this module has the attempts. After a lock time-out the next attempt uses the
+same connections, after a lost connection it opens new ones. The version table says what was committed.
 """
 
 import logging
@@ -17,7 +16,7 @@ from sqlalchemy import Connection, Engine
 
 from runner.answer import Change, Direction
 from runner.engine import ledger, preconditions, steps
-from runner.engine.state import RUN, Find, Rendering, Run
+from runner.engine.state import RUN, FindRoute, Rendering, Run
 from runner.engine.watchdog import Watchdog
 from runner.errors import (
     ConnectionLost,
@@ -46,43 +45,50 @@ from runner.script.graph import Revisions
 from runner.script.step import Route
 
 UPGRADING = ("upgrade", "run-migration")
+"""Verbs whose run proves an image, even if it finds nothing to do."""
 
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5
+"""Pauses between attempts double from FIRST_PAUSE_S up to this."""
 MOST_LOSSES = 5
-"""A revision that ends its own server is not run again and again until the deadline."""
+"""A step that loses more connections than this ends its server itself, so it is not repeated until the deadline."""
 
 logger = logging.getLogger(__name__)
 
 
-def change(run: Run, known: Revisions, direction: Direction, target: str) -> None:
-    """Bring the database to `target` (`upgrade`, `downgrade`), or say that it is there (`stamp`).
+def change(run: Run, revisions: Revisions, direction: Direction, target: str) -> None:
+    """Bring the database to `target` (`upgrade`, `downgrade`), or only write that it is there (`stamp`).
 
-    The target is resolved once, under the lock. Raises a `MigrationError`, after which `run.draft`
-    says how far it came.
+    The target is resolved once, under the lock. Raises a `MigrationError`; `run.draft` then has how far the run came.
     """
 
-    def find(heads: tuple[str, ...], _: MigrationContext) -> Route:
-        return graph.route(known.script, direction, target, heads)
+    def find_route(heads: tuple[str, ...], _: MigrationContext) -> Route:
+        return graph.route(revisions.script, direction, target, heads)
 
-    known.config.attributes[RUN] = run
-    with EnvironmentContext(known.config, known.script, destination_rev=target, fn=find):
-        known.script.run_env()
+    # `env.py` has no parameters: it takes the run from `attributes`, and `migrate` takes `fn` from the context
+    revisions.config.attributes[RUN] = run
+    with EnvironmentContext(revisions.config, revisions.script, destination_rev=target, fn=find_route):
+        revisions.script.run_env()
 
 
-def migrate(context: Any, run: Run, find: Find) -> None:
-    """Run what `find` finds: a transaction a revision, its ledger row in it, all under the lock."""
-    asked = run.invocation
-    engine = connect.open_engine(asked.settings, asked.request_id, asked.deadline)
-    pauses = asked.deadline.pauses(FIRST_PAUSE_S, LONGEST_PAUSE_S)
+def migrate(context: Any, run: Run, find_route: FindRoute) -> None:
+    """Run the steps of the route under the lock, each in a transaction together with its ledger row.
+
+    `context` is `alembic.context`. Raises a `MigrationError` if an attempt failed and no other may follow.
+    """
+    invocation = run.invocation
+    engine = connect.open_engine(invocation.settings, invocation.request_id, invocation.deadline)
+    pauses = invocation.deadline.pauses(FIRST_PAUSE_S, LONGEST_PAUSE_S)
     with sigint.hearing(run.interrupted):
         while True:
-            problem = _connect_and_run(context, run, find, engine)
+            problem = _connect_and_run(context, run, find_route, engine)
             if problem is None:
                 return
             lost = isinstance(problem, ConnectionLost)
+            # a loss outside a step says nothing about the step
             if lost and run.attempt is not None:
                 run.waits = replace(run.waits, connection_losses=run.waits.connection_losses + 1)
+            # a lock time-out returns here only from outside a step, or once the deadline leaves no pause
             again = (lost or isinstance(problem, LockTimeout)) and run.waits.connection_losses <= MOST_LOSSES
             if not again or next(pauses, None) is None:
                 if run.attempt is not None and run.attempt.commits is not None:
@@ -90,52 +96,58 @@ def migrate(context: Any, run: Run, find: Find) -> None:
                 raise problem
             if lost:
                 told = "The connection was lost; reconnecting to continue from the revision that was committed last."
-                asked.tell(told, event="reconnecting")
+                invocation.tell(told, event="reconnecting")
 
 
-def _connect_and_run(context: Any, run: Run, find: Find, engine: Engine) -> MigrationError | None:
-    """Run under a lock and on a connection of this attempt's own; return why it did not come to its end."""
+def _connect_and_run(context: Any, run: Run, find_route: FindRoute, engine: Engine) -> MigrationError | None:
+    """Run the steps under the lock, on connections of this attempt; return why it ended early, None if it did not."""
     deadline = run.invocation.deadline
     try:
         with (
-            advisory_lock.acquire(engine, VERSION_TABLE, deadline, waiting(run)) as lock,
+            advisory_lock.acquire(engine, VERSION_TABLE, deadline, report_holder(run)) as lock,
             engine.connect() as connection,
         ):
-            with lock.turn() as ledgers:
-                session.refuse_read_only(ledgers)
+            with lock.turn() as lock_connection:
+                session.refuse_read_only(lock_connection)
             lock.refuse_pooler(connection)
+            # the check began a transaction, which the time-outs bound below would not reach
             connection.rollback()
-            with lock.turn() as ledgers:
-                ledger.close_interrupted(ledgers, run.run_id)
+            with lock.turn() as lock_connection:
+                ledger.close_interrupted(lock_connection, run.run_id)
             timeouts.bind(connection, deadline, run.invocation.settings.lock_timeout_ms)
             invalid_indexes.rebuild_leftovers(connection, deadline)
-            problem = _try_until_unblocked(context, run, find, lock, connection)
-            _write_down(run, lock, problem)
+            problem = _try_until_unblocked(context, run, find_route, lock, connection)
+            # still under the lock: without it, the next run would take this one for killed
+            _record_outcome(run, lock, problem)
             return problem
     except GONE as error:
         if sqlstate.is_lost(error):
             return ConnectionLost()
         if sqlstate.is_contention(error):
-            return run.block("the ledger")
+            return run.count_lock_timeout("the ledger")
         raise
 
 
-def waiting(run: Run) -> Callable[[str], None]:
-    """Return what tells whom the run waits for."""
+def report_holder(run: Run) -> Callable[[str], None]:
+    """Return a function that reports which session holds the migration lock that `run` waits for."""
     return lambda holder: run.invocation.tell(f"Waiting for the migration lock, held by {holder}.", event="waiting")
 
 
 def _try_until_unblocked(
-    context: Any, run: Run, find: Find, lock: MigrationLock, connection: Connection
+    context: Any, run: Run, find_route: FindRoute, lock: MigrationLock, connection: Connection
 ) -> MigrationError | None:
-    """Run the steps, again and again where one could not get its lock in time, and never without a time-out."""
+    """Run the steps, and repeat after each lock time-out; return why that ended early, None if it did not.
+
+    No attempt waits without a time-out, not even the last: behind a waiting DDL statement, every later one waits too.
+    """
     deadline = run.invocation.deadline
     blocked: str | None = None
     pauses = deadline.pauses(FIRST_PAUSE_S, LONGEST_PAUSE_S)
     while True:
-        problem = _try_once(context, run, find, lock, connection)
+        problem = _try_once(context, run, find_route, lock, connection)
         if not isinstance(problem, LockTimeout):
             return problem
+        # another step waits for another lock, so its pauses begin short again
         if problem.revision != blocked:
             blocked, pauses = problem.revision, deadline.pauses(FIRST_PAUSE_S, LONGEST_PAUSE_S)
         run.invocation.tell(
@@ -146,16 +158,19 @@ def _try_until_unblocked(
             return problem
 
 
-def _try_once(context: Any, run: Run, find: Find, lock: MigrationLock, connection: Connection) -> MigrationError | None:
-    pid = connection.connection.driver_connection.info.backend_pid  # type: ignore[union-attr]
+def _try_once(
+    context: Any, run: Run, find_route: FindRoute, lock: MigrationLock, connection: Connection
+) -> MigrationError | None:
+    pid = connection.connection.driver_connection.info.backend_pid  # type: ignore[union-attr] # never None while open
     watchdog = Watchdog(lock, pid, run.invocation.deadline, run.interrupted)
-    steps.configure(context, run, find, lock, connection, watchdog)
+    steps.configure(context, run, find_route, lock, connection, watchdog)
     watchdog.start()
     try:
-        _render_ahead(context.get_context(), run, find, connection)
+        _render_ahead(context.get_context(), run, find_route, connection)
         with context.begin_transaction():
             context.run_migrations()
     except BaseException as error:
+        # stopped first: it must not cancel the rollback
         watchdog.stop()
         connection.rollback()
         problem = translate(error, run, lock, watchdog)
@@ -167,41 +182,46 @@ def _try_once(context: Any, run: Run, find: Find, lock: MigrationLock, connectio
     return None
 
 
-def _render_ahead(migration: MigrationContext, run: Run, find: Find, connection: Connection) -> None:
-    """Render the steps, to hold them against the plan that the caller names, or to see what a downgrade drops.
+def _render_ahead(migration: MigrationContext, run: Run, find_route: FindRoute, connection: Connection) -> None:
+    """Render the steps if they are to be compared with the caller's plan, or to find what a downgrade drops.
 
-    It comes before Alembic's own run, which hands its one `op` to the revisions.
+    This comes before Alembic's own run: `alembic.op` is one for the whole process, and rendering takes it.
     """
-    if run.resolved is not None or (run.terms.plan is None and run.draft.action != "downgrade"):
+    if run.resolution is not None or (run.terms.plan is None and run.draft.action != "downgrade"):
         return
     assert migration.script is not None  # noqa: S101 - an EnvironmentContext always has one
     heads = version_table.read_heads(connection)
     run.draft.change = Change(heads, heads)
+    # Alembic's own run begins the transaction that it uses
     connection.rollback()
-    found = find(heads, migration)
-    run.draft.update(target=found.target)
+    route = find_route(heads, migration)
+    run.draft.update(target=route.target)
     assert migration.config is not None  # noqa: S101 - a run always has one
-    rendered = offline.render(migration.config, migration.script, [step for step in found.steps if not step.is_stamp])
-    # Alembic has one `context` for all revisions, and the rendering had it
+    rendered = offline.render(migration.config, migration.script, [step for step in route.steps if not step.is_stamp])
+    # `alembic.context` is one for the whole process too
     alembic_internals.reinstate(migration)
-    run.rendering = Rendering(tuple(rendered), tuple(one.revision for one in migration.script.walk_revisions()))
+    revision_ids = tuple(script.revision for script in migration.script.walk_revisions())
+    run.rendering = Rendering(tuple(rendered), revision_ids)
 
 
 def translate(error: BaseException, run: Run, lock: MigrationLock, watchdog: Watchdog) -> MigrationError | None:
-    """Return what an exception means to the caller; None for one that is not ours to explain."""
+    """Return the error for an exception of an attempt; None for one that must keep its traceback.
+
+    The order matters: a cancelled statement, for example, may be the deadline's, Ctrl-C's or the revision's own.
+    """
     step = None if run.attempt is None else run.attempt.step
     if step is not None:
         logger.debug("%s at %s", type(error).__name__, " < ".join(reversed(redact.frames(error))))
     too_late = sqlstate.is_cancelled(error) and run.invocation.deadline.remaining_s <= 0
     if watchdog.ended_backend or too_late or isinstance(error, DeadlinePassed):
-        # who stood in the way is more to the point than that the time is up
-        return run.block(watchdog.blocker) if run.waits.tries else DeadlinePassed()
+        # the session that blocked the step helps the caller more than the deadline does
+        return run.count_lock_timeout(watchdog.blocker) if run.waits.tries else DeadlinePassed()
     if isinstance(error, KeyboardInterrupt) or (sqlstate.is_cancelled(error) and run.interrupted.is_set()):
         return Interrupted()
     if isinstance(error, MigrationError):
         return error
     if step is not None and isinstance(error, psycopg2.Error):
-        # of a connection that the revision has opened itself, or reached for below SQLAlchemy
+        # SQLAlchemy wraps the errors of our connection, so the revision opened this one or used the driver itself
         return failure.of_revision(error, step.revision, step.path)
     if sqlstate.is_lost(error):
         return ConnectionLost()
@@ -209,23 +229,23 @@ def translate(error: BaseException, run: Run, lock: MigrationLock, watchdog: Wat
         with lock.turn() as connection:
             return ReadOnlyDatabase(session.database_name(connection), "the server rejects writes")
     if sqlstate.is_contention(error):
-        return run.block(watchdog.blocker)
+        return run.count_lock_timeout(watchdog.blocker)
     if step is not None:
         return failure.of_revision(error, step.revision, step.path)
     return translation.of_privilege(error)
 
 
-def _write_down(run: Run, lock: MigrationLock, problem: MigrationError | None) -> None:
-    """Write how the run ended, on the lock's connection, which does not roll back."""
+def _record_outcome(run: Run, lock: MigrationLock, problem: MigrationError | None) -> None:
+    """Write how the run ended, on the lock's connection, which is in AUTOCOMMIT."""
     if isinstance(problem, ConnectionLost):
-        # the next attempt goes on with this run
+        # the next attempt continues the same run; if there is none, the next run marks this one as interrupted
         return
     if problem is None:
         run.conclude(run.draft)
         answer = run.draft.succeed()
         _record_idle(run, lock)
     else:
-        _settle(run, lock)
+        _read_commit(run, lock)
         steps.clear_leftovers(run, lock)
         answer = run.draft.fail(problem)
     if run.run_id is None:
@@ -242,7 +262,7 @@ def _write_down(run: Run, lock: MigrationLock, problem: MigrationError | None) -
 
 
 def _record_idle(run: Run, lock: MigrationLock) -> None:
-    """Write that an upgrade found nothing to do: only so is an image without new revisions known to run well here."""
+    """Write the row of an upgrade that found nothing to do: the only proof that an image without new revisions runs."""
     if run.begun is not None or run.draft.earlier is not None or run.draft.action not in UPGRADING:
         return
     with lock.turn() as connection:
@@ -250,8 +270,8 @@ def _record_idle(run: Run, lock: MigrationLock) -> None:
         ledger.record_idle(connection, run)
 
 
-def _settle(run: Run, lock: MigrationLock) -> None:
-    """Find out whether a revision was committed before what ended the run; only the version table knows."""
+def _read_commit(run: Run, lock: MigrationLock) -> None:
+    """Read from the version table whether a revision was committed before the error that ended the run."""
     if run.attempt is None or run.attempt.commits is None:
         return
     try:

@@ -1,7 +1,7 @@
-"""A plan's id: a hash of all that the plan rests on, with a hint for each part, so that what changed has a name.
+"""A plan's id: a hash of all parts of the plan, followed by a hint for each part.
 
-A hash alone would say that something changed, and not what. So three bytes of each part's name and of its
-value follow; they serve the message only, the hash decides.
+The hash alone decides whether a plan holds. It would not say what changed, and the parts are not stored anywhere; so a
+hint of three bytes for each part's name and three for its text follows, from which the message names the changed parts.
 """
 
 import base64
@@ -18,98 +18,109 @@ from runner.schema.catalog import Catalog
 from runner.script.offline import Rendered
 
 Part = tuple[str, str]
-"""What sort of thing it is (`heads`, `target`, `image`, `file`, `SQL` or a kind of the catalog), and its name."""
+"""A kind (`place`, `heads`, `target`, `image`, `file`, `SQL`, `rest` or a kind of the catalog) and a name."""
 Parts = dict[Part, str]
+"""The text of each part."""
 
 PLACE, HEADS, TARGET, IMAGE, REST = ("place", ""), ("heads", ""), ("target", ""), ("image", ""), ("rest", "")
 MOST_HINTS = 60
-"""A plan of a thousand revisions would have an id of 16 kB; the parts beyond these share one hint."""
+"""The parts beyond these share one hint: a plan of a thousand revisions would have an id of 16 kB."""
 HINT_BYTES = 3
+"""Two of 60 hints are equal once in ten thousand plans; then a message may name the wrong part."""
 
 
 def place(environment: str, connection: Connection) -> str:
-    """Return where a plan holds: the environment's name and the database's."""
+    """Return the place where a plan holds: the names of the environment and of the database."""
     return f"{environment}, {connection.exec_driver_sql('select current_database()').scalar_one()}"
 
 
 def collect(
     place: str, heads: Sequence[str], target: str, rendered: Iterable[Rendered], catalog: Catalog, image: str | None
 ) -> Parts:
-    """Return the text of each part that a plan rests on, the most telling ones first.
+    """Return the parts of a plan, in the order in which they get hints: those that explain most come first.
 
-    `place` names the environment and the database: what is no error in one may be one in the other.
+    `place` comes from the function of that name: a finding that is a warning in one place may be an error in another.
     """
     parts = {PLACE: place, HEADS: ",".join(heads) or "base", TARGET: target, IMAGE: image or "none"}
-    for one in rendered:
-        parts["file", one.revision] = one.checksum
-        parts["SQL", one.revision] = "\n".join(one.statements or ())
-    for part in sorted({part for one in rendered for part in touched(catalog, one)}):
+    for revision in rendered:
+        parts["file", revision.revision] = revision.checksum
+        parts["SQL", revision.revision] = "\n".join(revision.statements or ())
+    # sorted: the order decides the hash, and a set has none
+    for part in sorted({part for revision in rendered for part in touched(catalog, revision)}):
         parts[part] = json.dumps(catalog[part[0]][part[1]], sort_keys=True)
     return parts
 
 
 def identify(parts: Parts) -> str:
-    """Return the id of the plan that rests on `parts`."""
+    """Return the id of the plan that consists of `parts`: 16 hex digits, a hyphen, and the hints in URL-safe base64."""
+    # 64 bits: an id is compared with one other, so no collision has to be feared
     digest = hashlib.sha256(json.dumps([*parts.items()]).encode()).hexdigest()[:16]
     hints = b"".join(_hint(*part) + _hint(text) for part, text in _hinted(parts).items())
     return f"{digest}-{base64.urlsafe_b64encode(hints).decode()}".rstrip("=")
 
 
 def changes(plan: str, parts: Parts, known: Iterable[str]) -> list[str]:
-    """Say in words what is not as it was when `plan` was made; empty where it still holds.
+    """Return in words what changed since `plan` was made; empty if the plan still holds.
 
-    `known` are the revisions among which a former one is looked for.
+    `known` are the ids of revisions: a hint is only a hash, so the name of a former head is looked up among these.
     """
     if plan == identify(parts):
         return []
     then, now = _read_hints(plan), _hinted(parts)
+    # these four come first, so a whole id has them whatever its length
     if not {_hint(*part) for part in (PLACE, HEADS, TARGET, IMAGE)} <= then.keys():
         return ["the id is incomplete"]
     formerly = {_hint(name): f"`{name}`" for name in [*known, "base"]}
     differing = [part for part in now if then.get(_hint(*part)) != _hint(now[part])]
     for part in (PLACE, HEADS):
         if part in differing:
-            # what else differs follows from it
+            # the other differences follow from this one
             differing = [part]
+    # so does the SQL of an edited file
     differing = [part for part in differing if part[0] != "SQL" or ("file", part[1]) not in differing]
-    told = [_tell(part, now[part], then.get(_hint(*part)), formerly) for part in differing]
-    gone = [] if differing in ([PLACE], [HEADS]) else [f"`{name}` no longer exists" for name in _gone(parts, then)]
+    told = [_describe_change(part, now[part], then.get(_hint(*part)), formerly) for part in differing]
+    gone = (
+        []
+        if differing in ([PLACE], [HEADS])
+        else [f"`{name}` no longer exists" for name in _dropped_tables(parts, then)]
+    )
     return list(dict.fromkeys([*told, *gone])) or ["the id is that of another plan"]
 
 
 def touched(catalog: Catalog, rendered: Rendered) -> Iterator[Part]:
-    """Yield the things of a catalog that a revision names: in its SQL, or in its file where nobody knows its SQL.
+    """Yield the objects of a catalog that a revision names in its SQL, or in its file if its SQL is not known.
 
-    A thing counts as named by its own name and by that of a part of it, such as an index; a function also by
-    a trigger of a table that is named. Too many may count, for a column can have a table's name; a plan is
-    then refused that would have held.
+    A revision names an object by the object's name or by that of a part, such as an index. Naming a table also names
+    the functions of its triggers. Too many objects may be yielded, since a column can have a table's name; then a plan
+    is refused that would have held.
     """
     words = _words(rendered)
     for name, table in catalog.get("tables", {}).items():
         if _is_named(name, table, words):
             words |= {token.value for text in table.get("triggers", {}).values() for token in tokens.read(text)}
-    for kind, things in catalog.items():
-        for name, thing in things.items():
-            if _is_named(name, thing, words):
+    for kind, objects in catalog.items():
+        for name, sections in objects.items():
+            if _is_named(name, sections, words):
                 yield kind, name
 
 
-def _is_named(name: str, thing: dict[str, dict[str, str]], words: set[str]) -> bool:
-    parts = (part for section in ("constraints", "indexes", "triggers") for part in thing.get(section, ()))
+def _is_named(name: str, sections: dict[str, dict[str, str]], words: set[str]) -> bool:
+    parts = (part for section in ("constraints", "indexes", "triggers") for part in sections.get(section, ()))
+    # without the schema, which `search_path` may supply
     return sql.read_name(name)[1] in words or any(sql.read_name(part)[1] in words for part in parts)
 
 
 def _words(rendered: Rendered) -> set[str]:
-    """Return all that a revision has which may be a name."""
+    """Return the words of a revision that may be names."""
     if rendered.statements is None:
-        # in Python's text a quote begins a string, and not a name
-        raw = set(re.findall(r"[^\W\d][\w$]*", rendered.source))
-        return raw | {word.lower() for word in raw}
+        # every word, also in lower case: a quote in Python's text begins a string and does not keep a name's case
+        words = set(re.findall(r"[^\W\d][\w$]*", rendered.source))
+        return words | {word.lower() for word in words}
     return {word for statement in rendered.statements for word in sql.names_in(statement)}
 
 
 def _hinted(parts: Parts) -> Parts:
-    """Return the parts that have a hint of their own, and one for all others."""
+    """Return the parts that have a hint each, and `REST` for all others."""
     if len(parts) <= MOST_HINTS:
         return parts
     items = [*parts.items()]
@@ -121,9 +132,10 @@ def _hint(*texts: str) -> bytes:
 
 
 def _read_hints(plan: str) -> dict[bytes, bytes]:
-    """Return the hints of an id, values by names; none from a text that is not one."""
+    """Return the hints of an id, each part's text by its name; empty for a text that is no id."""
     encoded = plan.partition("-")[2]
     try:
+        # `identify` strips the padding
         data = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
     except binascii.Error:
         return {}
@@ -133,7 +145,7 @@ def _read_hints(plan: str) -> dict[bytes, bytes]:
     return {data[at : at + HINT_BYTES]: data[at + HINT_BYTES : at + 2 * HINT_BYTES] for at in pairs}
 
 
-def _tell(part: Part, now: str, then: bytes | None, formerly: dict[bytes, str]) -> str:
+def _describe_change(part: Part, now: str, then: bytes | None, formerly: dict[bytes, str]) -> str:
     before = formerly.get(then or b"", "another revision")
     match part:
         case ("place", _):
@@ -154,9 +166,10 @@ def _tell(part: Part, now: str, then: bytes | None, formerly: dict[bytes, str]) 
             return f"`{name}` was altered" if then else f"`{name}` now exists"
 
 
-def _gone(parts: Parts, then: dict[bytes, bytes]) -> Iterator[str]:
-    """Yield the tables that the plan's SQL names, that were there then, and are not now."""
+def _dropped_tables(parts: Parts, then: dict[bytes, bytes]) -> Iterator[str]:
+    """Yield the tables that the plan's SQL names, and that existed when the plan was made and do not exist now."""
     words = {word for part, text in parts.items() if part[0] == "SQL" for word in sql.names_in(text)}
+    # a hint is only a hash, so names are guessed from the SQL; `search_path` is `public`
     for name in sorted(f"public.{word}" for word in words):
         if ("tables", name) not in parts and _hint("tables", name) in then:
             yield name

@@ -1,4 +1,4 @@
-"""What is checked before the first step, once it is known what would happen."""
+"""The preconditions: what is checked before the first step, once the steps are known."""
 
 from collections.abc import Iterable
 
@@ -15,52 +15,55 @@ from runner.script.step import Step
 
 
 def require_plan(run: Run, lock: MigrationLock, connection: Connection) -> Parts:
-    """Return what the plan that the caller names rests on; nothing where none is named.
+    """Return the parts of the plan that the caller names, empty if the caller names none.
 
-    Raises `PlanStale` unless it still holds, `PlanNeeded` where one must be named. A run that came to `partial`
-    has left a plan of the rest behind, under which the caller may resume.
+    Raises `PlanStale` if the plan does not hold any more, `PlanNeeded` if the environment requires one.
     """
-    settings, target = run.invocation.settings, run.settled.target
+    settings, target = run.invocation.settings, run.resolved.target
     if run.terms.plan is None:
-        if settings.is_protected and run.settled.direction == "upgrade":
+        if settings.is_protected and run.resolved.direction == "upgrade":
             raise PlanNeeded(str(run.draft.action), settings.environment, target)
         return {}
-    with lock.turn() as ledgers:
-        rest = ledger.plan_of_rest(ledgers, run.terms.plan)
+    # a `partial` run made the caller's plan stale itself, so it left the plan of the rest in the ledger
+    with lock.turn() as lock_connection:
+        rest = ledger.plan_of_rest(lock_connection, run.terms.plan)
     parts = plan_parts(run, connection)
-    changed = plan_id.changes(rest or run.terms.plan, parts, run.rendering.known)
-    if changed:
-        raise PlanStale(changed, target)
+    changes = plan_id.changes(rest or run.terms.plan, parts, run.rendering.revision_ids)
+    if changes:
+        raise PlanStale(changes, target)
     return parts
 
 
 def plan_of_rest(run: Run, connection: Connection) -> str:
-    """Return the id under which the caller may resume a `partial` run.
+    """Return the id of the plan for the revisions that a `partial` run did not apply.
 
-    What the applied revisions touched is as they left it, anything else as it was when the run began: a change
-    that somebody else made meanwhile does not get in.
+    A part that the applied revisions touched has its present text, any other its text when the run began: a change that
+    somebody else made during the run still makes the plan stale.
     """
-    here = catalog.read(connection)
-    gone = {one.revision for one in run.change.applied}
-    applied = [one for one in run.rendering.steps if one.revision in gone]
-    ours = {part for one in applied for part in plan_id.touched(here, one)}
+    actual = catalog.read(connection)
+    applied_ids = {applied.revision for applied in run.change.applied}
+    applied = [rendered for rendered in run.rendering.steps if rendered.revision in applied_ids]
+    touched = {part for rendered in applied for part in plan_id.touched(actual, rendered)}
     now, then = plan_parts(run, connection), {} if run.begun is None else run.begun.parts
-    by_us = {part: text for part, text in now.items() if part in ours or part == plan_id.HEADS}
-    return plan_id.identify({part: by_us.get(part, then.get(part, "")) for part in now if part in {**by_us, **then}})
+    changed = {part: text for part, text in now.items() if part in touched or part == plan_id.HEADS}
+    # a part that somebody else added meanwhile is in neither; without it, this plan is stale when it is resumed
+    kept = {**then, **changed}
+    return plan_id.identify({part: kept[part] for part in now if part in kept})
 
 
 def plan_parts(run: Run, connection: Connection) -> Parts:
-    """Return what a plan of the pending revisions rests on, as the database is now."""
-    coming = [one for one in run.rendering.steps if one.revision in run.change.pending]
+    """Return the parts of a plan for the pending revisions, with their present texts."""
+    pending = [rendered for rendered in run.rendering.steps if rendered.revision in run.change.pending]
     settings = run.invocation.settings
-    place, here = plan_id.place(settings.environment, connection), catalog.read(connection)
-    return plan_id.collect(place, run.change.after, run.settled.target, coming, here, settings.image_digest)
+    place, actual = plan_id.place(settings.environment, connection), catalog.read(connection)
+    return plan_id.collect(place, run.change.after, run.resolved.target, pending, actual, settings.image_digest)
 
 
 def require_confirmation(run: Run) -> None:
-    """Raise `ConfirmNeeded` for a downgrade or a stamp of a protected environment that is not confirmed."""
+    """Raise `ConfirmNeeded` for a downgrade, a stamp or a repair in a protected environment without confirmation."""
     settings, confirmed = run.invocation.settings, run.terms.confirm
-    changes = run.settled.direction in ("downgrade", "stamp")
+    # a repair is a `stamp` in the ledger; an upgrade is held to a plan instead
+    changes = run.resolved.direction in ("downgrade", "stamp")
     if not settings.is_protected or not changes or confirmed == _at(run):
         return
     wrong = f", and `{confirmed}` is not the current revision" if confirmed else ""
@@ -68,22 +71,25 @@ def require_confirmation(run: Run) -> None:
 
 
 def confirm_data_loss(run: Run, steps: Iterable[Step], connection: Connection) -> None:
-    """Raise `ConfirmNeeded`, with the row counts, for a downgrade that drops what holds rows."""
+    """Raise `ConfirmNeeded`, with the row counts, for a downgrade that drops rows, in any environment."""
     if run.terms.confirm == _at(run):
         return
-    here, rendered = catalog.read(connection), {one.revision: one for one in run.rendering.steps}
+    actual, rendered = catalog.read(connection), {one.revision: one for one in run.rendering.steps}
     lost = [
         what
         for step in steps
-        for what in data_loss.find(run.settled.snapshots, step, rendered.get(step.revision), here, connection)
+        for what in data_loss.find(run.resolved.snapshots, step, rendered.get(step.revision), actual, connection)
     ]
     if lost:
-        raise ConfirmNeeded(f"Downgrading to `{run.settled.target}` drops {' and '.join(lost)}", _at(run))
+        raise ConfirmNeeded(f"Downgrading to `{run.resolved.target}` drops {' and '.join(lost)}", _at(run))
 
 
 def compare_stamped(run: Run, target: str, connection: Connection) -> None:
-    """Raise `Drift` unless the database is what the target's snapshot says, but for what is accepted."""
-    snapshots = run.settled.snapshots
+    """Raise `Drift` if the database differs from the target's snapshot in more than the accepted differences.
+
+    Raises `InvalidSettings` if the target has no snapshot.
+    """
+    snapshots = run.resolved.snapshots
     expected = catalog.EMPTY if target == "base" else baseline.snapshot(snapshots, target)
     if expected is None:
         raise InvalidSettings(
@@ -91,16 +97,17 @@ def compare_stamped(run: Run, target: str, connection: Connection) -> None:
         )
     found = drift.find(expected, catalog.read(connection), drift.load(snapshots))
     if found.differences:
-        entries = [drift.render(one) for one in found.differences]
-        raise Drift(session.database_name(connection), [str(one) for one in found.differences], target, entries)
+        entries = [drift.render(difference) for difference in found.differences]
+        sentences = [str(difference) for difference in found.differences]
+        raise Drift(session.database_name(connection), sentences, target, entries)
 
 
 def warn_of_other_images(run: Run, lock: MigrationLock) -> None:
-    """Say which of the revisions that are reverted another image applied, whose `upgrade()` may differ."""
+    """Warn of each revision to revert that another image applied: `downgrade()` here may not match its `upgrade()`."""
     with lock.turn() as connection:
-        known = ledger.latest(connection)
+        rows = ledger.latest(connection)
     ours = run.invocation.settings.image_digest
-    images = [(name, known[name].image_digest) for name in run.change.pending if name in known]
+    images = [(name, rows[name].image_digest) for name in run.change.pending if name in rows]
     others = [f"`{name}` was applied by another image, `{image}`." for name, image in images if image != ours and image]
     if others:
         run.draft.update(warnings=tuple(others))
@@ -109,4 +116,5 @@ def warn_of_other_images(run: Run, lock: MigrationLock) -> None:
 
 
 def _at(run: Run) -> str:
+    """Return the current revision as `confirm` names it: several heads with a comma between them."""
     return ",".join(run.change.before) or "base"

@@ -1,7 +1,7 @@
-"""What is known of one run that may change the database.
+"""The state of one run that may change the database.
 
-Three kinds of knowledge, apart: what is settled once (`Rendering`, `Resolved`, `Begun`), the present attempt (`Attempt`
-and the `Waits` of its step, each replaced as a whole), and what grows, which is the answer's draft.
+Its parts differ in how they change: `Rendering`, `Resolution` and `Begun` are set once, the present `Attempt` and the
+`Waits` of its step are replaced as a whole, and the draft of the answer grows.
 """
 
 import threading
@@ -21,18 +21,18 @@ from runner.script.offline import Rendered
 from runner.script.step import Route, Step
 
 RUN = "runner.run"
-"""Where a run waits in Alembic's `config.attributes` for `env.py`."""
+"""Key of the `Run` in Alembic's `config.attributes`, from which `env.py` takes it."""
 
 INVOCATION = "runner.invocation"
-"""Where an invocation that only looks waits for `env.py`."""
+"""Key in `config.attributes` of an `Invocation` that changes nothing."""
 
-Find = Callable[[tuple[str, ...], MigrationContext], Route]
-"""Resolves what the caller asked for, from where the database is."""
+FindRoute = Callable[[tuple[str, ...], MigrationContext], Route]
+"""Returns the route from the database's heads to the target that the caller named."""
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What the caller claims and allows: who asks, what is confirmed, which call this repeats."""
+    """The fields of a payload that say who asks, what is confirmed and which call this repeats."""
 
     actor: str | None = None
     confirm: str | None = None
@@ -43,35 +43,35 @@ class Terms:
 
 @dataclass(frozen=True)
 class Rendering:
-    """What the steps would send, found before Alembic's own run, where a plan or a downgrade asks for it."""
+    """The SQL of the steps, rendered before Alembic's own run; empty unless a plan or a downgrade needs it."""
 
     steps: tuple[Rendered, ...] = ()
-    known: tuple[str, ...] = ()
-    """The ids of all revisions here."""
+    revision_ids: tuple[str, ...] = ()
+    """Of all revision files, whether they are steps or not."""
 
 
 @dataclass(frozen=True)
-class Resolved:
-    """What was asked for, resolved once under the lock; from then on only this counts."""
+class Resolution:
+    """The caller's target, resolved once under the lock: an attempt that follows uses it instead of the payload."""
 
     target: str
     direction: Direction | None
-    """None where there was nothing to do."""
+    """None if there was nothing to do."""
     heads: tuple[str, ...]
-    """The revisions here that no other follows."""
+    """The heads of the revision files, not the database's."""
     snapshots: Path
-    """Their folder."""
+    """The folder of the snapshots."""
 
 
 @dataclass(frozen=True)
 class Begun:
-    """A run that has its row in the ledger."""
+    """The state of a run from the moment it has its row in the ledger."""
 
     run_id: int
     baselines: Mapping[str, Baseline] = field(default_factory=dict)
-    """What is there already of what the steps would make, by revision."""
+    """The existing tables that the steps create, by revision."""
     parts: Parts = field(default_factory=dict)
-    """What the caller's plan rested on when the run began."""
+    """The parts of the caller's plan when the run began."""
 
 
 @dataclass(frozen=True)
@@ -81,81 +81,88 @@ class Attempt:
     step: Step
     started: float = field(default_factory=time.monotonic)
     commits: tuple[str, ...] | None = None
-    """The database's revisions once this one is committed; None until its commit is asked for."""
+    """The database's heads after the commit; None until the commit is about to be sent."""
     locks: Mapping[str, str] = field(default_factory=dict)
     invalid_before: frozenset[int] | None = None
     """The oids of the invalid indexes before its autocommit block; None for a transactional revision."""
 
     @property
     def duration_ms(self) -> float:
-        """Return for how long it has been running."""
+        """Return the milliseconds since the attempt began."""
         return round((time.monotonic() - self.started) * 1000, 1)
 
 
 @dataclass(frozen=True)
 class Waits:
-    """What kept the present step waiting, in this attempt and in those that were rolled back."""
+    """How long the present step waited for locks, in this attempt and in those that were rolled back."""
 
     tries: int = 0
-    """How many could not get their lock in time."""
+    """The attempts that did not get a lock before its time-out."""
     since: float | None = None
     """When the first of those began, on the monotonic clock."""
     blocker: str = ""
-    """Who was last seen to hold the lock."""
-    slept_ms: float = 0.0
-    """How long it waited for a lock that it got."""
+    """The session that was last seen to hold the lock, in words."""
+    waited_ms: float = 0.0
+    """The time spent waiting for locks that were granted."""
     connection_losses: int = 0
 
 
 @dataclass
 class Run:
-    """One run over its attempts."""
+    """One run, over all its attempts."""
 
     invocation: Invocation
     draft: Draft
     terms: Terms
     conclude: Callable[[Draft], None] = conclude_change
-    """Writes the answer's message once all went well."""
+    """Writes the answer's message after success; the older contract has its own."""
     interrupted: threading.Event = field(default_factory=threading.Event)
+    """Set by SIGINT."""
     rendering: Rendering = Rendering()
-    resolved: Resolved | None = None
+    resolution: Resolution | None = None
     begun: Begun | None = None
     attempt: Attempt | None = None
+    """None before the first step, and between two steps."""
     waits: Waits = Waits()
 
     @property
     def change(self) -> Change:
         """Return how far the run has come."""
-        assert self.draft.change is not None  # noqa: S101 - set when the database has been looked at
+        assert self.draft.change is not None  # noqa: S101 - set once the database's heads are read
         return self.draft.change
 
     @property
-    def settled(self) -> Resolved:
-        """Return what is resolved."""
-        assert self.resolved is not None  # noqa: S101 - asked for after the target is resolved
-        return self.resolved
+    def resolved(self) -> Resolution:
+        """Return the resolution, which must exist."""
+        assert self.resolution is not None  # noqa: S101 - read only after the target is resolved
+        return self.resolution
 
     @property
-    def trying(self) -> Attempt:
-        """Return the attempt that is under way."""
-        assert self.attempt is not None  # noqa: S101 - asked for between begin and commit of a step
+    def current_attempt(self) -> Attempt:
+        """Return the attempt, which must exist."""
+        assert self.attempt is not None  # noqa: S101 - read only between begin and commit of a step
         return self.attempt
 
     @property
     def run_id(self) -> int | None:
-        """Return the run's id in the ledger, None where it has no row yet."""
+        """Return the run's id in the ledger, None before it has a row."""
         return None if self.begun is None else self.begun.run_id
 
     def lock_wait_ms(self) -> float:
-        """Return how long the present step waited for locks, attempts that were rolled back included."""
-        earlier_s = self.trying.started - self.waits.since if self.waits.since else 0.0
-        return round(earlier_s * 1000 + self.waits.slept_ms, 1)
+        """Return how long the present step waited for locks, with the attempts that were rolled back."""
+        # an attempt that ended by a time-out did nothing that lasted, so all its time counts as waiting
+        earlier_s = self.current_attempt.started - self.waits.since if self.waits.since else 0.0
+        return round(earlier_s * 1000 + self.waits.waited_ms, 1)
 
-    def block(self, blocker: str) -> LockTimeout:
-        """Note that the run could not get a lock in time, and return the error that says so."""
+    def count_lock_timeout(self, blocker: str) -> LockTimeout:
+        """Count an attempt that did not get a lock in time, and return the error for it.
+
+        `blocker` is the session that holds the lock, in words; empty if it is not known.
+        """
         waits, now = self.waits, time.monotonic()
+        # the ledger's own statements may time out too, before any step began
         since = waits.since or (self.attempt.started if self.attempt else now)
-        self.waits = Waits(waits.tries + 1, since, blocker or waits.blocker, waits.slept_ms, waits.connection_losses)
+        self.waits = Waits(waits.tries + 1, since, blocker or waits.blocker, waits.waited_ms, waits.connection_losses)
         name = self.attempt.step.revision if self.attempt else str(self.draft.action)
         shown = self.waits.blocker or "a lock that has since been released"
         return LockTimeout(name, self.waits.tries, now - since, shown)

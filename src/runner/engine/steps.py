@@ -1,4 +1,4 @@
-"""What happens around each step, on the connections of one attempt."""
+"""The work around each step, on the connections of one attempt: checks before it, its ledger row within it."""
 
 import contextlib
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from runner.answer import Applied, Change, Direction
 from runner.engine import baseline, history, ledger, preconditions
 from runner.engine.baseline import Baseline
-from runner.engine.state import Attempt, Begun, Find, Resolved, Run, Waits
+from runner.engine.state import Attempt, Begun, FindRoute, Resolution, Run, Waits
 from runner.engine.watchdog import Watchdog
 from runner.errors import (
     ConnectionLost,
@@ -31,8 +31,12 @@ from runner.script import alembic_internals, failure, graph
 from runner.script.alembic_internals import AlembicStep
 from runner.script.step import Route, Step
 
+# A transaction has an id once it has written something, catalogs and locks of rows included.
+# https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-SNAPSHOT
 XID = text("select pg_current_xact_id_if_assigned()::text")
 LEFTOVER_BUDGET_MS = 5000
+"""Time for the drop of one leftover, which waits for older transactions; a leftover that takes longer is only named."""
+
 PROGRESS: dict[Direction, tuple[str, str]] = {
     "upgrade": ("Applying", "Applied"),
     "downgrade": ("Reverting", "Reverted"),
@@ -41,79 +45,82 @@ PROGRESS: dict[Direction, tuple[str, str]] = {
 
 
 def configure(
-    context: Any, run: Run, find: Find, lock: MigrationLock, connection: Connection, watchdog: Watchdog
+    context: Any, run: Run, find_route: FindRoute, lock: MigrationLock, connection: Connection, watchdog: Watchdog
 ) -> None:
-    """Give Alembic the connection, the steps, and what is done inside each revision's transaction."""
+    """Pass Alembic the connection, the steps, and the callback that it calls inside each revision's transaction."""
 
-    def steps(heads: tuple[str, ...], migration: MigrationContext) -> Iterator[AlembicStep]:
-        found = _find(run, find, heads, migration, lock).steps
-        if not found and run.draft.action == "stamp" and run.draft.earlier is None:
-            # it says so already; whether that is true is asked all the same
-            preconditions.compare_stamped(run, run.settled.target, connection)
-        if found:
+    def yield_steps(heads: tuple[str, ...], migration: MigrationContext) -> Iterator[AlembicStep]:
+        steps = _find_route(run, find_route, heads, migration, lock).steps
+        if not steps and run.draft.action == "stamp" and run.draft.earlier is None:
+            # the version table has the target already, but a stamp also claims that the schema is the target's
+            preconditions.compare_stamped(run, run.resolved.target, connection)
+        if steps:
             _refuse_mixed_revisions(migration, run, lock, connection)
             if run.begun is None:
-                run.begun = _begin(run, found, lock, connection)
+                run.begun = _begin(run, steps, lock, connection)
                 run.draft.update(begun=True)
-            # Alembic has made its version table by now, and a revision begins with nothing written
+            # Alembic may have created its version table; the first revision's transaction must have written nothing
             connection.commit()
-            for step in _each(run, found, lock, watchdog):
-                yield step.alembics
+            for step in _run_each(run, steps, lock, watchdog):
+                yield step.alembic_step
 
-    def applied(ctx: MigrationContext, heads: set[str], **_: Any) -> None:
+    def on_version_apply(ctx: MigrationContext, heads: set[str], **_: Any) -> None:
         assert ctx.connection is not None  # noqa: S101 - online mode always has one
-        locks = _finish(run, ctx.connection, lock)
-        run.attempt = replace(run.trying, locks=locks, commits=tuple(sorted(heads)))
+        locks = _finish_step(run, ctx.connection, lock)
+        # Alembic commits when this returns: from here on, an error leaves open whether the commit went through
+        run.attempt = replace(run.current_attempt, locks=locks, commits=tuple(sorted(heads)))
 
     context.configure(
         connection=connection,
         version_table=VERSION_TABLE,
         transaction_per_migration=True,
-        on_version_apply=applied,
-        fn=steps,
+        on_version_apply=on_version_apply,
+        fn=yield_steps,
     )
 
 
-def _find(run: Run, find: Find, heads: tuple[str, ...], migration: MigrationContext, lock: MigrationLock) -> Route:
-    """Find the steps: the first time as asked, later to the absolute target from where the database is now."""
+def _find_route(
+    run: Run, find_route: FindRoute, heads: tuple[str, ...], migration: MigrationContext, lock: MigrationLock
+) -> Route:
+    """Return the route from `heads`: to the caller's target in the first attempt, later to the resolved one."""
     script = migration.script
     assert script is not None  # noqa: S101 - an EnvironmentContext always has one
-    if run.resolved is None:
-        return _resolve(run, find, heads, migration, script, lock)
+    if run.resolution is None:
+        return _resolve(run, find_route, heads, migration, script, lock)
     if run.attempt is not None and run.attempt.commits is not None and set(run.attempt.commits) == set(heads):
-        # its commit was asked for and went through, although nobody could tell us
+        # the connection was lost after the commit went through, before its confirmation arrived
         note_done(run)
     run.draft.update(after=tuple(heads))
-    if run.resolved.direction is None:
-        return Route((), run.resolved.target)
-    return graph.remaining(script, run.resolved.direction, run.resolved.target, heads)
+    if run.resolution.direction is None:
+        return Route((), run.resolution.target)
+    return graph.remaining(script, run.resolution.direction, run.resolution.target, heads)
 
 
 def _resolve(
     run: Run,
-    find: Find,
+    find_route: FindRoute,
     heads: tuple[str, ...],
     migration: MigrationContext,
     script: ScriptDirectory,
     lock: MigrationLock,
 ) -> Route:
-    """Resolve what was asked for, once; nothing is left to do where an earlier call did the very same."""
+    """Resolve the caller's target; the route is empty if an earlier call had the same key and payload."""
     target = None if run.draft.change is None else run.draft.change.target
     run.draft.change = Change(tuple(heads), tuple(heads), target)
-    if _answered_before(run, lock):
+    if _take_earlier_answer(run, lock):
         return Route((), "")
-    with lock.turn() as ledgers:
-        history.refuse_changed(script, heads, ledgers)
-    found = find(heads, migration)
-    run.draft.update(target=found.target)
-    direction = found.steps[0].direction if found.steps else None
+    with lock.turn() as lock_connection:
+        history.refuse_changed(script, heads, lock_connection)
+    route = find_route(heads, migration)
+    run.draft.update(target=route.target)
+    direction = route.steps[0].direction if route.steps else None
     snapshots = alembic_internals.folder(script) / "schema"
-    run.resolved = Resolved(found.target, direction, tuple(sorted(script.get_heads())), snapshots)
-    return found
+    run.resolution = Resolution(route.target, direction, tuple(sorted(script.get_heads())), snapshots)
+    return route
 
 
-def _answered_before(run: Run, lock: MigrationLock) -> bool:
-    """Take over the successful answer of an earlier call with the same key and the same payload."""
+def _take_earlier_answer(run: Run, lock: MigrationLock) -> bool:
+    """Take the successful answer of an earlier call with the same key and payload; return whether there is one."""
     terms = run.terms
     if terms.idempotency_key is None:
         return False
@@ -122,37 +129,40 @@ def _answered_before(run: Run, lock: MigrationLock) -> bool:
     return run.draft.earlier is not None
 
 
-def _begin(run: Run, found: tuple[Step, ...], lock: MigrationLock, connection: Connection) -> Begun:
-    """Check before the first step, and write the ledger's row once nothing stands in the way."""
-    run.draft.update(pending=tuple(step.revision for step in found))
+def _begin(run: Run, steps: tuple[Step, ...], lock: MigrationLock, connection: Connection) -> Begun:
+    """Check the preconditions, and write the run's row in the ledger once all of them hold."""
+    run.draft.update(pending=tuple(step.revision for step in steps))
     baselines: dict[str, Baseline] = {}
-    match run.settled.direction:
+    match run.resolved.direction:
         case "stamp":
-            preconditions.compare_stamped(run, found[-1].revision, connection)
+            preconditions.compare_stamped(run, steps[-1].revision, connection)
         case "upgrade":
-            baselines = baseline.find(connection, run.settled.snapshots, run.change.before, found)
+            baselines = baseline.find(connection, run.resolved.snapshots, run.change.before, steps)
         case _:
-            preconditions.confirm_data_loss(run, found, connection)
+            preconditions.confirm_data_loss(run, steps, connection)
             preconditions.warn_of_other_images(run, lock)
     parts = preconditions.require_plan(run, lock, connection)
     preconditions.require_confirmation(run)
-    with lock.turn() as ledgers:
-        ledger.prepare(ledgers)
-        return Begun(ledger.begin(ledgers, run), baselines, parts)
+    # on the lock's connection, which is in AUTOCOMMIT: the row has to outlast a revision that is rolled back
+    with lock.turn() as lock_connection:
+        ledger.prepare(lock_connection)
+        return Begun(ledger.begin(lock_connection, run), baselines, parts)
 
 
-def _each(run: Run, found: tuple[Step, ...], lock: MigrationLock, watchdog: Watchdog) -> Iterator[Step]:
-    """Yield each step to Alembic, which runs and commits it before the next is asked for."""
+def _run_each(run: Run, steps: tuple[Step, ...], lock: MigrationLock, watchdog: Watchdog) -> Iterator[Step]:
+    """Yield each step to Alembic, which runs it and commits before it asks for the next one."""
     tell = run.invocation.tell
-    total = len(run.change.applied) + len(found)
+    total = len(run.change.applied) + len(steps)
+    # asked once: from here on, the statement that writes a step's ledger row checks the lock
     if not lock.is_held():
         raise ConnectionLost
-    for step in found:
+    for step in steps:
         if run.invocation.deadline.remaining_s <= 0:
+            # after a lock time-out the error names the step that waited; otherwise no step failed, and none is recorded
             if not run.waits.tries:
                 run.attempt = None
             raise DeadlinePassed
-        # what the watchdog has not noticed yet, the ledger's row will
+        # the ledger's row would fail as well, but only after the whole step
         if watchdog.lost:
             raise ConnectionLost
         run.attempt = Attempt(step)
@@ -160,9 +170,9 @@ def _each(run: Run, found: tuple[Step, ...], lock: MigrationLock, watchdog: Watc
         about = {"revision": step.revision, "direction": step.direction, "number": number, "total": total}
         doing, done = PROGRESS[step.direction]
         tell(f"{doing} `{step.revision}` ({number} of {total}).", event="begun", **about)
-        watchdog.forget()
+        watchdog.reset()
         yield step
-        run.waits = replace(run.waits, slept_ms=run.waits.slept_ms + watchdog.waited_ms)
+        run.waits = replace(run.waits, waited_ms=run.waits.waited_ms + watchdog.waited_ms)
         applied = note_done(run)
         tell(
             f"{done} `{step.revision}` in {applied.duration_ms:.0f} ms ({number} of {total}).",
@@ -171,53 +181,56 @@ def _each(run: Run, found: tuple[Step, ...], lock: MigrationLock, watchdog: Watc
 
 
 def note_done(run: Run) -> Applied:
-    """Note that the present step is committed."""
-    attempt, change = run.trying, run.change
+    """Add the present step, which is committed, to the answer, and return that entry."""
+    attempt, change = run.current_attempt, run.change
     step = attempt.step
-    kept = run.begun.baselines.get(step.revision) if run.begun else None
-    adopted = tuple(sorted(kept.tables)) if kept else ()
+    existing = run.begun.baselines.get(step.revision) if run.begun else None
+    adopted = tuple(sorted(existing.tables)) if existing else ()
     waited_ms = run.lock_wait_ms()
     done = Applied(
         step.revision, step.description, step.direction, attempt.duration_ms, waited_ms, attempt.locks, adopted
     )
-    pending = tuple(one for one in change.pending if one != step.revision)
+    pending = tuple(revision for revision in change.pending if revision != step.revision)
     run.draft.update(after=attempt.commits, applied=(*change.applied, done), pending=pending)
     run.attempt, run.waits = None, Waits()
     return done
 
 
-def _finish(run: Run, connection: Connection, lock: MigrationLock) -> dict[str, str]:
-    """Complete what was there and write the ledger's row, inside the revision's own transaction; return its locks."""
-    step = run.trying.step
-    kept = run.begun.baselines.get(step.revision) if run.begun else None
-    if kept is not None:
-        complete(kept, step, connection)
+def _finish_step(run: Run, connection: Connection, lock: MigrationLock) -> dict[str, str]:
+    """Complete the existing tables and write the ledger's row, inside the revision's transaction; return its locks."""
+    step = run.current_attempt.step
+    existing = run.begun.baselines.get(step.revision) if run.begun else None
+    if existing is not None:
+        complete(existing, step, connection)
     return ledger.record_success(connection, run, lock)
 
 
-def complete(kept: Baseline, step: Step, connection: Connection) -> None:
-    """Complete what was there, inside the revision's transaction. Raises `UnversionedDatabase` where it differs then.
+def complete(existing: Baseline, step: Step, connection: Connection) -> None:
+    """Add what the existing tables of a step lack, inside the revision's transaction.
 
-    Where its rows or its owner do not allow completing it, that is not the revision's fault.
+    Raises `UnversionedDatabase` if they still differ from the snapshot, `RevisionFailed` if their rows or their owner
+    make a statement fail.
     """
-    with translating(DBAPIError, lambda error: _of_completion(error, kept, step)):
-        wrong = baseline.complete(connection, kept)
-    if wrong:
-        raise UnversionedDatabase(session.database_name(connection), [str(difference) for difference in wrong])
+    with translating(DBAPIError, lambda error: _completion_error(error, existing, step)):
+        differences = baseline.complete(connection, existing)
+    if differences:
+        raise UnversionedDatabase(session.database_name(connection), [str(difference) for difference in differences])
 
 
-def _of_completion(error: DBAPIError, kept: Baseline, step: Step) -> MigrationError | None:
+def _completion_error(error: DBAPIError, existing: Baseline, step: Step) -> MigrationError | None:
+    """Return the error of a statement that completes a table; None for one after which the step is tried again."""
     if sqlstate.is_lost(error) or sqlstate.is_contention(error):
         return None
     problem = failure.of_revision(error, step.revision, step.path)
     if not isinstance(problem, RevisionFailed):
         return problem
-    tables = ", ".join(f"`{name}`" for name in kept.tables)
+    # to edit the revision, the usual advice, would not help: the statement is the runner's
+    tables = ", ".join(f"`{name}`" for name in existing.tables)
     return replace(problem, remedy=f"Correct the rows or the owner of {tables}, then run the same command again.")
 
 
 def _refuse_mixed_revisions(migration: MigrationContext, run: Run, lock: MigrationLock, connection: Connection) -> None:
-    """Let a revision enter an autocommit block only with nothing written yet and the lock still ours.
+    """Allow an autocommit block only in a transaction that has written nothing, while the run holds the lock.
 
     Alembic's block commits whatever came before it: https://alembic.sqlalchemy.org/en/latest/api/runtime.html
     """
@@ -225,10 +238,11 @@ def _refuse_mixed_revisions(migration: MigrationContext, run: Run, lock: Migrati
 
     def autocommit_block() -> Iterator[None]:
         if connection.execute(XID).scalar_one() is not None:
-            raise MixedRevision(run.trying.step.revision)
+            raise MixedRevision(run.current_attempt.step.revision)
+        # what runs in the block cannot be rolled back by the ledger's row afterwards
         if not lock.is_held_as_seen_by(connection):
             raise ConnectionLost
-        run.attempt = replace(run.trying, invalid_before=frozenset(invalid_indexes.invalid(connection)))
+        run.attempt = replace(run.current_attempt, invalid_before=frozenset(invalid_indexes.invalid(connection)))
         with enter():
             yield
 
@@ -236,18 +250,19 @@ def _refuse_mixed_revisions(migration: MigrationContext, run: Run, lock: Migrati
 
 
 def clear_leftovers(run: Run, lock: MigrationLock) -> None:
-    """Drop the invalid indexes that a failed non-transactional revision left, or name them in the answer."""
+    """Drop the invalid indexes that a failed revision left outside a transaction, or name them in the answer."""
     if run.attempt is None or run.attempt.invalid_before is None:
         return
-    left: list[str] = []
-    # what could not be dropped is named; the next run drops it before it builds
+    leftovers: list[str] = []
+    # an error here must not hide the run's own; the next run drops what is left before it builds the index
     with contextlib.suppress(*GONE), lock.turn() as connection:
-        found = invalid_indexes.invalid(connection).items()
-        new = [name for oid, name in found if oid not in run.attempt.invalid_before]
+        invalid = invalid_indexes.invalid(connection).items()
+        new = [name for oid, name in invalid if oid not in run.attempt.invalid_before]
         connection.exec_driver_sql(f"set statement_timeout = {LEFTOVER_BUDGET_MS}")
         for name in new:
-            left.append(f"invalid index {name}")
+            # named before the drop, so that a drop that fails leaves the name in the list
+            leftovers.append(f"invalid index {name}")
             if run.invocation.deadline.remaining_s * 1000 > LEFTOVER_BUDGET_MS:
                 connection.exec_driver_sql(f"drop index concurrently if exists {name}")
-                left.pop()
-    run.draft.update(leftovers=tuple(left))
+                leftovers.pop()
+    run.draft.update(leftovers=tuple(leftovers))

@@ -1,4 +1,4 @@
-"""Watch a revision from the lock's connection: who blocks it, whether the time is up or somebody pressed Ctrl-C."""
+"""A thread that watches a revision from the lock's connection: its blocker, the deadline, and Ctrl-C."""
 
 import threading
 from dataclasses import dataclass, field
@@ -9,10 +9,11 @@ from runner.deadline import Deadline
 from runner.postgres import sqlstate
 from runner.postgres.advisory_lock import GONE, MigrationLock, cancel_statement, end_session
 
-LOOK_EVERY_S = 0.2
+POLL_INTERVAL_S = 0.2
 GRACE_S = 0.3
-"""`statement_timeout` ends a statement at the deadline; only what is no statement lives past it."""
+"""From the deadline to the session's end: `statement_timeout` ends statements, but neither COMMIT nor Python code."""
 
+# Sessions that wait ahead in the queue block too; the oldest transaction is most likely the one they all wait for.
 # https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-SESSION
 BLOCKERS = text("""
     select coalesce(w.relation::regclass::text, w.locktype) as wanted, b.pid, a.application_name as application,
@@ -26,57 +27,63 @@ BLOCKERS = text("""
 
 @dataclass
 class Watchdog:
-    """Look at the backend `pid` every 200 ms, on the guard's connection."""
+    """A thread that polls the session `pid` every 200 ms, on the lock's connection."""
 
     lock: MigrationLock
     pid: int
     deadline: Deadline
     interrupted: threading.Event
     blocker: str = ""
+    """The session that was last seen to block the step, in words."""
     waited_ms: float = 0.0
+    """The time in which the step was seen blocked, in steps of the poll's interval."""
     ended_backend: bool = False
+    """Whether the session was ended at the deadline."""
     lost: bool = False
-    """Whether the guard's connection is gone, and the lock with it."""
+    """Whether the lock's connection is lost, and the lock with it."""
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin to look, in a thread of its own."""
-        self._thread = threading.Thread(target=self._look, name="watchdog", daemon=True)
+        """Begin to poll, in a thread."""
+        # a daemon: a thread that waits for a lost server must not keep the process alive
+        self._thread = threading.Thread(target=self._poll, name="watchdog", daemon=True)
         self._thread.start()
 
-    def forget(self) -> None:
-        """Begin to count anew, for another step."""
+    def reset(self) -> None:
+        """Set the blocker and the waited time to nothing, for another step."""
         self.waited_ms, self.blocker = 0.0, ""
 
     def stop(self) -> None:
-        """Look no more; returns when the last look is over."""
+        """Stop polling, and return when the last poll has ended."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
 
-    def _look(self) -> None:
-        while not self._stop.wait(LOOK_EVERY_S):
+    def _poll(self) -> None:
+        while not self._stop.wait(POLL_INTERVAL_S):
             try:
-                self._look_once()
+                self._poll_once()
             except GONE as error:
+                # any other error, such as a statement time-out, leaves the next poll to work
                 if sqlstate.is_lost(error):
-                    # the run notices before its next revision
+                    # not raised in this thread: the run checks it before its next step
                     self.lost = True
                     return
 
-    def _look_once(self) -> None:
+    def _poll_once(self) -> None:
         with self.lock.turn() as connection:
             if self.deadline.passed_s >= GRACE_S:
                 self.ended_backend = end_session(connection, self.pid)
                 self._stop.set()
                 return
             if self.interrupted.is_set():
+                # at each poll: a cancel between two statements has no effect
                 cancel_statement(connection, self.pid)
                 return
             row = connection.execute(BLOCKERS, {"pid": self.pid}).first()
         if row is not None:
-            self.waited_ms += LOOK_EVERY_S * 1000
+            self.waited_ms += POLL_INTERVAL_S * 1000
             name = f" ({row.application})" if row.application else ""
             age = f" for {_age(float(row.age_s))}" if row.age_s is not None else ""
             self.blocker = f"`{row.wanted}`, held by pid {row.pid}{name}{age}"

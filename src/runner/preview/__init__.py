@@ -1,1 +1,1 @@
-"""Look ahead: what a change would do, what is unsafe in it, and what differs from the snapshots."""
+"""Look ahead without changing anything: plan, lint, rehearsal and check."""

@@ -1,4 +1,4 @@
-"""What is not as it should be with a database: the answer to `check`."""
+"""The answer to `check`: the problems of a database."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -21,6 +21,7 @@ from runner.schema.catalog import Difference
 from runner.script import alembic_internals
 from runner.script.graph import Revisions
 
+# A constraint that is NOT VALID holds for new rows only: https://www.postgresql.org/docs/current/sql-altertable.html
 UNVALIDATED = text("""
     select c.conrelid::regclass::text as owner, quote_ident(c.conname) as name,
            format('%I.%I', n.nspname, r.relname) as qualified
@@ -29,45 +30,50 @@ UNVALIDATED = text("""
 """)
 
 
-def inspect(invocation: Invocation, known: Revisions, draft: Draft) -> None:
-    """Conclude `draft` with all that is not as it should be; takes no lock and writes nothing.
+def inspect(invocation: Invocation, revisions: Revisions, draft: Draft) -> None:
+    """Conclude `draft` with all problems of the database. Takes no migration lock and writes nothing.
 
-    Where a comparison cannot be made the answer says so under `not_compared`.
+    A comparison that cannot be made is named under `not_compared`. Raises `RevisionFailed` for a revision that cannot
+    be imported.
     """
-    known.import_all()
+    # `upgrade` imports only what it runs; here a broken file is to be found before somebody needs it
+    revisions.import_all()
     skipped: list[str] = []
     with session.reading(invocation) as connection:
         heads = version_table.read_heads(connection)
         draft.change = Change(heads, heads)
-        problems = [*_heads(known), *_pending(known, heads, draft)]
+        problems = [*_several_heads(revisions), *_pending(revisions, heads, draft)]
+        # without the file of a head, Alembic cannot say which revisions were applied
         if not any(problem.kind == "unknown-revision" for problem in problems):
-            problems += map(_of_error, history.changed(known.script, heads, connection))
-        drifted = _drift(known, heads, connection, skipped)
+            problems += map(_of_error, history.changed(revisions.script, heads, connection))
+        drifted = _drift(revisions, heads, connection, skipped)
         problems += _of_drift(heads, drifted)
-        problems += [*_invalid(connection), *_unvalidated(connection, known, heads, drifted), *_left(connection)]
-    if set(heads) == set(known.heads):
-        problems += _models(invocation, known, drifted, skipped)
+        problems += [*_invalid(connection), *_unvalidated(connection, revisions, heads, drifted)]
+        problems += _killed_runs(connection)
+    # below the head, every pending change would be a difference from the models
+    if set(heads) == set(revisions.heads):
+        problems += _models(invocation, revisions, drifted, skipped)
     else:
         skipped.append("the models, because they describe the head")
-    wrong = [problem for problem in problems if problem.level == "error"]
-    accepted = tuple(_accepted(one, by) for one, by in drifted.accepted)
-    result = CheckResult(not wrong, tuple(problems), accepted, tuple(skipped))
-    draft.conclude(_message(shown(heads) or "base", wrong, drifted, skipped), result)
+    errors = [problem for problem in problems if problem.level == "error"]
+    accepted = tuple(_accepted(difference, entry) for difference, entry in drifted.accepted)
+    result = CheckResult(not errors, tuple(problems), accepted, tuple(skipped))
+    draft.conclude(_message(shown(heads) or "base", errors, drifted, skipped), result)
 
 
-def _accepted(one: Difference, by: drift.Accepted) -> AcceptedDifference:
-    expected, found = (catalog.describe(one.path, side) for side in (one.expected, one.actual))
-    return AcceptedDifference(one.kind, one.name, one.path, expected, found, by.reason)
+def _accepted(difference: Difference, entry: drift.Accepted) -> AcceptedDifference:
+    expected, found = (catalog.describe(difference.path, side) for side in (difference.expected, difference.actual))
+    return AcceptedDifference(difference.kind, difference.name, difference.path, expected, found, entry.reason)
 
 
-def _heads(known: Revisions) -> Iterator[Problem]:
-    if len(known.heads) > 1:
-        yield _of_error(MultipleHeads(tuple(known.heads)))
+def _several_heads(revisions: Revisions) -> Iterator[Problem]:
+    if len(revisions.heads) > 1:
+        yield _of_error(MultipleHeads(tuple(revisions.heads)))
 
 
-def _pending(known: Revisions, heads: tuple[str, ...], draft: Draft) -> Iterator[Problem]:
+def _pending(revisions: Revisions, heads: tuple[str, ...], draft: Draft) -> Iterator[Problem]:
     try:
-        pending = known.pending(heads)
+        pending = revisions.pending(heads)
     except UnknownRevision as error:
         yield _of_error(error)
         return
@@ -78,33 +84,37 @@ def _pending(known: Revisions, heads: tuple[str, ...], draft: Draft) -> Iterator
         )
 
 
-def _drift(known: Revisions, heads: tuple[str, ...], connection: Connection, skipped: list[str]) -> drift.Found:
-    """Compare the database with the snapshot of the revision that it is at."""
-    schema = known.snapshots
+def _drift(
+    revisions: Revisions, heads: tuple[str, ...], connection: Connection, skipped: list[str]
+) -> drift.Comparison:
+    """Compare the database with the snapshot of its revision; add to `skipped` if there is none."""
+    schema = revisions.snapshots
+    # a snapshot is the catalog after one revision, so two heads have none
     expected = baseline.snapshot(schema, heads[0]) if len(heads) == 1 else None if heads else catalog.EMPTY
     if expected is None:
         skipped.append(f"the catalog, because there is no snapshot of `{shown(heads)}`")
-        return drift.Found((), (), ())
+        return drift.Comparison((), (), ())
     return drift.find(expected, catalog.read(connection), drift.load(schema))
 
 
-def _of_drift(heads: tuple[str, ...], drifted: drift.Found) -> Iterator[Problem]:
+def _of_drift(heads: tuple[str, ...], drifted: drift.Comparison) -> Iterator[Problem]:
     if drifted.differences and not heads:
         message = f"The database has {count(len(drifted.differences), 'object')} and no version."
         remedy = "Run `migrate plan` to see which tables an upgrade would adopt."
         yield Problem("unversioned-database", "error", "", message, remedy)
         return
     yield from map(_of_difference, drifted.differences)
-    paths = {one.path for one in drifted.differences}
-    yield from (_unneeded(one, one.at in paths) for one in drifted.unused)
+    paths = {difference.path for difference in drifted.differences}
+    yield from (_unneeded(entry, entry.at in paths) for entry in drifted.unused)
 
 
-def _of_difference(one: Difference) -> Problem:
+def _of_difference(difference: Difference) -> Problem:
     remedy = "Correct it, or accept it in `alembic/accepted_drift.toml`."
-    return Problem("drift", "error", one.name, str(one), remedy, drift.render(one))
+    return Problem("drift", "error", difference.name, str(difference), remedy, drift.render(difference))
 
 
 def _unneeded(one: drift.Accepted, differs: bool) -> Problem:
+    """Return the note on an entry that accepts nothing; `differs` if the database has another text at its path."""
     name = Difference(one.at, None, None).name
     if differs:
         message = f"It was accepted as `{one.found or 'absent'}` and has changed since."
@@ -132,23 +142,24 @@ def _invalid(connection: Connection) -> Iterator[Problem]:
 
 
 def _unvalidated(
-    connection: Connection, known: Revisions, heads: tuple[str, ...], drifted: drift.Found
+    connection: Connection, revisions: Revisions, heads: tuple[str, ...], drifted: drift.Comparison
 ) -> Iterator[Problem]:
-    """Yield the constraints that hold for new rows only; one that its revision left so, or is accepted, is a note."""
-    accepted = {one.path[1:] for one, _ in drifted.accepted}
-    at = (baseline.snapshot(known.snapshots, head) or catalog.EMPTY for head in heads)
-    tables = {name: table for one in at for name, table in one["tables"].items()}
+    """Yield the constraints that are NOT VALID; a note for one that is so in the snapshot, or that is accepted."""
+    accepted = {difference.path[1:] for difference, _ in drifted.accepted}
+    snapshots = (baseline.snapshot(revisions.snapshots, head) or catalog.EMPTY for head in heads)
+    tables = {name: table for snapshot in snapshots for name, table in snapshot["tables"].items()}
     for row in connection.execute(UNVALIDATED):
-        wanted = tables.get(row.qualified, {}).get("constraints", {}).get(row.name, "")
-        well_known = wanted.endswith("NOT VALID") or (row.qualified, "constraints", row.name) in accepted
-        level: Level = "note" if well_known else "error"
+        expected = tables.get(row.qualified, {}).get("constraints", {}).get(row.name, "")
+        intended = expected.endswith("NOT VALID") or (row.qualified, "constraints", row.name) in accepted
+        level: Level = "note" if intended else "error"
         message = f"`{row.name}` of `{row.owner}` was never validated for the existing rows."
         remedy = "Validate it with `validate_constraint`, in a revision."
         yield Problem("unvalidated-constraint", level, f"{row.owner}.{row.name}", message, remedy)
 
 
-def _left(connection: Connection) -> Iterator[Problem]:
-    """Yield what a run that was killed has left behind."""
+def _killed_runs(connection: Connection) -> Iterator[Problem]:
+    """Yield the runs that were killed."""
+    # while the migration lock is held, a run without an end may be the holder's
     if advisory_lock.holder(connection, VERSION_TABLE) is None:
         for request_id in ledger.killed(connection):
             message = f"The run of request `{request_id}` was killed."
@@ -157,41 +168,47 @@ def _left(connection: Connection) -> Iterator[Problem]:
             )
 
 
-def _models(invocation: Invocation, known: Revisions, drifted: drift.Found, skipped: list[str]) -> list[Problem]:
-    """Compare the models with the database by Alembic's own comparison, through `env.py`, which knows them.
+def _models(
+    invocation: Invocation, revisions: Revisions, drifted: drift.Comparison, skipped: list[str]
+) -> list[Problem]:
+    """Compare the models with the database by Alembic's own comparison; add to `skipped` if they cannot be imported.
 
-    Where they cannot be imported, `skipped` says so. What differs from the snapshot as well is drift, told once.
+    A difference from the snapshot is drift already, and is not reported a second time.
     """
-    found: list[Any] = []
+    directives: list[Any] = []
 
     def compare(_heads: Any, context: Any) -> list[Any]:
-        found.extend(autogenerate.compare_metadata(context, alembic_internals.options(context)["target_metadata"]))
+        directives.extend(autogenerate.compare_metadata(context, alembic_internals.options(context)["target_metadata"]))
+        # no steps: Alembic then runs nothing
         return []
 
-    known.config.attributes[INVOCATION] = invocation
-    with EnvironmentContext(known.config, known.script, fn=compare):
+    # only the project's `env.py` imports the models
+    revisions.config.attributes[INVOCATION] = invocation
+    with EnvironmentContext(revisions.config, revisions.script, fn=compare):
         try:
-            known.script.run_env()
+            revisions.script.run_env()
         except ImportError as error:
             skipped.append(f"the models, because `{error.name}` cannot be imported")
-    known_already = {_part(one) for one in [*(one for one, _ in drifted.accepted), *drifted.differences]}
-    flat = [step for one in found for step in (one if isinstance(one, list) else [one])]
-    return [problem for step in flat for part, problem in [_of_step(step)] if part not in known_already]
+    reported = {_part(one) for one in [*(one for one, _ in drifted.accepted), *drifted.differences]}
+    # Alembic puts the directives for one column into a list
+    flat = [directive for one in directives for directive in (one if isinstance(one, list) else [one])]
+    return [problem for directive in flat for part, problem in [_of_directive(directive)] if part not in reported]
 
 
-def _part(one: Difference) -> tuple[str, str]:
-    """Return the table and the thing that a difference is about, unqualified; the table twice for a whole one."""
-    table = one.path[1].rpartition(".")[2].strip('"')
-    thing = one.path[-1].strip('"') if len(one.path) > catalog.WHOLE_OBJECT else ""
+def _part(difference: Difference) -> tuple[str, str]:
+    """Return the table and the thing of a difference, without schema; the table twice for a whole table."""
+    table = difference.path[1].rpartition(".")[2].strip('"')
+    thing = difference.path[-1].strip('"') if len(difference.path) > catalog.WHOLE_OBJECT else ""
     return table, thing or table
 
 
-def _of_step(step: tuple[Any, ...]) -> tuple[tuple[str, str], Problem]:
-    """Read one step of Alembic's comparison, which says what would bring the database to the models.
+def _of_directive(directive: tuple[Any, ...]) -> tuple[tuple[str, str], Problem]:
+    """Return the part that a directive is about, as `_part` does, and the problem that it stands for.
 
+    A directive is what Alembic's comparison would change so that the database matches the models.
     https://alembic.sqlalchemy.org/en/latest/api/autogenerate.html#alembic.autogenerate.compare_metadata
     """
-    match step:
+    match directive:
         case (verb, Table() as table, *_):
             part = (table.name, table.name)
         case (verb, _, str(table), column, *_):
@@ -207,7 +224,7 @@ def _of_step(step: tuple[Any, ...]) -> tuple[tuple[str, str], Problem]:
     return part, Problem("models", "error", ".".join(dict.fromkeys(part)), message, remedy)
 
 
-def _message(at: str, wrong: list[Problem], drifted: drift.Found, skipped: list[str]) -> str:
+def _message(at: str, wrong: list[Problem], drifted: drift.Comparison, skipped: list[str]) -> str:
     kinds = [problem.kind for problem in wrong]
     found = ", ".join(f"{kind} ({kinds.count(kind)})" for kind in dict.fromkeys(kinds))
     said = [f"The database is at `{at}`: {found or 'no problems'}."]

@@ -1,7 +1,7 @@
-"""What is unsafe in revisions: squawk's rules over their SQL, and what squawk cannot know.
+"""The lint of a plan: squawk's rules over the SQL of the revisions, and our own rules.
 
-It does not know how many rows a table has here, that a table was made a moment ago in the same plan, nor
-what a downgrade loses. https://squawkhq.com/docs/rules tells each of its rules.
+squawk reads one text and no database. It does not have the number of rows of a table, the tables that the same plan
+creates, or the rows that a downgrade drops. Its rules: https://squawkhq.com/docs/rules.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,16 +16,16 @@ from runner.results import Finding, Level, TableSize
 from runner.script.offline import Rendered
 
 LARGE_ROWS = 10_000
-"""Up to here a scan or a rewrite is over in tens of milliseconds, so that what needs one is a warning only."""
+"""Below this, a scan or a rewrite takes tens of milliseconds, and a finding of `GROWING` is a warning."""
 
-# Those that make the application wait for as long as the table is large.
+# Rules for statements that block the application for a time that grows with the table.
 GROWING = frozenset({
     "adding-field-with-default", "adding-foreign-key-constraint", "adding-not-nullable-field",
     "adding-serial-primary-key-field", "ban-alter-domain-with-add-constraint", "changing-column-type",
     "constraint-missing-not-valid", "disallowed-unique-constraint", "prefer-repack",
     "require-concurrent-index-creation", "require-concurrent-reindex", "update-all-rows",
 })  # fmt: skip
-# Those that break the application, lose data, or cannot go through at all, whatever the size.
+# Rules for statements that break the application, lose data or fail, whatever the table's size.
 BREAKING = frozenset({
     "adding-required-field", "ban-concurrent-index-creation-in-transaction", "ban-drop-column",
     "ban-drop-database", "ban-drop-schema", "ban-drop-table", "ban-truncate-cascade", "ban-uncommitted-transaction",
@@ -37,7 +37,7 @@ STYLE = frozenset({
     "prefer-timestamp-tz", "require-enum-value-ordering", "do-block",
 })  # fmt: skip
 
-# The way that this project has, where squawk's advice would leave one to write it oneself.
+# Where `runner.operations` has a function for what squawk's own advice describes.
 REMEDIES = {
     "adding-foreign-key-constraint": "Use `add_foreign_key_not_valid`, and `validate_constraint` in the next revision.",
     "adding-not-nullable-field": "Use `set_not_null_safely`, in a revision of its own.",
@@ -50,121 +50,130 @@ REMEDIES = {
 }
 LEVELS: tuple[Level, ...] = ("error", "warning", "note")
 STATEMENT_LENGTH = 120
+"""Characters of a statement in a finding."""
 
-# Words of an ALTER TABLE that can be said twice, whatever squawk thinks of it outside of a transaction.
+# ALTER TABLE actions that succeed a second time; squawk's `prefer-robust-stmts` reports them outside a transaction.
 REPEATABLE = (["set", "not", "null"], ["drop", "not", "null"], ["set", "default"], ["drop", "default"], ["validate"])
 
 
 @dataclass(frozen=True)
 class LintReport:
-    """Hold the findings that count, those that a revision allows, and which linter looked."""
+    """The findings that count, and those that a revision allows."""
 
     findings: tuple[Finding, ...]
     allowed: tuple[Finding, ...]
     linter: str | None
-    """None where squawk is not installed."""
+    """The linter's name and version; None if squawk is not installed."""
 
 
 @dataclass(frozen=True)
 class LintContext:
-    """Hold what is known of the database on which the SQL would run."""
+    """What the rules use of the database and of the whole plan."""
 
-    present: frozenset[sql.Name]
-    """Tables and indexes."""
+    existing: frozenset[sql.Name]
+    """Tables and indexes of the database."""
     sizes: Mapping[sql.Name, TableSize]
     new: frozenset[sql.Name]
-    """Tables that the plan itself makes, so that nobody uses them yet."""
+    """Tables that the plan itself creates, so that the application does not use them yet."""
 
 
 def lint(
-    rendered: Sequence[Rendered],
-    present: Mapping[str, Any],
+    revisions: Sequence[Rendered],
+    existing: Mapping[str, Any],
     sizes: Mapping[str, TableSize],
     data_losses: Iterable[Finding],
     program: str | None,
     server_version: str,
 ) -> LintReport:
-    """Return what is unsafe in `rendered` on a database that has the tables `present`, as in its catalog.
+    """Return the findings for `revisions` on a database with the tables `existing`, as in its catalog.
 
-    `sizes` are those of the tables that `rendered` touches, `losses` the findings of what a downgrade loses;
-    `program` is squawk's, None where it is not installed.
+    `sizes` are of the tables that the revisions touch, `data_losses` are the findings for rows that a downgrade drops.
+    `program` is the path of squawk, None if it is not installed. `server_version` is such as `15.3`.
     """
-    setting = _setting(rendered, present, sizes)
-    looked_at = [_effective(one, setting) for one in rendered]
-    found = [*data_losses, *(finding for one, texts in zip(rendered, looked_at, strict=True)
-                        for finding in _ours(one, texts, setting))]  # fmt: skip
-    waived: list[Finding] = []
-    if program is not None and rendered:
-        files = [_text(one, texts) for one, texts in zip(rendered, looked_at, strict=True)]
-        for complaint in squawk.complain(program, files, server_version):
-            one, texts = rendered[complaint.text], looked_at[complaint.text]
-            statement = _statement(one, texts, complaint)
-            finding = _finding(complaint.rule, one, statement, setting, complaint.message, complaint.help)
-            (waived if _is_harmless(finding, one, statement, setting) else found).append(finding)
-    kept, allowed, about_comments = allow(rendered, found, waived, linted=program is not None)
-    order = {one.revision: place for place, one in enumerate(rendered)}
+    context = _context(revisions, existing, sizes)
+    effective = [_effective(revision, context) for revision in revisions]
+    findings = [*data_losses]
+    for revision, statements in zip(revisions, effective, strict=True):
+        findings += _own_findings(revision, statements, context)
+    harmless: list[Finding] = []
+    if program is not None and revisions:
+        # one process for all revisions, since each start takes time
+        texts = [_text(revision, statements) for revision, statements in zip(revisions, effective, strict=True)]
+        for complaint in squawk.complain(program, texts, server_version):
+            revision, statements = revisions[complaint.text], effective[complaint.text]
+            statement = _statement(revision, statements, complaint)
+            finding = _finding(complaint.rule, revision, statement, context, complaint.message, complaint.help)
+            (harmless if _is_harmless(finding, revision, statement, context) else findings).append(finding)
+    kept, allowed, about_comments = allow(revisions, findings, harmless, linted=program is not None)
+    order = {revision.revision: place for place, revision in enumerate(revisions)}
     counted = sorted([*kept, *about_comments], key=lambda one: (order[one.revision], LEVELS.index(one.level)))
     return LintReport(tuple(counted), tuple(allowed), squawk.version(program) if program else None)
 
 
-def _setting(rendered: Iterable[Rendered], present: Mapping[str, Any], sizes: Mapping[str, TableSize]) -> LintContext:
-    tables = {sql.read_name(name) for name in present}
+def _context(revisions: Iterable[Rendered], existing: Mapping[str, Any], sizes: Mapping[str, TableSize]) -> LintContext:
+    tables = {sql.read_name(name) for name in existing}
     indexes = {
         (sql.read_name(name)[0], sql.read_name(index)[1])
-        for name, table in present.items()
+        for name, table in existing.items()
         for index in table.get("indexes", ())
     }
-    read = [sql.read(text) for one in rendered for text in one.written]
-    made = {name for one in read if one.verb.startswith("create") and one.verb.endswith("table") for name in one.names}
+    statements = [sql.read(text) for revision in revisions for text in revision.rendered]
+    # `create table`, `create unlogged table` and the like
+    creating = [one for one in statements if one.verb.startswith("create") and one.verb.endswith("table")]
     return LintContext(
         frozenset(tables | indexes),
         {sql.read_name(name): size for name, size in sizes.items()},
-        frozenset(made - tables),
+        frozenset({name for one in creating for name in one.names} - tables),
     )
 
 
-def _effective(one: Rendered, setting: LintContext) -> list[str]:
-    """Return a revision's statements without those that do nothing here: IF NOT EXISTS of what is there."""
-    return [text for text in one.written if sql.made_if_absent(text) not in setting.present]
+def _effective(revision: Rendered, context: LintContext) -> list[str]:
+    """Return a revision's statements, except those that do nothing here: IF NOT EXISTS for an existing object."""
+    return [text for text in revision.rendered if sql.made_if_absent(text) not in context.existing]
 
 
-def _text(one: Rendered, texts: Iterable[str]) -> str:
-    """Return a revision's SQL as the engine sends it, time-outs included, for squawk asks for those."""
-    lines = [*_first(one), *(_line(text) for text in texts)]
-    return "\n".join([*lines, "COMMIT;"] if one.transactional else lines)
+def _text(revision: Rendered, statements: Iterable[str]) -> str:
+    """Return a revision's SQL as the engine sends it, with the time-outs that a rule of squawk requires."""
+    lines = [*_preamble(revision), *(_line(statement) for statement in statements)]
+    return "\n".join([*lines, "COMMIT;"] if revision.transactional else lines)
 
 
-def _first(one: Rendered) -> list[str]:
-    local = "LOCAL " if one.transactional else ""
+def _preamble(revision: Rendered) -> list[str]:
+    # the rule only asks whether they are set, so the values need not be those of the run
+    local = "LOCAL " if revision.transactional else ""
     bounds = [f"SET {local}lock_timeout = '2s';", f"SET {local}statement_timeout = '900s';"]
-    return ["BEGIN;", *bounds] if one.transactional else bounds
+    return ["BEGIN;", *bounds] if revision.transactional else bounds
 
 
-def _line(text: str) -> str:
-    """Return a statement for squawk: a comment at its end hides no semicolon, and none in it silences a rule."""
-    return text.replace("squawk-ignore", "squawk ignores") + "\n;"
+def _line(statement: str) -> str:
+    """Return a statement for squawk."""
+    # an allowance needs a reason, so squawk's own comment must not work; a comment at the end would hide the semicolon
+    return statement.replace("squawk-ignore", "squawk ignores") + "\n;"
 
 
-def _statement(one: Rendered, texts: Sequence[str], complaint: Complaint) -> str:
-    """Return the statement that a complaint points into, or nothing for one about the whole."""
-    line = len(_first(one))
-    for text in texts:
-        line += _line(text).count("\n") + 1
-        if complaint.line < line:
-            return text
+def _statement(revision: Rendered, statements: Sequence[str], complaint: Complaint) -> str:
+    """Return the statement that a complaint is about, empty for a complaint about the whole text."""
+    # squawk gives a line, and a statement may have several
+    end = len(_preamble(revision))
+    for statement in statements:
+        end += _line(statement).count("\n") + 1
+        if complaint.line < end:
+            return statement
     return ""
 
 
-def _finding(rule: str, one: Rendered, statement: str, setting: LintContext, message: str, remedy: str) -> Finding:
+def _finding(rule: str, revision: Rendered, statement: str, context: LintContext, message: str, remedy: str) -> Finding:
     name = sql.read(statement).table
-    size = setting.sizes.get(name) if name else None
+    size = context.sizes.get(name) if name else None
     shown = " ".join(statement.split())[:STATEMENT_LENGTH]
     table = None if name is None else name[1] if name[0] == "public" else ".".join(name)
     rows = size.rows if size else None
-    return Finding(rule, _level(rule, size), one.revision, message, REMEDIES.get(rule, remedy), shown, table, rows)
+    remedy = REMEDIES.get(rule, remedy)
+    return Finding(rule, _level(rule, size), revision.revision, message, remedy, shown, table, rows)
 
 
 def _level(rule: str, size: TableSize | None) -> Level:
+    """Return the level of a rule's findings on a table of that size; an unknown number of rows counts as large."""
     if rule in GROWING:
         small = size is not None and size.rows is not None and size.rows < LARGE_ROWS
         return "warning" if small else "error"
@@ -173,27 +182,30 @@ def _level(rule: str, size: TableSize | None) -> Level:
     return "error" if rule in BREAKING else "warning"
 
 
-def _is_harmless(finding: Finding, one: Rendered, text: str, setting: LintContext) -> bool:
-    """Tell what squawk could not know: nobody uses a table yet that this plan makes, and the like."""
+def _is_harmless(finding: Finding, revision: Rendered, text: str, context: LintContext) -> bool:
+    """Return whether a finding of squawk does no harm here, for reasons that are not in the text it reads."""
     statement = sql.read(text)
-    if statement.table in setting.new:
+    # nobody waits for a table that the application does not use yet
+    if statement.table in context.new:
         return True
     if finding.rule == "prefer-robust-stmts":
-        # a mixed revision is refused as a whole
-        return one.mixed or any(statement.contains(*phrase) for phrase in REPEATABLE)
+        # a mixed revision has an error of its own
+        return revision.mixed or any(statement.contains(*phrase) for phrase in REPEATABLE)
     if finding.rule == "ban-drop-constraint":
-        # a helper's own, which it added a moment ago
+        # a helper such as `set_not_null_safely` adds a constraint and drops it again
         name = next(statement.names_after("constraint"), "")
-        return any(_adds(other, statement, name) for other in map(sql.read, one.written))
+        return any(_adds(other, statement, name) for other in map(sql.read, revision.rendered))
+    # a downgrade drops what its upgrade created; `data_losses` counts the rows of tables and columns, not of a schema
     counted = ("ban-drop-database", "ban-drop-schema")
-    return one.direction == "downgrade" and finding.rule.startswith("ban-drop-") and finding.rule not in counted
+    return revision.direction == "downgrade" and finding.rule.startswith("ban-drop-") and finding.rule not in counted
 
 
 def _adds(other: sql.Statement, statement: sql.Statement, name: str) -> bool:
     return other.table == statement.table and other.contains("add", "constraint", name)
 
 
-def _ours(one: Rendered, texts: Iterable[str], setting: LintContext) -> Iterator[Finding]:
+def _own_findings(one: Rendered, texts: Iterable[str], setting: LintContext) -> Iterator[Finding]:
+    """Yield the findings of the rules that squawk does not have."""
     if one.statements is None:
         message = f"Its SQL is not known beforehand: {one.unrendered}. The statements after that were not checked."
         yield Finding("not-rendered", "warning", one.revision, message, "Read the file, and rehearse it on a clone.")

@@ -1,4 +1,4 @@
-"""Follow from a second connection which locks a backend holds and since when, and end it when it is too long."""
+"""A thread that watches, from the lock's connection, the locks of a session, and ends it if it holds one too long."""
 
 import contextlib
 import threading
@@ -12,8 +12,9 @@ from runner.errors import MigrationError
 from runner.postgres.advisory_lock import GONE, MigrationLock, end_session
 from runner.results import HeldLock
 
-LOOK_EVERY_S = 0.01
-# The strongest first, and what each keeps waiting: https://www.postgresql.org/docs/current/explicit-locking.html
+POLL_INTERVAL_S = 0.01
+"""A measured time is too long by at most this and one query."""
+# The strongest first, and what each blocks: https://www.postgresql.org/docs/current/explicit-locking.html
 MODES = {
     "AccessExclusiveLock": "reads and writes",
     "ExclusiveLock": "writes",
@@ -26,8 +27,8 @@ MODES = {
 }
 STRENGTH = list(MODES)
 
-# The guard's connection does not see what the other one has not committed, which so keeps nobody waiting. A lock
-# on an index is one on its table.
+# The lock's connection does not see a table that the other transaction created, and nobody waits for such a table.
+# A lock on an index counts as one on its table.
 HELD = text("""
     select distinct coalesce(x.indrelid, c.oid)::regclass::text as name, l.mode
     from pg_locks l join pg_class c on c.oid = l.relation join pg_namespace n on n.oid = c.relnamespace
@@ -41,87 +42,92 @@ ALIVE = text("select exists (select from pg_stat_activity where pid = :pid)")
 
 @dataclass
 class LockMonitor:
-    """Look at the locks of the backend `pid` every 10 ms, on the guard's connection."""
+    """A thread that polls the locks of session `pid` every 10 ms, on the migration lock's connection."""
 
     lock: MigrationLock
     pid: int
     max_hold_ms: int
     reopen: Callable[[], Connection]
-    """Gives another connection, to end the backend by when the guard's is lost."""
+    """Returns another connection, which ends the session if the lock's connection is lost."""
     exceeded: HeldLock | None = None
-    """The lock for which the backend was ended."""
+    """The lock for which the session was ended."""
     lost: bool = False
-    """Whether the guard's connection broke, so that nobody could look any more and the backend was ended."""
+    """Whether the lock's connection was lost; the session is then ended, since its locks cannot be watched."""
     _since: dict[tuple[str, str], float] = field(default_factory=dict)
-    _looked_at: float = field(default_factory=time.monotonic)
+    """The earliest moment at which each lock may have been taken, by table and mode, on the monotonic clock."""
+    _polled_at: float = field(default_factory=time.monotonic)
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin to look, in a thread of its own."""
-        self._thread = threading.Thread(target=self._look, name="holds", daemon=True)
+        """Begin to poll, in a thread."""
+        # a daemon: a thread that waits for a lost server must not keep the process alive
+        self._thread = threading.Thread(target=self._poll, name="lock-monitor", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Look no more; returns when the last look is over."""
+        """Stop polling, and return when the last poll has ended."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
 
     def longest(self) -> HeldLock | None:
-        """Return the lock that has kept the application waiting for longest."""
+        """Return the lock that has blocked the application for the longest time."""
         now = time.monotonic()
+        # a copy: the thread may add a lock meanwhile
         strong = [self.of(name, mode, 0, now) for name, mode in [*self._since] if MODES[mode]]
         return max(strong, key=lambda held: (held.held_ms, held.mode == STRENGTH[0]), default=None)
 
     def of(self, table: str, mode: str, not_before: float, now: float) -> HeldLock:
-        """Return how long a lock has been held at most; looks are 10 ms apart.
+        """Return a lock with the longest time for which it can have been held, up to `now`.
 
-        `not_before` is the moment, on the monotonic clock, before which it cannot have been taken.
+        `not_before` is a moment at which it was not held yet. Both are on the monotonic clock, in seconds.
         """
-        since = max(not_before, self._since.get((table, mode), self._looked_at))
+        since = max(not_before, self._since.get((table, mode), self._polled_at))
         return HeldLock(table, mode, round((now - since) * 1000, 1), MODES[mode])
 
     def held(self) -> dict[str, str]:
-        """Look now, and return the strongest mode that the backend holds on each table that others can see."""
+        """Poll now, and return the strongest mode that the session holds on each table that others can see."""
         with self.lock.turn() as connection:
-            found = self._note(connection)
+            locks = self._read_locks(connection)
         strongest: dict[str, str] = {}
-        for table, mode in sorted(found, key=lambda lock: STRENGTH.index(lock[1])):
+        for table, mode in sorted(locks, key=lambda lock: STRENGTH.index(lock[1])):
             strongest.setdefault(table, mode)
         return strongest
 
     def wait_for_end(self) -> None:
-        """Return when the backend that was ended has given back its locks."""
+        """Return when the session that was ended has released its locks."""
+        # a terminated backend first rolls back, and holds its locks until then
         with contextlib.suppress(*GONE, MigrationError), self.reopen() as connection:
             while connection.execute(ALIVE, {"pid": self.pid}).scalar_one():
-                time.sleep(LOOK_EVERY_S)
+                time.sleep(POLL_INTERVAL_S)
 
-    def _look(self) -> None:
-        while not self._stop.wait(LOOK_EVERY_S):
+    def _poll(self) -> None:
+        while not self._stop.wait(POLL_INTERVAL_S):
             try:
-                self._look_once()
+                self._poll_once()
             except GONE:
                 self.lost = True
-                # where no other connection can be had either, the server is gone and the backend with it
+                # if no other connection can be opened either, the server is down, and the session with it
                 with contextlib.suppress(*GONE, MigrationError), self.reopen() as connection:
                     end_session(connection, self.pid)
                 return
 
-    def _look_once(self) -> None:
+    def _poll_once(self) -> None:
         with self.lock.turn() as connection:
-            self._note(connection)
+            self._read_locks(connection)
             longest = self.longest()
             if longest is not None and longest.held_ms >= self.max_hold_ms:
                 self.exceeded = longest
+                # not only its statement: between two statements Python may run, which no cancel reaches
                 end_session(connection, self.pid)
                 self._stop.set()
 
-    def _note(self, connection: Connection) -> list[tuple[str, str]]:
-        seen_at = time.monotonic()
-        found = [(row.name, row.mode) for row in connection.execute(HELD, {"pid": self.pid})]
-        for lock in found:
-            # it was taken after the look before, so it may be reported as held a little too long
-            self._since.setdefault(lock, self._looked_at)
-        self._looked_at = seen_at
-        return found
+    def _read_locks(self, connection: Connection) -> list[tuple[str, str]]:
+        polled_at = time.monotonic()
+        locks = [(row.name, row.mode) for row in connection.execute(HELD, {"pid": self.pid})]
+        for lock in locks:
+            # taken at any moment since the previous poll: the time is rather too long than too short
+            self._since.setdefault(lock, self._polled_at)
+        self._polled_at = polled_at
+        return locks

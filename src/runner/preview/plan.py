@@ -1,4 +1,4 @@
-"""What a change would do here, found without doing it: revisions, SQL, findings, sizes, and the plan's id."""
+"""The plan of a change: its revisions, their SQL, findings, table sizes, and the plan's id. Nothing is changed."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -20,45 +20,47 @@ from runner.script.offline import Rendered
 from runner.script.step import Step
 
 SIZED = ("tables", "views")
-"""The kinds of the catalog that may hold rows; a view that holds none is not told."""
+"""The kinds of the catalog that may hold rows, materialized views included; a plain view has no size."""
 
 
-def draw_up(invocation: Invocation, known: Revisions, target: str, draft: Draft) -> None:
-    """Conclude `draft` with the plan from where the database is to `target`, up or down.
+def draw_up(invocation: Invocation, revisions: Revisions, target: str, draft: Draft) -> None:
+    """Conclude `draft` with the plan from the database's heads to `target`, in either direction.
 
-    Takes no lock, and its transaction is read-only. Raises what the change would be refused with before its
-    first step: `UnknownRevision`, `MultipleHeads`, `HistoryChanged`, `UnversionedDatabase`.
+    Takes no migration lock, and its transaction is read-only. Raises the errors by which the change would be refused
+    before its first step: `UnknownRevision`, `MultipleHeads`, `HistoryChanged`, `UnversionedDatabase`.
     """
     with session.reading(invocation) as connection:
         heads = version_table.read_heads(connection)
-        direction = graph.direction(known.script, target, heads)
-        found = graph.route(known.script, direction, target, heads)
-        draft.change = Change(heads, heads, found.target, tuple(step.revision for step in found.steps))
-        history.refuse_changed(known.script, heads, connection)
-        kept = baseline.find(connection, known.snapshots, heads, found.steps) if direction == "upgrade" else {}
-        rendered = offline.render(known.config, known.script, found.steps)
-        here = catalog.read(connection)
-        touched = {one.revision: _tables(here, one) for one in rendered}
-        relations = {name for one in rendered for kind, name in plan_id.touched(here, one) if kind in SIZED}
-        measured = table_sizes.estimate(connection, relations)
+        direction = graph.direction(revisions.script, target, heads)
+        route = graph.route(revisions.script, direction, target, heads)
+        draft.change = Change(heads, heads, route.target, tuple(step.revision for step in route.steps))
+        history.refuse_changed(revisions.script, heads, connection)
+        upgrades = direction == "upgrade"
+        baselines = baseline.find(connection, revisions.snapshots, heads, route.steps) if upgrades else {}
+        rendered = offline.render(revisions.config, revisions.script, route.steps)
+        actual = catalog.read(connection)
+        touched = {one.revision: _tables(actual, one) for one in rendered}
+        relations = {name for one in rendered for kind, name in plan_id.touched(actual, one) if kind in SIZED}
+        sizes = table_sizes.estimate(connection, relations)
         place = plan_id.place(invocation.settings.environment, connection)
         report = lint.lint(
             rendered,
-            here["tables"],
-            measured,
-            _data_losses(known, found.steps, rendered, here, connection),
+            actual["tables"],
+            sizes,
+            _data_losses(revisions, route.steps, rendered, actual, connection),
             squawk.find(invocation.settings.alembic_config.parent),
             _server_version(connection),
         )
-    parts = plan_id.collect(place, heads, found.target, rendered, here, invocation.settings.image_digest)
+    parts = plan_id.collect(place, heads, route.target, rendered, actual, invocation.settings.image_digest)
     errors = [finding for finding in report.findings if finding.level == "error"]
     refused = bool(errors) and invocation.settings.is_protected
     result = PlanResult(
         direction=direction,
+        # without an id, nobody can run a refused plan; a protected environment requires one
         plan=plan_id.identify(parts) if rendered and not refused else None,
         ok=not errors,
-        revisions=tuple(_describe(one, touched[one.revision], kept) for one in rendered),
-        tables=tuple(measured.values()),
+        revisions=tuple(_describe(one, touched[one.revision], baselines) for one in rendered),
+        tables=tuple(sizes.values()),
         findings=report.findings,
         allowed=report.allowed,
         linter=report.linter,
@@ -67,37 +69,43 @@ def draw_up(invocation: Invocation, known: Revisions, target: str, draft: Draft)
 
 
 def _server_version(connection: Connection) -> str:
-    """Return the server's version as squawk takes it, such as `15.3`."""
+    """Return the server's version in squawk's form, such as `15.3`."""
+    # 150003; `server_version` may have a distribution's suffix
     number = int(connection.exec_driver_sql("show server_version_num").scalar_one())
     return f"{number // 10000}.{number % 10000}"
 
 
 def _data_losses(
-    known: Revisions, steps: Sequence[Step], rendered: list[Rendered], here: catalog.Catalog, connection: Connection
+    revisions: Revisions,
+    steps: Sequence[Step],
+    rendered: list[Rendered],
+    actual: catalog.Catalog,
+    connection: Connection,
 ) -> Iterator[Finding]:
-    """Yield what a downgrade loses, counted."""
+    """Yield a finding for each table or column with rows that a downgrade drops."""
     for step, one in zip(steps, rendered, strict=True):
         if step.direction == "downgrade":
-            for lost in data_loss.find(known.snapshots, step, one, here, connection):
+            for lost in data_loss.find(revisions.snapshots, step, one, actual, connection):
                 remedy = "Keep a copy if the rows may be needed again."
                 yield Finding("downgrade-loses-rows", "error", one.revision, f"It drops {lost}.", remedy)
 
 
-def _tables(here: catalog.Catalog, one: Rendered) -> tuple[str, ...]:
-    return tuple(sorted(name for kind, name in plan_id.touched(here, one) if kind == "tables"))
+def _tables(actual: catalog.Catalog, rendered: Rendered) -> tuple[str, ...]:
+    return tuple(sorted(name for kind, name in plan_id.touched(actual, rendered) if kind == "tables"))
 
 
-def _describe(one: Rendered, tables: tuple[str, ...], kept: Mapping[str, Baseline]) -> PlannedRevision:
+def _describe(rendered: Rendered, tables: tuple[str, ...], baselines: Mapping[str, Baseline]) -> PlannedRevision:
+    existing = baselines.get(rendered.revision)
     return PlannedRevision(
-        revision=one.revision,
-        description=one.description,
-        direction=one.direction,
-        transactional=one.transactional,
-        checksum=one.checksum,
+        revision=rendered.revision,
+        description=rendered.description,
+        direction=rendered.direction,
+        transactional=rendered.transactional,
+        checksum=rendered.checksum,
         tables=tables,
-        adopts=tuple(sorted(kept[one.revision].tables)) if one.revision in kept else (),
-        sql=one.statements,
-        unrendered=one.unrendered,
+        adopts=tuple(sorted(existing.tables)) if existing else (),
+        sql=rendered.statements,
+        unrendered=rendered.unrendered,
     )
 
 

@@ -1,8 +1,8 @@
-"""Really run a change, in one transaction that is rolled back, and measure each of its revisions.
+"""The rehearsal: runs all steps of a change in one transaction, measures each of them, and rolls everything back.
 
-It holds real locks for as long as the change takes, so it is ended as soon as one that blocks writes has been
-held for too long: measure on a clone, and elsewhere only what is over in a moment. Two things are not rolled
-back, as in PostgreSQL at large: the values drawn from a sequence, and the room that dead rows take until a VACUUM.
+Its locks are real and last until the end, so it stops once a lock that blocks writes was held too long. Rehearse on a
+clone, and in production only what takes a moment. As with any rollback in PostgreSQL, two things remain: the values
+drawn from sequences, and the space of dead rows until the next VACUUM.
 """
 
 import re
@@ -27,6 +27,7 @@ from runner.postgres.advisory_lock import MigrationLock
 from runner.postgres.version_table import VERSION_TABLE
 from runner.preview import rollback_only, xact_stats
 from runner.preview.lock_monitor import LockMonitor
+from runner.preview.xact_stats import XactStats
 from runner.results import HeldLock, Outcome, RehearsalResult, RehearsedRevision
 from runner.script import alembic_internals, graph
 from runner.script.graph import Revisions
@@ -36,12 +37,12 @@ LABELS = text("select enumlabel, enumtypid::regtype::text || '.' || enumlabel as
 
 
 class NotTransactional(Exception):
-    """A revision is about to leave the transaction."""
+    """A revision enters an autocommit block."""
 
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """Hold what a rehearsal is played on."""
+    """The connections of a rehearsal, and what it has recorded so far."""
 
     run: Run
     connection: Connection
@@ -51,62 +52,65 @@ class Rehearsal:
     watchdog: Watchdog
     baselines: Mapping[str, Baseline]
     seen: list[RehearsedRevision]
-    """How the revisions went so far."""
+    """The results so far."""
     sent: list[str]
-    """The verbs of the statements that the current revision has sent."""
+    """The statements that the current revision has sent."""
 
 
-def rehearse(run: Run, known: Revisions, target: str, max_lock_hold_ms: int) -> None:
-    """Run the steps to `target` in one transaction, roll it back, and conclude `run.draft` with what was seen.
+def rehearse(run: Run, revisions: Revisions, target: str, max_lock_hold_ms: int) -> None:
+    """Run the steps to `target` in one transaction, roll it back, and conclude `run.draft` with the measurements.
 
-    Raises `LockHeldTooLong`, `RevisionFailed`, `LockTimeout`, and what the change itself would be refused with.
+    Raises `LockHeldTooLong`, `RevisionFailed`, `LockTimeout`, and the errors by which the change would be refused
+    before its first step.
     """
-    asked = run.invocation
-    opened = connect.open_engine(asked.settings, asked.request_id, asked.deadline)
+    invocation = run.invocation
+    engine = connect.open_engine(invocation.settings, invocation.request_id, invocation.deadline)
     with (
-        advisory_lock.acquire(opened, VERSION_TABLE, asked.deadline, migrate.waiting(run)) as lock,
-        opened.connect() as connection,
+        advisory_lock.acquire(engine, VERSION_TABLE, invocation.deadline, migrate.report_holder(run)) as lock,
+        engine.connect() as connection,
         sigint.hearing(run.interrupted),
     ):
-        with lock.turn() as ledgers:
-            session.refuse_read_only(ledgers)
+        with lock.turn() as lock_connection:
+            session.refuse_read_only(lock_connection)
         lock.refuse_pooler(connection)
-        with lock.turn() as ledgers:
-            heads = version_table.read_heads(ledgers)
-            direction = graph.direction(known.script, target, heads)
-            found = graph.route(known.script, direction, target, heads)
-            history.refuse_changed(known.script, heads, ledgers)
-            kept = baseline.find(ledgers, known.snapshots, heads, found.steps) if direction == "upgrade" else {}
-        run.draft.change = Change(heads, heads, found.target, tuple(step.revision for step in found.steps))
+        with lock.turn() as lock_connection:
+            heads = version_table.read_heads(lock_connection)
+            direction = graph.direction(revisions.script, target, heads)
+            route = graph.route(revisions.script, direction, target, heads)
+            history.refuse_changed(revisions.script, heads, lock_connection)
+            upgrades = direction == "upgrade"
+            baselines = baseline.find(lock_connection, revisions.snapshots, heads, route.steps) if upgrades else {}
+        run.draft.change = Change(heads, heads, route.target, tuple(step.revision for step in route.steps))
         connection.rollback()
-        if not found.steps:
+        if not route.steps:
             run.draft.conclude(f"Nothing to rehearse: the database is at `{names(heads) or 'base'}`.")
             return
-        pid = connection.connection.driver_connection.info.backend_pid  # type: ignore[union-attr]
-        monitor = LockMonitor(lock, pid, max_lock_hold_ms, opened.connect)
-        watchdog = Watchdog(lock, pid, asked.deadline, run.interrupted)
+        pid = connection.connection.driver_connection.info.backend_pid  # type: ignore[union-attr] # never None while open
+        monitor = LockMonitor(lock, pid, max_lock_hold_ms, engine.connect)
+        watchdog = Watchdog(lock, pid, invocation.deadline, run.interrupted)
         rollback_only.enforce(connection)
-        timeouts.bind(connection, asked.deadline, asked.settings.lock_timeout_ms)
-        with EnvironmentContext(known.config, known.script) as environment:
+        timeouts.bind(connection, invocation.deadline, invocation.settings.lock_timeout_ms)
+        with EnvironmentContext(revisions.config, revisions.script) as environment:
             environment.configure(connection=connection)
             migration = environment.get_context()
-            _rehearse_all(Rehearsal(run, connection, migration, lock, monitor, watchdog, kept, [], []), found.steps)
+            rehearsal = Rehearsal(run, connection, migration, lock, monitor, watchdog, baselines, [], [])
+            _rehearse_all(rehearsal, route.steps)
 
 
-def _rehearse_all(rehearsal: Rehearsal, found: Sequence[Step]) -> None:
-    """Rehearse step after step until one cannot be, and roll everything back."""
+def _rehearse_all(rehearsal: Rehearsal, steps: Sequence[Step]) -> None:
+    """Rehearse the steps in order until one stops or fails, and roll everything back."""
     run, monitor, watchdog, seen = rehearsal.run, rehearsal.monitor, rehearsal.watchdog, rehearsal.seen
-    untried = [RehearsedRevision(step.revision, step.description) for step in found]
+    not_rehearsed = [RehearsedRevision(step.revision, step.description) for step in steps]
     alembic_internals.replace_autocommit_block(rehearsal.migration, _refuse_autocommit(rehearsal))
     event.listen(rehearsal.connection, "before_cursor_execute", lambda *_: rehearsal.sent.append(_[2]))
     watchdog.start()
     monitor.start()
     longest = None
     try:
-        # what the seal itself may not do is no revision's fault
+        # before the first step, so that a failure of `rollback_only` is not taken for the step's
         rehearsal.connection.begin()
-        for number, step in enumerate(found, 1):
-            total = len(found)
+        for number, step in enumerate(steps, 1):
+            total = len(steps)
             about = {"revision": step.revision, "number": number, "total": total}
             run.invocation.tell(f"Rehearsing `{step.revision}` ({number} of {total}).", event="begun", **about)
             _rehearse(rehearsal, step)
@@ -114,19 +118,20 @@ def _rehearse_all(rehearsal: Rehearsal, found: Sequence[Step]) -> None:
                 break
             told = f"Rehearsed `{step.revision}` in {seen[-1].duration_ms:.0f} ms ({number} of {total})."
             run.invocation.tell(told, event="done", **about)
+        # before the rollback, which ends the time of every lock
         longest = monitor.longest()
     except BaseException as error:
         problem = _explain(error, rehearsal)
         if problem is None:
             raise
     else:
-        # a backend that was ended after its last statement has not noticed
-        problem = _ended(rehearsal)
+        # a session that was ended after its last statement has raised no error
+        problem = _ended_session_error(rehearsal)
     finally:
         watchdog.stop()
         monitor.stop()
         rehearsal.connection.rollback()
-        revisions = (*seen, *untried[len(seen) :])
+        revisions = (*seen, *not_rehearsed[len(seen) :])
         result = RehearsalResult(all(one.outcome == "rehearsed" for one in revisions), revisions)
         run.draft.conclude(_message(revisions, longest), result)
     if problem is not None:
@@ -134,49 +139,64 @@ def _rehearse_all(rehearsal: Rehearsal, found: Sequence[Step]) -> None:
 
 
 def _rehearse(rehearsal: Rehearsal, step: Step) -> None:
-    """Run one step up to where its commit would be, and note what it did."""
-    connection, watchdog = rehearsal.connection, rehearsal.watchdog
+    """Run one step up to its commit, and add its result to `rehearsal.seen`.
+
+    Raises the step's own exception unless it would succeed outside a rehearsal.
+    """
+    connection = rehearsal.connection
     rehearsal.run.attempt = Attempt(step)
-    about = RehearsedRevision(step.revision, step.description)
-    before, held_before = xact_stats.look(connection), rehearsal.monitor.held()
-    watchdog.forget()
+    result = RehearsedRevision(step.revision, step.description)
+    before, held_before = xact_stats.read(connection), rehearsal.monitor.held()
+    rehearsal.watchdog.reset()
+    # a step that cannot be rehearsed is undone without the steps before it
     savepoint = connection.begin_nested()
     rehearsal.sent.clear()
     started = time.monotonic()
     try:
-        alembic_internals.run(step.alembics, rehearsal.migration)
+        alembic_internals.run(step.alembic_step, rehearsal.migration)
         if step.revision in rehearsal.baselines:
             steps.complete(rehearsal.baselines[step.revision], step, connection)
         rollback_only.settle_constraints(connection)
     except NotTransactional:
         savepoint.rollback()
-        rehearsal.seen.append(replace(about, reason="it leaves the transaction (autocommit block)"))
+        rehearsal.seen.append(replace(result, reason="it leaves the transaction (autocommit block)"))
     except Exception as error:
         took_ms = round((time.monotonic() - started) * 1000, 1)
-        reason = _false_failure(error, rehearsal, savepoint)
+        reason = _rehearsal_only_failure(error, rehearsal, savepoint)
         ended = rehearsal.monitor.exceeded or rehearsal.monitor.lost
         outcome: Outcome = "stopped" if ended else "inconclusive" if reason else "failed"
-        rehearsal.seen.append(replace(about, outcome=outcome, reason=reason, duration_ms=took_ms))
+        rehearsal.seen.append(replace(result, outcome=outcome, reason=reason, duration_ms=took_ms))
         if not reason:
             raise
     else:
-        ended_at = time.monotonic()
-        after, held = xact_stats.look(connection), rehearsal.monitor.held()
+        measured = _measure(rehearsal, result, started, before, held_before)
         savepoint.commit()
-        locks = {table: mode for table, mode in held.items() if held_before.get(table) != mode}
-        held_locks = [rehearsal.monitor.of(table, mode, started, ended_at) for table, mode in locks.items()]
-        done = replace(
-            about,
-            outcome="rehearsed",
-            duration_ms=round((ended_at - started) * 1000, 1),
-            lock_wait_ms=watchdog.waited_ms,
-            rows_written=xact_stats.rows_between(before, after),
-            rewritten=tuple(xact_stats.rewritten_between(before, after)),
-            locks=locks,
-            strongest=max(held_locks, key=_strength, default=None),
-            held_before=held_before,
-        )
-        rehearsal.seen.append(done)
+        rehearsal.seen.append(measured)
+
+
+def _measure(
+    rehearsal: Rehearsal, result: RehearsedRevision, started: float, before: XactStats, held_before: dict[str, str]
+) -> RehearsedRevision:
+    """Return the result of a step that has run to its end.
+
+    `started` is on the monotonic clock; `before` and `held_before` were read at that moment.
+    """
+    ended_at, monitor = time.monotonic(), rehearsal.monitor
+    after, held = xact_stats.read(rehearsal.connection), monitor.held()
+    # the transaction keeps the locks of earlier steps, so only a new or a stronger one is this step's
+    locks = {table: mode for table, mode in held.items() if held_before.get(table) != mode}
+    held_locks = [monitor.of(table, mode, started, ended_at) for table, mode in locks.items()]
+    return replace(
+        result,
+        outcome="rehearsed",
+        duration_ms=round((ended_at - started) * 1000, 1),
+        lock_wait_ms=rehearsal.watchdog.waited_ms,
+        rows_written=xact_stats.rows_between(before, after),
+        rewritten=tuple(xact_stats.rewritten_between(before, after)),
+        locks=locks,
+        strongest=max(held_locks, key=_strength, default=None),
+        held_before=held_before,
+    )
 
 
 def _strength(held: HeldLock) -> tuple[bool, bool, float]:
@@ -185,16 +205,19 @@ def _strength(held: HeldLock) -> tuple[bool, bool, float]:
 
 def _refuse_autocommit(rehearsal: Rehearsal) -> Callable[[], Iterator[None]]:
     def autocommit_block() -> Iterator[None]:
+        # a run asks for the transaction's id, but here there is one from the start: `rollback_only` writes first
         if any(map(sql.writes, rehearsal.sent)):
-            raise MixedRevision(rehearsal.run.trying.step.revision)
+            raise MixedRevision(rehearsal.run.current_attempt.step.revision)
         raise NotTransactional
+        # never reached; it makes the function a generator, which `replace_autocommit_block` takes
         yield
 
     return autocommit_block
 
 
-def _false_failure(error: Exception, rehearsal: Rehearsal, savepoint: Any) -> str | None:
-    """Say why a revision only fails in a rehearsal, and undo it; None for one that would fail in the run too."""
+def _rehearsal_only_failure(error: Exception, rehearsal: Rehearsal, savepoint: Any) -> str | None:
+    """Roll back a revision that fails only in a rehearsal, and return why; None if it would fail in the run too."""
+    # SET CONSTRAINTS ALL IMMEDIATE fires the trigger of `rollback_only`
     if rollback_only.is_violated(error) and sql.sets_constraints(str(getattr(error, "statement", ""))):
         savepoint.rollback()
         return "it sets all constraints, one of which prevents the rehearsal from committing"
@@ -202,19 +225,22 @@ def _false_failure(error: Exception, rehearsal: Rehearsal, savepoint: Any) -> st
     if sqlstate.sqlstate(error) != sqlstate.UNSAFE_NEW_ENUM_VALUE:
         return None
     savepoint.rollback()
-    with rehearsal.lock.turn() as other:
-        committed = {row.name for row in other.execute(LABELS)}
+    # values of earlier steps are those that only this transaction sees; in a run they would be committed by now
+    with rehearsal.lock.turn() as lock_connection:
+        committed = {row.name for row in lock_connection.execute(LABELS)}
     earlier = {row.enumlabel for row in rehearsal.connection.execute(LABELS) if row.name not in committed}
+    # no field of the error has the value's name, so it is taken from the quoted words of the message
     named = set(re.findall(r'"((?:[^"]|"")*)"', sqlstate.primary_message(error)))
     if earlier & named:
         return "it uses an enum value that an earlier revision adds, which requires a commit in between"
     return None
 
 
-def _ended(rehearsal: Rehearsal) -> MigrationError | None:
-    """Say why the backend was ended, None where it was not."""
+def _ended_session_error(rehearsal: Rehearsal) -> MigrationError | None:
+    """Return the error for a session that the lock monitor ended, None if it did not."""
     attempt, exceeded = rehearsal.run.attempt, rehearsal.monitor.exceeded
     if exceeded is not None and attempt is not None:
+        # whoever has the answer may rely on the locks being released
         rehearsal.monitor.wait_for_end()
         allowed, blocks = rehearsal.monitor.max_hold_ms, str(exceeded.blocks)
         revision = attempt.step.revision
@@ -226,7 +252,8 @@ def _ended(rehearsal: Rehearsal) -> MigrationError | None:
 
 
 def _explain(error: BaseException, rehearsal: Rehearsal) -> MigrationError | None:
-    attempt, ended = rehearsal.run.attempt, _ended(rehearsal)
+    attempt, ended = rehearsal.run.attempt, _ended_session_error(rehearsal)
+    # first: a session that was ended fails with whatever error its next statement meets
     if ended is not None:
         return ended
     if attempt is not None and rollback_only.is_violated(error):
@@ -235,13 +262,13 @@ def _explain(error: BaseException, rehearsal: Rehearsal) -> MigrationError | Non
     return migrate.translate(error, rehearsal.run, rehearsal.lock, rehearsal.watchdog)
 
 
-def _message(played: Sequence[RehearsedRevision], longest: HeldLock | None) -> str:
-    done = [one for one in played if one.outcome == "rehearsed"]
+def _message(revisions: Sequence[RehearsedRevision], longest: HeldLock | None) -> str:
+    done = [one for one in revisions if one.outcome == "rehearsed"]
     took = sum(one.duration_ms or 0 for one in done)
     said = [f"Rehearsed {count(len(done), 'revision')} in {took:,.0f} ms, and rolled everything back."]
     if longest:
         said.append(f"A lock on `{longest.table}` blocked {longest.blocks} for {longest.held_ms:,.0f} ms.")
-    stopped = next((one for one in played if one.outcome != "rehearsed"), None)
+    stopped = next((one for one in revisions if one.outcome != "rehearsed"), None)
     if stopped:
         said.append(f"The rehearsal stopped before `{stopped.revision}`: {stopped.reason}.")
     return " ".join(said)

@@ -1,7 +1,8 @@
-"""A connection on which nothing is ever committed, whatever a revision says.
+"""A connection on which no transaction can commit, whatever statements a revision sends.
 
-Each transaction is read-only until it is armed, and an armed one fails at its commit: what follows a rollback
-that a revision slips in cannot write, what comes before it is gone.
+Transactions are read-only by default. The one that SQLAlchemy begins is made read-write, together with a deferred
+trigger that makes its COMMIT fail. If a revision sends a ROLLBACK, its earlier work is undone, and its later statements
+run in a read-only transaction.
 """
 
 from typing import Any
@@ -20,7 +21,7 @@ ARM = f"""
         for each row execute function pg_temp.{TRIGGER}();
     insert into {TRIGGER} values (true)
 """  # noqa: S608 - put together from the constant above
-# What a commit would do with deferred constraints; the next transaction begins with them deferred again.
+# By name instead of SET CONSTRAINTS ALL, which would fire the trigger above.
 DEFERRABLE = text("""
     select coalesce(string_agg(name, ', '), '') as all,
            coalesce(string_agg(name, ', ') filter (where deferred), '') as deferred
@@ -35,13 +36,18 @@ class EndsTransaction(Exception):
 
 
 def enforce(connection: Connection) -> None:
-    """Seal `connection`, which has no transaction yet. A statement that would end one raises `EndsTransaction`."""
+    """Make every commit on `connection` fail from now on; `connection` has no transaction yet.
+
+    A statement that would end a transaction raises `EndsTransaction` before it is sent.
+    """
     dbapi: Any = connection.connection.dbapi_connection
+    # a setting made inside a transaction would be lost with its rollback
     dbapi.autocommit = True
     _send(connection, "set default_transaction_read_only = on")
     dbapi.autocommit = False
 
     def refuse(_opened: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+        # not sent at all, so that the error is clear; the trigger stops a commit that bypasses SQLAlchemy's events
         if sql.ends_transaction(statement):
             raise EndsTransaction
 
@@ -50,23 +56,24 @@ def enforce(connection: Connection) -> None:
 
 
 def is_violated(error: BaseException) -> bool:
-    """Tell whether an error is the seal's own."""
+    """Return whether an error means that the transaction was about to end: `EndsTransaction` or the trigger's own."""
     return isinstance(error, EndsTransaction) or sqlstate.names_constraint(error, TRIGGER)
 
 
 def settle_constraints(connection: Connection) -> None:
-    """Do what a commit does with deferred constraints, and defer them again for the next revision.
+    """Check deferred constraints as a commit does, then defer them again as a new transaction does.
 
-    So its "pending trigger events" are gone, as they are after a real commit.
+    Otherwise the trigger events of this revision would be pending in the next one, where ALTER TABLE would fail.
     """
-    found = connection.execute(DEFERRABLE).one()
-    for names, when in ((found.all, "immediate"), (found.deferred, "deferred")):
+    deferrable = connection.execute(DEFERRABLE).one()
+    for names, when in ((deferrable.all, "immediate"), (deferrable.deferred, "deferred")):
         if names:
             # psycopg2 would read a `%` of a name as a placeholder
             connection.exec_driver_sql(f"set constraints {names} {when}".replace("%", "%%"))
 
 
 def _send(connection: Connection, statements: str) -> None:
+    # below SQLAlchemy, whose events would call `refuse` and begin a transaction
     dbapi: Any = connection.connection.dbapi_connection
     with dbapi.cursor() as cursor:
         cursor.execute(statements)

@@ -16,10 +16,10 @@ EXECUTABLE = "squawk"
 
 @dataclass(frozen=True)
 class Complaint:
-    """Hold what squawk says of one place in one text."""
+    """One finding of squawk."""
 
     text: int
-    """Which of the texts it is about."""
+    """The index of its text."""
     line: int
     """Counted from 0."""
     column: int
@@ -29,15 +29,16 @@ class Complaint:
 
 
 def find(project: Path) -> str | None:
-    """Return the program: beside this Python, in `bin` of the project as an image has it, or on the PATH."""
+    """Return the path of the program, None if it is not installed."""
+    # beside this Python in a virtual environment, in the project's `bin` in the image
     places = [Path(sys.executable).parent, project / "bin", *os.get_exec_path()]
     return shutil.which(EXECUTABLE, path=os.pathsep.join(map(str, places)))
 
 
 def complain(program: str, texts: Sequence[str], server_version: str) -> list[Complaint]:
-    """Run squawk over `texts` as for a server of that version, such as `15.3`.
+    """Run squawk over `texts` for a server of that version, such as `15.3`.
 
-    Raises `CalledProcessError` when it does not understand its options.
+    Raises `CalledProcessError` if squawk fails, for example because it does not accept an option.
     """
     with tempfile.TemporaryDirectory() as folder:
         names = [f"{number}.sql" for number in range(len(texts))]
@@ -48,18 +49,18 @@ def complain(program: str, texts: Sequence[str], server_version: str) -> list[Co
             [program, "--reporter=json", f"--pg-version={server_version}", *names],
             cwd=folder, env={}, capture_output=True, text=True, check=False,
         )  # fmt: skip
-    # 1 says that something was found
+    # 1 means that there are findings
     if done.returncode > 1:
         raise subprocess.CalledProcessError(done.returncode, EXECUTABLE, done.stdout, done.stderr)
-    return [_complaint(one) for one in json.loads(done.stdout or "[]")]
+    return [_complaint(entry) for entry in json.loads(done.stdout or "[]")]
 
 
 def version(program: str) -> str:
-    """Return what the program calls itself, such as `squawk 2.70.0`."""
+    """Return the program's name and version, such as `squawk 2.70.0`."""
     done = subprocess.run([program, "--version"], env={}, capture_output=True, text=True, check=True)  # noqa: S603 - a fixed option
     return done.stdout.strip()
 
 
-def _complaint(one: dict[str, Any]) -> Complaint:
-    number = int(Path(one["file"]).stem)
-    return Complaint(number, one["line"], one["column"], one["rule_name"], one["message"], one["help"] or "")
+def _complaint(entry: dict[str, Any]) -> Complaint:
+    number = int(Path(entry["file"]).stem)
+    return Complaint(number, entry["line"], entry["column"], entry["rule_name"], entry["message"], entry["help"] or "")

@@ -1,4 +1,4 @@
-"""How large the tables are: the planner's own estimate, read without counting a row."""
+"""The sizes of tables, with the planner's own estimate of the rows, so that none is counted."""
 
 from collections.abc import Iterable
 
@@ -6,8 +6,9 @@ from sqlalchemy import Connection, text
 
 from runner.results import TableSize
 
-# `reltuples` is of the last ANALYZE or VACUUM, -1 before the first; the planner scales it to the size of today.
+# `reltuples` is of the last ANALYZE or VACUUM, -1 before the first; the planner scales it to the present size.
 # https://www.postgresql.org/docs/current/row-estimation-examples.html
+# A partitioned table has no file of its own, so its partitions are added up; a name that is no table has no row.
 SIZES = text("""
     with part as (
         select t.name, c.oid, c.reltuples, c.relpages, pg_relation_size(c.oid) as bytes
@@ -27,6 +28,6 @@ SIZES = text("""
 
 
 def estimate(connection: Connection, tables: Iterable[str]) -> dict[str, TableSize]:
-    """Return the sizes of `tables`, which are named as in a catalog, by name."""
-    found = connection.execute(SIZES, {"tables": sorted(tables)})
-    return {row.name: TableSize(row.name, row.rows, row.bytes) for row in found}
+    """Return the sizes of `tables`, by name, as the catalog names them."""
+    rows = connection.execute(SIZES, {"tables": sorted(tables)})
+    return {row.name: TableSize(row.name, row.rows, row.bytes) for row in rows}

@@ -1,9 +1,10 @@
-"""What a transaction has done so far: rows written, tables rewritten, by the tables' oids, which no rename changes."""
+"""The rows that a transaction has written and the tables that it has rewritten, by oid: a rename keeps the oid."""
 
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
+# These views count the present transaction only, before its counts reach the cumulative statistics.
 # https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-PG-STAT-ALL-TABLES-VIEW
 WRITTEN = text("""
     select relid as oid, n_tup_ins + n_tup_upd + n_tup_del as rows from pg_stat_xact_user_tables
@@ -17,30 +18,32 @@ TABLES = text("""
 
 
 @dataclass(frozen=True)
-class Effects:
-    """Hold what a transaction has done to each table, by oid."""
+class XactStats:
+    """The tables at one moment of a transaction, by oid."""
 
     names: dict[int, str]
     rows: dict[int, int]
+    """The rows inserted, updated and deleted by the transaction so far."""
     files: dict[int, int]
-    """The file that each table is in; a rewrite gives it another."""
+    """The number of each table's file; a rewrite makes a new file."""
 
 
-def look(connection: Connection) -> Effects:
-    """Return what the transaction of `connection` has done so far."""
+def read(connection: Connection) -> XactStats:
+    """Return the present statistics of the transaction of `connection`."""
     tables = connection.execute(TABLES).all()
     rows = {row.oid: row.rows for row in connection.execute(WRITTEN)}
-    return Effects({row.oid: row.name for row in tables}, rows, {row.oid: row.file for row in tables})
+    return XactStats({row.oid: row.name for row in tables}, rows, {row.oid: row.file for row in tables})
 
 
-def rows_between(before: Effects, after: Effects) -> dict[str, int]:
-    """Return how many rows of each table were written between two looks."""
+def rows_between(before: XactStats, after: XactStats) -> dict[str, int]:
+    """Return the number of rows that were written to each table between the two moments."""
+    # a table of the earlier moment keeps the name that it had then; one that was dropped since has no other
     names = after.names | before.names
     counts = {oid: rows - before.rows.get(oid, 0) for oid, rows in after.rows.items()}
     return {names.get(oid, str(oid)): rows for oid, rows in sorted(counts.items()) if rows}
 
 
-def rewritten_between(before: Effects, after: Effects) -> list[str]:
-    """Return the tables that were there before and have been written anew since."""
+def rewritten_between(before: XactStats, after: XactStats) -> list[str]:
+    """Return the tables that existed at the earlier moment and were rewritten since."""
     both = before.files.keys() & after.files.keys()
     return sorted(before.names[oid] for oid in both if before.files[oid] != after.files[oid])

@@ -1,1 +1,1 @@
-"""The catalog of a database as data, and how two of them differ."""
+"""The catalog of a database as data, and the differences between two catalogs."""

@@ -1,24 +1,24 @@
-"""A database's schema as plain data: read it, compare two, write a snapshot.
+"""The catalog of a database as plain data: read it, compare two of them, write a snapshot.
 
-A catalog is nested dictionaries, always of the same depth, whose leaves are the text that PostgreSQL itself
-gives for a thing, so that two catalogs compare without any knowledge of SQL. What is empty is left out:
+A catalog consists of nested dictionaries, always four levels deep. The leaves are the texts that PostgreSQL itself
+gives, so that comparing two catalogs requires no knowledge of SQL. Empty parts are left out:
 
     {kind:     {object:         {section:   {thing:     text}}}}
     {"tables": {"public.leads": {"columns": {"lead_id": "uuid"}, "not_null": {"lead_id": "not null"}, …}},
      "functions": {"public.score(uuid)": {"definition": {"": "CREATE OR REPLACE FUNCTION …"}, "grants": {…}}}, …}
 
 The kinds are tables, views, sequences, types (enums, domains, ranges, composites), functions, schemas,
-extensions, publications and event triggers. Names are quoted as SQL wants them. Left out on purpose: schema
-`runner`, Alembic's version table, what belongs to an extension, an extension's version, the names of the NOT
-NULL constraints that PostgreSQL 18 made, and the rights in schema `public`.
+extensions, publications and event triggers. Names are quoted as SQL requires. Left out on purpose: schema
+`runner`, Alembic's version table, the objects of extensions, the versions of extensions, the names of NOT NULL
+constraints (which exist since PostgreSQL 18), and privileges on schema `public`.
 
-Not seen: owners, roles, default privileges, grants on columns, types, languages and databases, the right
+Not read: owners, roles, default privileges, grants on columns, types, languages and databases, the privilege
 MAINTAIN; foreign tables, servers and user mappings, subscriptions, column lists of publications; operators,
 casts, collations, text search, base types; tablespaces, large objects, security labels, settings of the
 database or a role; the order of columns, statistics targets of indexes and extended statistics, CLUSTER's
-mark, a partitioned table's trigger that is disabled on one partition; comments on what has no section of its
-own; what extensions made; and any row of data. Views and function bodies in SQL-standard form are decompiled
-by the server, so that another major version may word them differently.
+mark, a partitioned table's trigger that is disabled on one partition; comments on objects that have no section;
+and any row of data. Views and function bodies in SQL-standard form are decompiled by the server, so another
+major version may give another text for them.
 """
 
 import hashlib
@@ -36,22 +36,22 @@ from runner.postgres.version_table import VERSION_TABLE
 Catalog = dict[str, dict[str, dict[str, dict[str, str]]]]
 
 EMPTY: Catalog = {"tables": {}}
-"""What is read from a new database."""
+"""The catalog of a new database; the key `tables` is always there, so that no reader has to check for it."""
 QUERIES = (
     "relations", "columns", "options", "constraints", "indexes", "triggers", "rules", "policies", "statistics",
     "grants", "sequences", "functions", "types", "domain_constraints", "schemas", "extensions", "publications",
     "published_tables", "event_triggers",
 )  # fmt: skip
-"""Each gives rows of (kind, object, section, thing, text); one without text only says that the object is there."""
+"""Each returns rows of (kind, object, section, thing, text); without a text, a row only says that the object exists."""
 WHOLE_OBJECT = 2
-"""How long the path of an object is."""
+"""The length of the path of an object."""
 SHOWN = 400
-"""How many characters of one text a sentence has room for; a function's body may have pages."""
+"""The number of characters of a text in a message; the body of a function may have pages."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Name one place where two catalogs differ; None stands for what is not there.
+    """A place where two catalogs differ; None stands for a part that one of them lacks.
 
     The path is (kind, object) for a whole object, (kind, object, section, thing) for a part of one.
     """
@@ -62,7 +62,7 @@ class Difference:
 
     @property
     def kind(self) -> str:
-        """Say what sort of thing differs: `columns`, or with the object's kind where that is not a table."""
+        """Return the section, such as `columns`; followed by the object's kind if that is not a table."""
         kind, _, *part = self.path
         section = part[0] if part else "definition"
         names = {"definition": [kind]}.get(section, [section] if kind == "tables" else [kind, section])
@@ -70,7 +70,7 @@ class Difference:
 
     @property
     def name(self) -> str:
-        """Name the thing, qualified by what it hangs on: `public.leads.nome`."""
+        """Return the thing's name, qualified by its object's: `public.leads.nome`."""
         _, owner, *part = self.path
         return ".".join(name for name in (owner, *part[1:]) if name)
 
@@ -85,9 +85,9 @@ class Difference:
 
 
 def describe(path: tuple[str, ...], part: Any) -> str | None:
-    """Return the exact text of one side of a difference: equal only for what is equal.
+    """Return one side of a difference as a text that no other side has; None for a part that does not exist.
 
-    A whole object is told by its noun and the beginning of the SHA-256 of its rendering.
+    For a whole object it is a noun and the first 16 hex digits of the SHA-256 of its rendering, which may have pages.
     """
     if not isinstance(part, dict):
         return None if part is None else str(part)
@@ -95,11 +95,12 @@ def describe(path: tuple[str, ...], part: Any) -> str | None:
 
 
 def _excerpt(part: str, other: str) -> str:
-    """Return a text as it is, or if it is long, what stands around the first place where the other one differs."""
+    """Return a text; of a long one, only the part around the first character in which it differs from the other."""
     if len(part) <= SHOWN:
         return part
-    same = next((place for place, (a, b) in enumerate(zip(part, other, strict=False)) if a != b), 0)
-    start = max(0, same - SHOWN // 4)
+    differs_at = next((place for place, (a, b) in enumerate(zip(part, other, strict=False)) if a != b), 0)
+    # a quarter of the excerpt is context before that character
+    start = max(0, differs_at - SHOWN // 4)
     end = start + SHOWN
     return ("…" if start else "") + part[start:end] + ("…" if end < len(part) else "")
 
@@ -110,28 +111,30 @@ def _noun(path: tuple[str, ...]) -> str:
 
 
 def table_names(connection: Connection) -> set[str]:
-    """Return the tables of a database, named as in its catalog."""
+    """Return the names of a database's tables, as in its catalog."""
     return set(connection.execute(_query("tables"), {"version_table": VERSION_TABLE}).scalars())
 
 
 def owners(connection: Connection) -> dict[str, tuple[str, str]]:
-    """Return each relation's kind, and the table that it belongs to if it is an index, by its name."""
+    """Return the kind of each relation, and for an index the table that it belongs to, else an empty text; by name."""
     return {row.name: (row.kind, row.owner) for row in connection.execute(_query("owners"))}
 
 
 def read(connection: Connection) -> Catalog:
-    """Read the catalog of the database that `connection` is on, inside its transaction, which may be read-only.
+    """Return the catalog of the database of `connection`, whose transaction may be read-only.
 
-    Names come out qualified whatever the session's `search_path`; its settings are left as they were.
+    Names are qualified, whatever the session's `search_path` is. The session's settings are restored.
     """
-    # compiling a query takes ten times as long as running it
+    # PostgreSQL leaves out the schema of a name that `search_path` finds. JIT would compile these queries, since their
+    # estimates are high, and that takes ten times as long as running them.
     before = _set(connection, {"search_path": "", "jit": "off"})
     catalog: Catalog = {"tables": {}}
     for query in map(_query, QUERIES):
         for kind, name, section, thing, definition in connection.execute(query, {"version_table": VERSION_TABLE}):
-            found = catalog.setdefault(kind, {}).setdefault(name, {})
+            sections = catalog.setdefault(kind, {}).setdefault(name, {})
             if definition is not None:
-                found.setdefault(section, {})[thing] = sql.spread_casts(definition)
+                # the server's text for `IN (…)` depends on how the constraint was created
+                sections.setdefault(section, {})[thing] = sql.spread_casts(definition)
     _set(connection, before)
     return catalog
 
@@ -141,7 +144,7 @@ def _query(name: str) -> TextClause:
 
 
 def _set(connection: Connection, settings: dict[str, str]) -> dict[str, str]:
-    """Change settings of the session, and return what they were."""
+    """Change settings of the session, and return their former values."""
     query = text("select current_setting(:name), set_config(:name, :value, false)")
     return {
         name: connection.execute(query, {"name": name, "value": value}).one()[0] for name, value in settings.items()
@@ -149,10 +152,11 @@ def _set(connection: Connection, settings: dict[str, str]) -> dict[str, str]:
 
 
 def compare(expected: Any, actual: Any, path: tuple[str, ...] = ()) -> Iterator[Difference]:
-    """Yield each difference between two catalogs, or two parts of them, in the order of their names.
+    """Yield each difference between two catalogs, or between two parts of catalogs at `path`, in the order of names.
 
     An object that only one of them has is one difference, not one for each of its parts.
     """
+    # a missing kind or section is as good as an empty one, a missing object is not
     if len(path) != WHOLE_OBJECT:
         expected, actual = _sides(expected, actual)
     if not (isinstance(expected, dict) and isinstance(actual, dict)):
@@ -164,18 +168,18 @@ def compare(expected: Any, actual: Any, path: tuple[str, ...] = ()) -> Iterator[
 
 
 def _sides(expected: Any, actual: Any) -> tuple[Any, Any]:
-    """Read a kind or a section that one side lacks as an empty one."""
+    """Return both sides, an empty dictionary for one that is missing."""
     if isinstance(expected, dict) and actual is None:
         return expected, {}
     return ({} if isinstance(actual, dict) and expected is None else expected), actual
 
 
 def render(catalog: Catalog) -> str:
-    """Return a snapshot's text: JSON with sorted keys, a line for each thing."""
+    """Return the text of a snapshot: JSON with sorted keys, one line for each thing, so that `git diff` shows one."""
     return json.dumps(catalog, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def load(path: Path) -> Catalog:
-    """Read a snapshot that `render` wrote."""
+    """Return the catalog in a file that `render` wrote."""
     catalog: Catalog = json.loads(path.read_text(encoding="utf-8"))
     return catalog

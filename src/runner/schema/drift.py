@@ -1,15 +1,15 @@
-"""Drift: what a database has that its revisions did not make, or lacks though they made it.
+"""Drift: the differences between a database and the snapshot of its revision.
 
-What is known and shall stay is accepted in `alembic/accepted_drift.toml`, beside the snapshots:
+A difference that is to stay is accepted in `alembic/accepted_drift.toml`:
 
     [[accepted]]
     at = ["tables", "public.leads", "indexes", "leads_origem"]
     found = "CREATE INDEX leads_origem ON public.leads USING btree (origem)"
     reason = "Made by hand for the report of March; revision 021 will take it over."
 
-`at` is the path of the difference in the catalog, `found` what the database has there, to the letter: a
-difference that changes again is new drift. `found` is left out where the database has nothing. A whole object
-(`at` of two names) is found as its noun and a part of its SHA-256, `a table, sha256 5f0c…`.
+`at` is the path of the difference in the catalog, `found` the exact text that the database has there: if that text
+changes, it is drift again. `found` is left out if the database has nothing there. For a whole object (two names in
+`at`) it is a noun and the beginning of the object's SHA-256, such as `a table, sha256 5f0c…`.
 """
 
 import json
@@ -25,47 +25,49 @@ from runner.schema.catalog import Catalog, Difference
 FILE = "accepted_drift.toml"
 FIELDS = {"at", "found", "reason"}
 PATH_LENGTHS = (2, 4)
-"""An object's path, and that of a part of it."""
+"""The lengths of an object's path, and of the path of a part of it."""
 
 
 @dataclass(frozen=True)
 class Accepted:
-    """One known difference, and why it may stay."""
+    """One entry of the file: a difference, and the reason why it may stay."""
 
     at: tuple[str, ...]
     found: str | None
     reason: str
 
     def covers(self, difference: Difference) -> bool:
-        """Tell whether this is that very difference, with the very text that was accepted."""
+        """Return whether the entry accepts this difference: the same path, with the same text in the database."""
         return self.at == difference.path and self.found == catalog.describe(difference.path, difference.actual)
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a comparison found: the drift, what of it is accepted, and the acceptances that nothing needs."""
+class Comparison:
+    """A database compared with a snapshot."""
 
     differences: tuple[Difference, ...]
+    """The drift: differences that no entry accepts."""
     accepted: tuple[tuple[Difference, Accepted], ...]
     unused: tuple[Accepted, ...]
+    """Entries that accept nothing."""
 
 
-def find(expected: Catalog, actual: Catalog, accepted: tuple[Accepted, ...]) -> Found:
-    """Compare what the revisions make with what a database has."""
+def find(expected: Catalog, actual: Catalog, accepted: tuple[Accepted, ...]) -> Comparison:
+    """Compare the catalog of a snapshot with the catalog of a database."""
     differences = tuple(catalog.compare(expected, actual))
-    covered = tuple((one, by) for one in differences for by in accepted if by.covers(one))
-    known = {one.path for one, _ in covered}
-    return Found(
-        tuple(one for one in differences if one.path not in known),
+    covered = tuple((difference, entry) for difference in differences for entry in accepted if entry.covers(difference))
+    paths = {difference.path for difference, _ in covered}
+    return Comparison(
+        tuple(difference for difference in differences if difference.path not in paths),
         covered,
-        tuple(by for by in accepted if not any(by.covers(one) for one in differences)),
+        tuple(entry for entry in accepted if not any(entry.covers(difference) for difference in differences)),
     )
 
 
 def load(schema: Path) -> tuple[Accepted, ...]:
-    """Read the accepted drift beside the folder of the snapshots; without the file there is none.
+    """Return the entries of the file in the parent of `schema`, the folder of the snapshots; none without the file.
 
-    Raises `InvalidSettings` for a file that does not say what it means.
+    Raises `InvalidSettings` for a file with an error.
     """
     path = schema.parent / FILE
     if not path.exists():
@@ -79,7 +81,7 @@ def load(schema: Path) -> tuple[Accepted, ...]:
 
 
 def render(difference: Difference) -> str:
-    """Return the entry that accepts a difference, but for the reason, which a person has to write."""
+    """Return the text of the entry that accepts a difference; its reason is empty, for a person to write."""
     found = catalog.describe(difference.path, difference.actual)
     lines = ["[[accepted]]", f"at = [{', '.join(map(_string, difference.path))}]"]
     if found is not None:
@@ -104,7 +106,7 @@ def _entry(number: int, entry: Any) -> Accepted:
 
 
 def _path(at: Any) -> tuple[str, ...]:
-    """Return a path, or an empty one for what is none."""
+    """Return a path, empty if `at` is no list of names."""
     return tuple(at) if isinstance(at, list) and all(isinstance(name, str) for name in at) else ()
 
 
@@ -113,5 +115,6 @@ def _broken(problem: str) -> InvalidSettings:
 
 
 def _string(text: str) -> str:
-    """Return a TOML string; its escapes are JSON's, but for one character that JSON leaves as it is."""
+    """Return a TOML string."""
+    # the escapes are JSON's, except that TOML also escapes DEL: https://toml.io/en/v1.0.0#string
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

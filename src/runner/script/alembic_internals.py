@@ -1,11 +1,11 @@
-"""What is used of Alembic beyond its documentation, and its one method that is replaced.
+"""All use of Alembic's undocumented names, and of the one method that is replaced.
 
-Read for Alembic 1.20.1: each function says where in its package the names stand. A release may change them without
-a word, so `tests/unit/test_alembic_internals.py` fails for another version, for a name that is gone and for a
-module of ours that uses one by itself. Whoever raises the version in `constraints.txt` reads these places first.
+Read for Alembic 1.20.1: each docstring gives the file of the package and the names that were read there. A release may
+change them without notice, so `tests/unit/test_alembic_internals.py` fails for another version, for a missing name and
+for another module that uses one. Read these places before you raise the version in `constraints.txt`.
 
-What Alembic documents (https://alembic.sqlalchemy.org/en/latest/api/) is used where it is needed. So are plain
-attributes that only lack a sentence there, `MigrationContext.script` and a step's `info` and `doc`.
+Documented names (https://alembic.sqlalchemy.org/en/latest/api/) are used wherever they are needed, and so are three
+attributes that the documentation only omits: `MigrationContext.script`, and `info` and `doc` of a step.
 """
 
 import os
@@ -27,13 +27,13 @@ READ_FOR = "1.20.1"
 AlembicStep = RevisionStep | StampStep
 """A revision in a direction, as Alembic runs it. `runtime/migration.py`: the classes, and `info`, `doc`."""
 UNRESOLVED = (CommandError, RevisionError)
-"""What the functions here, and `ScriptDirectory`, raise for a target that is not one."""
+"""The exceptions of this module and of `ScriptDirectory` for a target that does not exist."""
 
 
 def find_steps(script: ScriptDirectory, direction: str, target: Any, heads: tuple[str, ...]) -> list[AlembicStep]:
     """Return the steps from `heads` to `target`; `direction` is `upgrade`, `downgrade` or `stamp`.
 
-    Raises what `UNRESOLVED` lists, and `AttributeError` where a revision lacks the function of that name.
+    Raises the exceptions of `UNRESOLVED`, and `AttributeError` for a revision without a function of that name.
     `script/base.py`: `ScriptDirectory._upgrade_revs`, `_downgrade_revs`, `_stamp_revs`, called as `command.py` does.
     """
     find: Any = {"upgrade": script._upgrade_revs, "downgrade": script._downgrade_revs, "stamp": script._stamp_revs}
@@ -41,27 +41,29 @@ def find_steps(script: ScriptDirectory, direction: str, target: Any, heads: tupl
 
 
 def revision_error(error: Exception) -> BaseException | None:
-    """Return the `RevisionError` that a `CommandError` was made of, which has fields.
+    """Return the `RevisionError` behind a `CommandError`: it has fields, the latter has only a sentence.
 
-    `script/base.py`: `ScriptDirectory._catch_revision_errors` raises the one from the other.
+    `script/base.py`: `ScriptDirectory._catch_revision_errors` raises the latter from the former.
     """
     return error.__cause__
 
 
 def is_ambiguous(error: Exception) -> bool:
-    """Tell whether a relative target fits several revisions, for which there is no class.
+    """Return whether a relative target fits several revisions, an error that has no class of its own.
 
     `script/revision.py`: the texts of `RevisionMap._walk` and `_parse_upgrade_target`.
     """
+    # one of the texts begins with "Ambiguous"
     return "mbiguous" in str(error)
 
 
 def run(step: AlembicStep, migration: MigrationContext) -> None:
-    """Call a step's `upgrade()` or `downgrade()` alone, with `alembic.op` on `migration`: no transaction, no version.
+    """Call a step's `upgrade()` or `downgrade()` with `alembic.op` bound to `migration`, and do nothing else.
 
     `runtime/migration.py`: `migration_fn`, which `MigrationContext.run_migrations` calls. `operations/base.py`:
-    `Operations.context`, which would leave `alembic.op` in place after a failure.
+    `Operations.context`, `_install_proxy`, `_remove_proxy`.
     """
+    # `Operations.context` would leave `alembic.op` bound after an exception
     operations = Operations(migration)
     operations._install_proxy()
     try:
@@ -71,45 +73,46 @@ def run(step: AlembicStep, migration: MigrationContext) -> None:
 
 
 def replace_autocommit_block(migration: MigrationContext, block: Callable[[], Iterator[None]]) -> None:
-    """Have `op.get_context().autocommit_block()` run the generator function `block` instead of Alembic's method.
+    """Replace `op.get_context().autocommit_block()` by the generator function `block`, for this context only.
 
-    `runtime/migration.py`: `MigrationContext.autocommit_block` commits, goes on in AUTOCOMMIT and begins anew; nothing
-    in Alembic calls it, only revisions do.
+    `runtime/migration.py`: `MigrationContext.autocommit_block` commits, runs the block in AUTOCOMMIT and begins a
+    transaction; Alembic itself never calls it, only revisions do.
     """
-    migration.autocommit_block = contextmanager(block)  # type: ignore[method-assign] # of this one object
+    migration.autocommit_block = contextmanager(block)  # type: ignore[method-assign] # on this one object
 
 
 def replace_connection(migration: MigrationContext, connection: Any) -> None:
-    """Send what `migration` would send to `connection` instead.
+    """Replace the connection to which `migration` sends its statements.
 
-    `runtime/migration.py`: `connection` and `impl.connection`, which `MigrationContext.autocommit_block` replaces so.
+    `runtime/migration.py`: `connection` and `impl.connection`; `MigrationContext.autocommit_block` replaces both too.
     """
     migration.connection = migration.impl.connection = connection
 
 
 def reinstate(migration: MigrationContext) -> None:
-    """Make the environment of `migration` the one `alembic.context` again, after another was entered and left.
+    """Bind `alembic.context` to the environment of `migration` again, after another environment was entered and left.
 
-    `runtime/environment.py`: `EnvironmentContext.__enter__` only puts itself there, `__exit__` leaves none.
+    `runtime/environment.py`: `EnvironmentContext.__enter__` only binds it, `__exit__` only unbinds it.
     `runtime/migration.py`: `MigrationContext.environment_context`.
     """
-    assert migration.environment_context is not None  # noqa: S101 - `EnvironmentContext.configure` hands itself over
+    assert migration.environment_context is not None  # noqa: S101 - `EnvironmentContext.configure` sets it
+    # whoever entered it first leaves it; this call needs no `__exit__` of its own
     migration.environment_context.__enter__()
 
 
 def options(migration: MigrationContext) -> Mapping[str, Any]:
-    """Return what `EnvironmentContext` and its `configure` were given, by keyword.
+    """Return the keyword arguments of `EnvironmentContext` and of its `configure`.
 
-    `runtime/migration.py`: `MigrationContext.opts`. `command.py` gives `fn`, which finds the steps, and
-    `destination_rev` where it changes the database.
+    `runtime/migration.py`: `MigrationContext.opts`. `command.py` passes `fn`, which finds the steps, and
+    `destination_rev` for a command that changes the database.
     """
     return migration.opts
 
 
 def command_name(config: Config) -> str | None:
-    """Return the function of `alembic.command` that Alembic's command line runs; None where it is another door.
+    """Return the function of `alembic.command` that Alembic's command line runs; None if Alembic was called otherwise.
 
-    `config.py`: `CommandLine` keeps it in `Config.cmd_opts.cmd`, with its arguments.
+    `config.py`: `CommandLine` stores it in `Config.cmd_opts.cmd`, together with its arguments.
     """
     command = getattr(config.cmd_opts, "cmd", None)
     return command[0].__name__ if command else None
@@ -121,7 +124,7 @@ def folder(script: ScriptDirectory) -> Path:
 
 
 def looks_elsewhere(script: ScriptDirectory) -> bool:
-    """Tell whether revisions may be anything but the `.py` files that lie in one folder.
+    """Return whether revisions may be other files than the `.py` files of one folder.
 
     `script/base.py`: `ScriptDirectory.sourceless`, `recursive_version_locations`, `version_locations`.
     """
@@ -129,39 +132,44 @@ def looks_elsewhere(script: ScriptDirectory) -> bool:
 
 
 def take_revisions(script: ScriptDirectory, load: Callable[[], Iterable[Script]]) -> None:
-    """Have `script` make its graph of what `load` returns, instead of importing every file.
+    """Build the graph of `script` from the revisions that `load` returns, instead of importing every file.
 
-    `script/base.py`: `ScriptDirectory.revision_map`, which all its methods ask and which asks for the revisions once.
+    `script/base.py`: `ScriptDirectory.revision_map`, which all its methods use, and which calls `load` once.
     """
     script.revision_map = RevisionMap(load)
 
 
 def load_script(script: ScriptDirectory, path: str) -> Script | None:
-    """Import a revision as Alembic does; None for a file that is none. `script/base.py`: `Script._from_path`."""
+    """Import a file as Alembic does; None if it is no revision. `script/base.py`: `Script._from_path`."""
     return Script._from_path(script, path)
 
 
-def init_unread(script: Script, path: str, said: Mapping[str, Any]) -> None:
-    """Make `script` a revision of which only the head of its file is known.
+def init_unread(script: Script, path: str, identifiers: Mapping[str, Any]) -> None:
+    """Initialize `script` from the identifiers at the head of its file, without importing it.
 
     `script/base.py`: `Script.__init__`, which is not called: it sets `module` and `path`, reads the same four names
-    from the module, and leaves them to `script/revision.py`: `Revision.__init__`.
+    from the module, and passes them to `script/revision.py`: `Revision.__init__`.
     """
     script.path = path
     Revision.__init__(
-        script, said.get("revision", ""), said.get("down_revision"), said.get("depends_on"), said.get("branch_labels")
+        script,
+        identifiers.get("revision", ""),
+        identifiers.get("down_revision"),
+        identifiers.get("depends_on"),
+        identifiers.get("branch_labels"),
     )
 
 
 def load_module(path: str) -> ModuleType:
-    """Import a revision's file, each time anew. `util/pyfiles.py`: `load_python_file`."""
+    """Import a revision's file, without a cache. `util/pyfiles.py`: `load_python_file`."""
     return load_python_file(*os.path.split(path))
 
 
 def as_tuple(value: Any) -> tuple[Any, ...] | None:
-    """Return what a revision's file sets (an id, several or None) as Alembic reads it.
+    """Return the value of an identifier (one id, several or None) as Alembic reads it.
 
     `util/langhelpers.py`: `to_tuple`.
     """
-    found: tuple[Any, ...] | None = to_tuple(value)
-    return found
+    # annotated, since `to_tuple` returns Any
+    ids: tuple[Any, ...] | None = to_tuple(value)
+    return ids

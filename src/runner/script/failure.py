@@ -1,6 +1,7 @@
-"""Turn an exception of a revision into data that may leave the house.
+"""The errors for exceptions of a revision, without any data of the database.
 
-What is told is the SQLSTATE, the names of the objects, the line, and the statement with its literals masked.
+They have the SQLSTATE, the names of objects, the line of the file, and the statement with its literals masked.
+PostgreSQL's own message and DETAIL are left out, since both may quote a row.
 """
 
 import traceback
@@ -16,31 +17,33 @@ from runner.postgres.sqlstate import sqlstate
 
 
 def of_revision(error: BaseException, revision: str, path: str | None) -> MigrationError:
-    """Describe what a revision's `upgrade()` or `downgrade()` raised, or what its commit did."""
+    """Return the error for an exception of a revision's `upgrade()` or `downgrade()`, or of its commit."""
     if isinstance(error, DBAPIError):
         return _of_sql(error, revision, path)
     return RevisionFailed(revision, _name(path), _line(error, path), type(error).__name__)
 
 
 def of_import(error: Exception, project: Path) -> MigrationError | None:
-    """Describe why the revisions could not be read; the last frame in the project is where it happened.
+    """Return the error for an exception while the revisions were read; None for a `MigrationError`.
 
-    None for an error that says so itself.
+    The last frame inside the project's `alembic/` says which file and line failed.
     """
     if isinstance(error, MigrationError):
         return None
     frames = traceback.extract_tb(error.__traceback__)
     inside = [frame for frame in frames if Path(frame.filename).is_relative_to(project / "alembic")]
     file, line = (inside[-1].filename, inside[-1].lineno) if inside else (None, None)
+    # a file that does not compile never runs, so it has no frame
     if isinstance(error, SyntaxError) and error.filename:
         file, line = error.filename, error.lineno
+    # no file failed, so the graph did: Alembic raises these for a `down_revision` that no file has
     if file is None and isinstance(error, RevisionError | KeyError | UserWarning):
         return UnknownRevision(
             f"The revisions do not fit together: {error}.",
             "Correct the `down_revision` that names a missing revision, then run the command again.",
         )
     if file is None:
-        # the text of the error may quote a line of the file
+        # only its type: the text of the exception may quote a line of the file
         return InvalidSettings(
             f"`alembic.ini` does not lead to any revisions ({type(error).__name__}).",
             "Correct it: `script_location` names the folder that has `env.py` and `versions/`.",
@@ -49,10 +52,11 @@ def of_import(error: Exception, project: Path) -> MigrationError | None:
 
 
 def of_file(error: Exception, path: str) -> RevisionFailed:
-    """Describe why a revision's file does not import."""
-    here = isinstance(error, SyntaxError) and error.filename == path
-    line = error.lineno if here and isinstance(error, SyntaxError) else _line(error, path)
-    return _not_imported(error, path, line)
+    """Return the error for an exception while a revision's file was imported."""
+    # a file that does not compile has no frame; a syntax error of a file that this one imports is that file's
+    if isinstance(error, SyntaxError) and error.filename == path:
+        return _not_imported(error, path, error.lineno)
+    return _not_imported(error, path, _line(error, path))
 
 
 def _not_imported(error: Exception, path: str, line: int | None) -> RevisionFailed:
@@ -60,6 +64,8 @@ def _not_imported(error: Exception, path: str, line: int | None) -> RevisionFail
 
 
 def _of_sql(error: DBAPIError, revision: str, path: str | None) -> MigrationError:
+    # the fields of a diagnosis are names, unlike its message and detail
+    # https://www.postgresql.org/docs/current/protocol-error-fields.html
     diagnosis: Any = getattr(error.orig, "diag", None)
     code = sqlstate(error)
     names = [

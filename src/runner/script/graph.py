@@ -1,4 +1,4 @@
-"""The revisions on disk: what there is, and which of them lie between a database and a target."""
+"""The graph of the revision files, and the routes through it from a database's heads to a target."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from alembic.config import Config
 from alembic.script import Script, ScriptDirectory
-from alembic.script import revision as alembics
+from alembic.script import revision as alembic_revision
 from alembic.util import CommandError
 
 from runner.answer import Direction
@@ -17,16 +17,17 @@ from runner.errors import InvalidSettings, MultipleHeads, RevisionFailed, Unknow
 from runner.script import alembic_internals, failure, identifiers
 from runner.script.alembic_internals import UNRESOLVED, as_tuple
 from runner.script.identifiers import RevisionFile, RevisionFiles
-from runner.script.linear import stranger
+from runner.script.linear import unknown_heads
 from runner.script.step import Route, Step
 from runner.settings import Settings
 
 if TYPE_CHECKING:
     from runner.results import DescribedRevision
 
-OPPOSITE = {"upgrade": ("base", "heads"), "downgrade": ("head", "heads"), "stamp": ("heads",)}
-OPPOSITE_SIGN = {"upgrade": "-", "downgrade": "+", "stamp": None}
-TAKES = {
+# For these Alembic would report success and do nothing, or go to several heads at once.
+REFUSED_TARGETS = {"upgrade": ("base", "heads"), "downgrade": ("head", "heads"), "stamp": ("heads",)}
+REFUSED_SIGN = {"upgrade": "-", "downgrade": "+", "stamp": None}
+ACCEPTED_TARGETS = {
     "upgrade": "Name a revision, `head`, or steps such as `+1`.",
     "downgrade": "Name a revision, `base`, or steps such as `-1`.",
     "stamp": "Name a revision, `head` or `base`.",
@@ -35,13 +36,14 @@ TAKES = {
 
 @dataclass(frozen=True)
 class Revisions:
-    """Hold Alembic's configuration and the graph of revisions that it points to."""
+    """Alembic's configuration, and the graph of revisions that it names."""
 
     config: Config
     script: ScriptDirectory
 
     @property
     def folder(self) -> Path:
+        """Return the folder of the revision files."""
         return Path(self.script.versions)
 
     @property
@@ -51,53 +53,58 @@ class Revisions:
 
     @property
     def heads(self) -> list[str]:
-        """Return the ids of the revisions that no other follows."""
+        """Return the ids of the heads, sorted."""
         return sorted(self.script.get_heads())
 
     def import_all(self) -> None:
-        """Import every revision, for who is not in a hurry. Raises `RevisionFailed` for the first that does not."""
+        """Import every revision, oldest first. Raises `RevisionFailed` for the first that cannot be imported."""
         for revision in reversed(list(self.script.walk_revisions())):
             _ = revision.module
 
-    def pending(self, at: tuple[str, ...]) -> list[str]:
-        """Return the ids of the revisions that `at` lacks, in the order in which they would run."""
-        return [step.revision for step in _steps(self.script, "upgrade", "heads", at)]
+    def pending(self, heads: tuple[str, ...]) -> list[str]:
+        """Return the ids of the revisions that a database at `heads` lacks, in the order in which they run."""
+        return [step.revision for step in _steps(self.script, "upgrade", "heads", heads)]
 
 
 class UnreadScript(Script):
-    """Know a revision by the head of its file, which is imported when somebody asks for what is in it."""
+    """A revision of which the identifiers are known; its file is imported when `module` is first read."""
 
-    def __init__(self, header: RevisionFile) -> None:
-        self.checksum = header.checksum
-        self.said = header.said or {}
-        alembic_internals.init_unread(self, header.path, self.said)
+    def __init__(self, file: RevisionFile) -> None:
+        self.checksum = file.checksum
+        self.identifiers = file.identifiers or {}
+        alembic_internals.init_unread(self, file.path, self.identifiers)
 
     @cached_property
-    def module(self) -> ModuleType:  # type: ignore[override]
-        """Import the file. Raises `RevisionFailed` when that fails, or when it is not what its text said."""
+    def module(self) -> ModuleType:  # type: ignore[override] # an attribute of Alembic's class, which imports first
+        """Import the file.
+
+        Raises `RevisionFailed` if that fails, or if the module differs from the text that was read.
+        """
         # a revision's import may raise anything
         with translating(Exception, lambda error: failure.of_file(error, self.path)):
-            found = alembic_internals.load_module(self.path)
-        odd = self._odd(found)
-        if odd is not None:
+            module = alembic_internals.load_module(self.path)
+        difference = self._difference(module)
+        if difference is not None:
             file = Path(self.path)
-            raise RevisionFailed(file.stem, file.name, None, odd)
-        return found
+            raise RevisionFailed(file.stem, file.name, None, difference)
+        return module
 
-    def _odd(self, found: ModuleType) -> str | None:
+    def _difference(self, module: ModuleType) -> str | None:
+        """Return how the module differs from the text that was read, None if it does not."""
+        # code may assign an identifier without naming it in the text, for example through `globals()`
         for name in identifiers.NAMES:
-            if as_tuple(getattr(found, name, None)) != as_tuple(self.said.get(name)):
+            if as_tuple(getattr(module, name, None)) != as_tuple(self.identifiers.get(name)):
                 return f"its `{name}` differs from what its text says"
-        # while the run waited for the lock; the ledger is to have the checksum of what ran
+        # possible while the run waits for the lock; the ledger must have the checksum of the text that ran
         edited = identifiers.checksum(Path(self.path).read_bytes()) != self.checksum
         return "it was edited after the run began" if edited else None
 
 
 def load(settings: Settings, *, may_be_empty: bool = False) -> Revisions:
-    """Read `alembic.ini` and the head of every revision; a revision is imported when it is about to run.
+    """Read `alembic.ini` and the identifiers of every revision; a revision is imported just before it runs.
 
-    Raises `InvalidSettings` where there is no `alembic.ini`, `RevisionFailed` for a revision that has to be
-    imported and does not, `UnknownRevision` where one names a parent that is not there.
+    Raises `InvalidSettings` without an `alembic.ini` or, unless `may_be_empty`, without a revision; `RevisionFailed`
+    for a revision that has to be imported and cannot be; `UnknownRevision` for a missing parent.
     """
     path = settings.alembic_config
     if not path.is_file():
@@ -120,48 +127,54 @@ def load(settings: Settings, *, may_be_empty: bool = False) -> Revisions:
     return Revisions(config, script)
 
 
-def _take(script: ScriptDirectory, found: RevisionFiles) -> None:
-    """Have `script` know the revisions by the heads of their files."""
+def _take(script: ScriptDirectory, revisions: RevisionFiles) -> None:
+    """Build the graph of `script` from the identifiers of the files."""
     alembic_internals.take_revisions(
-        script, lambda: [one for header in found.files if (one := _script(script, header))]
+        script, lambda: [revision for file in revisions.files if (revision := _script(script, file))]
     )
 
 
-def _script(script: ScriptDirectory, header: RevisionFile) -> Script | None:
-    if header.said is not None:
-        return UnreadScript(header)
-    # as Alembic would, which has more ways to find an id
-    return alembic_internals.load_script(script, header.path)
+def _script(script: ScriptDirectory, file: RevisionFile) -> Script | None:
+    if file.identifiers is not None:
+        return UnreadScript(file)
+    # Alembic also takes an id from the file's name
+    return alembic_internals.load_script(script, file.path)
 
 
 def route(script: ScriptDirectory, direction: Direction, target: str, heads: tuple[str, ...]) -> Route:
-    """Return what leads from `heads` to `target`, which becomes absolute by it.
+    """Return the route from the database's `heads` to `target`, which may be relative; the route's target is absolute.
 
-    Raises `UnknownRevision`, also for a target that does not lie in that direction, or `MultipleHeads`.
+    Raises `UnknownRevision`, also for a target that is not in that direction, or `MultipleHeads`.
     """
-    if target in OPPOSITE[direction] or target[0] == OPPOSITE_SIGN[direction]:
-        raise UnknownRevision(f"`{direction}` does not lead to `{target}`.", TAKES[direction])
+    if target in REFUSED_TARGETS[direction] or target[0] == REFUSED_SIGN[direction]:
+        raise UnknownRevision(f"`{direction}` does not lead to `{target}`.", ACCEPTED_TARGETS[direction])
+    # Alembic would choose one of the branches by itself
     if target[0] == "-" and len(heads) > 1:
         raise UnknownRevision(
             f"`{target}` is ambiguous: the database is at {' and '.join(f'`{head}`' for head in heads)}.",
             "Name the revision to go down to.",
         )
-    found = _steps(script, direction, target, heads)
-    return Route(tuple(found), _absolute(script, target, found, heads))
+    steps = _steps(script, direction, target, heads)
+    return Route(tuple(steps), _absolute(script, target, steps, heads))
 
 
 def direction(script: ScriptDirectory, target: str, heads: tuple[str, ...]) -> Direction:
-    """Return which way `target` lies: `downgrade` for `-1`, `base` and what is behind the database, else `upgrade`."""
+    """Return the direction of `target` from `heads`.
+
+    It is `downgrade` for `-1`, for `base` and for an applied revision that is no head, else `upgrade`. Raises
+    `UnknownRevision` or `MultipleHeads`.
+    """
     if target[0] in "+-" or target in ("base", "head", "heads"):
         return "downgrade" if target[0] == "-" or target == "base" else "upgrade"
-    named = get(script, target).revision
-    return "downgrade" if named in applied(script, heads) and named not in heads else "upgrade"
+    revision = get(script, target).revision
+    return "downgrade" if revision in applied(script, heads) and revision not in heads else "upgrade"
 
 
 def remaining(script: ScriptDirectory, direction: Direction, target: str, heads: tuple[str, ...]) -> Route:
-    """Return what is left to an absolute target."""
-    found = _steps(script, direction, target.split(",") if "," in target else target, heads)
-    return Route(tuple(found), target)
+    """Return the route from the database's `heads` to an absolute target."""
+    # several heads, after a relative target on branches
+    steps = _steps(script, direction, target.split(",") if "," in target else target, heads)
+    return Route(tuple(steps), target)
 
 
 def _steps(script: ScriptDirectory, direction: Direction, target: Any, heads: tuple[str, ...]) -> list[Step]:
@@ -169,21 +182,22 @@ def _steps(script: ScriptDirectory, direction: Direction, target: Any, heads: tu
         translating(UNRESOLVED, lambda error: _explain(script, error, direction, str(target), heads)),
         translating(AttributeError, _without_function),
     ):
-        return [Step(one) for one in alembic_internals.find_steps(script, direction, target, heads)]
+        return [Step(step) for step in alembic_internals.find_steps(script, direction, target, heads)]
 
 
 def _without_function(error: AttributeError) -> RevisionFailed:
-    """Say that a revision's module has no `upgrade` or no `downgrade`."""
+    """Return the error for a revision without `upgrade()` or `downgrade()`."""
     module = getattr(error.obj, "__name__", "")
     file = Path(getattr(error.obj, "__file__", None) or module)
     return RevisionFailed(file.stem, file.name, None, f"it has no function `{error.name}`")
 
 
-def _absolute(script: ScriptDirectory, target: str, found: Sequence[Step], heads: tuple[str, ...]) -> str:
+def _absolute(script: ScriptDirectory, target: str, steps: Sequence[Step], heads: tuple[str, ...]) -> str:
+    """Return the absolute target: a later attempt begins at other heads, where a relative one would go further."""
     if target[0] not in "+-":
         named = script.get_revision(target)
         return named.revision if named else "base"
-    ends = found[-1].ends if found else heads
+    ends = steps[-1].ends if steps else heads
     return ",".join(ends) or "base"
 
 
@@ -192,31 +206,31 @@ def get(script: ScriptDirectory, target: str) -> Script:
     if target[0] in "+-":
         raise UnknownRevision(f"`{target}` is not a revision.", "Name one, or `head`.")
     with translating(CommandError, lambda error: _explain(script, error, "show", target, ())):
-        found = script.get_revision(target)
-    if found is None:
+        revision = script.get_revision(target)
+    if revision is None:
         raise UnknownRevision(f"`{target}` is not a revision.", "List them with `migrate history`.")
-    return found
+    return revision
 
 
 def applied(script: ScriptDirectory, heads: tuple[str, ...]) -> set[str]:
-    """Return the ids of the revisions that a database at `heads` has had."""
-    return {one.revision for one in applied_scripts(script, heads)}
+    """Return the ids of the revisions that a database at `heads` has applied."""
+    return {revision.revision for revision in applied_scripts(script, heads)}
 
 
 def applied_scripts(script: ScriptDirectory, heads: tuple[str, ...]) -> list[Script]:
-    """Return the revisions that a database at `heads` has had, newest first."""
+    """Return the revisions that a database at `heads` has applied, newest first."""
     with translating(UNRESOLVED, lambda error: _explain(script, error, "upgrade", "head", heads)):
         return list(script.iterate_revisions(heads, "base")) if heads else []
 
 
 def parents(revision: Script) -> tuple[str, ...]:
-    """Return the ids of the revisions that this one follows."""
+    """Return the ids of the revisions directly before this one."""
     return as_tuple(revision.down_revision) or ()
 
 
 def describe(revision: Script) -> "DescribedRevision":
-    """Return what a person wants to know of a revision without reading it."""
-    # its module takes 8 ms, which a run that changes a database does without
+    """Return a revision's id, description and parents; this imports its file."""
+    # its classes take 8 ms, which a run that changes a database saves
     from runner.results import DescribedRevision
 
     before = ",".join(parents(revision)) or None
@@ -224,7 +238,8 @@ def describe(revision: Script) -> "DescribedRevision":
 
 
 def checksum(revision: Script) -> str:
-    """Return the SHA-256 of a revision's text in hex; line endings do not count, a comment does."""
+    """Return the SHA-256 of a revision's text in hex; line endings do not count, comments do."""
+    # of the text that was read at the beginning: `UnreadScript` refuses to run any other
     if isinstance(revision, UnreadScript):
         return revision.checksum
     return identifiers.checksum(Path(revision.path).read_bytes())
@@ -233,16 +248,18 @@ def checksum(revision: Script) -> str:
 def _explain(
     script: ScriptDirectory, error: Exception, direction: str, target: str, heads: tuple[str, ...]
 ) -> UnknownRevision | MultipleHeads:
+    """Return the error for a target that Alembic does not resolve; `direction` is a verb of the caller's."""
     cause = alembic_internals.revision_error(error)
-    known = [revision.revision for revision in script.walk_revisions()]
-    strangers = [head for head in heads if head not in known]
-    like = sorted(one for one in known if one.startswith(target))
-    if strangers:
-        return stranger(strangers)
-    if isinstance(cause, alembics.MultipleHeads):
+    ids = [revision.revision for revision in script.walk_revisions()]
+    unknown = [head for head in heads if head not in ids]
+    matches = sorted(revision_id for revision_id in ids if revision_id.startswith(target))
+    # first: whatever the target is, there is no way from a head without a file
+    if unknown:
+        return unknown_heads(unknown)
+    if isinstance(cause, alembic_revision.MultipleHeads):
         return MultipleHeads(tuple(sorted(cause.heads)))
-    if len(like) > 1:
-        names = " and ".join(f"`{one}`" for one in like)
+    if len(matches) > 1:
+        names = " and ".join(f"`{match}`" for match in matches)
         return UnknownRevision(f"`{target}` is ambiguous: {names} begin with it.", "Name one of them in full.")
     if alembic_internals.is_ambiguous(error):
         return UnknownRevision(f"`{target}` is ambiguous at {_at(heads)}.", "Name the revision to go to.")
@@ -252,7 +269,7 @@ def _explain(
             f"`{target}` goes beyond the {end} revision: the database is at {_at(heads)}.",
             "List them with `migrate history`.",
         )
-    if isinstance(cause, alembics.RangeNotAncestorError):
+    if isinstance(cause, alembic_revision.RangeNotAncestorError):
         return UnknownRevision(
             f"`{target}` is not a {direction} from {_at(heads)}.",
             "List the revisions with `migrate history`.",

@@ -1,8 +1,8 @@
-"""The head of each revision's file: its id and what it follows, read from the text without running the file.
+"""The identifiers of each revision file, `revision`, `down_revision` and two more, read without running the file.
 
-Running 5,000 files to learn that none of them is pending takes a second. Whatever is not written as Alembic's
-template has it, plain literals at the beginning of a line, only once, and no other word of them but in a comment and in
-the docstring, is left to Python.
+To import 5,000 files only to learn that none is pending takes a second. A file is read as text if it is written like
+Alembic's template: each identifier is assigned once, a plain literal at the beginning of a line, and no other line has
+one of their names, except comments and the docstring. Python has to import any other file.
 """
 
 import hashlib
@@ -13,12 +13,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-# As Alembic chooses them, but for bytecode without a source.
+# The same as `_only_source_rev_file` in Alembic's `script/base.py`.
 FILE = re.compile(r"(?!\.#|__init__).*\.py")
+# A backslash could escape the closing quotes.
 DOCSTRING = re.compile(r'\s*"""[^"\\]*"""')
 NAMES = ("revision", "down_revision", "branch_labels", "depends_on")
-SETS = re.compile(rf"({'|'.join(NAMES)})\s*(?::[^=]*)?=(?!=)")
-# What a line has that may set one of the names, in whatever way.
+# An assignment, with or without an annotation; not a comparison.
+ASSIGNMENT = re.compile(rf"({'|'.join(NAMES)})\s*(?::[^=]*)?=(?!=)")
+# A line that may assign one of the names in any other way has one of these.
 WORDS = ("revision", "branch_labels", "depends_on", "import *")
 # Alembic refuses an id with `@`, `-` or `+` in it.
 STRING = r"""(?:"[^"\\@+-]*"|'[^'\\@+-]*')"""
@@ -30,70 +32,71 @@ Signature = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class RevisionFile:
-    """Hold one file: where it is, its text's checksum, and what its head says; None where Python has to tell."""
+    """A revision file, not imported."""
 
     path: str
     checksum: str
-    said: dict[str, Any] | None
+    identifiers: dict[str, Any] | None
+    """By name; None if only Python can read them."""
 
 
 @dataclass(frozen=True, eq=False)
 class RevisionFiles:
-    """Hold all files of a folder as they were at one moment; equal to itself alone, so that it may be a key."""
+    """The revision files of a folder at one moment; equal only to itself, so that it can be the key of a cache."""
 
     files: tuple[RevisionFile, ...]
 
 
 def read(folder: Path) -> RevisionFiles:
-    """Return the heads of the files in `folder`, by name; in one process, an unchanged folder is read once.
+    """Return the revision files in `folder`, sorted by name; a process reads an unchanged folder once.
 
-    Where there is no such folder there are none: git does not keep an empty one.
+    A missing folder has no files: git does not keep an empty one.
     """
     if not folder.is_dir():
         return RevisionFiles(())
     with os.scandir(folder) as entries:
-        found = [entry for entry in entries if FILE.fullmatch(entry.name) and not entry.is_dir()]
-    files = [(entry.name, signature(entry.stat())) for entry in found]
+        chosen = [entry for entry in entries if FILE.fullmatch(entry.name) and not entry.is_dir()]
+    files = [(entry.name, signature(entry.stat())) for entry in chosen]
     return _read(str(folder.absolute()), tuple(sorted(files)))
 
 
 def signature(file: os.stat_result) -> Signature:
-    """Return what is the same as long as a file is: its inode, its size, and its times.
-
-    The time of the last change to the inode, nobody can set.
-    """
+    """Return a file's inode, size and times (ns): they stay the same while the file is unchanged."""
+    # `ctime` too: a program can set `mtime` back, but not `ctime`
     return file.st_ino, file.st_size, file.st_mtime_ns, file.st_ctime_ns
 
 
 @lru_cache(maxsize=1)
 def _read(folder: str, files: tuple[tuple[str, Signature], ...]) -> RevisionFiles:
-    return RevisionFiles(tuple(_header(os.path.join(folder, name)) for name, _ in files))
+    return RevisionFiles(tuple(_read_file(os.path.join(folder, name)) for name, _ in files))
 
 
-def _header(path: str) -> RevisionFile:
+def _read_file(path: str) -> RevisionFile:
+    # the whole file in one call needs no buffer
     with open(path, "rb", buffering=0) as file:
         content = file.read()
     return RevisionFile(path, checksum(content), parse(content))
 
 
 def checksum(content: bytes) -> str:
-    """Return the SHA-256 of a revision's text in hex; line endings do not count, a comment does."""
+    """Return the SHA-256 of a revision's text in hex; line endings do not count, comments do."""
+    # git may check out the same text with either line ending
     return hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest()
 
 
 def parse(content: bytes) -> dict[str, Any] | None:
-    """Return what the head of a revision's text sets, by name; None where only Python can tell."""
-    found: dict[str, Any] = {}
+    """Return the identifiers that a revision's text assigns, by name; None if only Python can read them."""
+    identifiers: dict[str, Any] = {}
     text = content.decode(errors="replace")
     docstring = DOCSTRING.match(text)
     for line in text[docstring.end() if docstring else 0 :].splitlines():
         if line.startswith("#") or not any(word in line for word in WORDS):
             continue
-        setting = SETS.match(line)
-        value = LITERAL.fullmatch(line, setting.end()) if setting else None
-        if setting is None or value is None or setting[1] in found:
+        assignment = ASSIGNMENT.match(line)
+        value = LITERAL.fullmatch(line, assignment.end()) if assignment else None
+        if assignment is None or value is None or assignment[1] in identifiers:
             return None
-        some = value["some"] and tuple(one[1:-1] for one in re.findall(STRING, value["some"]))
-        found[setting[1]] = some or (value["one"] and value["one"][1:-1])
-    complete = isinstance(found.get("revision"), str) and "down_revision" in found
-    return found if complete else None
+        some = value["some"] and tuple(literal[1:-1] for literal in re.findall(STRING, value["some"]))
+        identifiers[assignment[1]] = some or (value["one"] and value["one"][1:-1])
+    complete = isinstance(identifiers.get("revision"), str) and "down_revision" in identifiers
+    return identifiers if complete else None

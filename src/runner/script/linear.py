@@ -1,4 +1,4 @@
-"""The revisions as one line, oldest first, read without Alembic where they are one, which nearly all are."""
+"""A history without branches, read without Alembic, which takes most of a start; nearly every history is one."""
 
 from configparser import ConfigParser, Error
 from dataclasses import dataclass
@@ -11,40 +11,43 @@ from runner.script.identifiers import RevisionFiles, Signature
 from runner.settings import Settings
 
 UNUSUAL = frozenset({"version_locations", "recursive_version_locations", "sourceless"})
-"""Settings that let Alembic look elsewhere."""
+"""Settings by which Alembic finds revisions in other places than one folder."""
 
 
 @dataclass(frozen=True)
 class LinearHistory:
-    """Hold the ids of revisions that each follow the one before."""
+    """The ids of revisions of which each follows the one before, oldest first."""
 
     revisions: tuple[str, ...]
 
     @property
     def heads(self) -> list[str]:
-        """Return the one revision that no other follows, in a list."""
+        """Return the ids of the heads, of which a linear history has one."""
         return [self.revisions[-1]]
 
-    def pending(self, at: tuple[str, ...]) -> list[str]:
-        """Return the ids of the revisions after `at`. Raises `UnknownRevision` for what is not among them."""
-        if strangers := set(at) - set(self.revisions):
-            raise stranger(sorted(strangers))
-        return list(self.revisions[max((self.revisions.index(one) + 1 for one in at), default=0) :])
+    def pending(self, heads: tuple[str, ...]) -> list[str]:
+        """Return the ids of the revisions after the database's `heads`, oldest first.
+
+        Raises `UnknownRevision` for a head without a file.
+        """
+        if unknown := set(heads) - set(self.revisions):
+            raise unknown_heads(sorted(unknown))
+        return list(self.revisions[max((self.revisions.index(head) + 1 for head in heads), default=0) :])
 
 
 def read(settings: Settings) -> LinearHistory | None:
-    """Return the line that the revisions are; None where they branch, or where Alembic has to be asked."""
+    """Return the linear history; None if it branches, or if only Alembic can read it."""
     config = settings.alembic_config
     try:
         folder = _folder(config.absolute(), identifiers.signature(config.stat()))
         return _order(identifiers.read(folder)) if folder is not None else None
     except OSError:
-        # Alembic tells of it in its own way
+        # `graph.load`, which the caller turns to, has the error for a missing file
         return None
 
 
-def stranger(names: list[str]) -> UnknownRevision:
-    """Return how to say that the database is at revisions that are not here."""
+def unknown_heads(names: list[str]) -> UnknownRevision:
+    """Return the error for a database whose heads `names` have no file here."""
     return UnknownRevision(
         f"The database is at `{', '.join(names)}`, which is not among the revisions here.",
         "Use the image, or the branch, that has it.",
@@ -53,26 +56,31 @@ def stranger(names: list[str]) -> UnknownRevision:
 
 @lru_cache(maxsize=1)
 def _folder(config: Path, _unchanged: Signature) -> Path | None:
-    """Return where the revisions are, if `alembic.ini` says so in the usual way."""
+    """Return the folder of the revisions, None if `alembic.ini` has one of the settings `UNUSUAL`.
+
+    `_unchanged` is the signature of `config`: with it in the key of the cache, an edited file is read again.
+    """
+    # a `%` in a value begins an interpolation, `here` included
     parser = ConfigParser({"here": str(config.parent).replace("%", "%%")})
     try:
         parser.read(config)
-        found = dict(parser["alembic"]) if "alembic" in parser else {}
+        options = dict(parser["alembic"]) if "alembic" in parser else {}
     except (Error, UnicodeError):
         return None
-    usual = "script_location" in found and not UNUSUAL & found.keys()
-    return Path(found["script_location"]) / "versions" if usual else None
+    usual = "script_location" in options and not UNUSUAL & options.keys()
+    return Path(options["script_location"]) / "versions" if usual else None
 
 
 @lru_cache(maxsize=1)
-def _order(found: RevisionFiles) -> LinearHistory | None:
+def _order(revisions: RevisionFiles) -> LinearHistory | None:
     following: dict[str | None, str] = {}
-    for header in found.files:
-        said = header.said
-        if said is None or isinstance(said["down_revision"], tuple) or said.get("depends_on"):
+    for file in revisions.files:
+        values = file.identifiers
+        if values is None or isinstance(values["down_revision"], tuple) or values.get("depends_on"):
             return None
-        following[said["down_revision"]] = said["revision"]
+        following[values["down_revision"]] = values["revision"]
     line: list[str] = []
     while (after := following.pop(line[-1] if line else None, None)) is not None:
         line.append(after)
-    return LinearHistory(tuple(line)) if line and len(line) == len(found.files) else None
+    # a file that is left over is on a branch: its parent has another child, or no file
+    return LinearHistory(tuple(line)) if line and len(line) == len(revisions.files) else None

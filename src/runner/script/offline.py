@@ -1,4 +1,4 @@
-"""What a revision would send, found without a database: its SQL, as `alembic upgrade --sql` writes it."""
+"""The SQL of a revision, rendered without a database, as `alembic upgrade --sql` does it."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -18,74 +18,74 @@ from runner.script import alembic_internals, graph
 from runner.script.step import Step
 
 DIALECT = "postgresql"
-# The other styles write every `%` twice.
+# psycopg2's own style would double every `%` of a literal.
 DIALECT_OPTIONS = {"paramstyle": "named"}
 OPTIONS: dict[str, Any] = {"literal_binds": True, "transaction_per_migration": True}
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """Hold what one revision would do."""
+    """One revision with its SQL."""
 
     revision: str
     description: str
     direction: Direction
     source: str
-    """The file's text."""
+    """The text of its file."""
     checksum: str
-    written: tuple[str, ...]
-    """The statements, as far as they are known."""
+    rendered: tuple[str, ...]
+    """The statements, up to the point where rendering failed if it did."""
     unrendered: str | None
-    """Why they are not all that the revision would send; None where they are."""
+    """Why these are not all statements that the revision sends; None if they are."""
     transactional: bool
     mixed: bool
     """Whether it enters an autocommit block after other statements, which the engine refuses."""
 
     @property
     def statements(self) -> tuple[str, ...] | None:
-        """Return the whole SQL of the revision, None where nobody knows it beforehand."""
-        return None if self.unrendered else self.written
+        """Return all statements of the revision, None if they are not known beforehand."""
+        return None if self.unrendered else self.rendered
 
 
 class _Statements(list[str]):
-    """Take what Alembic writes, and part it into statements."""
+    """Statements, written as text by Alembic."""
 
     def write(self, text: str) -> None:
         self.extend(f"{statement};" for statement in sql.split(text))
 
     def flush(self) -> None:
-        """Serve Alembic, which flushes after each statement."""
+        """Do nothing; Alembic calls it after each statement."""
 
 
 def render(config: Config, script: ScriptDirectory, steps: Iterable[Step]) -> list[Rendered]:
-    """Return what each of `steps` would send; one that cannot be known so is there with its reason.
+    """Return the SQL of each of `steps`; a revision that cannot be rendered has the reason in `unrendered`.
 
-    The revisions' Python really runs, with an Alembic context that is offline. Each is rendered twice: what
-    comes out different each time is not known beforehand.
+    Rendering executes the revision in Alembic's offline mode, twice: a difference between the two means that the SQL is
+    not known beforehand.
     """
     with EnvironmentContext(config, script, as_sql=True) as environment:
-        return [_settle(_render(environment, step), _render(environment, step)) for step in steps]
+        return [_compare(_render(environment, step), _render(environment, step)) for step in steps]
 
 
-def _settle(one: Rendered, again: Rendered) -> Rendered:
-    if one.unrendered or one.written == again.written:
-        return one
-    return replace(one, unrendered="its SQL differs each time")
+def _compare(first: Rendered, second: Rendered) -> Rendered:
+    if first.unrendered or first.rendered == second.rendered:
+        return first
+    return replace(first, unrendered="its SQL differs each time")
 
 
 def _render(environment: EnvironmentContext, step: Step) -> Rendered:
     revision = step.script
     assert revision is not None  # noqa: S101 - only a revision with a file runs anything
-    written = _Statements()
+    statements = _Statements()
     environment.configure(
-        dialect_name=DIALECT, dialect_opts=DIALECT_OPTIONS, output_buffer=cast("TextIO", written), **OPTIONS
+        dialect_name=DIALECT, dialect_opts=DIALECT_OPTIONS, output_buffer=cast("TextIO", statements), **OPTIONS
     )
     context = environment.get_context()
     _refuse_parameters(context)
-    blocks = _follow_autocommit_blocks(context, written)
+    blocks = _follow_autocommit_blocks(context, statements)
     unrendered = None
     try:
-        alembic_internals.run(step.alembics, context)
+        alembic_internals.run(step.alembic_step, context)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - without a database a revision may fail in any way
         unrendered = f"it fails without a database ({type(error).__name__})"
     return Rendered(
@@ -94,7 +94,7 @@ def _render(environment: EnvironmentContext, step: Step) -> Rendered:
         direction=step.direction,
         source=Path(revision.path).read_text(encoding="utf-8"),
         checksum=graph.checksum(revision),
-        written=tuple(written),
+        rendered=tuple(statements),
         unrendered=unrendered,
         transactional=not blocks,
         mixed=any(blocks),
@@ -102,7 +102,7 @@ def _render(environment: EnvironmentContext, step: Step) -> Rendered:
 
 
 def _refuse_parameters(context: MigrationContext) -> None:
-    """Make a statement whose parameters are given apart fail; Alembic would write them as NULL."""
+    """Make a statement with separate parameters fail: in offline mode, Alembic would write NULL for each of them."""
 
     def execute(statement: Any, *parameters: Any) -> None:
         if any(parameters):
@@ -112,12 +112,13 @@ def _refuse_parameters(context: MigrationContext) -> None:
     alembic_internals.replace_connection(context, create_mock_engine(f"{DIALECT}+psycopg2://", execute))
 
 
-def _follow_autocommit_blocks(context: MigrationContext, written: list[str]) -> list[bool]:
-    """Return a list that gets, for each block that is entered, whether statements came before the first one."""
+def _follow_autocommit_blocks(context: MigrationContext, statements: list[str]) -> list[bool]:
+    """Return a list to which each autocommit block adds an entry: whether it makes the revision a mixed one."""
     blocks: list[bool] = []
 
     def autocommit_block() -> Iterator[None]:
-        blocks.append(bool(written) and not blocks)
+        # only before the first block: a later statement may be one of that block, outside a transaction
+        blocks.append(bool(statements) and not blocks)
         yield
 
     alembic_internals.replace_autocommit_block(context, autocommit_block)

@@ -1,4 +1,4 @@
-"""A revision in a direction, as Alembic runs it."""
+"""A step is a revision in a direction, as Alembic runs it; a route is a sequence of steps."""
 
 from dataclasses import dataclass
 
@@ -10,61 +10,63 @@ from runner.script.alembic_internals import AlembicStep
 
 @dataclass(frozen=True)
 class Step:
-    """One step of Alembic's, by the names that the runner uses."""
+    """One of Alembic's steps, with the names that the runner uses."""
 
-    alembics: AlembicStep
+    alembic_step: AlembicStep
 
     @property
     def revision(self) -> str:
-        """Return the revision that is applied or reverted; of a stamp, those that it stamps."""
+        """Return the id of the revision that is applied or reverted; for a stamp, the new heads or `base`."""
         if self.is_stamp:
             return ",".join(self.ends) or "base"
-        return str(self.alembics.info.up_revision_id)
+        # the revision above the step, in either direction
+        return str(self.alembic_step.info.up_revision_id)
 
     @property
     def direction(self) -> Direction:
-        """Return the way in which the step goes."""
+        """Return the step's direction."""
         if self.is_stamp:
             return "stamp"
-        return "upgrade" if self.alembics.info.is_upgrade else "downgrade"
+        return "upgrade" if self.alembic_step.info.is_upgrade else "downgrade"
 
     @property
     def is_stamp(self) -> bool:
-        """Tell whether it only writes the version table."""
-        return bool(self.alembics.info.is_stamp)
+        """Return whether the step only writes the version table."""
+        return bool(self.alembic_step.info.is_stamp)
 
     @property
     def description(self) -> str:
-        """Return the first line of the file's docstring; the file is imported for it."""
-        return self.alembics.doc or ""
+        """Return the first line of the file's docstring; this imports the file."""
+        return self.alembic_step.doc or ""
 
     @property
     def parents(self) -> tuple[str, ...]:
-        """Return the revisions that come directly before it."""
-        return self.alembics.info.down_revision_ids
+        """Return the ids of the revisions directly before this one."""
+        return self.alembic_step.info.down_revision_ids
 
     @property
     def ends(self) -> tuple[str, ...]:
-        """Return the revisions that the database is at after it."""
-        return self.alembics.info.destination_revision_ids
+        """Return the database's heads after the step."""
+        return self.alembic_step.info.destination_revision_ids
 
     @property
     def script(self) -> Script | None:
         """Return the revision's file, None for a stamp to base."""
-        info = self.alembics.info
-        found = next(iter(info.destination_revisions), None) if self.is_stamp else info.up_revision
-        return found if isinstance(found, Script) else None
+        info = self.alembic_step.info
+        # a stamp has no revision above it
+        script = next(iter(info.destination_revisions), None) if self.is_stamp else info.up_revision
+        return script if isinstance(script, Script) else None
 
     @property
     def path(self) -> str | None:
-        """Return the path of the file that is applied or reverted."""
+        """Return the path of the file that runs, None for a stamp."""
         return None if self.is_stamp or self.script is None else str(self.script.path)
 
 
 @dataclass(frozen=True)
 class Route:
-    """The steps that lead from where a database is to a target."""
+    """The steps from the database's heads to a target."""
 
     steps: tuple[Step, ...]
     target: str
-    """Absolute: one revision, several with a comma between them, or `base`."""
+    """An absolute target: one revision, several with a comma between them, or `base`."""

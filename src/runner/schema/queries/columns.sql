@@ -6,6 +6,7 @@ from r join pg_attribute a on a.attrelid = r.oid and a.attnum > 0 and not a.atti
 join pg_type t on t.oid = a.atttypid
 left join pg_attrdef f on f.adrelid = r.oid and f.adnum = a.attnum
 cross join lateral (values
+    -- those of a view are in its definition
     ('columns', case when r.relkind in ('r', 'p', 'c') then
         format_type(a.atttypid, a.atttypmod)
         || case a.attidentity when 'a' then ' generated always as identity'
@@ -20,12 +21,14 @@ cross join lateral (values
         and k.conkey[1] = a.attnum and not k.convalidated), '') end),
     ('defaults', case when a.attgenerated = '' then pg_get_expr(f.adbin, f.adrelid) end),
     ('column_options', nullif(concat_ws(', ',
+        -- the default is -1, and null since PostgreSQL 17
         'statistics ' || nullif(coalesce(a.attstattarget, -1), -1),
         case when a.attstorage <> t.typstorage then case a.attstorage when 'p' then 'storage plain'
             when 'e' then 'storage external' when 'm' then 'storage main' else 'storage extended' end end,
         case a.attcompression when 'p' then 'compression pglz' when 'l' then 'compression lz4' end,
-        -- 17.12 keeps a number of its own here, which differs from table to table and pg_dump leaves out
+        -- 17.12 stores a number of its own here, which differs from table to table and which pg_dump leaves out
         (select string_agg(o, ', ') from unnest(a.attoptions) o where split_part(o, '=', 1) <> 'pg_attver')), '')),
     ('comments', col_description(r.oid, a.attnum))
 ) v (section, text)
+-- those of a sequence are always the same
 where r.relkind <> 'S'

@@ -4,6 +4,7 @@ with p as (
 select 'functions', p.name, v.section, '', v.text
 from p left join pg_aggregate g on g.aggfnoid = p.oid
 cross join lateral (values
+    -- `pg_get_functiondef` does not accept aggregates
     ('definition', case when p.prokind <> 'a' then pg_get_functiondef(p.oid) else concat(
         'aggregate ', g.aggkind, g.aggnumdirectargs, ' parallel ', p.proparallel,
         ' sfunc ', g.aggtransfn::regprocedure, ' stype ', format_type(g.aggtranstype, null),

@@ -3,6 +3,7 @@ with r as (
 )
 select r.kind, r.name, v.section, quote_ident(i.relname), v.text
 from r join pg_index x on x.indrelid = r.oid
+-- the index of a constraint is part of the constraint
 join pg_class i on i.oid = x.indexrelid and not exists (
     select from pg_constraint k where k.conindid = x.indexrelid and k.contype in ('p', 'u', 'x'))
 cross join lateral (values

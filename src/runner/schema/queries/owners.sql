@@ -1,3 +1,4 @@
+-- relations of all kinds, since they share one namespace in each schema
 select format('%I.%I', n.nspname, c.relname) as name,
        case c.relkind when 'v' then 'view' when 'm' then 'materialized view' when 'i' then 'index'
                       when 'S' then 'sequence' when 'f' then 'foreign table' when 'p' then 'partitioned table'

@@ -21,4 +21,5 @@ cross join lateral (values
             ', multirange_type_name = ', format_type(g.rngmultitypid, null), ')') end),
     ('comments', obj_description(t.oid, 'pg_type'))
 ) v (section, text)
+-- of the composite types, only those that are not a table's row type
 where t.typtype in ('e', 'd', 'r') or exists (select from pg_class c where c.oid = t.typrelid and c.relkind = 'c')

@@ -1,4 +1,4 @@
--- what a range type brings along (i) is told by the type
+-- without the functions of an extension (e), and those that a range type creates for itself (i)
 select p.*, p.oid::regprocedure::text as name
 from pg_proc p join pg_namespace n on n.oid = p.pronamespace
 where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'runner')
