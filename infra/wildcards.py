@@ -19,7 +19,7 @@ class Reason:
 
 NETWORK = Reason(
     r"\*",
-    "Lambda makes a function's network interfaces with its role before any interface has a name, and checks the role "
+    "Lambda creates a function's network interfaces with its role before any interface has a name, and checks the role "
     "for these actions on every resource; the function's own code is denied them by the statement that follows. "
     "https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html",
 )

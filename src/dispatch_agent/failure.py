@@ -92,8 +92,8 @@ def _of_database(error: BaseException) -> MigrationError:
         return ConnectionLost()
     if code == sqlstate.INSUFFICIENT_PRIVILEGE:
         return InvalidSettings(
-            f"The role lacks a privilege that this requires (SQLSTATE {code}).",
-            "Have it granted, or connect as a role that has it.",
+            f"The database role lacks a required privilege (SQLSTATE {code}).",
+            "Have the privilege granted, or connect as a role that has it.",
         )
     known = MEANINGS.get(code)
     return known() if known else DatabaseFailed(code or "unknown")

@@ -195,7 +195,7 @@ def _recorder(
         future, decisions, last = pending.pop()
         future.result()
         progress.add(decisions, last)
-        tell(f"{progress.done:,} decisions recorded.", number=progress.done, total=total)
+        tell(f"Recorded {progress.done:,} decisions.", number=progress.done, total=total)
 
     def record(decisions: list[Decision], origin: Origin, last: Lead) -> None:
         if pending:

@@ -244,7 +244,7 @@ def _author(ctx: typer.Context, action: str, write: Callable[[Invocation], list[
 
     def work(draft: Draft, tell: Tell) -> None:
         files = write(Invocation(settings.read(given.environ), draft.request_id, given.deadline(), tell))
-        message = f"{count(len(files), 'file')} written." if files else "Nothing to write: everything is up to date."
+        message = f"Wrote {count(len(files), 'file')}." if files else "Nothing to write: everything is up to date."
         draft.conclude(message, FilesResult(tuple(os.path.relpath(path) for path in files)))
 
     _answer(ctx, action, work)

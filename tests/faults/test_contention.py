@@ -116,7 +116,7 @@ def test_the_wait_is_told_and_recorded(project: Project, database: Database, doo
     reader = Reader(database, "leads")
     started = time.monotonic()
     process = project.start(*door, url=database.url, LOCK_TIMEOUT_MS="500")
-    errors = waiting.until_said(process, "tries again")
+    errors = waiting.until_said(process, "Retrying `")
     time.sleep(1.5)
     reader.leave()
     errors += process.stderr.read()
@@ -147,8 +147,8 @@ def test_gives_up_at_the_deadline(project: Project, database: Database) -> None:
     assert answer["code"] == "lock-timeout", answer["message"]
     told = re.fullmatch(
         r"lock-timeout: `018_note` gave up after \d+ tries \((\d+) s\) waiting for `leads`, held by pid "
-        rf"{reader.pid} \(report\) for \d+ s\. Nothing was applied; the database is at `017_dry_run_log`, this one "
-        r"was rolled back\. End the session that holds it, or wait until it has ended, then run the same command "
+        rf"{reader.pid} \(report\) for \d+ s\. Nothing was applied\. The database is at `017_dry_run_log`, "
+        r"and the failed revision was rolled back\. End the session that holds it, or wait until it has ended, then run the same command "
         r"again\.",
         answer["message"],
     )
@@ -179,7 +179,7 @@ def test_a_deadlock_is_tried_again(project: Project, database: Database) -> None
     other.close()
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
-    assert "was rolled back and tries again" in errors
+    assert "Retrying `018_two`, which was rolled back while it waited for" in errors
 
 
 def test_concurrent_work_has_a_budget_of_its_own(project: Project, database: Database) -> None:
@@ -213,7 +213,7 @@ def test_concurrent_work_has_a_budget_of_its_own(project: Project, database: Dat
         writer.close()
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 0, errors
-        assert "tries again" not in errors
+        assert "Retrying `" not in errors
     assert database.query("select indisvalid from pg_index where indexrelid = 'leads_nome'::regclass") == [(True,)]
     assert database.query("select convalidated from pg_constraint where conname = 'nome_check'") == [(True,)]
 
@@ -262,7 +262,7 @@ def test_concurrent_work_is_known_however_it_is_written(project: Project, databa
     other.close()
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 0, errors
-    assert "tries again" not in errors
+    assert "Retrying `" not in errors
     assert database.query("select count(*) from pg_index where not indisvalid") == [(0,)]
 
 

@@ -38,8 +38,8 @@ def test_a_message_without_words(project: Project, message: str) -> None:
     done = project.run("migrate", "new", message)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "invalid-payload: The message has no letter or digit to name a revision by. Nothing was changed. "
-        "Say what it does.\n"
+        "invalid-payload: The message has no letter or digit, so it cannot name a revision. Nothing was changed. "
+        "Describe the change in the message.\n"
     )
 
 

@@ -157,7 +157,8 @@ def test_no_setting(project: Project) -> None:
     answer = project.ask(None, {"action": "upgrade"})
     assert answer["message"] == (
         "settings: No setting says where the database is. Nothing was changed. Set `DATABASE_URL`, `DB_SECRET_ARN`, "
-        "or `DB_IAM_AUTH=true` with `DB_HOST`, `DB_NAME` and `DB_USER`; for a local throw-away run `migrate --local`."
+        "or `DB_IAM_AUTH=true` with `DB_HOST`, `DB_NAME` and `DB_USER`; for a local scratch database run "
+        "`migrate --local`."
     )
 
 
@@ -205,7 +206,7 @@ def test_no_setting(project: Project) -> None:
         ),
         pytest.param(
             {"DB_IAM_AUTH": "true", "DB_HOST": "h"},
-            "settings: `DB_IAM_AUTH` needs `DB_NAME` and `DB_USER` beside it. Nothing was changed. "
+            "settings: `DB_IAM_AUTH` requires `DB_NAME` and `DB_USER`. Nothing was changed. "
             "Set `DB_NAME` and `DB_USER` in the environment.",
             id="IAM without a name",
         ),
@@ -345,15 +346,15 @@ def test_role_that_may_not_look(project: Project, database: Database) -> None:
     with role(database, "revoke usage on schema public from public") as url:
         for _ in range(2):
             assert project.ask(url, {"action": "current"})["message"] == (
-                "settings: The role may not look into schema `public`. Nothing was changed. "
-                "Grant it `USAGE` on the schema."
+                "settings: The role lacks the privilege `USAGE` on schema `public`. Nothing was changed. "
+                "Grant the privilege to the role."
             )
             assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
         database.execute(f"grant usage on schema public to r_{database.name}")
         answer = project.ask(url, {"action": "current"})
     assert answer["code"] == "settings"
     assert "select array(select version_num::text from public.alembic_version)" in answer["error"]
-    assert answer["error"].endswith("(42501).")
+    assert answer["error"].endswith("(SQLSTATE 42501).")
 
 
 def test_who_runs_is_told_also_at_base(project: Project, database: Database) -> None:

@@ -186,7 +186,7 @@ def test_behind_somebody_who_locks_a_table(at_head: Project, database: Database)
     answer = at_head.ask(database.url, {"action": "check"}, LOCK_TIMEOUT_MS="300")
     other.close()
     assert answer["code"] == "lock-timeout"
-    assert answer["message"].startswith("lock-timeout: A table that is to be read is locked by another session")
+    assert answer["message"].startswith("lock-timeout: A table this command reads is locked by another session")
 
 
 def test_markdown_for_a_pull_request(at_head: Project, database: Database) -> None:

@@ -187,7 +187,7 @@ BROKEN = {
     "an unknown field": (f'{ENTRY}reason = "x"\nuntil = 2026-01-01\n', "has an unknown field `until` in entry 1"),
     "an unknown table": ("[[known]]\nat = []\n", "may contain only `[[accepted]]` entries"),
     "no list": ("accepted = 1\n", "may contain only `[[accepted]]` entries"),
-    "an entry of its own sort": ("accepted = [1]\n", "has an entry 1 that is no table"),
+    "an entry of its own sort": ("accepted = [1]\n", "has an entry 1 that is not a table"),
     "a text as path": (
         '[[accepted]]\nat = "tables.a"\nreason = "x"\n',
         "requires a list of two or four names in `at` of entry 1",

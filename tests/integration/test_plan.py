@@ -170,7 +170,7 @@ CHANGES = {
     "a comment changed": (by_hand("comment on column leads.nome is 'x'"), {}, ["`public.leads` was altered"]),
     "the table dropped": (by_hand("drop table leads cascade"), {}, ["`public.leads` is gone"]),
     "a type changed": (by_hand("alter type mood add value 'c'"), {}, ["`public.mood` was altered"]),
-    "a table made that the plan makes": (by_hand("create table later (n int)"), {}, ["`public.later` is there now"]),
+    "a table made that the plan makes": (by_hand("create table later (n int)"), {}, ["`public.later` now exists"]),
     "a file edited": (edit, {}, ["`018_score` was edited"]),
     "a revision put between": (insert_revision, {}, ["`0175_between` is new", "`018_score` was edited"]),
     "another image": (lambda *_: None, {"IMAGE_DIGEST": "sha256:b"}, ["the image is now `sha256:b`"]),

@@ -77,7 +77,7 @@ def test_a_lock_that_is_held_too_long_ends_it(at_017: Project, database: Databas
     assert took_s < 15
     assert [one["outcome"] for one in answer["revisions"]] == ["stopped"]
     assert "which blocks reads and writes, for" in answer["message"]
-    assert "300 ms are allowed, so the rehearsal was ended. Nothing was changed." in answer["message"]
+    assert "The limit is 300 ms, so the rehearsal was stopped. Nothing was changed." in answer["message"]
     until(database, "select count(*) from pg_stat_activity where datname = current_database() "
                     "and pid <> pg_backend_pid()", 0)  # fmt: skip
     assert dump(database) == before
@@ -170,7 +170,7 @@ def test_a_new_value_of_an_enum_fails_falsely(at_017: Project, database: Databas
     answer = rehearse(at_017, database)
     assert [one["outcome"] for one in answer["revisions"]] == ["rehearsed", "inconclusive"]
     assert (answer["status"], answer["ok"]) == ("success", False)
-    assert "it uses an enum's value that an earlier one adds" in answer["message"]
+    assert "it uses an enum value that an earlier revision adds" in answer["message"]
     assert at_017.ask(database.url, {"action": "upgrade"})["status"] == "success"
     at_017.add("020_both", f"{ADD_VALUE}\n{USE_VALUE}".replace("'b'", "'c'").replace("moods", "more"), after="019_use")
     answer = rehearse(at_017, database)
@@ -262,7 +262,7 @@ def test_a_commit_behind_a_routine_is_still_seen(at_017: Project, database: Data
     at_017.add("018_routine", f"op.execute({ROUTINES['function'] + '; commit'!r})")
     answer = rehearse(at_017, database)
     assert (answer["status"], answer["code"]) == ("error", "revision-failed")
-    assert "it ends the transaction by itself" in answer["message"]
+    assert "it ends its transaction, so a failed run would stay partly applied" in answer["message"]
 
 
 def test_in_production_only_where_configuration_allows_it(at_017: Project, database: Database) -> None:

@@ -82,7 +82,7 @@ def test_no_revisions_at_all(project: Project, database: Database) -> None:
         answer = project.ask(database.url, {"action": action})
         assert answer["message"] == (
             f"settings: There is no revision in `{project.folder}/alembic/versions`. Nothing was changed. Point "
-            "`script_location` in `alembic.ini` to the folder that has them, or begin with `migrate new`."
+            "`script_location` in `alembic.ini` to the folder that has them, or create one with `migrate new`."
         )
     (project.folder / "alembic" / "versions").rmdir()
     assert project.run("migrate", "new", "first").stdout == "alembic/versions/001_first.py\n"
@@ -155,5 +155,5 @@ def test_a_head_that_is_another_when_it_runs_is_refused(project: Project, databa
     path.write_text(path.read_text().replace("def upgrade", f"{trick}\ndef upgrade"))
     answer = project.ask(database.url, {"action": "upgrade"})
     name = "down_revision" if "down" in trick else "depends_on"
-    assert answer["error"] == f"`018_odd` failed: its `{name}` is not what its text says."
+    assert answer["error"] == f"`018_odd` failed: its `{name}` differs from what its text says."
     assert database.query("select to_regclass('odd'), to_regclass('alembic_version')") == [(None, None)]

@@ -166,7 +166,7 @@ def test_without_logs_it_goes_on(
     reason = f"there is no log group `{GROUP}`" if permitted else "the caller lacks `logs:FilterLogEvents`"
     assert process.returncode == 0
     assert steady_text(told).splitlines() == [
-        f"Progress is not shown: {reason}. The function goes on all the same.",
+        f"Progress is not shown: {reason}. The function continues.",
         "From `base` to `018_slow`: 3 revisions applied in N ms.",
     ]
 

@@ -252,7 +252,7 @@ def test_a_profile_that_is_not_one(project: Project, content: str | None, env: s
 def test_usage(project: Project, words: list[str]) -> None:
     done = project.run("migrate", *words)
     assert (done.returncode, done.stdout) == (2, "")
-    told = "exclude each other" if "current" in words else "takes neither --env nor --function"
+    told = "exclude each other" if "current" in words else "accepts neither --env nor --function"
     assert told in done.stderr
 
 

@@ -114,12 +114,12 @@ def test_an_awkward_password_works_and_is_never_seen(
         ),
         (
             '{"user": "planted-value"}',
-            "settings: The secret `{arn}` lacks `username` and `password`, as text. Nothing was changed. Store "
+            "settings: The secret `{arn}` must hold `username` and `password` as text. Nothing was changed. Store "
             "`username` and `password` in it; `host`, `port` and `dbname` may come from the environment.",
         ),
         (
             '{"username": "u", "password": "planted-value"}',
-            "settings: The secret `{arn}` needs `DB_HOST` and `DB_NAME` beside it. Nothing was changed. "
+            "settings: The secret `{arn}` requires `DB_HOST` and `DB_NAME`. Nothing was changed. "
             "Set `DB_HOST` and `DB_NAME` in the environment.",
         ),
         (

@@ -51,7 +51,7 @@ def source(settings: Settings) -> Source:
     raise InvalidSettings(
         "No setting says where the database is.",
         "Set `DATABASE_URL`, `DB_SECRET_ARN`, or `DB_IAM_AUTH=true` with `DB_HOST`, `DB_NAME` and `DB_USER`; "
-        "for a local throw-away run `migrate --local`.",
+        "for a local scratch database run `migrate --local`.",
     )
 
 
@@ -141,7 +141,7 @@ def _from_secret(settings: Settings, fresh: bool) -> ConnInfo:
     lacking = [key for key in ("username", "password") if not isinstance(content.get(key), str)] + odd
     if lacking:
         raise InvalidSettings(
-            f"The secret `{arn}` must hold {' and '.join(f'`{key}`' for key in lacking)} as a string.",
+            f"The secret `{arn}` must hold {' and '.join(f'`{key}`' for key in lacking)} as text.",
             "Store `username` and `password` in it; `host`, `port` and `dbname` may come from the environment.",
         )
     return _compose(

@@ -99,7 +99,8 @@ def _drift(
 
 def _of_drift(heads: tuple[str, ...], drifted: drift.Comparison) -> Iterator[Problem]:
     if drifted.differences and not heads:
-        message = f"The database has {count(len(drifted.differences), 'object')} and no version."
+        objects = count(len(drifted.differences), "object")
+        message = f"The database has {objects} and no version: it is older than its revisions, or not this project's."
         remedy = "Run `migrate plan` to see which tables an upgrade would adopt."
         yield Problem("unversioned-database", "error", "", message, remedy)
         return

@@ -136,8 +136,8 @@ def test_a_role_that_may_not(project: Project, migrated: Database) -> None:
         migrated.execute(f"drop owned by {role}; drop role {role}")
     assert done.returncode == 1
     assert done.stderr == (
-        "settings: The role lacks a privilege that this requires (SQLSTATE 42501). Deleted 0 rows in 0 transactions "
-        "before that. Have it granted, or connect as a role that has it.\n"
+        "settings: The database role lacks a required privilege (SQLSTATE 42501). Deleted 0 rows in 0 transactions "
+        "before that. Have the privilege granted, or connect as a role that has it.\n"
     )
 
 
