@@ -119,8 +119,8 @@ def run(
 def _work(job: Job, engine: Engine, progress: Progress, tell: Tell) -> None:
     """Decide on the remaining leads of the run, chunk by chunk."""
     with (
-        engine.connect().execution_options(isolation_level="AUTOCOMMIT") as guard,
-        turn.take(guard, job.run_id, job.remaining_s()),
+        engine.connect().execution_options(isolation_level="AUTOCOMMIT") as lock_connection,
+        turn.take(lock_connection, job.run_id, job.remaining_s()),
         engine.connect() as reader,
         engine.connect() as writer,
         _recorder(writer, progress, tell, job.asked.batch_size) as record,

@@ -302,6 +302,13 @@ class PromoteResult(Result):
     hint: str | None = field(default=None, metadata=OMITTED)
 
 
+@dataclass(frozen=True)
+class UnreadResult(Result):
+    """A result that another version gave and this one cannot read; whether it is a no is known all the same."""
+
+    ok: bool
+
+
 BY_ACTION: Mapping[str, type[Result]] = {
     "plan": PlanResult,
     "rehearse": RehearsalResult,
@@ -346,7 +353,7 @@ def _read_applied(document: Mapping[str, Json]) -> tuple[Applied, ...]:
 
 
 def _read_result(action: str, document: Mapping[str, Json]) -> Result | None:
-    """Return the result in an answer's JSON, None where it has none that this version can read."""
+    """Return the result in an answer's JSON, None where an answer to its action has none."""
     kind = BY_ACTION.get(action)
     if action == "run-migration":
         kind = MigrationsResult if "executedMigrations" in document else MigrationResult
@@ -356,8 +363,12 @@ def _read_result(action: str, document: Mapping[str, Json]) -> Result | None:
 
     # keys that this version does not have are ignored: a newer image may have answered
     keys = {entry.name: entry.metadata.get(KEY, entry.name) for entry in fields(kind)}
-    try:
-        return TypeAdapter(kind).validate_python({name: document[key] for name, key in keys.items() if key in document})
-    except ValidationError:
-        # an older image's answer may lack a field; its message is shown all the same
+    found = {name: document[key] for name, key in keys.items() if key in document}
+    if not found:
+        # a failure, or a rehearsal that had nothing to do
         return None
+    try:
+        return TypeAdapter(kind).validate_python(found)
+    except ValidationError:
+        # of an older image, which lacks a field, or of a newer one, which has a word more
+        return UnreadResult(document.get("ok") is not False)

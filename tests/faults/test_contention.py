@@ -148,8 +148,8 @@ def test_gives_up_at_the_deadline(project: Project, database: Database) -> None:
     told = re.fullmatch(
         r"lock-timeout: `018_note` gave up after \d+ tries \((\d+) s\) waiting for `leads`, held by pid "
         rf"{reader.pid} \(report\) for \d+ s\. Nothing was applied\. The database is at `017_dry_run_log`, "
-        r"and the failed revision was rolled back\. End the session that holds it, or wait until it has ended, then run the same command "
-        r"again\.",
+        r"and the failed revision was rolled back\. End the session that holds it, or wait until it has ended, "
+        r"then run the same command again\.",
         answer["message"],
     )
     assert told, answer["message"]

@@ -1,10 +1,11 @@
 """Answers as Markdown: nothing in them ends a cell, a fence or a comment's length."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.answer import LONGEST_ANSWER, Answer, fit
-from runner.output import report
+from runner.output import console, report
 from runner.results import read
 
 
@@ -48,3 +49,16 @@ def test_an_answer_fits() -> None:
     large = fit(plan(["x" * LONGEST_ANSWER]))
     assert large["revisions"][0]["sql"] is None
     assert report.sections(read(large))[-1].text == f"-- {large['left_out']}"
+
+
+@pytest.mark.parametrize("change", [{"level": "notice"}, None], ids=["a word more", "a field less"])
+def test_a_no_of_another_version_stays_a_no(change: dict | None, capsys: pytest.CaptureFixture[str]) -> None:
+    """An older or newer image may answer: what cannot be read is told, and the exit code is the answer's own."""
+    finding = {"kind": "drift", "level": "error", "name": "x", "message": "m", "help": "h", "entry": None}
+    told = {"status": "success", "action": "check", "message": "m", "ok": False, "findings": [finding]}
+    known = {"accepted": [], "not_compared": []}
+    assert console.show(told | known, "tables") == console.NO
+    assert "drift" in capsys.readouterr().out
+    other = told | known | {"findings": [finding | change]} if change else told
+    assert console.show(other, "tables") == console.NO
+    assert "of another version" in capsys.readouterr().out

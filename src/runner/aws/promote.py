@@ -124,8 +124,10 @@ def _prove(source: Environment, below: str, digest: str, timeout_s: float | None
             raise StoppedPromoting(NOTHING)
         reason = f"its ledger could not be read ({failure.code}: {failure.error.rstrip('.')})"
         raise ImageNotProven(_name(digest), below, reason, failure.hint)
-    images = answer.result.images if isinstance(answer.result, HistoryResult) else ()
-    last = next((run for run in images if run.image_digest == digest), None)
+    if not isinstance(answer.result, HistoryResult):
+        reason = "its ledger could not be read (its function is of another version than this command)"
+        raise ImageNotProven(_name(digest), below, reason, "Use the command of that version, or upgrade the function.")
+    last = next((run for run in answer.result.images if run.image_digest == digest), None)
     if last is None:
         remedy = f"Deploy it there, {START.format(below)}, then promote again."
         raise ImageNotProven(_name(digest), below, "the ledger there has no run of this image", remedy)

@@ -136,7 +136,10 @@ def _database(state: FunctionState) -> str:
 
 def _lock(state: FunctionState) -> str:
     found = state.answered.result
-    if isinstance(found, CurrentResult) and found.running:
+    if not isinstance(found, CurrentResult):
+        told = "The function is of another version than this command, so its answer could not be read."
+        raise ProbeFailed(told, "Use the command of that version, or upgrade the function.")
+    if found.running:
         told = f"A run holds the migration lock: {found.running}."
         raise ProbeFailed(told, f"Wait until it has ended (`migrate {state.environment.option} current`).")
     return "The migration lock is free."

@@ -23,6 +23,7 @@ from runner.results import (
     RehearsedRevision,
     ShownRevision,
     ShowResult,
+    UnreadResult,
 )
 
 Row = dict[str, str]
@@ -78,6 +79,9 @@ def _sections(answer: Answer) -> Iterator[Section]:  # noqa: C901 - one case for
             yield Section("current", text="\n".join(current))
         case MigrationsResult(executed=executed):
             yield Section("executedMigrations", text="\n".join(executed))
+        case UnreadResult():
+            told = "The details are of another version than this command; `--json` prints them."
+            yield Section("Details", text=told)
         case FilesResult(files=files):
             yield Section("files", text="\n".join(files))
 
