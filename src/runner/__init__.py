@@ -7,7 +7,7 @@ The map, from the doors down; a module imports what is below it, and nothing abo
 
     commands            one function a verb       authoring       `new` and `snapshot`
 
-    preview/            plan, lint, rehearsal, check: what looks ahead
+    preview/            plan, lint, rehearsal, check: what a change would do
 
     engine/             migrate (attempts), steps (around each revision), state, preconditions, history, baseline,
                         data_loss, plan_id, ledger, repair, watchdog: what changes a database
@@ -21,7 +21,7 @@ The map, from the doors down; a module imports what is below it, and nothing abo
     output/             tables, JSON, Markdown, progress
 
     payloads answer results errors policy settings invocation deadline    plain data
-    operations          what revisions import     interpreter     what a start leaves out
+    operations          what revisions import     interpreter     settings for a short start
 
 `docs/architecture.md` follows one payload through it. import-linter keeps the order (`make lint`).
 """

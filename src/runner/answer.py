@@ -99,7 +99,7 @@ class Answer:
 
     @property
     def is_no(self) -> bool:
-        """Tell whether the answer to a question is no: drift, findings, a failed probe."""
+        """Return whether the answer to a question is no: drift, findings, a failed probe."""
         return self.status == "success" and getattr(self.result, "ok", True) is False
 
     def as_json(self) -> dict[str, Json]:

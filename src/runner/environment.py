@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 
 def run(context: Any, load_metadata: Callable[[], MetaData]) -> None:
-    """Do in `alembic/env.py` what Alembic's command asks for; `context` is `alembic.context`.
+    """Execute the command of Alembic that runs `alembic/env.py`; `context` is `alembic.context`.
 
     `load_metadata` is called only where the models are compared with the database: a run that changes the database
     must not depend on them. Raises `CommandError` where Alembic's command line is running, else `MigrationError`.

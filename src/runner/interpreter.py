@@ -23,4 +23,4 @@ def tune() -> None:
     atexit.register(gc.freeze)
     # importing a module whose entry is None raises ModuleNotFoundError, which Mako treats as pygments not installed
     # https://docs.python.org/3/reference/import.html#the-module-cache
-    sys.modules.setdefault("mako.ext.pygmentplugin", None)  # type: ignore[arg-type] # typeshed wants a module
+    sys.modules.setdefault("mako.ext.pygmentplugin", None)  # type: ignore[arg-type] # typeshed allows modules only

@@ -149,7 +149,7 @@ def set_not_null_safely(table: str, column: str, *, schema: str | None = None) -
 
 
 def _constraint_exists(name: str, table: str, schema: str | None, kind: str) -> bool:
-    """Tell whether the table has a constraint of that name and `contype`; False where SQL is only printed (`--sql`)."""
+    """Return whether the table has such a constraint; False where SQL is only printed (`--sql`)."""
     if op.get_context().as_sql:
         return False
     # PostgreSQL cuts a longer name when it makes the constraint

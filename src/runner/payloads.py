@@ -29,7 +29,7 @@ class Changing(Payload):
     """The fields of a verb that may change a database."""
 
     actor: Actor | None = None
-    """Who asks, as the caller claims."""
+    """The name of the person or program that calls, as the caller gives it."""
     idempotency_key: Actor | None = None
     """Calls with the same key and payload run once; the later ones return the first one's answer."""
 

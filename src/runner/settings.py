@@ -36,7 +36,7 @@ class Settings:
 
     @property
     def is_protected(self) -> bool:
-        """Tell whether the environment is protected."""
+        """Return whether the environment is protected."""
         return is_protected(self.environment)
 
 
@@ -68,7 +68,7 @@ def read(environ: Mapping[str, str]) -> Settings:
 
 
 def is_protected(environment: str) -> bool:
-    """Tell whether an environment is protected: its name, in lower case, is `prod` or `production`.
+    """Return whether an environment is protected: its name, in lower case, is `prod` or `production`.
 
     There an upgrade requires a plan id, other changes require confirmation, and fewer verbs are allowed.
     """

@@ -109,7 +109,7 @@ def _follow(
         tail = Tail(session.client("logs", config=config), group(environment), invocation, tell)
         running = True
         while running:
-            # read before the log, so that the last look comes after the function's end
+            # read before the log, so that the log is read once more after the function's end
             running = not ended.is_set()
             tail.read_new(abandoned)
             ended.wait(POLL_S)

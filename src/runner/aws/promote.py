@@ -221,7 +221,7 @@ def _verify(image: Image) -> None:
 
 
 def _is_tagged(registry: Any, image: Image, tag: str) -> bool:
-    """Tell whether the image has the tag. Raises `ImageRefused` where another image has it."""
+    """Return whether the image has the tag. Raises `ImageRefused` where another image has it."""
     found = _find(registry, {"imageTag": tag})
     if found is None or found.digest == image.digest:
         return found is not None

@@ -52,7 +52,7 @@ class MigrationLock:
             yield self.connection
 
     def is_held(self) -> bool:
-        """Tell whether the lock is still ours."""
+        """Return whether the lock is still ours."""
         # asks the server: on the client's side a terminated connection still counts as open
         try:
             with self.turn() as connection:
@@ -61,7 +61,7 @@ class MigrationLock:
             return False
 
     def is_held_as_seen_by(self, other: Connection) -> bool:
-        """Tell whether the lock is still ours, as seen by another connection to the same database."""
+        """Return whether the lock is still ours, as seen by another connection to the same database."""
         return bool(other.exec_driver_sql(HELD_BY, {"key": self.key, "pid": self.pid}).scalar_one())
 
     def refuse_pooler(self, other: Connection) -> None:

@@ -51,7 +51,7 @@ class Statement:
         return self.names[0] if of_table and self.names and not self.verb.startswith("drop index") else None
 
     def says(self, word: str) -> bool:
-        """Tell whether the keyword `word` stands after the names, outside of parentheses."""
+        """Return whether the keyword `word` stands after the names, outside of parentheses."""
         depth = 0
         for token in self.rest:
             depth += token.depth
@@ -60,7 +60,7 @@ class Statement:
         return False
 
     def contains(self, *values: str) -> bool:
-        """Tell whether these words and names follow one another somewhere after the names."""
+        """Return whether these words and names follow one another somewhere after the names."""
         rest = [token.value for token in self.rest]
         return any(rest[at : at + len(values)] == [*values] for at in range(len(rest)))
 
@@ -170,11 +170,11 @@ def built_concurrently(text: str) -> str | None:
 
 
 def is_concurrent_work(text: str) -> bool:
-    """Tell whether a text does nothing but build, drop or rebuild indexes concurrently, or validate a constraint.
+    """Return whether a text does nothing but build, drop or rebuild indexes concurrently, or validate a constraint.
 
     Another action in the same text could hold a stronger lock.
     """
-    # of most statements the first word is enough, and this is asked of every statement of a run
+    # every statement of a run is checked, and for most of them the first word is enough
     first = next(tokens.read(text), None)
     if first is None or first.keyword not in ("alter", "create", "drop", "reindex"):
         return False
@@ -199,14 +199,14 @@ def _is_concurrent(text: str) -> bool:
 
 
 def _is_on(option: str, words: list[str]) -> bool:
-    """Tell whether an option in parentheses is given, without a value or with one that turns it on."""
+    """Return whether an option in parentheses is given, without a value or with one that turns it on."""
     if option not in words:
         return False
     return words[words.index(option) + 1 :][:1] in ([], [","], ["on"], ["true"], ["1"])
 
 
 def ends_transaction(text: str) -> bool:
-    """Tell whether a text commits, rolls back or prepares the transaction in which it is sent."""
+    """Return whether a text commits, rolls back or prepares the transaction in which it is sent."""
     return MAY_END.search(text) is not None and any(map(_is_end, split(text)))
 
 
@@ -227,12 +227,12 @@ def _is_end(statement: str) -> bool:
 
 
 def sets_constraints(text: str) -> bool:
-    """Tell whether a text begins with SET CONSTRAINTS."""
+    """Return whether a text begins with SET CONSTRAINTS."""
     return [token.keyword for token in islice(tokens.read(text), 2)] == ["set", "constraints"]
 
 
 def writes(text: str) -> bool:
-    """Tell whether the verb of any statement in a text is another than SELECT."""
+    """Return whether the verb of any statement in a text is another than SELECT."""
     return any(read(statement).verb.partition(" ")[0] not in ("select", "") for statement in split(text))
 
 
@@ -249,7 +249,7 @@ def names_in(text: str) -> Iterator[str]:
 
 
 def _has_execute(text: str) -> bool:
-    """Tell whether a text, or a string or body in it, has the word EXECUTE, with which PL/pgSQL runs a string."""
+    """Return whether a text, or a string or body in it, has the word EXECUTE, with which PL/pgSQL runs a string."""
     return any(
         token.keyword == "execute" or (token.kind in ("string", "dollar") and _has_execute(token.value))
         for token in tokens.read(text)
@@ -262,7 +262,7 @@ def spread_casts(definition: str) -> str:
 
 
 def is_name(text: str) -> bool:
-    """Tell whether a text is a name, with or without a schema, and nothing else."""
+    """Return whether a text is a name, with or without a schema, and nothing else."""
     found = list(islice(tokens.read(text), 4))
     return 0 < len(found) <= 3 and all(token.kind in ("word", "quoted") or token.text == "." for token in found)
 

@@ -19,17 +19,17 @@ LOST = ("57P01", "57P02", "57P03", "57P05", "08000", "08003", "08006")
 
 
 def is_read_only(error: BaseException) -> bool:
-    """Tell whether a statement failed because the transaction is read-only."""
+    """Return whether a statement failed because the transaction is read-only."""
     return sqlstate(error) == READ_ONLY
 
 
 def is_cancelled(error: BaseException) -> bool:
-    """Tell whether a statement was cancelled, by `statement_timeout` or by another session."""
+    """Return whether a statement was cancelled, by `statement_timeout` or by another session."""
     return sqlstate(error) == CANCELLED
 
 
 def is_contention(error: BaseException) -> bool:
-    """Tell whether a repetition may succeed: after a lock time-out, a deadlock or a serialization failure.
+    """Return whether a repetition may succeed: after a lock time-out, a deadlock or a serialization failure.
 
     https://www.postgresql.org/docs/current/mvcc-serialization-failure-handling.html
     """
@@ -37,7 +37,7 @@ def is_contention(error: BaseException) -> bool:
 
 
 def names_constraint(error: BaseException, name: str) -> bool:
-    """Tell whether an error of the server is a violation of the constraint `name`."""
+    """Return whether an error of the server is a violation of the constraint `name`."""
     diagnosis = getattr(error.orig, "diag", None) if isinstance(error, DBAPIError) else None
     return getattr(diagnosis, "constraint_name", None) == name
 
@@ -49,7 +49,7 @@ def primary_message(error: BaseException) -> str:
 
 
 def is_lost(error: BaseException) -> bool:
-    """Tell whether the connection is lost: closed by the server, by an administrator, or by the network."""
+    """Return whether the connection is lost: closed by the server, by an administrator, or by the network."""
     if isinstance(error, PendingRollbackError):
         # SQLAlchemy raises it for every statement after the one that noticed the loss
         return True

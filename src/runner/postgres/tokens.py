@@ -123,7 +123,7 @@ def _masked(token: Token) -> str:
 
 
 def _is_size(found: list[Token], place: int) -> bool:
-    """Tell whether the token at `place` is a size of a type, as both numbers are in `numeric(10, 2)`."""
+    """Return whether the token at `place` is a size of a type, as both numbers are in `numeric(10, 2)`."""
     # the type stands before `(` and the first number, or before `(`, the first number and `,`
     starts = (at for at in (place - 2, place - 4) if at >= 0 and found[at].keyword in SIZED_TYPES)
     behind = ([_size_part(token) for token in found[at + 1 : at + 6]] for at in starts)
