@@ -25,7 +25,7 @@ A_DAY = retention.age("1d")
 
 
 @dataclass(frozen=True)
-class Options(command_line.Place):
+class Options(command_line.DatabaseChoice):
     """The options that every command takes."""
 
     as_json: bool

@@ -40,7 +40,7 @@ app = command_line.create(
 def common(
     ctx: typer.Context,
     local: LocalOption = False,
-    as_json: options.Json = False,
+    as_json: options.AsJson = False,
     debug: options.Debug = False,
     timeout: options.Timeout = None,
     env: options.Env = None,

@@ -84,10 +84,10 @@ def _compare(context: Any, metadata: MetaData, invocation: Invocation) -> None:
             context.run_migrations()
 
 
-def _migrate_plainly(context: Any, alembics: Callable[..., Iterable[Any]]) -> None:
+def _migrate_plainly(context: Any, find_steps: Callable[..., Iterable[Any]]) -> None:
     """Run `alembic upgrade`, `downgrade` or `stamp` under our lock and with our ledger.
 
-    `alembics` is the function that Alembic's command has for finding its steps.
+    `find_steps` is the function that Alembic's command has for finding its steps.
     """
     invocation = _plain_invocation()
     command = alembic_internals.command_name(context.config)
@@ -95,7 +95,7 @@ def _migrate_plainly(context: Any, alembics: Callable[..., Iterable[Any]]) -> No
     draft = Draft(action, invocation.request_id)
 
     def find(heads: tuple[str, ...], migration: MigrationContext) -> Route:
-        steps = tuple(Step(step) for step in alembics(heads, migration))
+        steps = tuple(Step(step) for step in find_steps(heads, migration))
         ends = steps[-1].ends if steps else heads
         return Route(steps, ",".join(ends) or "base")
 

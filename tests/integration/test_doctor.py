@@ -18,8 +18,8 @@ from support.endpoint import Endpoint, refusal, serve
 from support.postgres import PASSWORD, Database, free_port
 from support.project import Project
 
-NEARBY = ["settings", "name", "port", "tls", "login", "version", "writer", "rights", "lock", "revisions"]
-AFAR = ["credentials", "function", "invocation", "settings", "network", "database", "lock"]
+LOCAL = ["settings", "name", "port", "tls", "login", "version", "writer", "rights", "lock", "revisions"]
+FUNCTION = ["credentials", "function", "invocation", "settings", "network", "database", "lock"]
 
 
 def examine(project: Project, *words: str, url: str | None = None, **environ: str) -> tuple[int, dict[str, Any]]:
@@ -47,7 +47,7 @@ def changed(of: Database, **parts: Any) -> str:
 def test_all_is_well(project: Project, database: Database) -> None:
     code, answer = examine(project, url=database.url)
     assert (code, answer["status"], answer["action"], answer["ok"]) == (0, "success", "doctor", True)
-    assert states(answer) == dict.fromkeys(NEARBY, "ok")
+    assert states(answer) == dict.fromkeys(LOCAL, "ok")
     assert answer["message"] == "All checks passed; a run can begin."
     assert database.query("select count(*) from pg_class where relname in ('alembic_version', 'migration_run')") == [
         (0,)
@@ -59,7 +59,7 @@ def test_as_a_table(project: Project, database: Database) -> None:
     rows = [line.split("\t") for line in done.stdout.splitlines()]
     assert done.returncode == 4
     assert rows[0] == ["check", "state", "told", "advice"]
-    assert [row[0] for row in rows[1:]] == NEARBY
+    assert [row[0] for row in rows[1:]] == LOCAL
     assert done.stderr.startswith("1 of 10 checks failed. The first is `login`: ")
 
 
@@ -67,7 +67,7 @@ def test_no_setting(project: Project) -> None:
     code, answer = examine(project)
     assert (code, answer["ok"]) == (4, False)
     assert failed(answer)["told"] == "No setting says where the database is."
-    assert states(answer) == dict.fromkeys(NEARBY, "skipped") | {"settings": "failed", "revisions": "ok"}
+    assert states(answer) == dict.fromkeys(LOCAL, "skipped") | {"settings": "failed", "revisions": "ok"}
 
 
 def test_a_host_that_does_not_resolve(project: Project) -> None:
@@ -181,7 +181,7 @@ def test_a_function_that_is_not_there(project: Project, aws: dict[str, str]) -> 
 def test_no_credentials(project: Project) -> None:
     code, answer = examine(project, "--function", "f", AWS_DEFAULT_REGION="us-east-1", AWS_EC2_METADATA_DISABLED="true")
     assert (code, failed(answer)["told"]) == (4, "There are no AWS credentials.")
-    assert states(answer) == dict.fromkeys(AFAR, "skipped") | {"credentials": "failed"}
+    assert states(answer) == dict.fromkeys(FUNCTION, "skipped") | {"credentials": "failed"}
 
 
 @pytest.mark.parametrize(

@@ -161,7 +161,7 @@ def _try_until_unblocked(
 def _try_once(
     context: Any, run: Run, find_route: FindRoute, lock: MigrationLock, connection: Connection
 ) -> MigrationError | None:
-    pid = connection.connection.driver_connection.info.backend_pid  # type: ignore[union-attr] # never None while open
+    pid = session.backend_pid(connection)
     watchdog = Watchdog(lock, pid, run.invocation.deadline, run.interrupted)
     steps.configure(context, run, find_route, lock, connection, watchdog)
     watchdog.start()

@@ -18,7 +18,7 @@ LocalOption = Annotated[bool, typer.Option("--local", help="Use the embedded Pos
 
 
 @dataclass(frozen=True)
-class Place:
+class DatabaseChoice:
     """The database of a command: the embedded one, or the one that the environment names."""
 
     local: bool

@@ -10,7 +10,7 @@ import typer
 from runner import __version__
 from runner.deadline import Deadline
 from runner.invocation import DEFAULT_TIMEOUT_S
-from runner.output.command_line import Place
+from runner.output.command_line import DatabaseChoice
 
 COMMON = "Every command also takes --local, --env NAME, --function NAME, --json, --timeout SECONDS and --debug."
 WITHOUT_FUNCTION = "It also takes --local, --json, --timeout SECONDS and --debug."
@@ -24,7 +24,7 @@ def _version(asked: bool) -> None:
 
 
 Version = Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)]
-Json = Annotated[bool, typer.Option("--json", help="Print the raw answer.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the raw answer.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Print Alembic's log and the frames of a failure.")]
 Timeout = Annotated[float | None, typer.Option(min=0.1, help="Stop after this many seconds; default: 900.")]
 Env = Annotated[str | None, typer.Option(metavar="NAME", help="Invoke the function of NAME in migrate.toml.")]
@@ -41,7 +41,7 @@ Key = Annotated[str | None, typer.Option("--idempotency-key", help="A repeated k
 
 
 @dataclass(frozen=True)
-class Options(Place):
+class Options(DatabaseChoice):
     """The options that every command takes."""
 
     form: str

@@ -36,6 +36,11 @@ def refuse_read_only(connection: Connection) -> None:
         raise ReadOnlyDatabase(name, "`default_transaction_read_only` is on")
 
 
+def backend_pid(connection: Connection) -> int:
+    """Return the pid of a session's backend, which the driver keeps."""
+    return int(connection.connection.driver_connection.info.backend_pid)  # type: ignore[union-attr] # never None while open
+
+
 def database_name(connection: Connection) -> str:
     """Return the name of the session's database."""
     return str(connection.exec_driver_sql("select current_database()").scalar_one())

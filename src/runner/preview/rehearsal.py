@@ -85,7 +85,7 @@ def rehearse(run: Run, revisions: Revisions, target: str, max_lock_hold_ms: int)
         if not route.steps:
             run.draft.conclude(f"Nothing to rehearse: the database is at `{names(heads) or 'base'}`.")
             return
-        pid = connection.connection.driver_connection.info.backend_pid  # type: ignore[union-attr] # never None while open
+        pid = session.backend_pid(connection)
         monitor = LockMonitor(lock, pid, max_lock_hold_ms, engine.connect)
         watchdog = Watchdog(lock, pid, invocation.deadline, run.interrupted)
         rollback_only.enforce(connection)
