@@ -62,8 +62,8 @@ def test_the_command_line_knows_the_functions() -> None:
 
 def test_what_is_promoted_is_deployed() -> None:
     """`migrate promote` writes to the repository and the parameter that are deployed from."""
-    assert promote.promotion.REPOSITORY == names.REPOSITORY
-    assert promote.promotion.PARAMETER.format("dev") == names.digest_parameter("dev")
+    assert promote.REPOSITORY == names.REPOSITORY
+    assert promote.PARAMETER.format("dev") == names.digest_parameter("dev")
 
 
 def test_what_the_schedules_send_is_taken(existing: dict[str, Template]) -> None:
