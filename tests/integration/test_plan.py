@@ -168,7 +168,7 @@ CHANGES = {
     "a column added": (by_hand("alter table leads add x int"), {}, ["`public.leads` was altered"]),
     "an index made": (by_hand("create index i on leads (nome)"), {}, ["`public.leads` was altered"]),
     "a comment changed": (by_hand("comment on column leads.nome is 'x'"), {}, ["`public.leads` was altered"]),
-    "the table dropped": (by_hand("drop table leads cascade"), {}, ["`public.leads` is gone"]),
+    "the table dropped": (by_hand("drop table leads cascade"), {}, ["`public.leads` no longer exists"]),
     "a type changed": (by_hand("alter type mood add value 'c'"), {}, ["`public.mood` was altered"]),
     "a table made that the plan makes": (by_hand("create table later (n int)"), {}, ["`public.later` now exists"]),
     "a file edited": (edit, {}, ["`018_score` was edited"]),
@@ -221,7 +221,7 @@ def test_a_plan_for_another_target(at_017: Project, database: Database) -> None:
     at_017.add("019_more", "pass", after="018_score")
     plan = at_017.ask(database.url, {"action": "plan", "target": "+1"})["plan"]
     answer = at_017.ask(database.url, {"action": "upgrade", "plan": plan})
-    assert answer["changes"][0] == "it leads to `018_score`, and `019_more` is asked for"
+    assert answer["changes"][0] == "it leads to `018_score`, and the target is `019_more`"
     assert at_017.ask(database.url, {"action": "upgrade", "plan": plan, "target": "018"})["to"] == "018_score"
 
 

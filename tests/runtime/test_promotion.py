@@ -574,12 +574,14 @@ def test_no_repository_no_region_no_credentials(project: Project, aws: dict[str,
     nowhere = {name: value for name, value in CREDENTIALS.items() if name != "AWS_DEFAULT_REGION"}
     done = project.run("migrate", "promote", *words, **nowhere)
     assert done.stderr == (
-        "aws-refused: Opening ECR failed: no AWS region is set. Nothing was changed. Set `region` in `migrate.toml`, "
+        "aws-refused: Connecting to ECR failed: no AWS region is set. Nothing was changed. "
+        "Set `region` in `migrate.toml`, "
         "or `AWS_REGION`, then repeat.\n"
     )
     (project.folder / "migrate.toml").write_text('[env.dev]\nfunction = "function"\nprofile = "nobody"\n')
     done = project.run("migrate", "promote", *words, **CREDENTIALS)
     assert done.stderr == (
-        "aws-refused: Opening ECR failed: `~/.aws/config` has no such profile. Nothing was changed. Correct `profile` "
+        "aws-refused: Connecting to ECR failed: `~/.aws/config` has no such profile. Nothing was changed. "
+        "Correct `profile` "
         "in `migrate.toml`, or `AWS_PROFILE`, then repeat.\n"
     )
