@@ -1,3 +1,4 @@
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,6 +19,9 @@ settings.load_profile("whenever")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # a shell without job control ignores Ctrl-C for what it starts in the background, and so would all our programs
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         config.stash[KIND] = postgres.choose()
     except ValueError as error:
