@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Literal
 
-from runner.errors import DeadlinePassed, MigrationError, count
+from runner.errors import DeadlinePassed, MigrationError, TransactionEnded, count
 
 Direction = Literal["upgrade", "downgrade", "stamp"]
 Status = Literal["success", "partial", "error"]
@@ -22,6 +22,9 @@ LONGEST_ANSWER = 200_000
 """The most bytes of an answer as JSON."""
 CUT = ("revisions", "findings", "accepted", "differences", "entries", "tables", "images")
 """The lists that may be cut; never `applied` and `pending`, by which a caller resumes a partial run."""
+
+SHOWN = 5
+"""The most statements that a message names."""
 
 
 @dataclass(frozen=True)
@@ -180,6 +183,10 @@ def _state_left(change: Change | None, error: MigrationError) -> str:
     at = names(change.after) or "base"
     total = count(len(change.applied) + len(change.pending), "revision")
     done = f"{len(change.applied)} of {total} completed" if change.applied else "Nothing was applied"
+    if isinstance(error, TransactionEnded) and error.remaining:
+        return (
+            f"{done}. The database is at `{at}`. These statements were sent and may remain: {_list(error.remaining)}."
+        )
     if change.leftovers is None:
         # a deadline ends a run between two revisions too, where no revision was rolled back
         late = isinstance(error, DeadlinePassed)
@@ -188,6 +195,12 @@ def _state_left(change: Change | None, error: MigrationError) -> str:
     left = f"it left {', '.join(change.leftovers)}" if change.leftovers else "it left no invalid index"
     remain = f"its earlier statements remain, and {left}"
     return f"{done}. The database is at `{at}`. The failed revision is not transactional: {remain}."
+
+
+def _list(statements: tuple[str, ...]) -> str:
+    """Return the first statements of a list, and the number of the others."""
+    shown = ", ".join(f"`{statement}`" for statement in statements[:SHOWN])
+    return shown if len(statements) <= SHOWN else f"{shown}, and {len(statements) - SHOWN} more"
 
 
 def as_json(part: object) -> Json:

@@ -297,6 +297,41 @@ class MixedRevision(MigrationError):
 
 
 @dataclass(eq=False)
+class TransactionEnded(MigrationError):
+    """A revision that commits or rolls back by itself.
+
+    `remaining` are the statements that may remain; it is empty where the revision was stopped before the end of its
+    transaction. `how` is the statement or the method, where it is known.
+    """
+
+    revision: str
+    file: str
+    line: int | None
+    how: str
+    remaining: tuple[str, ...]
+    code = "transaction-ended"
+    what = "`{revision}` {does} its own transaction{place}{quoted}."
+    hint = "{remedy}"
+
+    def __post_init__(self) -> None:
+        self.does = "ended" if self.remaining else "ends"
+        self.place = f" in line {self.line} of `{self.file}`" if self.line else ""
+        self.quoted = f", by `{self.how}`" if self.how else ""
+        self.remedy = (
+            f"Undo by hand what remains of it, and remove the end of the transaction from `{self.file}`, then run the "
+            "same command again."
+            if self.remaining
+            else "Remove it, since each revision is committed together with its version. What cannot run in a "
+            "transaction goes into an autocommit block, in a revision of its own: `with "
+            "op.get_context().autocommit_block():`."
+        )
+        super().__post_init__()
+
+    def details(self) -> dict[str, object]:
+        return {"revision": self.revision, "line": self.line}
+
+
+@dataclass(eq=False)
 class PooledConnection(MigrationError):
     database: str
     code = "pooled-connection"

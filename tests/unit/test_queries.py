@@ -46,7 +46,7 @@ def test_each_statement_of_the_ledger_is_sent() -> None:
     assert statements.keys() == set(re.findall(r'_(?:sql|query)\("(\w+)"\)', sender))
     assert statements["killed"].startswith("select request_id from runner.migration_run")
     several = {name for name, text in statements.items() if len(sql.split(text)) > 1}
-    assert several == {"make", "success"}
+    assert several == {"make"}
 
 
 def test_nothing_is_read_on_import() -> None:

@@ -14,14 +14,12 @@ from runner.engine.state import Run
 from runner.errors import ConnectionLost, InvalidSettings, translating
 from runner.postgres import queries, sqlstate
 from runner.postgres.advisory_lock import MigrationLock
+from runner.postgres.transaction import EndsTransaction, ReleasesLock, Transaction
 from runner.postgres.version_table import VERSION_TABLE
 from runner.script import graph
 
 if TYPE_CHECKING:
     from runner.results import ImageRun, LedgerRow
-
-PREPARED = "runner.migration_log_success"
-"""Key in `Connection.info`, set once `prepare_success` was sent on that connection."""
 
 
 def _sql(name: str) -> str:
@@ -90,21 +88,30 @@ def _begin(connection: Connection, run: Run, answer: Mapping[str, Any] | None) -
     return run_id
 
 
-def record_success(connection: Connection, run: Run, lock: MigrationLock) -> dict[str, str]:
-    """Write the current revision's row inside its transaction, and return the locks that the transaction holds.
+def success(run: Run, lock: MigrationLock, transaction: Transaction) -> str:
+    """Return the statement that writes the current revision's row inside its transaction.
 
-    They are the strongest lock mode on each table, by the table's name. Raises `ConnectionLost` if the run has lost the
-    migration lock, so that the revision is rolled back.
+    The server rejects the row where a proof fails; `refusal` translates that error.
     """
-    # SQLAlchemy empties `info` when it reconnects, and a new session has no prepared statement either
-    if PREPARED not in connection.info:
-        connection.exec_driver_sql(_sql("prepare_success"))
-        connection.info[PREPARED] = True
-    parameters = {**_of_attempt(run), "version_table": VERSION_TABLE, "key": lock.key, "pid": lock.pid}
-    row = connection.exec_driver_sql(_sql("success"), parameters).first()
-    if row is None:
-        raise ConnectionLost
-    return row.locks or {}
+    held, work = lock.held
+    statement = _sql("success").format(lock=held, work=work, same=transaction.is_marked)
+    parameters = {**_of_attempt(run), "version_table": VERSION_TABLE}
+    with transaction.driver.cursor() as cursor:
+        return str(cursor.mogrify(statement, parameters).decode())
+
+
+def refusal(error: BaseException) -> Exception | None:
+    """Return the exception for a rejected row of `success`, None for other errors."""
+    diagnosis: Any = getattr(getattr(error, "orig", error), "diag", None)
+    if diagnosis is None or (diagnosis.schema_name, diagnosis.table_name) != ("runner", "migration_log"):
+        return None
+    unproven = {"run_id": ConnectionLost(), "direction": ReleasesLock(), "revision": EndsTransaction()}
+    return unproven.get(diagnosis.column_name)
+
+
+def locks(connection: Connection, run_id: int) -> dict[str, dict[str, str]]:
+    """Return the locks that each revision of a run held before its commit: the strongest mode by the table's name."""
+    return {row.revision: row.locks for row in connection.execute(_query("locks"), {"run_id": run_id})}
 
 
 def record_failure(connection: Connection, run: Run, error_code: str) -> None:

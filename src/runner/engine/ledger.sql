@@ -64,38 +64,30 @@ values (:request_id, :action, :target, :planned, :direction, :actor, :idempotenc
         case when :idle then 'success' else 'running' end, case when :idle then clock_timestamp() end)
 returning run_id;
 
--- name: prepare_success
--- Prepared once a connection, since planning takes several times as long as running. No row is written unless session
--- $9 still holds the migration lock. `pg_locks` is read once, since each reading locks the server's lock manager for a
--- moment. Of the modes on one table `distinct on` keeps the first, the strongest. Oids below 16384 are system catalogs.
+-- name: success
+-- Sent in one message with the statement that writes the version, so that neither stays without the other. A column
+-- that may not be null is null where a proof fails: `run_id` without the migration lock, `direction` without the lock
+-- of the work's session, `revision` in another transaction than the one in which the revision began. Not prepared: each
+-- revision begins without prepared statements. Of the modes on one table the aggregate keeps the last, the strongest.
+-- Oids below 16384 are system catalogs.
 -- https://www.postgresql.org/docs/current/view-pg-locks.html
 -- https://www.postgresql.org/docs/current/explicit-locking.html
 -- https://www.postgresql.org/docs/current/system-catalog-initial-data.html#SYSTEM-CATALOG-OID-ASSIGNMENT
-prepare migration_log_success (bigint, text, text, text, float8, float8, text, bigint, int) as
-with held as materialized (select * from pg_locks where granted and pid in (pg_backend_pid(), $9))
 insert into runner.migration_log
     (run_id, revision, direction, checksum, status, started_at, duration_ms, lock_wait_ms, locks)
-select $1, $2, $3, $4, 'success', clock_timestamp() - make_interval(secs => $5 / 1000.0), $5, $6,
-       (select jsonb_object_agg(name, mode)
-        from (select distinct on (name) l.relation::regclass::text as name, l.mode
-              from held l join pg_class c on c.oid = l.relation join pg_namespace n on n.oid = c.relnamespace
-              where l.pid = pg_backend_pid() and l.locktype = 'relation' and l.relation >= 16384
-                and c.relkind in ('r', 'p', 'm', 'v')
-                and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'runner')
-                and c.relname <> $7
-              order by name, array_position(
-                  array['AccessExclusiveLock', 'ExclusiveLock', 'ShareRowExclusiveLock', 'ShareLock',
-                        'ShareUpdateExclusiveLock', 'RowExclusiveLock', 'RowShareLock', 'AccessShareLock'],
-                  l.mode)) strongest)
-where exists (select from held l where l.pid = $9 and l.locktype = 'advisory' and l.objsubid = 1
-              and ((l.classid::bigint << 32) | l.objid::bigint) = $8)
-returning locks;
+select case when {lock} then %(run_id)s end, case when {same} then %(revision)s end,
+       case when {work} then %(direction)s end, %(checksum)s, 'success',
+       clock_timestamp() - make_interval(secs => %(duration_ms)s / 1000.0), %(duration_ms)s, %(lock_wait_ms)s,
+       (select jsonb_object_agg(l.relation::regclass, l.mode order by array_position(
+                   array['AccessShareLock', 'RowShareLock', 'RowExclusiveLock', 'ShareUpdateExclusiveLock', 'ShareLock',
+                         'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'], l.mode))
+        from pg_lock_status() l join pg_class c on c.oid = l.relation
+        where l.granted and l.pid = pg_backend_pid() and l.locktype = 'relation' and l.relation >= 16384
+          and c.relkind in ('r', 'p', 'm', 'v') and c.relname <> %(version_table)s
+          and c.relnamespace::regnamespace::text !~ '^(pg_|information_schema$|runner$)');
 
--- name: success
--- Checks deferred constraints now, under `statement_timeout`, which does not bound COMMIT.
-set constraints all immediate;
-execute migration_log_success (%(run_id)s, %(revision)s, %(direction)s, %(checksum)s, %(duration_ms)s,
-                               %(lock_wait_ms)s, %(version_table)s, %(key)s, %(pid)s);
+-- name: locks
+select revision, locks from runner.migration_log where run_id = :run_id and status = 'success' and locks is not null;
 
 -- name: failure
 insert into runner.migration_log

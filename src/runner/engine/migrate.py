@@ -4,6 +4,7 @@
 same connections, after a lost connection it opens new ones. The version table says what was committed.
 """
 
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -34,15 +35,16 @@ from runner.postgres import (
     session,
     sigint,
     sqlstate,
-    timeouts,
     translation,
     version_table,
 )
 from runner.postgres.advisory_lock import GONE, MigrationLock
+from runner.postgres.timeouts import Timeouts
+from runner.postgres.transaction import EndsTransaction, ReleasesLock, Transaction, guard
 from runner.postgres.version_table import VERSION_TABLE
 from runner.script import alembic_internals, failure, graph, offline
 from runner.script.graph import Revisions
-from runner.script.step import Route
+from runner.script.step import Route, Step
 
 UPGRADING = ("upgrade", "run-migration")
 """Verbs whose run proves an image, even if it finds nothing to do."""
@@ -114,9 +116,11 @@ def _connect_and_run(context: Any, run: Run, find_route: FindRoute, engine: Engi
             connection.rollback()
             with lock.turn() as lock_connection:
                 ledger.close_interrupted(lock_connection, run.run_id)
-            timeouts.bind(connection, deadline, run.invocation.settings.lock_timeout_ms)
+            lock.hold_work(connection, deadline, report_holder(run))
+            timeouts = Timeouts(deadline, run.invocation.settings.lock_timeout_ms)
+            transaction = guard(connection, timeouts, lock.held)
             invalid_indexes.rebuild_leftovers(connection, deadline)
-            problem = _try_until_unblocked(context, run, find_route, lock, connection)
+            problem = _try_until_unblocked(context, run, find_route, lock, transaction)
             # still under the lock: without it, the next run would take this one for killed
             _record_outcome(run, lock, problem)
             return problem
@@ -134,7 +138,7 @@ def report_holder(run: Run) -> Callable[[str], None]:
 
 
 def _try_until_unblocked(
-    context: Any, run: Run, find_route: FindRoute, lock: MigrationLock, connection: Connection
+    context: Any, run: Run, find_route: FindRoute, lock: MigrationLock, transaction: Transaction
 ) -> MigrationError | None:
     """Run the steps, and repeat after each lock time-out; return why that ended early, None if it did not.
 
@@ -144,7 +148,7 @@ def _try_until_unblocked(
     blocked: str | None = None
     pauses = deadline.pauses(FIRST_PAUSE_S, LONGEST_PAUSE_S)
     while True:
-        problem = _try_once(context, run, find_route, lock, connection)
+        problem = _try_once(context, run, find_route, lock, transaction)
         if not isinstance(problem, LockTimeout):
             return problem
         # another step waits for another lock, so its pauses begin short again
@@ -159,21 +163,21 @@ def _try_until_unblocked(
 
 
 def _try_once(
-    context: Any, run: Run, find_route: FindRoute, lock: MigrationLock, connection: Connection
+    context: Any, run: Run, find_route: FindRoute, lock: MigrationLock, transaction: Transaction
 ) -> MigrationError | None:
-    pid = session.backend_pid(connection)
-    watchdog = Watchdog(lock, pid, run.invocation.deadline, run.interrupted)
-    steps.configure(context, run, find_route, lock, connection, watchdog)
+    pid = session.backend_pid(transaction.connection)
+    watchdog = Watchdog(lock, pid, run.invocation.deadline, run.interrupted, transaction.timeouts)
+    steps.configure(context, run, find_route, lock, transaction, watchdog)
     watchdog.start()
     try:
-        _render_ahead(context.get_context(), run, find_route, connection)
+        _render_ahead(context.get_context(), run, find_route, transaction.connection)
         with context.begin_transaction():
             context.run_migrations()
     except BaseException as error:
         # stopped first: it must not cancel the rollback
         watchdog.stop()
-        connection.rollback()
-        problem = translate(error, run, lock, watchdog)
+        transaction.abandon()
+        problem = translate(error, run, lock, watchdog, transaction)
         if problem is None:
             raise
         return problem
@@ -204,7 +208,9 @@ def _render_ahead(migration: MigrationContext, run: Run, find_route: FindRoute, 
     run.rendering = Rendering(tuple(rendered), revision_ids)
 
 
-def translate(error: BaseException, run: Run, lock: MigrationLock, watchdog: Watchdog) -> MigrationError | None:
+def translate(
+    error: BaseException, run: Run, lock: MigrationLock, watchdog: Watchdog, transaction: Transaction
+) -> MigrationError | None:
     """Return the error for an exception of an attempt; None for one that must keep its traceback.
 
     The order matters: a cancelled statement, for example, may be the deadline's, Ctrl-C's or the revision's own.
@@ -212,12 +218,14 @@ def translate(error: BaseException, run: Run, lock: MigrationLock, watchdog: Wat
     step = None if run.attempt is None else run.attempt.step
     if step is not None:
         logger.debug("%s at %s", type(error).__name__, " < ".join(reversed(redact.frames(error))))
-    too_late = sqlstate.is_cancelled(error) and run.invocation.deadline.remaining_s <= 0
-    if watchdog.ended_backend or too_late or isinstance(error, DeadlinePassed):
-        # the session that blocked the step helps the caller more than the deadline does
-        return run.count_lock_timeout(watchdog.blocker) if run.waits.tries else DeadlinePassed()
-    if isinstance(error, KeyboardInterrupt) or (sqlstate.is_cancelled(error) and run.interrupted.is_set()):
-        return Interrupted()
+        # the server refused the ledger's row, and with it the version
+        error = ledger.refusal(error) or error
+        broken = _breaks_protocol(error, run, step, transaction)
+        if broken is not None:
+            return broken
+    stopped = _of_stop(error, run, watchdog)
+    if stopped is not None:
+        return stopped
     if isinstance(error, MigrationError):
         return error
     if step is not None and isinstance(error, psycopg2.Error):
@@ -235,19 +243,41 @@ def translate(error: BaseException, run: Run, lock: MigrationLock, watchdog: Wat
     return translation.of_privilege(error)
 
 
+def _of_stop(error: BaseException, run: Run, watchdog: Watchdog) -> MigrationError | None:
+    """Return the error for an attempt that the deadline, Ctrl-C or the watchdog ended, None for any other."""
+    cancelled = sqlstate.is_cancelled(error)
+    too_late = cancelled and run.invocation.deadline.remaining_s <= 0
+    if watchdog.ended_backend or too_late or isinstance(error, DeadlinePassed):
+        # the session that blocked the step helps the caller more than the deadline does
+        return run.count_lock_timeout(watchdog.blocker) if run.waits.tries else DeadlinePassed()
+    if isinstance(error, KeyboardInterrupt) or (cancelled and run.interrupted.is_set()):
+        return Interrupted()
+    return run.count_lock_timeout(watchdog.blocker) if cancelled and watchdog.ended_wait else None
+
+
+def _breaks_protocol(error: BaseException, run: Run, step: Step, transaction: Transaction) -> MigrationError | None:
+    """Return the error for a revision that ended its transaction or released the lock of its session, else None."""
+    if isinstance(error, EndsTransaction):
+        problem = failure.of_ended_transaction(error, step.revision, step.path, transaction.sent)
+        run.draft.update(leftovers=problem.remaining or run.change.leftovers)
+        return problem
+    return failure.of_released_lock(step.revision, step.path) if isinstance(error, ReleasesLock) else None
+
+
 def _record_outcome(run: Run, lock: MigrationLock, problem: MigrationError | None) -> None:
     """Write how the run ended, on the lock's connection, which is in AUTOCOMMIT."""
     if isinstance(problem, ConnectionLost):
         # the next attempt continues the same run; if there is none, the next run marks this one as interrupted
         return
-    if problem is None:
-        run.conclude(run.draft)
-        answer = run.draft.succeed()
-        _record_idle(run, lock)
-    else:
+    if problem is not None:
         _read_commit(run, lock)
         steps.clear_leftovers(run, lock)
-        answer = run.draft.fail(problem)
+    with contextlib.suppress(*GONE), lock.turn() as connection:
+        steps.read_locks(run, connection)
+    if problem is None:
+        run.conclude(run.draft)
+        _record_idle(run, lock)
+    answer = run.draft.succeed() if problem is None else run.draft.fail(problem)
     if run.run_id is None:
         return
     try:

@@ -82,7 +82,6 @@ class Attempt:
     started: float = field(default_factory=time.monotonic)
     commits: tuple[str, ...] | None = None
     """The database's heads after the commit; None until the commit is about to be sent."""
-    locks: Mapping[str, str] = field(default_factory=dict)
     invalid_before: frozenset[int] | None = None
     """The oids of the invalid indexes before its autocommit block; None for a transactional revision."""
 

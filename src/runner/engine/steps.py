@@ -1,13 +1,14 @@
 """The work around each step, on the connections of one attempt: checks before it, its ledger row within it."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from runner.answer import Applied, Change, Direction
@@ -24,16 +25,14 @@ from runner.errors import (
     UnversionedDatabase,
     translating,
 )
-from runner.postgres import invalid_indexes, session, sqlstate
+from runner.postgres import advisory_lock, invalid_indexes, session, sqlstate
 from runner.postgres.advisory_lock import GONE, MigrationLock
+from runner.postgres.transaction import EndsTransaction, Transaction
 from runner.postgres.version_table import VERSION_TABLE
 from runner.script import alembic_internals, failure, graph
 from runner.script.alembic_internals import AlembicStep
 from runner.script.step import Route, Step
 
-# A transaction has an id once it has written something, catalogs and locks of rows included.
-# https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-SNAPSHOT
-XID = text("select pg_current_xact_id_if_assigned()::text")
 LEFTOVER_BUDGET_MS = 5000
 """Time for the drop of one leftover, which waits for older transactions; a leftover that takes longer is only named."""
 
@@ -45,9 +44,10 @@ PROGRESS: dict[Direction, tuple[str, str]] = {
 
 
 def configure(
-    context: Any, run: Run, find_route: FindRoute, lock: MigrationLock, connection: Connection, watchdog: Watchdog
+    context: Any, run: Run, find_route: FindRoute, lock: MigrationLock, transaction: Transaction, watchdog: Watchdog
 ) -> None:
     """Pass Alembic the connection, the steps, and the callback that it calls inside each revision's transaction."""
+    connection = transaction.connection
 
     def yield_steps(heads: tuple[str, ...], migration: MigrationContext) -> Iterator[AlembicStep]:
         steps = _find_route(run, find_route, heads, migration, lock).steps
@@ -55,20 +55,20 @@ def configure(
             # the version table has the target already, but a stamp also claims that the schema is the target's
             preconditions.compare_stamped(run, run.resolved.target, connection)
         if steps:
-            _refuse_mixed_revisions(migration, run, lock, connection)
+            _follow_autocommit_blocks(migration, run, lock, transaction)
             if run.begun is None:
                 run.begun = _begin(run, steps, lock, connection)
                 run.draft.update(begun=True)
             # Alembic may have created its version table; the first revision's transaction must have written nothing
             connection.commit()
-            for step in _run_each(run, steps, lock, watchdog):
+            for step in _run_each(run, steps, transaction, watchdog):
+                alembic_internals.wrap(step.alembic_step, partial(_run_body, run, step, lock, transaction, migration))
                 yield step.alembic_step
 
-    def on_version_apply(ctx: MigrationContext, heads: set[str], **_: Any) -> None:
-        assert ctx.connection is not None  # noqa: S101 - online mode always has one
-        locks = _finish_step(run, ctx.connection, lock)
+    def on_version_apply(heads: set[str], **_: Any) -> None:
         # Alembic commits when this returns: from here on, an error leaves open whether the commit went through
-        run.attempt = replace(run.current_attempt, locks=locks, commits=tuple(sorted(heads)))
+        run.attempt = replace(run.current_attempt, commits=tuple(sorted(heads)))
+        transaction.chains = len(run.change.pending) > 1
 
     context.configure(
         connection=connection,
@@ -149,13 +149,10 @@ def _begin(run: Run, steps: tuple[Step, ...], lock: MigrationLock, connection: C
         return Begun(ledger.begin(lock_connection, run), baselines, parts)
 
 
-def _run_each(run: Run, steps: tuple[Step, ...], lock: MigrationLock, watchdog: Watchdog) -> Iterator[Step]:
+def _run_each(run: Run, steps: tuple[Step, ...], transaction: Transaction, watchdog: Watchdog) -> Iterator[Step]:
     """Yield each step to Alembic, which runs it and commits before it asks for the next one."""
     tell = run.invocation.tell
     total = len(run.change.applied) + len(steps)
-    # asked once: from here on, the statement that writes a step's ledger row checks the lock
-    if not lock.is_held():
-        raise ConnectionLost
     for step in steps:
         if run.invocation.deadline.remaining_s <= 0:
             # after a lock time-out the error names the step that waited; otherwise no step failed, and none is recorded
@@ -165,6 +162,8 @@ def _run_each(run: Run, steps: tuple[Step, ...], lock: MigrationLock, watchdog: 
         # the ledger's row would fail as well, but only after the whole step
         if watchdog.lost:
             raise ConnectionLost
+        transaction.require_locks()
+        transaction.open()
         run.attempt = Attempt(step)
         number = len(run.change.applied) + 1
         about = {"revision": step.revision, "direction": step.direction, "number": number, "total": total}
@@ -187,22 +186,56 @@ def note_done(run: Run) -> Applied:
     existing = run.begun.baselines.get(step.revision) if run.begun else None
     adopted = tuple(sorted(existing.tables)) if existing else ()
     waited_ms = run.lock_wait_ms()
-    done = Applied(
-        step.revision, step.description, step.direction, attempt.duration_ms, waited_ms, attempt.locks, adopted
-    )
+    # the ledger has the locks: see `read_locks`
+    done = Applied(step.revision, step.description, step.direction, attempt.duration_ms, waited_ms, {}, adopted)
     pending = tuple(revision for revision in change.pending if revision != step.revision)
     run.draft.update(after=attempt.commits, applied=(*change.applied, done), pending=pending)
     run.attempt, run.waits = None, Waits()
     return done
 
 
-def _finish_step(run: Run, connection: Connection, lock: MigrationLock) -> dict[str, str]:
-    """Complete the existing tables and write the ledger's row, inside the revision's transaction; return its locks."""
-    step = run.current_attempt.step
+def read_locks(run: Run, connection: Connection) -> None:
+    """Add to the applied revisions the locks that each held, from the run's rows in the ledger."""
+    if run.run_id is not None and run.change.applied:
+        locks = ledger.locks(connection, run.run_id)
+        applied = tuple(replace(one, locks=locks.get(one.revision, {})) for one in run.change.applied)
+        run.draft.update(applied=applied)
+
+
+def _run_body(
+    run: Run,
+    step: Step,
+    lock: MigrationLock,
+    transaction: Transaction,
+    migration: MigrationContext,
+    body: Callable[[], None],
+) -> None:
+    """Run a revision's own code, complete the existing tables, and prepare the row that the version is written with."""
+    try:
+        with transaction.run():
+            body()
+    except BaseException as error:
+        # looked at here, since Alembic rolls back next; an error after the end of the transaction undoes nothing
+        if not sqlstate.is_lost(error) and _has_ended(transaction, lock):
+            raise EndsTransaction from error
+        raise
     existing = run.begun.baselines.get(step.revision) if run.begun else None
     if existing is not None:
-        complete(existing, step, connection)
-    return ledger.record_success(connection, run, lock)
+        transaction.restore()
+        complete(existing, step, transaction.connection)
+    alembic_internals.adopt_transaction(migration)
+    transaction.closing = lambda: ledger.success(run, lock, transaction)
+
+
+def _has_ended(transaction: Transaction, lock: MigrationLock) -> bool:
+    """Return whether a revision that failed had ended its transaction before, below SQLAlchemy."""
+    if transaction.ended is not None or not transaction.sent:
+        return False
+    # after an error the transaction itself answers no query, so another session is asked
+    with contextlib.suppress(*GONE), lock.turn() as connection:
+        pid = session.backend_pid(transaction.connection)
+        return transaction.has_ended(advisory_lock.transaction_start(connection, pid))
+    return False
 
 
 def complete(existing: Baseline, step: Step, connection: Connection) -> None:
@@ -229,21 +262,25 @@ def _completion_error(error: DBAPIError, existing: Baseline, step: Step) -> Migr
     return replace(problem, remedy=f"Correct the rows or the owner of {tables}, then run the same command again.")
 
 
-def _refuse_mixed_revisions(migration: MigrationContext, run: Run, lock: MigrationLock, connection: Connection) -> None:
-    """Allow an autocommit block only in a transaction that has written nothing, while the run holds the lock.
+def _follow_autocommit_blocks(
+    migration: MigrationContext, run: Run, lock: MigrationLock, transaction: Transaction
+) -> None:
+    """Allow an autocommit block only in a transaction that has written nothing, while the run holds both locks.
 
     Alembic's block commits whatever came before it: https://alembic.sqlalchemy.org/en/latest/api/runtime.html
     """
     enter = migration.autocommit_block
 
     def autocommit_block() -> Iterator[None]:
-        if connection.execute(XID).scalar_one() is not None:
+        if transaction.has_written():
             raise MixedRevision(run.current_attempt.step.revision)
-        # what runs in the block cannot be rolled back by the ledger's row afterwards
-        if not lock.is_held_as_seen_by(connection):
-            raise ConnectionLost
-        run.attempt = replace(run.current_attempt, invalid_before=frozenset(invalid_indexes.invalid(connection)))
-        with enter():
+        # a COMMIT below SQLAlchemy hides what was written before it
+        transaction.require_same()
+        with transaction.pause():
+            invalid = invalid_indexes.invalid(transaction.connection)
+        run.attempt = replace(run.current_attempt, invalid_before=frozenset(invalid))
+        # Alembic commits on the way in, and begins a transaction on the way out
+        with transaction.pause(), enter(), transaction.resume():
             yield
 
     alembic_internals.replace_autocommit_block(migration, autocommit_block)
@@ -265,4 +302,4 @@ def clear_leftovers(run: Run, lock: MigrationLock) -> None:
             if run.invocation.deadline.remaining_s * 1000 > LEFTOVER_BUDGET_MS:
                 connection.exec_driver_sql(f"drop index concurrently if exists {name}")
                 leftovers.pop()
-    run.draft.update(leftovers=tuple(leftovers))
+    run.draft.update(leftovers=(*(run.change.leftovers or ()), *leftovers))

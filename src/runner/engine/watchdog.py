@@ -8,16 +8,20 @@ from sqlalchemy import text
 from runner.deadline import Deadline
 from runner.postgres import sqlstate
 from runner.postgres.advisory_lock import GONE, MigrationLock, cancel_statement, end_session
+from runner.postgres.timeouts import Timeouts
 
 POLL_INTERVAL_S = 0.2
 GRACE_S = 0.3
 """From the deadline to the session's end: `statement_timeout` ends statements, but neither COMMIT nor Python code."""
+SLACK_MS = 100
+"""From the end of `lock_timeout`, with which the server ends a wait itself, to the end of a wait by the watchdog."""
 
 # Sessions that wait ahead in the queue block too; the oldest transaction is most likely the one they all wait for.
 # https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-SESSION
 BLOCKERS = text("""
     select coalesce(w.relation::regclass::text, w.locktype) as wanted, b.pid, a.application_name as application,
-           extract(epoch from clock_timestamp() - coalesce(a.xact_start, a.backend_start)) as age_s
+           extract(epoch from clock_timestamp() - coalesce(a.xact_start, a.backend_start)) as age_s,
+           extract(epoch from clock_timestamp() - w.waitstart) * 1000 as waited_ms
     from unnest(pg_blocking_pids(:pid)) as b(pid)
     left join pg_stat_activity a on a.pid = b.pid
     left join pg_locks w on w.pid = :pid and not w.granted
@@ -33,12 +37,15 @@ class Watchdog:
     pid: int
     deadline: Deadline
     interrupted: threading.Event
+    timeouts: Timeouts
     blocker: str = ""
     """The session that was last seen to block the step, in words."""
     waited_ms: float = 0.0
     """The time in which the step was seen blocked, in steps of the poll's interval."""
     ended_backend: bool = False
     """Whether the session was ended at the deadline."""
+    ended_wait: bool = False
+    """Whether a statement was cancelled because it waited longer than its time-out allows."""
     lost: bool = False
     """Whether the lock's connection is lost, and the lock with it."""
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -51,8 +58,8 @@ class Watchdog:
         self._thread.start()
 
     def reset(self) -> None:
-        """Set the blocker and the waited time to nothing, for another step."""
-        self.waited_ms, self.blocker = 0.0, ""
+        """Forget the waits of the step before."""
+        self.waited_ms, self.blocker, self.ended_wait = 0.0, "", False
 
     def stop(self) -> None:
         """Stop polling, and return when the last poll has ended."""
@@ -82,6 +89,9 @@ class Watchdog:
                 cancel_statement(connection, self.pid)
                 return
             row = connection.execute(BLOCKERS, {"pid": self.pid}).first()
+            # the revision has raised or removed `lock_timeout` where it could not be set back in time
+            if row is not None and float(row.waited_ms or 0) > self.timeouts.lock_ceiling_ms + SLACK_MS:
+                self.ended_wait = cancel_statement(connection, self.pid)
         if row is not None:
             self.waited_ms += POLL_INTERVAL_S * 1000
             name = f" ({row.application})" if row.application else ""

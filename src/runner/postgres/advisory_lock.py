@@ -6,32 +6,38 @@ https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS
 """
 
 import contextlib
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
 from runner.deadline import Deadline
 from runner.errors import LockHeld, PooledConnection
-from runner.postgres.version_table import HELD, HOLDER, describe, key
+from runner.postgres.version_table import HELD, HOLDER, describe, key, work_key
 
 GONE = (DBAPIError, PendingRollbackError)
 """The errors of a statement on a lost connection: of the first one, and of those after it."""
 
 # The lock's connection writes the ledger, which nobody else should lock; a session that does must not delay a run
-# past its deadline.
-BOUNDS = "set lock_timeout = '500ms'; set statement_timeout = '5s'"
+# past its deadline, and neither should a standby: the COMMIT of a revision waits for that, on the work's connection.
+# https://www.postgresql.org/docs/current/runtime-config-wal.html#GUC-SYNCHRONOUS-COMMIT
+BOUNDS = "set lock_timeout = '500ms'; set statement_timeout = '5s'; set synchronous_commit = local"
 TRY = text("select pg_try_advisory_lock(:key)")
 RELEASE = text("select pg_advisory_unlock(:key)")
 ROLE = text("select current_setting('role')")
 SET_ROLE = text("select set_config('role', :role, false)")
 PID = text("select pg_backend_pid()")
+ALIVE = text("select pg_backend_pid(), pg_advisory_lock(:alive)")
+# Twice, so that `held` below can release it once and take it again without a moment in which it is free.
+TRY_WORK = "select case when pg_try_advisory_lock(%(key)s) then pg_try_advisory_lock(%(key)s) else false end"
 STILL_HELD = f"select exists (select {HELD} and l.pid = pg_backend_pid())"
-HELD_BY = f"select exists (select {HELD} and l.pid = %(pid)s)"
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,10 @@ class MigrationLock:
     key: int
     pid: int
     """The backend that took the lock."""
+    work_key: int
+    """The key of the second lock, which the work's own session holds."""
+    alive_key: int
+    """The key of a lock of this session that nobody else knows, so that nobody else takes it."""
     # psycopg2 connections are thread-safe, those of SQLAlchemy are not
     _mutex: threading.Lock = field(default_factory=threading.Lock)
 
@@ -60,9 +70,38 @@ class MigrationLock:
         except GONE:
             return False
 
-    def is_held_as_seen_by(self, other: Connection) -> bool:
-        """Return whether the lock is still ours, as seen by another connection to the same database."""
-        return bool(other.exec_driver_sql(HELD_BY, {"key": self.key, "pid": self.pid}).scalar_one())
+    def hold_work(self, connection: Connection, deadline: Deadline, waiting: Callable[[str], None]) -> None:
+        """Take the second lock on the work's own session, which the death of the lock's session does not release.
+
+        `connection` has no transaction yet. Raises `LockHeld`. Whoever is refused closes both connections, so that two
+        runs never wait for each other.
+        """
+        driver: Any = connection.connection.dbapi_connection
+        # in a transaction the lock would be taken just as well, but the session would then stay in that transaction
+        driver.autocommit = True
+        with driver.cursor() as cursor:
+
+            def attempt() -> bool:
+                cursor.execute(TRY_WORK, {"key": self.work_key})
+                return bool(cursor.fetchone()[0])
+
+            with self.turn() as lock_connection:
+                _poll(lock_connection, self.work_key, attempt, deadline, waiting)
+        driver.autocommit = False
+
+    @property
+    def held(self) -> tuple[str, str]:
+        """Return two expressions for the work's session: whether this lock is held, and whether the second one is.
+
+        Neither reads `pg_locks`, which would lock the server's lock manager for each revision. The first tries a lock
+        that this session has; the second releases the work's lock once and takes it again.
+        """
+        alive = f"not pg_catalog.pg_try_advisory_xact_lock_shared({self.alive_key})"
+        work = (
+            f"case when pg_catalog.pg_advisory_unlock({self.work_key}) "
+            f"then pg_catalog.pg_try_advisory_lock({self.work_key}) else false end"
+        )
+        return alive, work
 
     def refuse_pooler(self, other: Connection) -> None:
         """Raise `PooledConnection` where a pooler moves the lock's session or that of `other` between backends.
@@ -92,8 +131,10 @@ def acquire(
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         number = key(version_table)
         connection.exec_driver_sql(BOUNDS)
-        _acquire(connection, number, deadline, waiting)
-        lock = MigrationLock(connection, number, connection.execute(PID).scalar_one())
+        _poll(connection, number, lambda: _try(connection, number), deadline, waiting)
+        alive = secrets.randbits(63)
+        pid = connection.execute(ALIVE, {"alive": alive}).one()[0]
+        lock = MigrationLock(connection, number, pid, work_key(version_table), alive)
         try:
             yield lock
         finally:
@@ -109,34 +150,38 @@ def end_session(connection: Connection, pid: int) -> bool:
     in. So the signal is sent as that role, not as `DB_ROLE`:
     https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-ADMIN-SIGNAL
     """
-    return _signal(connection, "select pg_terminate_backend(:pid)", pid)
+    return bool(_ask(connection, "select pg_terminate_backend(:pid)", pid))
 
 
 def cancel_statement(connection: Connection, pid: int) -> bool:
     """Cancel the statement of the backend `pid`, which must be one of our sessions; see `end_session`."""
-    return _signal(connection, "select pg_cancel_backend(:pid)", pid)
+    return bool(_ask(connection, "select pg_cancel_backend(:pid)", pid))
 
 
-def _signal(connection: Connection, call: str, pid: int) -> bool:
+def transaction_start(connection: Connection, pid: int) -> datetime | None:
+    """Return when the present transaction of the backend `pid`, one of our sessions, began; None outside of one."""
+    start: datetime | None = _ask(connection, "select xact_start from pg_stat_activity where pid = :pid", pid)
+    return start
+
+
+def _ask(connection: Connection, query: str, pid: int) -> Any:
+    """Return what a query about one of our sessions returns to the role that logged in."""
     role = connection.execute(ROLE).scalar_one()
     # `none` is the role that logged in: https://www.postgresql.org/docs/current/sql-set-role.html
     connection.execute(SET_ROLE, {"role": "none"})
     try:
-        return bool(connection.execute(text(call), {"pid": pid}).scalar_one())
+        return connection.execute(text(query), {"pid": pid}).scalar_one_or_none()
     finally:
         connection.execute(SET_ROLE, {"role": role})
 
 
-def take(connection: Connection, number: int, seconds: float, waiting: Callable[[], None] = lambda: None) -> bool:
+def take(connection: Connection, number: int, seconds: float) -> bool:
     """Take the advisory lock with the key `number` and return whether it is ours; try for at most `seconds`.
 
-    `connection` must be in AUTOCOMMIT. `waiting` is called once, after the first try has failed.
+    `connection` must be in AUTOCOMMIT.
     """
-    deadline = Deadline.after(seconds)
-    if _try(connection, number):
-        return True
-    waiting()
-    return any(_try(connection, number) for _ in deadline.pauses(first_s=0.1, longest_s=1))
+    pauses = Deadline.after(seconds).pauses(first_s=0.1, longest_s=1)
+    return _try(connection, number) or any(_try(connection, number) for _ in pauses)
 
 
 def release(connection: Connection, number: int) -> None:
@@ -150,9 +195,15 @@ def _try(connection: Connection, number: int) -> bool:
     return bool(connection.execute(TRY, {"key": number}).scalar_one())
 
 
-def _acquire(connection: Connection, number: int, deadline: Deadline, waiting: Callable[[str], None]) -> None:
+def _poll(
+    connection: Connection, number: int, attempt: Callable[[], bool], deadline: Deadline, waiting: Callable[[str], None]
+) -> None:
+    """Call `attempt` until it returns true; describe the holder of the key `number` after the first failure."""
     started = time.monotonic()
-    if not take(connection, number, deadline.remaining_s, lambda: waiting(_holder(connection, number))):
+    if attempt():
+        return
+    waiting(_holder(connection, number))
+    if not any(attempt() for _ in deadline.pauses(first_s=0.1, longest_s=1)):
         database = connection.exec_driver_sql("select current_database()").scalar_one()
         raise LockHeld(database, _holder(connection, number), time.monotonic() - started)
 

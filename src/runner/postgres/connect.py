@@ -19,6 +19,8 @@ from runner.settings import Settings
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from runner.postgres.transaction import GuardedConnection
+
 CONNECT_TIMEOUT_S = 5
 SHORTEST_TIMEOUT_S = 2
 """The shortest `connect_timeout` of libpq, which reads 1 as 2."""
@@ -32,32 +34,67 @@ https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/aurora-serverless-v
 # server's, a killed Lambda would leave its lock and its statement behind for minutes.
 # https://www.postgresql.org/docs/current/runtime-config-connection.html#RUNTIME-CONFIG-TCP
 KEEPALIVES = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 11_000}
-SESSION_SETTINGS = {
+# Sent after the connection is made: start-up options are refused by poolers.
+APPLICATION_SETTINGS = {
     # the default, `"$user", public`, would create objects in a schema with the role's name where there is one
     "search_path": "public",
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "2",
     "tcp_keepalives_count": "3",
-    "tcp_user_timeout": "11s",
-    "client_connection_check_interval": "1s",
+    "tcp_user_timeout": "'11s'",
+    "client_connection_check_interval": "'1s'",
 }
+# What a role or a database may have set otherwise. A revision has to mean the same in every database, whereas an
+# application has its own zone, and its writes may be stopped on purpose.
+SESSION_SETTINGS = APPLICATION_SETTINGS | {
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "idle_session_timeout": "0",
+    "default_transaction_isolation": "'read committed'",
+    "default_transaction_read_only": "off",
+    "default_transaction_deferrable": "off",
+    "row_security": "on",
+    # the texts of the catalog depend on these
+    "timezone": "'UTC'",
+    "datestyle": "'ISO, MDY'",
+    "intervalstyle": "postgres",
+    "standard_conforming_strings": "on",
+    "quote_all_identifiers": "off",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
+    "client_encoding": "'UTF8'",
+}
+TRANSACTION_TIMEOUT = (170_000, "transaction_timeout")
+"""A setting that servers have from this version on, as psycopg2 numbers versions."""
 
 logger = logging.getLogger(__name__)
 
 
-def open_engine(settings: Settings, request_id: str, deadline: Deadline) -> "Engine":
+def open_engine(
+    settings: Settings, request_id: str, deadline: Deadline, session: Mapping[str, str] = SESSION_SETTINGS
+) -> "Engine":
     """Return a SQLAlchemy engine for the database that the settings name, without a pool.
 
+    `session` are the settings of each session, as SET takes them.
     Connecting raises `DatabaseUnreachable`, `AuthenticationFailed` or `InvalidSettings`; this function itself connects
     to nothing, but raises `InvalidSettings` where no setting names a database.
     """
     # takes 0.2 s to import, which `current` does without
     from sqlalchemy import NullPool, create_engine
 
+    from runner.postgres.transaction import GuardedConnection
+
     source = conninfo.source(settings)
+
+    def create() -> GuardedConnection:
+        connection: GuardedConnection = _connect(settings, source, request_id, deadline, GuardedConnection)
+        _set_up_session(connection, session, settings.db_role)
+        return connection
+
     return create_engine(
         "postgresql+psycopg2://",
-        creator=lambda: _set_up_session(_connect(settings, source, request_id, deadline)),
+        creator=create,
         # a Lambda that is frozen between two invocations must not keep a session open
         poolclass=NullPool,
         # an error's text would otherwise contain the parameters, which may be row data
@@ -71,7 +108,7 @@ def connect(settings: Settings, request_id: str, deadline: Deadline) -> Any:
     It lacks what a longer session needs: a fixed `search_path`, and settings by which the server notices a vanished
     client. Raises `DatabaseUnreachable`, `AuthenticationFailed` or `InvalidSettings`.
     """
-    return _connect(settings, conninfo.source(settings), request_id, deadline)
+    return _connect(settings, conninfo.source(settings), request_id, deadline, None)
 
 
 def open_from(environ: Mapping[str, str], name: str, seconds: float) -> "Engine":
@@ -80,7 +117,7 @@ def open_from(environ: Mapping[str, str], name: str, seconds: float) -> "Engine"
     `environ` names the database, `name` becomes the sessions' `application_name`, and connecting ends after `seconds`.
     Raises `InvalidSettings`.
     """
-    return open_engine(settings.read(environ), name, Deadline.after(seconds))
+    return open_engine(settings.read(environ), name, Deadline.after(seconds), APPLICATION_SETTINGS)
 
 
 def application_name(request_id: str) -> str:
@@ -93,15 +130,18 @@ def application_name(request_id: str) -> str:
     return f"migrate {request_id} {socket.gethostname()}:{os.getpid()}"[:63]
 
 
-def _connect(settings: Settings, source: Source, request_id: str, deadline: Deadline) -> Any:
-    """Connect, and try again while the server may be starting, until `deadline` and for at most a minute."""
+def _connect(settings: Settings, source: Source, request_id: str, deadline: Deadline, kind: Any) -> Any:
+    """Connect with the driver's class `kind`, None for its own.
+
+    While the server may be starting, it tries again until `deadline`, but for at most a minute.
+    """
     application, deadline = application_name(request_id), deadline.earlier(CONNECT_BUDGET_S)
     address = conninfo.secure(source.read(False), settings)
     pauses = deadline.pauses(first_s=0.2, longest_s=5)
     logged = ""
     while True:
         try:
-            return _try(address, source, application, settings.db_role, deadline)
+            return _try(address, source, application, settings.db_role, deadline, kind)
         except MigrationError as error:
             problem = error
         if isinstance(problem, AuthenticationFailed) and settings.db_secret_arn and not settings.database_url:
@@ -119,36 +159,49 @@ def _connect(settings: Settings, source: Source, request_id: str, deadline: Dead
             logger.warning("%s Retrying for up to %.0f s.", logged, deadline.remaining_s)
 
 
-def _try(address: ConnInfo, source: Source, application: str, role: str | None, deadline: Deadline) -> Any:
+def _try(address: ConnInfo, source: Source, application: str, role: str | None, deadline: Deadline, kind: Any) -> Any:
     """Return a connection. Raises `DatabaseUnreachable`, `AuthenticationFailed` or `InvalidSettings`."""
     # libpq takes whole seconds and reads 1 as 2; 0 would be no time-out
     # https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-CONNECT-TIMEOUT
     timeout = max(1, min(CONNECT_TIMEOUT_S, int(deadline.remaining_s)))
-    # the address may replace the time-outs, but not the name by which the lock's holder is found
-    arguments: dict[str, Any] = {"connect_timeout": timeout, **KEEPALIVES, **address, "application_name": application}
+    arguments: dict[str, Any] = {"connect_timeout": timeout, **KEEPALIVES, **address}
+    # the address may replace the time-outs, but not the name by which the lock's holder is found, nor the encoding: the
+    # driver decodes names and texts by it
+    arguments |= {"application_name": application, "client_encoding": "UTF8"}
     # beside its own errors psycopg2 raises ValueError for a NUL character, and TypeError for a value of a wrong type
     with translating((psycopg2.Error, ValueError, TypeError), lambda error: _explain(error, address, source)):
-        connection = psycopg2.connect(**arguments)
+        connection = psycopg2.connect(connection_factory=kind, **arguments)
     if role:
         _set_role(connection, role, address)
     return connection
 
 
-def _set_up_session(connection: Any) -> Any:
-    """Set `search_path`, and the settings by which the server ends a vanished client's session and its locks."""
+def _set_up_session(connection: "GuardedConnection", session: Mapping[str, str], role: str | None) -> None:
+    """Set what role and database may have set otherwise, and how the server notices a vanished client."""
+    version, name = TRANSACTION_TIMEOUT
+    settings = dict(session)
+    if session is SESSION_SETTINGS and connection.server_version >= version:
+        settings[name] = "0"
     # in a transaction the settings would be undone by its rollback
     connection.autocommit = True
-    try:
-        with connection.cursor() as cursor:
-            calls = ", ".join("set_config(%s, %s, false)" for _ in SESSION_SETTINGS)
-            cursor.execute(f"select {calls}", [word for pair in SESSION_SETTINGS.items() for word in pair])
-    except psycopg2.errors.InvalidParameterValue:
-        # `client_connection_check_interval` is rejected where the platform lacks the kernel's event for it
-        logger.warning(
-            "The server does not support `client_connection_check_interval`; a killed run may keep its lock longer."
-        )
+    with connection.cursor() as cursor:
+        try:
+            cursor.execute(_statements(settings))
+        except psycopg2.errors.InvalidParameterValue:
+            # it is rejected where the platform lacks the kernel's event for it, and with it the whole message
+            logger.warning(
+                "The server does not support `client_connection_check_interval`; a killed run may keep its lock longer."
+            )
+            del settings["client_connection_check_interval"]
+            cursor.execute(_statements(settings))
+        if role:
+            connection.role = cursor.mogrify("select pg_catalog.set_config('role', %s, false)", (role,)).decode()
+    connection.settings = f"{_statements(settings)}; {connection.role}"
     connection.autocommit = False
-    return connection
+
+
+def _statements(settings: Mapping[str, str]) -> str:
+    return "; ".join(f"set {name} = {value}" for name, value in settings.items())
 
 
 def _set_role(connection: Any, role: str, address: ConnInfo) -> None:

@@ -24,16 +24,26 @@ def reading(invocation: Invocation) -> Iterator[Connection]:
         yield connection
 
 
+# Ours is off, so `reset_val` has the server's. What a role or a database sets is overridden like its other settings.
+READ_ONLY = """
+    select pg_is_in_recovery(),
+           (select reset_val from pg_settings where name = 'default_transaction_read_only')::boolean
+           and not exists (select from pg_db_role_setting s, unnest(s.setconfig) as one(setting)
+                           where s.setdatabase in (0, (select oid from pg_database where datname = current_database()))
+                             and s.setrole in (0, (select oid from pg_roles where rolname = session_user))
+                             and setting like 'default\\_transaction\\_read\\_only=%%'),
+           current_database()
+"""
+
+
 def refuse_read_only(connection: Connection) -> None:
-    """Raise `ReadOnlyDatabase` on a replica, and where transactions are read-only by default."""
+    """Raise `ReadOnlyDatabase` on a replica, and where the server's configuration makes transactions read-only."""
     # at the start: a run would otherwise learn it from its first write, as SQLSTATE 25006 in the midst of a revision
-    replica, read_only, name = connection.exec_driver_sql(
-        "select pg_is_in_recovery(), current_setting('default_transaction_read_only')::boolean, current_database()"
-    ).one()
+    replica, read_only, name = connection.exec_driver_sql(READ_ONLY).one()
     if replica:
         raise ReadOnlyDatabase(name, "the server is a replica")
     if read_only:
-        raise ReadOnlyDatabase(name, "`default_transaction_read_only` is on")
+        raise ReadOnlyDatabase(name, "`default_transaction_read_only` is on in the server's configuration")
 
 
 def backend_pid(connection: Connection) -> int:

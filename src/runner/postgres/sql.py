@@ -29,6 +29,13 @@ TABLE_VERBS = frozenset({"cluster", "delete", "lock", "truncate", "update", "vac
 BEFORE_NAME = frozenset({"column", "if", "exists"})
 # Few texts have one of these words, and the search is much faster than reading the tokens of all the others.
 MAY_END = re.compile(r"\b(?:commit|end|rollback|abort|prepare)\b", re.IGNORECASE)
+# Statements that set a setting, or run code that may; a query runs some only where it calls a function.
+SETTERS = frozenset({"call", "discard", "do", "execute", "explain", "fetch", "load", "reset", "set"})
+QUERIES = frozenset({"select", "values", "with"})
+MAY_SET = re.compile(rf"\b(?:{'|'.join(sorted(SETTERS | QUERIES))}|set_config)\b", re.IGNORECASE)
+TIMEOUTS = frozenset({"lock_timeout", "statement_timeout"})
+ZERO = re.compile(r"[+-]?0+(?:\.0*)?\s*[a-z]*", re.IGNORECASE)
+PREPARES = re.compile(r"\bprepare\b", re.IGNORECASE)
 # PostgreSQL shows `status IN ('a', 'b')` on a varchar with one cast around the list, and after pg_dump and restore
 # with a cast around each element.
 CAST_LIST = re.compile(r"""\(ARRAY\[((?:'(?:[^']|'')*'::character\ varying(?:,\ )?)+)\]\)::text\[\]""", re.VERBOSE)
@@ -210,6 +217,15 @@ def ends_transaction(text: str) -> bool:
     return MAY_END.search(text) is not None and any(map(_is_end, split(text)))
 
 
+def only_ends_transaction(text: str) -> bool:
+    """Return whether a text consists of COMMIT, ROLLBACK and BEGIN only, so that without a change it does nothing."""
+    return all(_is_end(statement) or _is_begin(statement) for statement in split(text)) and not PREPARES.search(text)
+
+
+def _is_begin(statement: str) -> bool:
+    return [token.keyword for token in islice(tokens.read(statement), 2)][:1] in (["begin"], ["start"])
+
+
 def _is_end(statement: str) -> bool:
     found = list(tokens.read(statement))
     match [token.keyword for token in found]:
@@ -224,6 +240,39 @@ def _is_end(statement: str) -> bool:
         case ["commit" | "end", *_]:
             return True
     return False
+
+
+def may_set(text: str) -> bool:
+    """Return whether a text may change a setting of its session: by SET or RESET, or in a function that it calls.
+
+    A trigger may too, which no text shows.
+    """
+    return MAY_SET.search(text) is not None and any(map(_may_set, split(text)))
+
+
+def _may_set(statement: str) -> bool:
+    words = [token.keyword for token in tokens.read(statement)]
+    first = words[0] if words else ""
+    if first == "set" and words[1:2] in (["constraints"], ["transaction"]):
+        return False
+    return first in SETTERS or "set_config" in words or (first in QUERIES and "(" in words)
+
+
+def timeouts_set(text: str) -> Iterator[tuple[str, bool]]:
+    """Yield the name of each time-out that a text sets, and whether it sets none: 0.
+
+    The bodies of functions and blocks count too.
+    """
+    found = list(tokens.read(text))
+    for at, token in enumerate(found):
+        if token.kind == "dollar":
+            yield from timeouts_set(token.value)
+        # SET name = value, SET LOCAL name TO value, set_config('name', 'value', …)
+        before = [other.keyword for other in found[max(0, at - 2) : at]]
+        after = [other.value for other in found[at + 1 : at + 3]]
+        is_set = before[-1:] == ["set"] or before in (["set", "local"], ["set", "session"])
+        if token.value.lower() in TIMEOUTS and len(after) == 2 and (is_set or before == ["set_config", "("]):
+            yield token.value.lower(), ZERO.fullmatch(after[1].strip()) is not None
 
 
 def sets_constraints(text: str) -> bool:

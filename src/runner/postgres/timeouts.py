@@ -1,11 +1,17 @@
-"""The time-outs of each statement of a revision: it neither makes the application queue nor passes the deadline.
+"""The time-outs of each statement of a run: it neither makes the application queue nor passes the deadline.
 
 A statement that waits for a lock makes every later statement on that table wait behind it, so `lock_timeout` is
 short. Concurrent index work and VALIDATE CONSTRAINT have until the deadline: they block neither reads nor writes, and
 a short `lock_timeout` would end the former even on an empty table, since it waits for old snapshots.
 https://www.postgresql.org/docs/current/sql-createindex.html#SQL-CREATEINDEX-CONCURRENTLY
+
+Both time-outs are ceilings. A revision may set a lower `lock_timeout` or `statement_timeout`, which then holds until
+its end, except that concurrent work keeps its own `lock_timeout`. A higher one, or 0, is set back after the statement
+that set it. What waits longer all the same, for example in a function that sets `lock_timeout` itself, is cancelled by
+the watchdog of the run.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, event
@@ -16,55 +22,95 @@ from runner.postgres import sql
 
 STALE_MS = 250
 """In a transaction `statement_timeout`, which bounds each statement, is set again after so many milliseconds."""
+# With the schema, since a revision may have set any `search_path`. An interval reads all the units of a time-out.
+READ = ", ".join(
+    f"(extract(epoch from pg_catalog.current_setting('{name}')::pg_catalog.interval) * 1000)::pg_catalog.int8"
+    for name in ("lock_timeout", "statement_timeout")
+)
+READ = f"select {READ}"
+
+
+@dataclass
+class Timeouts:
+    """The time-outs of one connection, in milliseconds."""
+
+    deadline: Deadline
+    lock_timeout_ms: int
+    """The ceiling of a statement that is no concurrent work."""
+    lock_ceiling_ms: int = 0
+    """The ceiling of the present statement, with which the watchdog compares its wait."""
+    _lock_ms: int | None = None
+    """The lower `lock_timeout` that the revision has set."""
+    _statement_ms: int | None = None
+    """The lower `statement_timeout` that the revision has set."""
+    _set_ms: int = 0
+    """The `statement_timeout` that was set last."""
+
+    def at_begin(self) -> str:
+        """Return the statements that set the time-outs of a transaction that begins."""
+        self._lock_ms = self._statement_ms = None
+        self.lock_ceiling_ms, self._set_ms = self.lock_timeout_ms, self.deadline.remaining_ms
+        return f"set local lock_timeout = {self.lock_timeout_ms}; set local statement_timeout = {self._set_ms}"
+
+    def before(self, connection: Connection, statement: str) -> None:
+        """Set the time-outs for a statement, unless the transaction has them already.
+
+        Raises `DeadlinePassed` if the time is up, so that the statement is not sent.
+        """
+        if self.deadline.remaining_s <= 0:
+            raise DeadlinePassed
+        concurrent = sql.is_concurrent_work(statement)
+        self.lock_ceiling_ms = self.deadline.remaining_ms if concurrent else self._lower_lock_ms()
+        # in AUTOCOMMIT each time: no transaction begins, at which they could have been set
+        if concurrent or autocommits(connection):
+            self._set(connection, self.lock_ceiling_ms)
+        # not before each statement: that would double a revision's round trips
+        elif self._set_ms - self.deadline.remaining_ms >= STALE_MS and not self._statement_ms:
+            self._set(connection, None)
+
+    def after(self, connection: Connection, statement: str) -> None:
+        """Lower what a statement has raised, and remember what it has lowered."""
+        if sql.may_set(statement):
+            lock_ms, statement_ms = send(connection, READ)
+            self._lock_ms = lock_ms if 0 < lock_ms < self.lock_timeout_ms else None
+            if statement_ms != self._set_ms:
+                self._statement_ms = statement_ms if 0 < statement_ms < self.deadline.remaining_ms else None
+            if lock_ms != self._lower_lock_ms() or statement_ms not in (self._set_ms, self._statement_ms):
+                self._set(connection, self._lower_lock_ms())
+        elif sql.is_concurrent_work(statement) and not autocommits(connection):
+            # the next statement of the transaction must not wait for its lock until the deadline
+            self._set(connection, self._lower_lock_ms())
+
+    def _lower_lock_ms(self) -> int:
+        return self._lock_ms or self.lock_timeout_ms
+
+    def _set(self, connection: Connection, lock_ms: int | None) -> None:
+        local = "" if autocommits(connection) else "local "
+        self._set_ms = self._statement_ms or self.deadline.remaining_ms
+        lock = "" if lock_ms is None else f"set {local}lock_timeout = {lock_ms}; "
+        send(connection, f"{lock}set {local}statement_timeout = {self._set_ms}")
 
 
 def bind(connection: Connection, deadline: Deadline, lock_timeout_ms: int) -> None:
-    """Set the time-outs at the beginning of each transaction and before each statement on `connection`.
+    """Set the time-outs of a connection that only reads.
 
-    Times are in milliseconds. A statement past the deadline is not sent: it raises `DeadlinePassed`.
+    A statement past the deadline is not sent: it raises `DeadlinePassed`.
     """
-    set_at_ms = 0
-
-    def begin(opened: Connection) -> None:
-        nonlocal set_at_ms
-        # SET LOCAL ends with the transaction, and has no effect outside of one
-        if not _autocommits(opened):
-            set_at_ms = deadline.remaining_ms
-            _send(opened, f"set local lock_timeout = {lock_timeout_ms}; set local statement_timeout = {set_at_ms}")
-
-    def before(opened: Connection, _cursor: Any, statement: str, *_: Any) -> None:
-        nonlocal set_at_ms
-        if deadline.remaining_s <= 0:
-            raise DeadlinePassed
-        remaining_ms = deadline.remaining_ms
-        concurrent = sql.is_concurrent_work(statement)
-        local = "" if _autocommits(opened) else "local "
-        # in AUTOCOMMIT each time: no transaction begins, at which they could have been set
-        if not local or concurrent:
-            lock_ms = remaining_ms if concurrent else lock_timeout_ms
-            _send(opened, f"set {local}lock_timeout = {lock_ms}; set {local}statement_timeout = {remaining_ms}")
-        # not before each statement: that would double a revision's round trips
-        elif set_at_ms - remaining_ms >= STALE_MS:
-            set_at_ms = remaining_ms
-            _send(opened, f"set local statement_timeout = {remaining_ms}")
-
-    def after(opened: Connection, _cursor: Any, statement: str, *_: Any) -> None:
-        # the next statement of the transaction must not wait for its lock until the deadline
-        if not _autocommits(opened) and sql.is_concurrent_work(statement):
-            _send(opened, f"set local lock_timeout = {lock_timeout_ms}")
-
-    event.listen(connection, "begin", begin)
-    event.listen(connection, "before_cursor_execute", before)
-    event.listen(connection, "after_cursor_execute", after)
+    timeouts = Timeouts(deadline, lock_timeout_ms)
+    event.listen(connection, "begin", lambda opened: send(opened, timeouts.at_begin()))
+    event.listen(connection, "before_cursor_execute", lambda opened, _, text, *__: timeouts.before(opened, text))
 
 
-def _autocommits(connection: Connection) -> bool:
+def autocommits(connection: Connection) -> bool:
+    """Return whether each statement on `connection` is a transaction of its own."""
     dbapi: Any = connection.connection.dbapi_connection
     return bool(dbapi.autocommit)
 
 
-def _send(connection: Connection, settings: str) -> None:
-    # on the driver's own cursor, since SQLAlchemy's would call these listeners again
+def send(connection: Connection, statements: str, parameters: Any = None) -> Any:
+    """Send statements in one message, and return the first row of the last one, None if it returns no rows."""
+    # on the driver's own cursor, since SQLAlchemy's would call the listeners again
     dbapi: Any = connection.connection.dbapi_connection
     with dbapi.cursor() as cursor:
-        cursor.execute(settings)
+        cursor.execute(statements, parameters)
+        return cursor.fetchone() if cursor.description else None

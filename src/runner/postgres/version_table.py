@@ -113,6 +113,11 @@ def key(version_table: str) -> int:
     return lock_key(f"migrate {version_table}")
 
 
+def work_key(version_table: str) -> int:
+    """Return the key of the second lock, which a run holds on the session that does the work."""
+    return lock_key(f"migrate work {version_table}")
+
+
 def lock_key(name: str) -> int:
     """Return the key of the advisory lock with that name, a signed 64-bit integer as PostgreSQL's `bigint`."""
     # without the database's name: an advisory lock is the database's own

@@ -5,7 +5,7 @@ creates, or the rows that a downgrade drops. Its rules: https://squawkhq.com/doc
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from runner.postgres import sql
@@ -30,7 +30,7 @@ BREAKING = frozenset({
     "adding-required-field", "ban-concurrent-index-creation-in-transaction", "ban-drop-column",
     "ban-drop-database", "ban-drop-schema", "ban-drop-table", "ban-truncate-cascade", "ban-uncommitted-transaction",
     "downgrade-loses-rows", "mixed-revision", "renaming-column", "renaming-table", "syntax-error",
-    "transaction-nesting", "truncate",
+    "transaction-ended", "transaction-nesting", "truncate",
 })  # fmt: skip
 STYLE = frozenset({
     "ban-char-field", "prefer-bigint-over-int", "prefer-bigint-over-smallint", "prefer-identity", "prefer-text-field",
@@ -128,8 +128,12 @@ def _context(revisions: Iterable[Rendered], existing: Mapping[str, Any], sizes: 
 
 
 def _effective(revision: Rendered, context: LintContext) -> list[str]:
-    """Return a revision's statements, except those that do nothing here: IF NOT EXISTS for an existing object."""
-    return [text for text in revision.rendered if sql.made_if_absent(text) not in context.existing]
+    """Return a revision's statements, except those that do nothing here.
+
+    They are IF NOT EXISTS for an existing object, and what ends the transaction: that is refused, or it is not sent.
+    """
+    ends = sql.ends_transaction if revision.transactional else lambda _: False
+    return [text for text in revision.rendered if sql.made_if_absent(text) not in context.existing and not ends(text)]
 
 
 def _text(revision: Rendered, statements: Iterable[str]) -> str:
@@ -212,7 +216,9 @@ def _own_findings(one: Rendered, texts: Iterable[str], setting: LintContext) -> 
     if one.mixed:
         message = "It has an autocommit block after other statements, so the runner refuses it."
         yield Finding("mixed-revision", "error", one.revision, message, "Move the block into a revision of its own.")
+    yield from _ends_of_transaction(one, setting)
     for text in texts:
+        yield from _timeouts(one, text, setting)
         statement = sql.read(text)
         if statement.table in setting.new:
             continue
@@ -226,3 +232,24 @@ def _own_findings(one: Rendered, texts: Iterable[str], setting: LintContext) -> 
         if statement.verb == "do":
             message = "The block was not checked: the statements that its code sends are not known beforehand."
             yield _finding("do-block", one, text, setting, message, "Read it, and rehearse it on a clone.")
+
+
+def _ends_of_transaction(one: Rendered, setting: LintContext) -> Iterator[Finding]:
+    """Yield a finding for the first statement that ends the revision's transaction after it has written something."""
+    for at, text in enumerate(one.rendered if one.transactional else ()):
+        if sql.ends_transaction(text) and any(map(sql.writes, one.rendered[:at])):
+            message = "It ends the revision's own transaction, so the runner refuses it."
+            remedy = (
+                "Remove it. What cannot run in a transaction goes into an autocommit block of a revision of its own."
+            )
+            yield _finding("transaction-ended", one, text, setting, message, remedy)
+            return
+
+
+def _timeouts(one: Rendered, text: str, setting: LintContext) -> Iterator[Finding]:
+    """Yield a finding for each time-out that a statement sets: a warning where it removes the time-out."""
+    for name, removed in sql.timeouts_set(text):
+        message = f"It removes `{name}`." if removed else f"It sets `{name}`."
+        remedy = "Leave it out: the runner sets both time-outs itself, and sets back what is longer than its own."
+        finding = _finding("sets-timeout", one, text, setting, message, remedy)
+        yield replace(finding, level="warning" if removed else "note")

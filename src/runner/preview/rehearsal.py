@@ -9,27 +9,27 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, text
 
 from runner.answer import Change, names
 from runner.engine import baseline, history, migrate, steps
 from runner.engine.baseline import Baseline
 from runner.engine.state import Attempt, Run
 from runner.engine.watchdog import Watchdog
-from runner.errors import ConnectionLost, LockHeldTooLong, MigrationError, MixedRevision, RevisionFailed, count
-from runner.postgres import advisory_lock, connect, session, sigint, sql, sqlstate, timeouts, version_table
+from runner.errors import ConnectionLost, LockHeldTooLong, MigrationError, MixedRevision, count
+from runner.postgres import advisory_lock, connect, session, sigint, sql, sqlstate, version_table
 from runner.postgres.advisory_lock import MigrationLock
+from runner.postgres.timeouts import Timeouts, send
+from runner.postgres.transaction import EndsTransaction, Transaction, guard
 from runner.postgres.version_table import VERSION_TABLE
 from runner.preview import rollback_only, xact_stats
 from runner.preview.lock_monitor import LockMonitor
 from runner.preview.xact_stats import XactStats
 from runner.results import HeldLock, Outcome, RehearsalResult, RehearsedRevision
-from runner.script import alembic_internals, graph
+from runner.script import alembic_internals, failure, graph
 from runner.script.graph import Revisions
 from runner.script.step import Step
 
@@ -51,10 +51,9 @@ class Rehearsal:
     monitor: LockMonitor
     watchdog: Watchdog
     baselines: Mapping[str, Baseline]
+    transaction: Transaction
     seen: list[RehearsedRevision]
     """The results so far."""
-    sent: list[str]
-    """The statements that the current revision has sent."""
 
 
 def rehearse(run: Run, revisions: Revisions, target: str, max_lock_hold_ms: int) -> None:
@@ -82,18 +81,21 @@ def rehearse(run: Run, revisions: Revisions, target: str, max_lock_hold_ms: int)
             baselines = baseline.find(lock_connection, revisions.snapshots, heads, route.steps) if upgrades else {}
         run.draft.change = Change(heads, heads, route.target, tuple(step.revision for step in route.steps))
         connection.rollback()
+        lock.hold_work(connection, invocation.deadline, migrate.report_holder(run))
         if not route.steps:
             run.draft.conclude(f"Nothing to rehearse: the database is at `{names(heads) or 'base'}`.")
             return
         pid = session.backend_pid(connection)
         monitor = LockMonitor(lock, pid, max_lock_hold_ms, engine.connect)
-        watchdog = Watchdog(lock, pid, invocation.deadline, run.interrupted)
+        timeouts = Timeouts(invocation.deadline, invocation.settings.lock_timeout_ms)
+        watchdog = Watchdog(lock, pid, invocation.deadline, run.interrupted, timeouts)
+        # first: it makes the transaction read-write, which has to come before any query
         rollback_only.enforce(connection)
-        timeouts.bind(connection, invocation.deadline, invocation.settings.lock_timeout_ms)
+        transaction = guard(connection, timeouts, lock.held)
         with EnvironmentContext(revisions.config, revisions.script) as environment:
             environment.configure(connection=connection)
             migration = environment.get_context()
-            rehearsal = Rehearsal(run, connection, migration, lock, monitor, watchdog, baselines, [], [])
+            rehearsal = Rehearsal(run, connection, migration, lock, monitor, watchdog, baselines, transaction, [])
             _rehearse_all(rehearsal, route.steps)
 
 
@@ -102,7 +104,6 @@ def _rehearse_all(rehearsal: Rehearsal, steps: Sequence[Step]) -> None:
     run, monitor, watchdog, seen = rehearsal.run, rehearsal.monitor, rehearsal.watchdog, rehearsal.seen
     not_rehearsed = [RehearsedRevision(step.revision, step.description) for step in steps]
     alembic_internals.replace_autocommit_block(rehearsal.migration, _refuse_autocommit(rehearsal))
-    event.listen(rehearsal.connection, "before_cursor_execute", lambda *_: rehearsal.sent.append(_[2]))
     watchdog.start()
     monitor.start()
     longest = None
@@ -130,7 +131,7 @@ def _rehearse_all(rehearsal: Rehearsal, steps: Sequence[Step]) -> None:
     finally:
         watchdog.stop()
         monitor.stop()
-        rehearsal.connection.rollback()
+        rehearsal.transaction.abandon()
         revisions = (*seen, *not_rehearsed[len(seen) :])
         result = RehearsalResult(all(one.outcome == "rehearsed" for one in revisions), revisions)
         run.draft.conclude(_message(revisions, longest), result)
@@ -143,26 +144,29 @@ def _rehearse(rehearsal: Rehearsal, step: Step) -> None:
 
     Raises the step's own exception unless it would succeed outside a rehearsal.
     """
-    connection = rehearsal.connection
+    connection, transaction = rehearsal.connection, rehearsal.transaction
     rehearsal.run.attempt = Attempt(step)
     result = RehearsedRevision(step.revision, step.description)
+    rollback_only.reset(connection, transaction.driver.settings)
     before, held_before = xact_stats.read(connection), rehearsal.monitor.held()
     rehearsal.watchdog.reset()
-    # a step that cannot be rehearsed is undone without the steps before it
-    savepoint = connection.begin_nested()
-    rehearsal.sent.clear()
+    # a step that cannot be rehearsed is undone without the steps before it; not SQLAlchemy's, which a `commit()` closes
+    send(connection, "savepoint rehearsed_step")
+    transaction.open_within()
     started = time.monotonic()
     try:
-        alembic_internals.run(step.alembic_step, rehearsal.migration)
+        with transaction.run():
+            alembic_internals.run(step.alembic_step, rehearsal.migration)
+        transaction.restore()
         if step.revision in rehearsal.baselines:
             steps.complete(rehearsal.baselines[step.revision], step, connection)
         rollback_only.settle_constraints(connection)
     except NotTransactional:
-        savepoint.rollback()
+        _undo(connection)
         rehearsal.seen.append(replace(result, reason="it leaves the transaction (autocommit block)"))
     except Exception as error:
         took_ms = round((time.monotonic() - started) * 1000, 1)
-        reason = _rehearsal_only_failure(error, rehearsal, savepoint)
+        reason = _rehearsal_only_failure(error, rehearsal)
         ended = rehearsal.monitor.exceeded or rehearsal.monitor.lost
         outcome: Outcome = "stopped" if ended else "inconclusive" if reason else "failed"
         rehearsal.seen.append(replace(result, outcome=outcome, reason=reason, duration_ms=took_ms))
@@ -170,8 +174,12 @@ def _rehearse(rehearsal: Rehearsal, step: Step) -> None:
             raise
     else:
         measured = _measure(rehearsal, result, started, before, held_before)
-        savepoint.commit()
+        send(connection, "release savepoint rehearsed_step")
         rehearsal.seen.append(measured)
+
+
+def _undo(connection: Connection) -> None:
+    send(connection, "rollback to savepoint rehearsed_step")
 
 
 def _measure(
@@ -205,8 +213,7 @@ def _strength(held: HeldLock) -> tuple[bool, bool, float]:
 
 def _refuse_autocommit(rehearsal: Rehearsal) -> Callable[[], Iterator[None]]:
     def autocommit_block() -> Iterator[None]:
-        # a run asks for the transaction's id, but here there is one from the start: `rollback_only` writes first
-        if any(map(sql.writes, rehearsal.sent)):
+        if rehearsal.transaction.has_written():
             raise MixedRevision(rehearsal.run.current_attempt.step.revision)
         raise NotTransactional
         # never reached; it makes the function a generator, which `replace_autocommit_block` takes
@@ -215,16 +222,16 @@ def _refuse_autocommit(rehearsal: Rehearsal) -> Callable[[], Iterator[None]]:
     return autocommit_block
 
 
-def _rehearsal_only_failure(error: Exception, rehearsal: Rehearsal, savepoint: Any) -> str | None:
+def _rehearsal_only_failure(error: Exception, rehearsal: Rehearsal) -> str | None:
     """Roll back a revision that fails only in a rehearsal, and return why; None if it would fail in the run too."""
     # SET CONSTRAINTS ALL IMMEDIATE fires the trigger of `rollback_only`
     if rollback_only.is_violated(error) and sql.sets_constraints(str(getattr(error, "statement", ""))):
-        savepoint.rollback()
+        _undo(rehearsal.connection)
         return "it sets all constraints, one of which prevents the rehearsal from committing"
     # https://www.postgresql.org/docs/current/sql-altertype.html: a new value cannot be used before the commit
     if sqlstate.sqlstate(error) != sqlstate.UNSAFE_NEW_ENUM_VALUE:
         return None
-    savepoint.rollback()
+    _undo(rehearsal.connection)
     # values of earlier steps are those that only this transaction sees; in a run they would be committed by now
     with rehearsal.lock.turn() as lock_connection:
         committed = {row.name for row in lock_connection.execute(LABELS)}
@@ -256,10 +263,11 @@ def _explain(error: BaseException, rehearsal: Rehearsal) -> MigrationError | Non
     # first: a session that was ended fails with whatever error its next statement meets
     if ended is not None:
         return ended
+    transaction = rehearsal.transaction
     if attempt is not None and rollback_only.is_violated(error):
-        reason = "it ends its transaction, so a failed run would stay partly applied"
-        return RevisionFailed(attempt.step.revision, Path(str(attempt.step.path)).name, None, reason)
-    return migrate.translate(error, rehearsal.run, rehearsal.lock, rehearsal.watchdog)
+        # the trigger has rolled back everything, so nothing remains
+        return failure.of_ended_transaction(EndsTransaction(), attempt.step.revision, attempt.step.path, ())
+    return migrate.translate(error, rehearsal.run, rehearsal.lock, rehearsal.watchdog, transaction)
 
 
 def _message(revisions: Sequence[RehearsedRevision], longest: HeldLock | None) -> str:

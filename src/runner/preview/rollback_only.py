@@ -9,7 +9,8 @@ from typing import Any
 
 from sqlalchemy import Connection, event, text
 
-from runner.postgres import sql, sqlstate
+from runner.postgres import sqlstate, transaction
+from runner.postgres.timeouts import send
 
 TRIGGER = "rehearsal_is_never_committed"
 ARM = f"""
@@ -21,6 +22,14 @@ ARM = f"""
         for each row execute function pg_temp.{TRIGGER}();
     insert into {TRIGGER} values (true)
 """  # noqa: S608 - put together from the constant above
+READ_ONLY = "set default_transaction_read_only = on"
+# What a revision has left in the session's temporary schema: relations, of which an index goes with its table.
+TEMPORARY = f"""
+    select coalesce(string_agg(format('drop %s if exists pg_temp.%I cascade; ', case c.relkind
+                    when 'v' then 'view' when 'S' then 'sequence' else 'table' end, c.relname), ''), '')
+    from pg_catalog.pg_class c where c.relnamespace = pg_my_temp_schema() and c.relkind in ('r', 'p', 'v', 'S')
+      and c.relname <> '{TRIGGER}'
+"""  # noqa: S608 - put together from the constant above
 # By name instead of SET CONSTRAINTS ALL, which would fire the trigger above.
 DEFERRABLE = text("""
     select coalesce(string_agg(name, ', '), '') as all,
@@ -31,33 +40,29 @@ DEFERRABLE = text("""
 """)
 
 
-class EndsTransaction(Exception):
-    """A revision commits or rolls back by itself."""
-
-
 def enforce(connection: Connection) -> None:
-    """Make every commit on `connection` fail from now on; `connection` has no transaction yet.
-
-    A statement that would end a transaction raises `EndsTransaction` before it is sent.
-    """
+    """Make every commit on `connection` fail from now on; `connection` has no transaction yet."""
     dbapi: Any = connection.connection.dbapi_connection
     # a setting made inside a transaction would be lost with its rollback
     dbapi.autocommit = True
-    _send(connection, "set default_transaction_read_only = on")
+    send(connection, READ_ONLY)
     dbapi.autocommit = False
+    # once: SQLAlchemy begins again after a COMMIT of a revision that was not sent
+    event.listen(connection, "begin", lambda opened: send(opened, ARM), once=True)
 
-    def refuse(_opened: Connection, _cursor: Any, statement: str, *_: Any) -> None:
-        # not sent at all, so that the error is clear; the trigger stops a commit that bypasses SQLAlchemy's events
-        if sql.ends_transaction(statement):
-            raise EndsTransaction
 
-    event.listen(connection, "begin", lambda opened: _send(opened, ARM))
-    event.listen(connection, "before_cursor_execute", refuse)
+def reset(connection: Connection, settings: str) -> None:
+    """Reset the session between two revisions as a run does, but keep what makes every commit fail."""
+    # DISCARD TEMP would drop the table of the trigger too
+    temporary = send(connection, TEMPORARY)[0]
+    kept = transaction.RESET.replace("discard temp; ", temporary)
+    # psycopg2 reads placeholders only where there are parameters
+    send(connection, f"{kept}; {settings}; {READ_ONLY}")
 
 
 def is_violated(error: BaseException) -> bool:
-    """Return whether an error means that the transaction was about to end: `EndsTransaction` or the trigger's own."""
-    return isinstance(error, EndsTransaction) or sqlstate.names_constraint(error, TRIGGER)
+    """Return whether an error is that of the trigger."""
+    return sqlstate.names_constraint(error, TRIGGER)
 
 
 def settle_constraints(connection: Connection) -> None:
@@ -70,10 +75,3 @@ def settle_constraints(connection: Connection) -> None:
         if names:
             # psycopg2 would read a `%` of a name as a placeholder
             connection.exec_driver_sql(f"set constraints {names} {when}".replace("%", "%%"))
-
-
-def _send(connection: Connection, statements: str) -> None:
-    # below SQLAlchemy, whose events would call `refuse` and begin a transaction
-    dbapi: Any = connection.connection.dbapi_connection
-    with dbapi.cursor() as cursor:
-        cursor.execute(statements)

@@ -72,6 +72,30 @@ def run(step: AlembicStep, migration: MigrationContext) -> None:
         operations._remove_proxy()
 
 
+def wrap(step: AlembicStep, around: Callable[[Callable[[], None]], None]) -> None:
+    """Replace a step's `upgrade()` or `downgrade()` by a call of `around`, which is given the function itself.
+
+    `runtime/migration.py`: `migration_fn`, an attribute of the step that `MigrationContext.run_migrations` calls.
+    """
+    body = step.migration_fn
+
+    def run_body(**options: Any) -> None:
+        around(lambda: body(**options))
+
+    step.migration_fn = run_body
+
+
+def adopt_transaction(migration: MigrationContext) -> None:
+    """Make Alembic commit the transaction that its connection has now.
+
+    After a `commit()` of the revision, which had nothing to commit, Alembic would close the transaction that it began.
+    `runtime/migration.py`: `MigrationContext._transaction`, which `autocommit_block` replaces in the same way.
+    """
+    assert migration.connection is not None  # noqa: S101 - online mode always has one
+    if migration._transaction is not migration.connection.get_transaction():
+        migration._transaction = migration.connection.get_transaction() or migration.connection.begin()
+
+
 def replace_autocommit_block(migration: MigrationContext, block: Callable[[], Iterator[None]]) -> None:
     """Replace `op.get_context().autocommit_block()` by the generator function `block`, for this context only.
 

@@ -5,15 +5,17 @@ PostgreSQL's own message and DETAIL are left out, since both may quote a row.
 """
 
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from alembic.script.revision import RevisionError
 from sqlalchemy.exc import DBAPIError
 
-from runner.errors import InvalidSettings, MigrationError, RevisionFailed, UnknownRevision
+from runner.errors import InvalidSettings, MigrationError, RevisionFailed, TransactionEnded, UnknownRevision
 from runner.postgres import redact
 from runner.postgres.sqlstate import sqlstate
+from runner.postgres.transaction import EndsTransaction
 
 
 def of_revision(error: BaseException, revision: str, path: str | None) -> MigrationError:
@@ -21,6 +23,26 @@ def of_revision(error: BaseException, revision: str, path: str | None) -> Migrat
     if isinstance(error, DBAPIError):
         return _of_sql(error, revision, path)
     return RevisionFailed(revision, _name(path), _line(error, path), type(error).__name__)
+
+
+def of_ended_transaction(
+    error: BaseException, revision: str, path: str | None, sent: Sequence[str]
+) -> TransactionEnded:
+    """Return the error for a revision that ends its own transaction, or that had ended it when it failed otherwise.
+
+    `sent` are its statements so far.
+    """
+    if isinstance(error, EndsTransaction) and error.how:
+        lines = [frame.lineno for frame in error.stack if frame.filename == path]
+        return TransactionEnded(revision, _name(path), lines[-1] if lines else None, redact.template(error.how), ())
+    remaining = tuple(redact.template(statement) for statement in sent)
+    return TransactionEnded(revision, _name(path), None, "", remaining)
+
+
+def of_released_lock(revision: str, path: str | None) -> RevisionFailed:
+    """Return the error for a revision that releases the advisory lock of its session."""
+    remedy = "Remove what releases it, for example `pg_advisory_unlock_all()`, from `{file}`, then run it again."
+    return RevisionFailed(revision, _name(path), None, "it released the runner's advisory lock", remedy=remedy)
 
 
 def of_import(error: Exception, project: Path) -> MigrationError | None:

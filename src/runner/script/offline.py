@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO, cast
 
@@ -109,7 +110,11 @@ def _refuse_parameters(context: MigrationContext) -> None:
             raise ValueError("parameters given apart from the statement")
         Operations(context).execute(statement)
 
-    alembic_internals.replace_connection(context, create_mock_engine(f"{DIALECT}+psycopg2://", execute))
+    connection: Any = create_mock_engine(f"{DIALECT}+psycopg2://", execute)
+    # Alembic's own mock has neither, so that what ends the transaction would only be known to be unknown
+    connection.commit = partial(Operations(context).execute, "COMMIT")
+    connection.rollback = partial(Operations(context).execute, "ROLLBACK")
+    alembic_internals.replace_connection(context, connection)
 
 
 def _follow_autocommit_blocks(context: MigrationContext, statements: list[str]) -> list[bool]:
@@ -118,7 +123,7 @@ def _follow_autocommit_blocks(context: MigrationContext, statements: list[str]) 
 
     def autocommit_block() -> Iterator[None]:
         # only before the first block: a later statement may be one of that block, outside a transaction
-        blocks.append(bool(statements) and not blocks)
+        blocks.append(any(map(sql.writes, statements)) and not blocks)
         yield
 
     alembic_internals.replace_autocommit_block(context, autocommit_block)

@@ -1,0 +1,133 @@
+"""No statement of a revision raises its time-outs, and nobody waits behind a revision for longer than before."""
+
+import time
+from contextlib import closing
+
+import psycopg2
+import pytest
+
+from support.postgres import Database
+from support.project import Project
+
+DUMP = """
+SET statement_timeout = 0;
+SET lock_timeout = 0;
+SET idle_in_transaction_session_timeout = 0;
+SET client_encoding = 'UTF8';
+SET standard_conforming_strings = on;
+SELECT pg_catalog.set_config('search_path', '', false);
+SET row_security = off;
+"""
+FUNCTION = """
+create function waits() returns void language plpgsql as $$
+begin
+    perform set_config('lock_timeout', '0', true);
+    lock table public.leads in access exclusive mode;
+end $$
+"""
+ALTER = "alter table public.leads add column note text"
+RAISED = {
+    "SET": ["set lock_timeout = 0", ALTER],
+    "SET of a longer time": ["set local lock_timeout = '1h'", ALTER],
+    "RESET": ["reset lock_timeout", ALTER],
+    "set_config": ["select set_config('lock_timeout', '0', false)", ALTER],
+    "the header of pg_dump": [DUMP, ALTER],
+    "the header of pg_dump and a statement in one text": [DUMP + ALTER],
+    "a DO block": ["do $$ begin set lock_timeout = 0; end $$", ALTER],
+    "a DO block that locks": ["do $$ begin set lock_timeout = 0; lock table public.leads; end $$"],
+    "a function that locks": [FUNCTION, "select waits()"],
+}
+LONGEST_S = 1.5
+"""One `lock_timeout` of 500 ms, two polls of the watchdog, and what a busy machine adds."""
+
+
+def waited_s(database: Database) -> float:
+    """Return for how long the oldest of the waiting sessions has waited, in seconds; 0 if none does."""
+    query = """
+        select coalesce(max(extract(epoch from clock_timestamp() - l.waitstart)), 0)::float8
+        from pg_locks l join pg_stat_activity a using (pid)
+        where not l.granted and a.datname = current_database() and a.application_name like 'migrate %'
+    """
+    return database.query(query)[0][0]
+
+
+def longest_wait_s(project: Project, database: Database, seconds: float) -> tuple[float, str]:
+    """Upgrade while a reader holds the table; return the longest wait that was seen, and the answer's code."""
+    with closing(psycopg2.connect(database.url, application_name="report")) as reader:
+        reader.cursor().execute("select count(*) from leads")
+        run = project.start("migrate", "upgrade", "--timeout", str(seconds), url=database.url, LOCK_TIMEOUT_MS="500")
+        longest = 0.0
+        while run.poll() is None:
+            longest = max(longest, waited_s(database))
+            time.sleep(0.02)
+        return longest, run.communicate()[1]
+
+
+@pytest.mark.parametrize("how", RAISED)
+def test_no_statement_raises_the_lock_timeout(project: Project, database: Database, how: str) -> None:
+    """Each wait ends as a lock time-out, after which the revision is tried again."""
+    project.ask(database.url, {"action": "upgrade"})
+    project.add("018_raises", "\n".join(f"op.execute({statement!r})" for statement in RAISED[how]))
+
+    longest, told = longest_wait_s(project, database, 5)
+
+    assert 0.3 < longest < LONGEST_S, told
+    assert "lock-timeout" in told
+    # the same revision succeeds once the table is free
+    assert project.ask(database.url, {"action": "upgrade"})["to"] == "018_raises"
+
+
+def test_the_lock_timeout_holds_in_an_autocommit_block(project: Project, database: Database) -> None:
+    """There each statement is sent with its own time-outs."""
+    project.ask(database.url, {"action": "upgrade"})
+    body = f"with op.get_context().autocommit_block():\n    op.execute({DUMP + ALTER!r})"
+    project.add("018_raises", body)
+
+    longest, told = longest_wait_s(project, database, 5)
+
+    assert 0.3 < longest < LONGEST_S, told
+
+
+def test_a_revision_may_lower_its_timeouts(project: Project, database: Database) -> None:
+    """A lower time-out holds up to the revision's end, and not in the next one."""
+    now = "current_setting('lock_timeout'), current_setting('statement_timeout')"
+    read = f'op.execute("insert into seen select {now}")\n'
+    project.ask(database.url, {"action": "upgrade"})
+    database.execute("create table seen (lock text, statement text)")
+    lowers = "op.execute(\"set lock_timeout = '70ms'; set statement_timeout = '9s'\")\n"
+    project.add("018_lowers", lowers + read + "time.sleep(0.6)\nop.execute('select now()')\n" + read)
+    project.add("019_next", read, after="018_lowers")
+
+    project.ask(database.url, {"action": "upgrade"})
+
+    lowered, again, after = database.query("select lock, statement from seen")
+    assert (lowered, again) == (("70ms", "9s"), ("70ms", "9s"))
+    assert after[0] == "2s"
+    assert after[1] != "9s"
+
+
+def test_a_lower_statement_timeout_ends_a_statement(project: Project, database: Database) -> None:
+    """It is the revision's own failure, not the deadline's."""
+    project.add("018_slow", "op.execute(\"set statement_timeout = '100ms'\")\nop.execute('select pg_sleep(5)')")
+    answer = project.ask(database.url, {"action": "upgrade"})
+    assert (answer["code"], answer["sqlstate"]) == ("revision-failed", "57014")
+
+
+@pytest.mark.parametrize(
+    ("statement", "level"),
+    [
+        ("set lock_timeout = 0", "warning"),
+        ("SET LOCAL statement_timeout TO '0s'", "warning"),
+        ("select pg_catalog.set_config('lock_timeout', '0', false)", "warning"),
+        ("do $$ begin set lock_timeout = 0; end $$", "warning"),
+        ("set lock_timeout = '5s'", "note"),
+        ("set session statement_timeout = 60000", "note"),
+    ],
+)
+def test_a_plan_says_which_timeouts_are_set(project: Project, database: Database, statement: str, level: str) -> None:
+    """None at all is a warning, a finite one a note."""
+    project.ask(database.url, {"action": "upgrade"})
+    project.add("018_sets", f"op.execute({statement!r})")
+    planned = project.ask(database.url, {"action": "plan"})
+    found = [one["level"] for one in planned["findings"] if one["rule"] == "sets-timeout"]
+    assert found == [level], planned["findings"]
