@@ -188,9 +188,9 @@ def _state_left(change: Change | None, error: MigrationError) -> str:
             f"{done}. The database is at `{at}`. These statements were sent and may remain: {_list(error.remaining)}."
         )
     if change.leftovers is None:
-        # a deadline ends a run between two revisions too, where no revision was rolled back
-        late = isinstance(error, DeadlinePassed)
-        rest = "no revision is partly applied" if late else "the failed revision was rolled back"
+        # the deadline may pass between two revisions, and Ctrl-C come after the last one: nothing was rolled back then
+        between = isinstance(error, DeadlinePassed) or not change.pending
+        rest = "no revision is partly applied" if between else "the failed revision was rolled back"
         return f"{done}. The database is at `{at}`, and {rest}."
     left = f"it left {', '.join(change.leftovers)}" if change.leftovers else "it left no invalid index"
     remain = f"its earlier statements remain, and {left}"

@@ -161,9 +161,11 @@ def current(payload: payloads.Current, invocation: Invocation, draft: Draft) -> 
         message = f"{error.sentence} {error.advice}"
     else:
         left = f"{count(len(pending), 'revision')} pending" if pending else "nothing is pending"
-        running = f" A run holds the migration lock: {position.holder}." if position.holder else ""
+        running = f" {position.holder.sentence}" if position.holder else ""
         message = f"The database is at `{names(position.heads) or 'base'}`; {left}.{running}"
-    draft.conclude(message, CurrentResult(position.heads, heads, tuple(pending), position.holder))
+    draft.conclude(
+        message, CurrentResult(position.heads, heads, tuple(pending), str(position.holder) if position.holder else None)
+    )
 
 
 def _graph(invocation: Invocation) -> "Revisions":

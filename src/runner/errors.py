@@ -105,12 +105,17 @@ class LockHeld(MigrationError):
     database: str
     holder: str
     waited_s: float
+    ending: str | None = None
+    """How to end the holder, where it is not a migration."""
     code = "lock-held"
-    what = (
-        "Another run holds the migration lock of `{database}` ({holder}), and did not release it within "
-        "{waited_s:.0f} s."
-    )
-    hint = "Watch it with `migrate current`, and repeat when it has ended."
+    what = "{who} holds the migration lock of `{database}` ({holder}), and did not release it within {waited_s:.0f} s."
+    hint = "{remedy}"
+
+    def __post_init__(self) -> None:
+        self.who, self.remedy = "Another run", "Watch it with `migrate current`, and repeat when it has ended."
+        if self.ending is not None:
+            self.who, self.remedy = "A session that is not a migration", f"{self.ending}, then repeat."
+        super().__post_init__()
 
 
 @dataclass(eq=False)

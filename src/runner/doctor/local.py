@@ -178,8 +178,9 @@ def _rights(state: LocalState) -> str:
 
 def _lock(state: LocalState) -> str:
     holder = advisory_lock.holder(state.opened, VERSION_TABLE)
-    if holder:
-        raise ProbeFailed(f"A run holds the migration lock: {holder}.", "Wait until it has ended (`migrate current`).")
+    if holder is not None:
+        wait = "Wait until it has ended (`migrate current`)."
+        raise ProbeFailed(holder.sentence, wait if holder.is_migration else f"{holder.ending}.")
     return "The migration lock is free."
 
 

@@ -183,7 +183,16 @@ def _try_once(
         return problem
     finally:
         watchdog.stop()
-    return None
+        if watchdog.unconfirmed:
+            _warn_of_standby(run)
+    # also after the last revision: whoever pressed Ctrl-C has to know what it stopped
+    return Interrupted() if run.interrupted.is_set() else None
+
+
+def _warn_of_standby(run: Run) -> None:
+    warning = "The last commit is done on this server, and its synchronous standby has not confirmed it."
+    run.draft.update(warnings=(*run.change.warnings, warning))
+    run.invocation.tell(warning, event="warning")
 
 
 def _render_ahead(migration: MigrationContext, run: Run, find_route: FindRoute, connection: Connection) -> None:

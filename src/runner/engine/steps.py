@@ -154,6 +154,10 @@ def _run_each(run: Run, steps: tuple[Step, ...], transaction: Transaction, watch
     tell = run.invocation.tell
     total = len(run.change.applied) + len(steps)
     for step in steps:
+        if run.interrupted.is_set():
+            # Python may have raised its exception where a callback swallowed it
+            run.attempt = None
+            raise KeyboardInterrupt
         if run.invocation.deadline.remaining_s <= 0:
             # after a lock time-out the error names the step that waited; otherwise no step failed, and none is recorded
             if not run.waits.tries:

@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from runner.deadline import Deadline
 from runner.postgres import sqlstate
-from runner.postgres.advisory_lock import GONE, MigrationLock, cancel_statement, end_session
+from runner.postgres.advisory_lock import GONE, MigrationLock, awaits_standby, cancel_statement, end_session
 from runner.postgres.timeouts import Timeouts
 
 POLL_INTERVAL_S = 0.2
@@ -46,6 +46,8 @@ class Watchdog:
     """Whether the session was ended at the deadline."""
     ended_wait: bool = False
     """Whether a statement was cancelled because it waited longer than its time-out allows."""
+    unconfirmed: bool = False
+    """Whether a commit stopped waiting for its standby, so that it is only known to be done on this server."""
     lost: bool = False
     """Whether the lock's connection is lost, and the lock with it."""
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -80,7 +82,12 @@ class Watchdog:
 
     def _poll_once(self) -> None:
         with self.lock.turn() as connection:
-            if self.deadline.passed_s >= GRACE_S:
+            late = self.deadline.passed_s >= GRACE_S
+            if (late or self.interrupted.is_set()) and awaits_standby(connection, self.pid):
+                # the commit is done here; a cancel ends the wait, and the end of the session would end the answer too
+                self.unconfirmed = cancel_statement(connection, self.pid)
+                return
+            if late:
                 self.ended_backend = end_session(connection, self.pid)
                 self._stop.set()
                 return

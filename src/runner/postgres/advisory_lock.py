@@ -20,8 +20,9 @@ from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
 from runner.deadline import Deadline
 from runner.errors import LockHeld, PooledConnection
-from runner.postgres.version_table import HELD, HOLDER, describe, key, work_key
+from runner.postgres.version_table import HELD, HOLDER, Holder, key, read_holder, work_key
 
+ENDED = "a session that has just ended"
 GONE = (DBAPIError, PendingRollbackError)
 """The errors of a statement on a lost connection: of the first one, and of those after it."""
 
@@ -158,6 +159,14 @@ def cancel_statement(connection: Connection, pid: int) -> bool:
     return bool(_ask(connection, "select pg_cancel_backend(:pid)", pid))
 
 
+def awaits_standby(connection: Connection, pid: int) -> bool:
+    """Return whether the backend `pid`, one of our sessions, has committed and waits for a synchronous standby.
+
+    https://www.postgresql.org/docs/current/warm-standby.html#SYNCHRONOUS-REPLICATION
+    """
+    return bool(_ask(connection, "select wait_event = 'SyncRep' from pg_stat_activity where pid = :pid", pid))
+
+
 def transaction_start(connection: Connection, pid: int) -> datetime | None:
     """Return when the present transaction of the backend `pid`, one of our sessions, began; None outside of one."""
     start: datetime | None = _ask(connection, "select xact_start from pg_stat_activity where pid = :pid", pid)
@@ -202,21 +211,19 @@ def _poll(
     started = time.monotonic()
     if attempt():
         return
-    waiting(_holder(connection, number))
+    # between the failed try and this query the holder may have released the lock
+    waiting(str(_find_holder(connection, number) or ENDED))
     if not any(attempt() for _ in deadline.pauses(first_s=0.1, longest_s=1)):
         database = connection.exec_driver_sql("select current_database()").scalar_one()
-        raise LockHeld(database, _holder(connection, number), time.monotonic() - started)
+        holder = _find_holder(connection, number)
+        ending = None if holder is None or holder.is_migration else holder.ending
+        raise LockHeld(database, str(holder or ENDED), time.monotonic() - started, ending)
 
 
-def holder(connection: Connection, version_table: str) -> str | None:
-    """Return a description of the migration lock's holder, None where nobody holds it."""
-    return _describe(connection, key(version_table))
+def holder(connection: Connection, version_table: str) -> Holder | None:
+    """Return the migration lock's holder, None where nobody holds it."""
+    return _find_holder(connection, key(version_table))
 
 
-def _holder(connection: Connection, number: int) -> str:
-    # between the failed try and this query the holder may have released the lock
-    return _describe(connection, number) or "a session that has just ended"
-
-
-def _describe(connection: Connection, number: int) -> str | None:
-    return describe(connection.exec_driver_sql(HOLDER, {"key": number}).first())
+def _find_holder(connection: Connection, number: int) -> Holder | None:
+    return read_holder(connection.exec_driver_sql(HOLDER, {"key": number}).first())

@@ -127,7 +127,7 @@ def application_name(request_id: str) -> str:
     and its user: https://www.postgresql.org/docs/current/monitoring-stats.html
     """
     # PostgreSQL keeps 63 bytes
-    return f"migrate {request_id} {socket.gethostname()}:{os.getpid()}"[:63]
+    return f"{APPLICATION}{request_id} {socket.gethostname()}:{os.getpid()}"[:63]
 
 
 def _connect(settings: Settings, source: Source, request_id: str, deadline: Deadline, kind: Any) -> Any:
@@ -218,6 +218,8 @@ def _set_role(connection: Any, role: str, address: ConnInfo) -> None:
         cursor.execute("select set_config('role', %s, false)", (role,))
 
 
+APPLICATION = "migrate "
+"""How the names of our sessions begin."""
 FINAL_REASONS = ("the database does not exist", "the server's certificate could not be verified")
 """The reasons for which a further try cannot help."""
 REASONS = {

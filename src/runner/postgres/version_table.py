@@ -28,8 +28,8 @@ HELD_SOMEWHERE = """
 # pg_locks is the whole server's, and each database has its own lock with the same key.
 HELD = f"{HELD_SOMEWHERE} and l.database = (select oid from pg_database where datname = current_database())"  # noqa: S608 - of the constant above
 HOLDER = f"""
-    select coalesce(nullif(a.application_name, ''), 'an unnamed application') as application, a.pid,
-           to_char(a.backend_start at time zone 'UTC', 'HH24:MI:SS') as since
+    select coalesce(nullif(a.application_name, ''), 'an unnamed application') as application, a.usename as login,
+           a.pid, to_char(a.backend_start at time zone 'UTC', 'HH24:MI:SS') as since
     from pg_stat_activity a where a.pid in (select l.pid {HELD})
 """  # noqa: S608 - put together from the constant above
 # One message, which saves two round trips. A new session takes about a millisecond to read each catalog for the first
@@ -43,12 +43,43 @@ HAS_USAGE = "select has_schema_privilege('public', 'usage')"
 
 
 @dataclass(frozen=True)
+class Holder:
+    """The session that holds a migration lock, which any session of the database can take."""
+
+    application: str
+    login: str
+    pid: int
+    since: str | None
+    """When it connected, in UTC; None for a role without the privileges of pg_read_all_stats."""
+
+    @property
+    def is_migration(self) -> bool:
+        """Return whether it is a run, by the name that runs give their sessions."""
+        return self.application.startswith(connect.APPLICATION)
+
+    @property
+    def sentence(self) -> str:
+        """Return who holds the lock, as a sentence."""
+        who = "A run" if self.is_migration else "A session that is not a migration"
+        return f"{who} holds the migration lock: {self}."
+
+    @property
+    def ending(self) -> str:
+        """Return how to end the session."""
+        return f"End it with `select pg_terminate_backend({self.pid})`"
+
+    def __str__(self) -> str:
+        named = self.application if self.is_migration else f"`{self.application}`, login `{self.login}`"
+        return f"{named}, pid {self.pid}" + (f", connected since {self.since} UTC" if self.since else "")
+
+
+@dataclass(frozen=True)
 class Position:
     """The revisions that a database is at, and the holder of its migration lock."""
 
     heads: tuple[str, ...]
     """Empty at base."""
-    holder: str | None
+    holder: Holder | None
 
 
 def read_position(invocation: Invocation) -> Position:
@@ -85,7 +116,7 @@ def _read_position(cursor: Any, parameters: dict[str, int]) -> Position:
         raise
     if held:
         cursor.execute(HOLDER, parameters)
-    return Position(tuple(versions), describe(cursor.fetchone()) if held else None)
+    return Position(tuple(versions), read_holder(cursor.fetchone()) if held else None)
 
 
 def read_heads(connection: "Connection") -> tuple[str, ...]:
@@ -124,13 +155,9 @@ def lock_key(name: str) -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
 
 
-def describe(row: Any) -> str | None:
-    """Return a description of the lock's holder from a row of `HOLDER`, None where there is none."""
-    if row is None:
-        return None
-    application, pid, since = row
-    # `backend_start` is null for a role without the privileges of pg_read_all_stats
-    return f"{application}, pid {pid}" + (f", connected since {since} UTC" if since else "")
+def read_holder(row: Any) -> Holder | None:
+    """Return the lock's holder from a row of `HOLDER`, None where there is none."""
+    return None if row is None else Holder(*row)
 
 
 def no_usage() -> InvalidSettings:
