@@ -4,7 +4,7 @@ from logging.config import fileConfig
 
 from alembic import context
 
-from runner import environment
+from runner import signals
 
 
 def load_metadata():
@@ -13,9 +13,13 @@ def load_metadata():
     return Base.metadata
 
 
-# Only Alembic's own command line brings `cmd_opts`; the other doors have set up their logging. The
-# application's loggers are kept: fileConfig would silence them by default.
-if context.config.cmd_opts is not None and context.config.config_file_name is not None:
-    fileConfig(context.config.config_file_name, disable_existing_loggers=False)
+# Only Alembic's own command line brings `cmd_opts`; the other doors have set up their logging and their signals.
+if context.config.cmd_opts is not None:
+    signals.exit_at_once()
+    if context.config.config_file_name is not None:
+        # the application's loggers are kept: fileConfig would silence them by default
+        fileConfig(context.config.config_file_name, disable_existing_loggers=False)
+
+from runner import environment  # noqa: E402 - it takes a moment, in which Ctrl-C is heard already
 
 environment.run(context, load_metadata)

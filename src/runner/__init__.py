@@ -16,12 +16,13 @@ The map, from the doors down; a module imports what is below it, and nothing abo
     schema/             the catalog as data, drift, its queries
     script/             the revisions as files (identifiers), as a graph (graph, linear, step), as SQL (offline)
 
-    postgres/           connections (conninfo, connect, session, embedded), time-outs, the advisory lock, the version
-                        table, invalid indexes, SQLSTATEs, the one reader of SQL (sql)
+    postgres/           connections (conninfo, connect, session, embedded), transactions, time-outs, the advisory
+                        lock, the version table, invalid indexes, SQLSTATEs, the one reader of SQL (sql)
     output/             tables, JSON, Markdown, progress
 
     payloads answer results errors policy settings invocation deadline    plain data
     operations          what revisions import     interpreter     settings for a short start
+    signals             Ctrl-C and SIGTERM
 
 `docs/architecture.md` follows one payload through it. import-linter keeps the order (`make lint`).
 """

@@ -1,10 +1,14 @@
 """The entry point of the command line: `migrate`, or `python -m runner`."""
 
-from runner import interpreter
+from runner import signals
 
 
 def main() -> None:
     """Run the command line."""
+    # first of all: the imports below take most of a second
+    signals.exit_at_once()
+    from runner import interpreter
+
     interpreter.tune()
     # only now, so that these imports run without garbage collections
     from runner import cli

@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from runner import commands, settings
+from runner import commands, settings, signals
 from runner.answer import Draft, Json
 from runner.aws import environments
 from runner.aws.environments import Environment
@@ -255,7 +255,7 @@ def _answer(ctx: typer.Context, action: str, work: Callable[[Draft, Tell], None]
     given: Options = ctx.obj
     draft = Draft(action, str(uuid.uuid4()))
     try:
-        with console.progress() as tell:
+        with signals.raising(), console.progress() as tell:
             work(draft, tell)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - translated as in `commands.execute`
         answer = draft.fail(translation.explain(error))
@@ -268,7 +268,7 @@ def _ask(ctx: typer.Context, event: dict[str, object], markdown: bool = False) -
     """Execute a verb here or in a function, show its answer and exit with its code."""
     given: Options = replace(ctx.obj, form="markdown") if markdown else ctx.obj
     payload = {key: command_line.as_typed(value) for key, value in event.items()}
-    with console.progress() as tell:
+    with signals.raising(), console.progress() as tell:
         answer = _execute(given, payload, tell)
     raise typer.Exit(console.show(answer, given.form))
 

@@ -8,6 +8,7 @@ import contextlib
 import getpass
 import logging
 import os
+import sys
 import uuid
 import warnings
 from collections.abc import Callable, Iterable
@@ -18,12 +19,12 @@ from alembic.util import CommandError
 from sqlalchemy import MetaData
 from sqlalchemy.exc import DBAPIError, SAWarning
 
-from runner import policy, settings
+from runner import policy, settings, signals
 from runner.answer import Draft
 from runner.deadline import Deadline
 from runner.engine import migrate
 from runner.engine.state import INVOCATION, RUN, Run, Terms
-from runner.errors import MigrationError, translating
+from runner.errors import Interrupted, MigrationError, translating
 from runner.invocation import DEFAULT_TIMEOUT_S, Invocation
 from runner.postgres import session, translation
 from runner.script import alembic_internals, offline
@@ -102,9 +103,13 @@ def _migrate_plainly(context: Any, find_steps: Callable[..., Iterable[Any]]) -> 
     # `-x confirm=… -x plan=…`: Alembic's command line has no options of ours
     arguments = context.get_x_argument(as_dictionary=True)
     terms = Terms(_login(), arguments.get("confirm"), plan=arguments.get("plan"))
-    with translating(
-        (MigrationError, DBAPIError, KeyboardInterrupt),
-        lambda error: _in_alembics_words(translation.explain(error), draft),
+    by_command = alembic_internals.is_command_line(context.config)
+    with (
+        signals.raising() if by_command else contextlib.nullcontext(),
+        translating(
+            (MigrationError, DBAPIError, KeyboardInterrupt),
+            lambda error: _ended(translation.explain(error), draft, by_command),
+        ),
     ):
         # a program that calls Alembic's functions names no command to compare with `ALLOWED_ACTIONS`
         if command:
@@ -127,6 +132,14 @@ def _login() -> str | None:
     with contextlib.suppress(OSError, KeyError):
         return getpass.getuser()
     return None
+
+
+def _ended(error: MigrationError, draft: Draft, by_command: bool) -> BaseException:
+    """Return what a failed command ends with: Alembic's own error, or for a signal the exit code of a shell."""
+    if not by_command or not isinstance(error, Interrupted):
+        return _in_alembics_words(error, draft)
+    sys.stderr.write(f"{draft.fail(error).message}\n")
+    return SystemExit(signals.exit_code())
 
 
 def _in_alembics_words(error: MigrationError, draft: Draft | None = None) -> CommandError:

@@ -520,7 +520,7 @@ class InternalError(MigrationError):
 
 
 @contextmanager
-def translating(kinds: type[E] | tuple[type[E], ...], explain: Callable[[E], Exception | None]) -> Iterator[None]:
+def translating(kinds: type[E] | tuple[type[E], ...], explain: Callable[[E], BaseException | None]) -> Iterator[None]:
     """Translate exceptions of `kinds`: raise the error that `explain` returns, or the exception itself for None.
 
     The raised error has neither context nor cause: texts of psycopg2, libpq and botocore may contain secrets and row

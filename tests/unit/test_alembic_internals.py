@@ -54,6 +54,8 @@ ELSEWHERE = {
     "runner/operations.py": OPERATIONS,
     # of the embedded server's wheel
     "runner/postgres/embedded.py": {"_lock"},
+    # `os._exit` is documented
+    "runner/signals.py": {"_exit"},
 }
 
 

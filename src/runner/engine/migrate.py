@@ -15,6 +15,7 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, Engine
 
+from runner import signals
 from runner.answer import Change, Direction
 from runner.engine import ledger, preconditions, steps
 from runner.engine.state import RUN, FindRoute, Rendering, Run
@@ -33,7 +34,6 @@ from runner.postgres import (
     invalid_indexes,
     redact,
     session,
-    sigint,
     sqlstate,
     translation,
     version_table,
@@ -81,7 +81,7 @@ def migrate(context: Any, run: Run, find_route: FindRoute) -> None:
     invocation = run.invocation
     engine = connect.open_engine(invocation.settings, invocation.request_id, invocation.deadline)
     pauses = invocation.deadline.pauses(FIRST_PAUSE_S, LONGEST_PAUSE_S)
-    with sigint.hearing(run.interrupted):
+    with signals.hearing(run.interrupted):
         while True:
             problem = _connect_and_run(context, run, find_route, engine)
             if problem is None:

@@ -14,13 +14,14 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text
 
+from runner import signals
 from runner.answer import Change, names
 from runner.engine import baseline, history, migrate, steps
 from runner.engine.baseline import Baseline
 from runner.engine.state import Attempt, Run
 from runner.engine.watchdog import Watchdog
 from runner.errors import ConnectionLost, LockHeldTooLong, MigrationError, MixedRevision, count
-from runner.postgres import advisory_lock, connect, session, sigint, sql, sqlstate, version_table
+from runner.postgres import advisory_lock, connect, session, sql, sqlstate, version_table
 from runner.postgres.advisory_lock import MigrationLock
 from runner.postgres.timeouts import Timeouts, send
 from runner.postgres.transaction import EndsTransaction, Transaction, guard
@@ -67,7 +68,7 @@ def rehearse(run: Run, revisions: Revisions, target: str, max_lock_hold_ms: int)
     with (
         advisory_lock.acquire(engine, VERSION_TABLE, invocation.deadline, migrate.report_holder(run)) as lock,
         engine.connect() as connection,
-        sigint.hearing(run.interrupted),
+        signals.hearing(run.interrupted),
     ):
         with lock.turn() as lock_connection:
             session.refuse_read_only(lock_connection)

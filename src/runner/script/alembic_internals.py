@@ -142,6 +142,11 @@ def command_name(config: Config) -> str | None:
     return command[0].__name__ if command else None
 
 
+def is_command_line(config: Config) -> bool:
+    """Return whether Alembic's command line is running. `config.py`: `CommandLine` sets `Config.cmd_opts`."""
+    return config.cmd_opts is not None
+
+
 def folder(script: ScriptDirectory) -> Path:
     """Return the folder that `script_location` names. `script/base.py`: `ScriptDirectory.dir`."""
     return Path(script.dir)

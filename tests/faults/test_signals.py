@@ -1,0 +1,63 @@
+"""Ctrl-C and SIGTERM at any moment: one line, the exit code of a shell, and never an answer of success."""
+
+import random
+import signal
+import time
+
+import pytest
+
+from support import waiting
+from support.postgres import Database
+from support.project import UNTIL_TOLD, Project
+
+DOORS = [("migrate", "upgrade"), ("alembic", "upgrade", "head")]
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+
+
+@pytest.mark.parametrize("number", CODES)
+@pytest.mark.parametrize("door", DOORS, ids=lambda door: door[0])
+def test_a_signal_in_a_statement_rolls_it_back(
+    project: Project, database: Database, door: tuple[str, ...], number: signal.Signals
+) -> None:
+    """The revision is cancelled, and one line says so."""
+    project.add("018_slow", f"op.execute('create table made ()')\n{UNTIL_TOLD}")
+    run = project.start(*door, url=database.url)
+    waiting.until(database, waiting.UNTOLD, 1)
+    run.send_signal(number)
+    _, told = run.communicate(timeout=60)
+    assert run.returncode == CODES[number], told
+    assert told.count("interrupted: The run was interrupted.") == 1
+    assert "Traceback" not in told
+    assert database.query("select version_num from alembic_version") == [("017_dry_run_log",)]
+    assert database.query("select relname from pg_class where relname = 'made'") == []
+
+
+@pytest.mark.parametrize("number", CODES)
+def test_a_signal_at_any_moment_is_heard(project: Project, database: Database, number: signal.Signals) -> None:
+    """From the start of the program to its end, which varies with the machine; what it did is what it says."""
+    started = time.monotonic()
+    assert project.run("migrate", "upgrade", url=database.url).returncode == 0
+    whole_s = time.monotonic() - started
+    chance = random.Random(7)
+    codes = []
+    for place in range(18, 30):
+        project.add(f"{place:03d}_step", f"op.execute('create table t{place} ()')", after=_before(place))
+        run = project.start("migrate", "upgrade", url=database.url)
+        # the interpreter itself cannot be interrupted in one line: it takes some 50 ms before our first line
+        time.sleep(chance.uniform(0.15, 1.1) * whole_s)
+        run.send_signal(number)
+        out, told = run.communicate(timeout=60)
+        codes.append(run.returncode)
+        assert "Traceback" not in told + out, told
+        if run.returncode == CODES[number]:
+            assert sum(line.startswith("interrupted:") for line in told.splitlines()) <= 1, told
+        else:
+            # it had ended before
+            assert run.returncode == 0, (run.returncode, told)
+            assert f"to `{place:03d}_step`" in told
+        assert project.run("migrate", "upgrade", url=database.url).returncode == 0
+    assert CODES[number] in codes
+
+
+def _before(place: int) -> str:
+    return "017_dry_run_log" if place == 18 else f"{place - 1:03d}_step"
