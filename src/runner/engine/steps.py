@@ -192,7 +192,9 @@ def note_done(run: Run) -> Applied:
     waited_ms = run.lock_wait_ms()
     # the ledger has the locks: see `read_locks`
     done = Applied(step.revision, step.description, step.direction, attempt.duration_ms, waited_ms, {}, adopted)
-    pending = tuple(revision for revision in change.pending if revision != step.revision)
+    # the id is looked up once, not for each pending revision
+    revision = done.revision
+    pending = tuple(other for other in change.pending if other != revision)
     run.draft.update(after=attempt.commits, applied=(*change.applied, done), pending=pending)
     run.attempt, run.waits = None, Waits()
     return done

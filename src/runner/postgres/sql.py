@@ -35,6 +35,7 @@ QUERIES = frozenset({"select", "values", "with"})
 MAY_SET = re.compile(rf"\b(?:{'|'.join(sorted(SETTERS | QUERIES))}|set_config)\b", re.IGNORECASE)
 TIMEOUTS = frozenset({"lock_timeout", "statement_timeout"})
 ZERO = re.compile(r"[+-]?0+(?:\.0*)?\s*[a-z]*", re.IGNORECASE)
+CONCURRENT = re.compile(r"\b(?:concurrently|validate)\b", re.IGNORECASE)
 PREPARES = re.compile(r"\bprepare\b", re.IGNORECASE)
 # PostgreSQL shows `status IN ('a', 'b')` on a varchar with one cast around the list, and after pg_dump and restore
 # with a cast around each element.
@@ -163,6 +164,8 @@ def built_concurrently(text: str) -> str | None:
 
     Returns None for another text, and where the statement leaves the name to PostgreSQL, which takes an unused one.
     """
+    if CONCURRENT.search(text) is None:
+        return None
     found = list(islice(tokens.read(text), 20))
     words = [token.keyword for token in found]
     at = 2 if words[:2] == ["create", "unique"] else 1
@@ -181,9 +184,8 @@ def is_concurrent_work(text: str) -> bool:
 
     Another action in the same text could hold a stronger lock.
     """
-    # every statement of a run is checked, and for most of them the first word is enough
-    first = next(tokens.read(text), None)
-    if first is None or first.keyword not in ("alter", "create", "drop", "reindex"):
+    # every statement of a run is checked, and few have one of these words
+    if CONCURRENT.search(text) is None:
         return False
     statements = split(text)
     return len(statements) == 1 and _is_concurrent(statements[0])
