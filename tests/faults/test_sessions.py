@@ -69,6 +69,18 @@ def test_a_block_keeps_the_session_of_its_revision(project: Project, database: D
     assert database.query("table inside union all table behind") == [("Asia/Tokyo",), ("Asia/Tokyo",)]
 
 
+def test_a_version_is_written_behind_a_block_whatever_the_revision_left(project: Project, database: Database) -> None:
+    """Its later transactions would be read-only, and find no table."""
+    body = """
+    op.execute("set session characteristics as transaction read only")
+    op.execute("set search_path = ''")
+    with op.get_context().autocommit_block():
+        op.execute("select 1")
+    """
+    project.add("018_block", body)
+    assert project.ask(database.url, {"action": "upgrade"})["to"] == "018_block"
+
+
 SETTINGS = {
     "idle_in_transaction_session_timeout": "'300ms'",
     "idle_session_timeout": "'300ms'",
@@ -129,3 +141,31 @@ def test_settings_of_role_and_database_change_nothing(
         with closing(database.server.connect()) as admin:
             admin.cursor().execute(f"alter database {database.name} reset all")
         database.execute(f"reassign owned by {role} to postgres; drop owned by {role}; drop role {role}")
+
+
+@pytest.mark.parametrize("door", [("migrate", "upgrade"), ("alembic", "upgrade", "head")], ids=lambda door: door[0])
+def test_a_client_in_another_encoding(project: Project, database: Database, door: tuple[str, ...]) -> None:
+    """libpq takes its encoding from this variable."""
+    project.add("018_note", "op.execute(\"comment on table leads is 'ação — ok'\")")
+    done = project.run(*door, url=database.url, PGCLIENTENCODING="SQL_ASCII")
+    assert done.returncode == 0, done.stderr
+    assert database.query("select obj_description('leads'::regclass)") == [("ação — ok",)]
+
+
+def test_a_database_without_an_encoding(project: Project, database: Database) -> None:
+    """SQL_ASCII stores what comes: UTF-8 from us, and from others what cannot be read, which is said."""
+    name = f"{database.name}_ascii"
+    with closing(database.server.connect()) as admin, admin.cursor() as cursor:
+        cursor.execute(f"create database {name} encoding 'SQL_ASCII' lc_collate 'C' lc_ctype 'C' template template0")
+        try:
+            ascii_ = Database(database.server, name)
+            project.add("018_note", "op.execute(\"comment on table leads is 'ação'\")")
+            assert project.ask(ascii_.url, {"action": "upgrade"})["status"] == "success"
+            assert project.ask(ascii_.url, {"action": "check"})["status"] == "success"
+            ascii_.execute("do $$ begin execute 'comment on table leads is ''a' || chr(231) || ''''; end $$")
+            for event in ({"action": "check"}, {"action": "plan", "target": "base"}):
+                answer = project.ask(ascii_.url, event)
+                assert answer["code"] == "settings", answer
+                assert "that is not UTF-8; only the encoding `SQL_ASCII` lets that in." in answer["error"]
+        finally:
+            cursor.execute(f"drop database {name} with (force)")

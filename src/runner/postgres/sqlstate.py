@@ -4,6 +4,7 @@ import psycopg2
 from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
+CHARACTER_NOT_IN_REPERTOIRE = "22021"
 READ_ONLY = "25006"
 SERIALIZATION_FAILURE = "40001"
 DEADLOCK = "40P01"

@@ -152,7 +152,7 @@ class Transaction:
         """Raise `EndsTransaction`, unless the transaction has written nothing, so that its end would change nothing."""
         in_transaction = self.driver.info.transaction_status == TRANSACTION_STATUS_INTRANS
         harmless = in_transaction and (how in METHODS or sql.only_ends_transaction(how))
-        if not harmless or send(self.connection, WRITTEN)[0] > self.written_before:
+        if not harmless or self.has_written():
             self.ended = EndsTransaction(how)
             raise self.ended
 
@@ -240,7 +240,8 @@ class Transaction:
         # in a transaction of its own: UNLISTEN waits for the commit, and a rollback must not bring back what was left
         new = f"{RESET}; {self.driver.settings}; commit; begin; " if self.opens else ""
         self.opens = False
-        return f"{new}{self.timeouts.at_begin()}; {self._proofs()}"
+        # a revision may have made later transactions read-only, as the one behind its autocommit block
+        return f"{new}set transaction read write; {self.timeouts.at_begin()}; {self._proofs()}"
 
     def _proofs(self) -> str:
         return f"select {NOW}, {', '.join(self.locks)}"

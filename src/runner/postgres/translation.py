@@ -31,6 +31,11 @@ def explain(error: BaseException) -> MigrationError:
         return ConnectionLost()
     if sqlstate.is_contention(error):
         return Blocked()
+    if sqlstate.sqlstate(error) == sqlstate.CHARACTER_NOT_IN_REPERTOIRE:
+        return InvalidSettings(
+            "The database has a name or a text that is not UTF-8; only the encoding `SQL_ASCII` lets that in.",
+            "Make a database with the encoding `UTF8`, and restore a dump of this one with its true encoding.",
+        )
     if sqlstate.is_cancelled(error):
         return DeadlinePassed()
     problem = of_privilege(error)

@@ -1,0 +1,81 @@
+"""The lock covers work that cannot be rolled back, and a session that only squats on it is told apart."""
+
+import re
+from contextlib import closing
+
+import psycopg2
+import pytest
+
+from runner.postgres import version_table
+from runner.postgres.version_table import VERSION_TABLE
+from support import waiting
+from support.postgres import Database
+from support.project import Project
+
+KEYS = {"lock": version_table.key(VERSION_TABLE), "work": version_table.work_key(VERSION_TABLE)}
+STEPS = 20
+IN_A_BLOCK = f"""
+with op.get_context().autocommit_block():
+    for _ in range({STEPS}):
+        op.execute("insert into ran (pid) select pg_backend_pid() from pg_sleep(0.1)")
+"""
+END_LOCK = f"""
+    select pg_terminate_backend(pid) from pg_locks
+    where locktype = 'advisory' and objsubid = 1 and ((classid::bigint << 32) | objid::bigint) = {KEYS["lock"]}
+      and database = (select oid from pg_database where datname = current_database())
+"""
+
+
+def test_a_second_runner_waits_for_the_work(project: Project, database: Database) -> None:
+    """The first one's statements go on after the death of its lock's session; the second begins after the last one."""
+    project.ask(database.url, {"action": "upgrade"})
+    database.execute("create table ran (place bigint generated always as identity, pid int)")
+    project.add("018_block", IN_A_BLOCK)
+    first = project.start("migrate", "upgrade", url=database.url)
+    waiting.until(database, "select count(*) > 2 from ran", True)
+    database.execute(END_LOCK)
+    second = project.start("migrate", "upgrade", url=database.url)
+
+    told = [run.communicate(timeout=60)[1] for run in (first, second)]
+
+    assert (first.returncode, second.returncode) == (0, 0), told
+    pids = [pid for (pid,) in database.query("select pid from ran order by place")]
+    # in turn: no session goes on after another one has begun
+    turns = [pid for at, pid in enumerate(pids) if at == 0 or pids[at - 1] != pid]
+    assert len(turns) == len(set(turns)), pids
+    assert database.query("select version_num from alembic_version") == [("018_block",)]
+    assert database.query("select count(*) from runner.migration_log where revision = '018_block' "
+                          "and status = 'success'") == [(1,)]  # fmt: skip
+
+
+@pytest.mark.parametrize("block", [False, True], ids=["transaction", "autocommit block"])
+def test_a_revision_that_releases_the_lock_is_refused(project: Project, database: Database, block: bool) -> None:
+    """All advisory locks of its session are released, the runner's too."""
+    unlock = "op.execute('select pg_advisory_unlock_all()')\n"
+    after = "op.execute('create table made ()')"
+    body = f"with op.get_context().autocommit_block():\n    {unlock}    {after}" if block else unlock + after
+    project.add("018_unlocks", body)
+
+    answer = project.ask(database.url, {"action": "upgrade"})
+
+    assert answer["code"] == "revision-failed"
+    assert "it released the runner's advisory lock" in answer["message"]
+    assert "pg_advisory_unlock_all()" in answer["hint"]
+    assert database.query("select count(*) from pg_class where relname = 'made'") == [(0,)]
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_session_that_squats_on_a_key_is_told_apart(project: Project, database: Database, key: str) -> None:
+    """It is no migration, and the hint ends it."""
+    with closing(psycopg2.connect(database.url, application_name="psql")) as squatter:
+        squatter.cursor().execute(f"select pg_advisory_lock({KEYS[key]})")
+        pid = squatter.info.backend_pid
+        answer = project.ask(database.url, {"action": "upgrade"}, timeout_s=2)
+        assert answer["code"] == "lock-held"
+        assert answer["error"].startswith(
+            f"A session that is not a migration holds the migration lock of `{database.name}` (`psql`, login "
+            f"`postgres`, pid {pid}, connected since "
+        )
+        (statement,) = re.findall("`([^`]+)`", answer["hint"])
+        database.execute(statement)
+        assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
