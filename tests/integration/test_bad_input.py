@@ -366,10 +366,10 @@ def test_who_runs_is_told_also_at_base(project: Project, database: Database) -> 
     for name in ("postgres", database.name):
         with closing(database.server.connect(name)) as other, other.cursor() as cursor:
             number = version_table.key("alembic_version")
-            cursor.execute("set application_name = 'somebody'; select pg_advisory_lock(%s)", (number,))
+            cursor.execute("set application_name = 'migrate somebody'; select pg_advisory_lock(%s)", (number,))
             answer = project.ask(database.url, {"action": "current"})
         told[name] = (answer["current"], answer["running"] and answer["running"].split(",")[0])
-    assert told == {"postgres": ([], None), database.name: ([], "somebody")}
+    assert told == {"postgres": ([], None), database.name: ([], "migrate somebody")}
     assert project.ask(database.url, {"action": "current"})["running"] is None
 
 

@@ -114,11 +114,11 @@ def test_a_role_that_may_not_write(project: Project, database: Database) -> None
 def test_a_lock_that_is_held(project: Project, database: Database) -> None:
     with closing(database.server.connect(database.name)) as other, other.cursor() as cursor:
         cursor.execute(
-            "set application_name = 'somebody'; select pg_advisory_lock(%s)", (advisory_lock.key("alembic_version"),)
+            "set application_name = 'migrate somebody'; select pg_advisory_lock(%s)", (advisory_lock.key("alembic_version"),)
         )
         code, answer = examine(project, url=database.url)
     assert (code, failed(answer)["check"]) == (4, "lock")
-    assert failed(answer)["told"].startswith("A run holds the migration lock: somebody, pid ")
+    assert failed(answer)["told"].startswith("A run holds the migration lock: migrate somebody, pid ")
 
 
 def test_revisions_that_do_not_load(project: Project, database: Database) -> None:

@@ -18,8 +18,8 @@ from runner.results import read
 PARTLY_DONE = 3
 BY_STATUS = {"success": 0, "error": 1, "partial": PARTLY_DONE}
 """The exit codes by an answer's status."""
-# 2 is what Click exits with for a wrong option.
-BY_CODE = {"invalid-payload": 2}
+# 2 is what Click exits with for a wrong option; 130 is 128 + SIGINT, as a shell reports it.
+BY_CODE = {"invalid-payload": 2, "interrupted": 130}
 """The exit codes by an error's code, where the status is not enough."""
 NO = 4
 """The exit code of a successful command whose answer is no: drift, findings, a failed check."""
@@ -35,8 +35,8 @@ def show(document: dict[str, Json], form: str) -> int:
         sys.stdout.write(report.markdown(answer))
     elif form == "tables":
         _show_for_people(answer)
-    # also where the exception of a signal was lost on its way, and the answer is another one
-    if signals.received() is not None or (answer.failure and answer.failure.code == "interrupted"):
+    # also where the exception of the signal was lost on its way, and the answer is another one
+    if signals.received() is not None:
         return signals.exit_code()
     if answer.is_no:
         return NO
