@@ -69,7 +69,7 @@ def test_no_statement_raises_the_lock_timeout(project: Project, database: Databa
     project.ask(database.url, {"action": "upgrade"})
     project.add("018_raises", "\n".join(f"op.execute({statement!r})" for statement in RAISED[how]))
 
-    longest, told = longest_wait_s(project, database, 5)
+    longest, told = longest_wait_s(project, database, 3)
 
     assert 0.3 < longest < LONGEST_S, told
     assert "lock-timeout" in told
@@ -83,7 +83,7 @@ def test_the_lock_timeout_holds_in_an_autocommit_block(project: Project, databas
     body = f"with op.get_context().autocommit_block():\n    op.execute({DUMP + ALTER!r})"
     project.add("018_raises", body)
 
-    longest, told = longest_wait_s(project, database, 5)
+    longest, told = longest_wait_s(project, database, 3)
 
     assert 0.3 < longest < LONGEST_S, told
 

@@ -114,7 +114,8 @@ def test_a_role_that_may_not_write(project: Project, database: Database) -> None
 def test_a_lock_that_is_held(project: Project, database: Database) -> None:
     with closing(database.server.connect(database.name)) as other, other.cursor() as cursor:
         cursor.execute(
-            "set application_name = 'migrate somebody'; select pg_advisory_lock(%s)", (advisory_lock.key("alembic_version"),)
+            "set application_name = 'migrate somebody'; select pg_advisory_lock(%s)",
+            (advisory_lock.key("alembic_version"),),
         )
         code, answer = examine(project, url=database.url)
     assert (code, failed(answer)["check"]) == (4, "lock")
