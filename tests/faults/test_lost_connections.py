@@ -23,10 +23,6 @@ op.execute("insert into ran values ('{name}')")
 SECOND_WAITS = """
 op.execute("select set_config('synchronous_commit', case '{name}' when 't019' then 'on' else 'local' end, true)")
 """
-MIGRATING = """
-    select pid from pg_stat_activity where application_name like 'migrate %' and pid not in
-        (select pid from pg_locks where locktype = 'advisory')
-"""
 
 
 @pytest.fixture(scope="module")
@@ -75,16 +71,40 @@ def test_the_server_is_restarted_in_the_middle(project: Project, cluster: Cluste
     applied_once(own, names)
 
 
-@pytest.mark.parametrize("whose", ["the lock's", "the migration's"])
+@pytest.mark.parametrize("whose", waiting.SESSIONS)
 def test_a_backend_is_terminated(project: Project, own: Database, whose: str) -> None:
     names, process = start(project, own)
-    victim = "select pid from pg_locks where locktype = 'advisory'" if whose == "the lock's" else MIGRATING
-    own.execute(f"select pg_terminate_backend(pid) from ({victim}) victim")
+    waiting.terminate(own, whose)
     own.execute("create table told ()")
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     applied_once(own, names)
     waiting.until(own, waiting.LOCKED, 0)
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "time.sleep(1.5)\nop.execute('select 1')",
+        "with op.get_context().autocommit_block():\n    time.sleep(1.5)",
+        "time.sleep(1.5)\nwith op.get_context().autocommit_block():\n    pass",
+    ],
+    ids=["a statement", "behind a block", "before a block"],
+)
+def test_a_backend_is_terminated_between_two_statements(project: Project, own: Database, rest: str) -> None:
+    """The next message is one of ours, which sets the time-outs or begins; its failure is a lost connection too."""
+    own.execute("create table ran (name text)")
+    ran = "op.execute(\"insert into ran values ('{name}')\")\n"
+    names = project.add_many(2, f"{rest}\n{ran}")
+    project.ask(own.url, {"action": "upgrade", "target": "017"})
+    process = project.start("migrate", "upgrade", url=own.url)
+    waiting.until_said(process, "Applying `018_step`")
+    time.sleep(0.5)
+    waiting.terminate(own, "the migration's")
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert "The connection was lost; reconnecting" in errors
+    applied_once(own, names)
 
 
 def test_a_backend_is_terminated_during_commit(project: Project, own: Database) -> None:

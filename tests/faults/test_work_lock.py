@@ -6,23 +6,15 @@ from contextlib import closing
 import psycopg2
 import pytest
 
-from runner.postgres import version_table
-from runner.postgres.version_table import VERSION_TABLE
 from support import waiting
 from support.postgres import Database
 from support.project import Project
 
-KEYS = {"lock": version_table.key(VERSION_TABLE), "work": version_table.work_key(VERSION_TABLE)}
 STEPS = 20
 IN_A_BLOCK = f"""
 with op.get_context().autocommit_block():
     for _ in range({STEPS}):
         op.execute("insert into ran (pid) select pg_backend_pid() from pg_sleep(0.1)")
-"""
-END_LOCK = f"""
-    select pg_terminate_backend(pid) from pg_locks
-    where locktype = 'advisory' and objsubid = 1 and ((classid::bigint << 32) | objid::bigint) = {KEYS["lock"]}
-      and database = (select oid from pg_database where datname = current_database())
 """
 
 
@@ -33,7 +25,7 @@ def test_a_second_runner_waits_for_the_work(project: Project, database: Database
     project.add("018_block", IN_A_BLOCK)
     first = project.start("migrate", "upgrade", url=database.url)
     waiting.until(database, "select count(*) > 2 from ran", True)
-    database.execute(END_LOCK)
+    waiting.terminate(database, "the lock's")
     second = project.start("migrate", "upgrade", url=database.url)
 
     told = [run.communicate(timeout=60)[1] for run in (first, second)]
@@ -64,11 +56,11 @@ def test_a_revision_that_releases_the_lock_is_refused(project: Project, database
     assert database.query("select count(*) from pg_class where relname = 'made'") == [(0,)]
 
 
-@pytest.mark.parametrize("key", KEYS)
-def test_a_session_that_squats_on_a_key_is_told_apart(project: Project, database: Database, key: str) -> None:
+@pytest.mark.parametrize("whose", waiting.SESSIONS)
+def test_a_session_that_squats_on_a_key_is_told_apart(project: Project, database: Database, whose: str) -> None:
     """It is no migration, and the hint ends it."""
     with closing(psycopg2.connect(database.url, application_name="psql")) as squatter:
-        squatter.cursor().execute(f"select pg_advisory_lock({KEYS[key]})")
+        squatter.cursor().execute(f"select pg_advisory_lock({waiting.SESSIONS[whose]})")
         pid = squatter.info.backend_pid
         answer = project.ask(database.url, {"action": "upgrade"}, timeout_s=2)
         assert answer["code"] == "lock-held"

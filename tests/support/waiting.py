@@ -3,6 +3,8 @@
 import subprocess
 import time
 
+from runner.postgres import version_table
+from runner.postgres.version_table import VERSION_TABLE
 from support.postgres import Database
 
 # Each query is limited to the test's own database: other tests may use the same server.
@@ -16,6 +18,8 @@ LOCKED = """
     select count(*) from pg_locks where locktype = 'advisory'
         and database = (select oid from pg_database where datname = current_database())
 """
+SESSIONS = {"the lock's": version_table.key(VERSION_TABLE), "the migration's": version_table.work_key(VERSION_TABLE)}
+"""The key that each of a run's two sessions holds."""
 HANG_S = 60
 """The limit of a wait that would never end; it proves nothing, since everything may take long on a busy machine."""
 
@@ -27,6 +31,16 @@ def until(database: Database, question: str, wanted: int, within_s: float = HANG
         assert time.monotonic() - started < within_s, (question, database.query(question))
         time.sleep(0.02)
     return time.monotonic() - started
+
+
+def terminate(database: Database, whose: str) -> None:
+    """Terminate one of a run's two sessions, a key of `SESSIONS`."""
+    ended = database.query(f"""
+        select pg_terminate_backend(pid) from pg_locks
+        where locktype = 'advisory' and objsubid = 1 and ((classid::bigint << 32) | objid::bigint) = {SESSIONS[whose]}
+          and database = (select oid from pg_database where datname = current_database()) group by pid
+    """)
+    assert ended == [(True,)]
 
 
 def until_said(process: "subprocess.Popen[str]", words: str) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Engine, text
@@ -20,6 +21,7 @@ from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
 from runner.deadline import Deadline
 from runner.errors import LockHeld, PooledConnection
+from runner.postgres.timeouts import send
 from runner.postgres.version_table import HELD, HOLDER, Holder, key, read_holder, work_key
 
 ENDED = "a session that has just ended"
@@ -80,14 +82,9 @@ class MigrationLock:
         driver: Any = connection.connection.dbapi_connection
         # in a transaction the lock would be taken just as well, but the session would then stay in that transaction
         driver.autocommit = True
-        with driver.cursor() as cursor:
-
-            def attempt() -> bool:
-                cursor.execute(TRY_WORK, {"key": self.work_key})
-                return bool(cursor.fetchone()[0])
-
-            with self.turn() as lock_connection:
-                _poll(lock_connection, self.work_key, attempt, deadline, waiting)
+        attempt = partial(_try_work, connection, self.work_key)
+        with self.turn() as lock_connection:
+            _poll(lock_connection, self.work_key, attempt, deadline, waiting)
         driver.autocommit = False
 
     @property
@@ -202,6 +199,10 @@ def release(connection: Connection, number: int) -> None:
 
 def _try(connection: Connection, number: int) -> bool:
     return bool(connection.execute(TRY, {"key": number}).scalar_one())
+
+
+def _try_work(connection: Connection, number: int) -> bool:
+    return bool(send(connection, TRY_WORK, {"key": number})[0])
 
 
 def _poll(

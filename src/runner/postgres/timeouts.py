@@ -14,10 +14,12 @@ the watchdog of the run.
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg2
 from sqlalchemy import Connection, event
+from sqlalchemy.exc import DBAPIError
 
 from runner.deadline import Deadline
-from runner.errors import DeadlinePassed
+from runner.errors import DeadlinePassed, translating
 from runner.postgres import sql
 
 STALE_MS = 250
@@ -108,9 +110,17 @@ def autocommits(connection: Connection) -> bool:
 
 
 def send(connection: Connection, statements: str, parameters: Any = None) -> Any:
-    """Send statements in one message, and return the first row of the last one, None if it returns no rows."""
+    """Send statements in one message, and return the first row of the last one, None if it returns no rows.
+
+    Raises `DBAPIError`, as SQLAlchemy's own statements do.
+    """
+
+    def wrap(error: psycopg2.Error) -> DBAPIError:
+        # libpq's own errors have no SQLSTATE: the connection is gone
+        return DBAPIError(statements, None, error, hide_parameters=True, connection_invalidated=error.pgcode is None)
+
     # on the driver's own cursor, since SQLAlchemy's would call the listeners again
     dbapi: Any = connection.connection.dbapi_connection
-    with dbapi.cursor() as cursor:
+    with translating(psycopg2.Error, wrap), dbapi.cursor() as cursor:
         cursor.execute(statements, parameters)
         return cursor.fetchone() if cursor.description else None
