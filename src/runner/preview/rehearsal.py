@@ -123,6 +123,8 @@ def _rehearse_all(rehearsal: Rehearsal, steps: Sequence[Step]) -> None:
         # before the rollback, which ends the time of every lock
         longest = monitor.longest()
     except BaseException as error:
+        # stopped first, as in a run: it says only afterwards that it has ended the session or its wait
+        watchdog.stop()
         problem = _explain(error, rehearsal)
         if problem is None:
             raise
