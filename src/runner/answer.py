@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Literal
 
-from runner.errors import DeadlinePassed, MigrationError, TransactionEnded, count
+from runner.errors import DeadlinePassed, Interrupted, MigrationError, TransactionEnded, count
 
 Direction = Literal["upgrade", "downgrade", "stamp"]
 Status = Literal["success", "partial", "error"]
@@ -183,13 +183,12 @@ def _state_left(change: Change | None, error: MigrationError) -> str:
     at = names(change.after) or "base"
     total = count(len(change.applied) + len(change.pending), "revision")
     done = f"{len(change.applied)} of {total} completed" if change.applied else "Nothing was applied"
-    if isinstance(error, TransactionEnded) and error.remaining:
-        return (
-            f"{done}. The database is at `{at}`. These statements were sent and may remain: {_list(error.remaining)}."
-        )
+    if isinstance(error, TransactionEnded) and error.late:
+        sent = f"These statements were sent and may remain: {_list(error.remaining)}."
+        return f"{done}. The database is at `{at}`. {sent if error.remaining else 'What it sent may remain.'}"
     if change.leftovers is None:
-        # the deadline may pass between two revisions, and Ctrl-C come after the last one: nothing was rolled back then
-        between = isinstance(error, DeadlinePassed) or not change.pending
+        # the deadline and Ctrl-C end a run between two revisions too, where no revision was rolled back
+        between = isinstance(error, DeadlinePassed) or (isinstance(error, Interrupted) and error.between)
         rest = "no revision is partly applied" if between else "the failed revision was rolled back"
         return f"{done}. The database is at `{at}`, and {rest}."
     left = f"it left {', '.join(change.leftovers)}" if change.leftovers else "it left no invalid index"

@@ -305,27 +305,28 @@ class MixedRevision(MigrationError):
 class TransactionEnded(MigrationError):
     """A revision that commits or rolls back by itself.
 
-    `remaining` are the statements that may remain; it is empty where the revision was stopped before the end of its
-    transaction. `how` is the statement or the method, where it is known.
+    `how` is the statement or the method, where it is known. It was refused, or, if the error is `late`, it was sent
+    past SQLAlchemy: `remaining` are the revision's statements, which may remain.
     """
 
     revision: str
     file: str
-    line: int | None
-    how: str
-    remaining: tuple[str, ...]
+    line: int | None = None
+    how: str = ""
+    remaining: tuple[str, ...] = ()
+    late: bool = False
     code = "transaction-ended"
     what = "`{revision}` {does} its own transaction{place}{quoted}."
     hint = "{remedy}"
 
     def __post_init__(self) -> None:
-        self.does = "ended" if self.remaining else "ends"
+        self.does = "ended" if self.late else "ends"
         self.place = f" in line {self.line} of `{self.file}`" if self.line else ""
         self.quoted = f", by `{self.how}`" if self.how else ""
         self.remedy = (
             f"Undo by hand what remains of it, and remove the end of the transaction from `{self.file}`, then run the "
             "same command again."
-            if self.remaining
+            if self.late
             else "Remove it, since each revision is committed together with its version. What cannot run in a "
             "transaction goes into an autocommit block, in a revision of its own: `with "
             "op.get_context().autocommit_block():`."
@@ -409,8 +410,10 @@ class PlanStale(MigrationError):
 
 @dataclass(eq=False)
 class Interrupted(MigrationError):
-    """Ctrl-C during a command."""
+    """Ctrl-C or SIGTERM during a command."""
 
+    between: bool = False
+    """Whether a run was between two revisions, or behind its last one."""
     code = "interrupted"
     what = "The run was interrupted."
     hint = "Run the same command again to continue."

@@ -6,6 +6,7 @@ from contextlib import closing
 import psycopg2
 import pytest
 
+from support import waiting
 from support.postgres import Database
 from support.project import Project
 
@@ -104,6 +105,26 @@ def test_a_revision_may_lower_its_timeouts(project: Project, database: Database)
     assert (lowered, again) == (("70ms", "9s"), ("70ms", "9s"))
     assert after[0] == "2s"
     assert after[1] != "9s"
+
+
+def test_a_lower_timeout_ends_with_its_savepoint(project: Project, database: Database) -> None:
+    """The server forgets it there; a later wait that the runner allows is not cut short."""
+    project.ask(database.url, {"action": "upgrade"})
+    body = """
+    nested = op.get_bind().begin_nested()
+    op.execute("set local lock_timeout = '50ms'")
+    nested.rollback()
+    op.execute("select 'waits' from pg_sleep(0)")
+    op.execute("alter table leads add column note text")
+    """
+    project.add("018_lowers", body)
+    with closing(psycopg2.connect(database.url)) as reader:
+        reader.cursor().execute("select count(*) from leads")
+        run = project.start("migrate", "upgrade", url=database.url, LOCK_TIMEOUT_MS="30000")
+        waiting.until(database, waiting.BLOCKED, 1)
+        time.sleep(1)
+    _, told = run.communicate(timeout=60)
+    assert (run.returncode, "Retrying" in told) == (0, False), told
 
 
 def test_a_lower_statement_timeout_ends_a_statement(project: Project, database: Database) -> None:

@@ -5,9 +5,11 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import pytest
 from sqlalchemy import make_url
 
@@ -105,6 +107,30 @@ def test_a_backend_is_terminated_between_two_statements(project: Project, own: D
     assert process.returncode == 0, errors
     assert "The connection was lost; reconnecting" in errors
     applied_once(own, names)
+
+
+def test_a_backend_is_terminated_after_a_lock_timeout(project: Project, own: Database) -> None:
+    """The same session is not used again: SQLAlchemy would open another in silence, without the lock."""
+    project.ask(own.url, {"action": "upgrade"})
+    body = f"""
+    import psycopg2
+    try:
+        op.execute("alter table leads add column note text")
+    except sa.exc.OperationalError:
+        other = psycopg2.connect({own.url!r})
+        pid = op.get_bind().connection.driver_connection.info.backend_pid
+        other.cursor().execute("select pg_terminate_backend(%s)", (pid,))
+        other.close()
+        raise
+    """
+    project.add("018_note", body)
+    with closing(psycopg2.connect(own.url)) as reader:
+        reader.cursor().execute("select count(*) from leads")
+        run = project.start("migrate", "upgrade", url=own.url, LOCK_TIMEOUT_MS="300")
+        waiting.until_said(run, "The connection was lost; reconnecting")
+    _, told = run.communicate(timeout=60)
+    assert run.returncode == 0, told
+    assert own.query("select version_num from alembic_version") == [("018_note",)]
 
 
 def test_a_backend_is_terminated_during_commit(project: Project, own: Database) -> None:

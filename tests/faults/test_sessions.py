@@ -2,8 +2,10 @@
 
 from contextlib import closing
 
+import psycopg2
 import pytest
 
+from support import waiting
 from support.postgres import Database
 from support.project import Project
 
@@ -168,3 +170,47 @@ def test_a_database_without_an_encoding(project: Project, database: Database) ->
                 assert "that is not UTF-8; only the encoding `SQL_ASCII` lets that in." in answer["error"]
         finally:
             cursor.execute(f"drop database {name} with (force)")
+
+
+def test_a_caught_error_in_a_savepoint_is_no_failure(project: Project, database: Database) -> None:
+    """No setting of ours is sent into the failed transaction, however long ago the time-outs were set."""
+    body = """
+    op.execute("create table made ()")
+    try:
+        with op.get_bind().begin_nested():
+            time.sleep(0.6)
+            op.execute("select 1 / 0")
+    except sa.exc.DBAPIError:
+        pass
+    time.sleep(0.6)
+    try:
+        with op.get_bind().begin_nested():
+            op.execute("insert into nowhere values (1)")
+    except sa.exc.DBAPIError:
+        time.sleep(0.6)
+    """
+    project.add("018_catches", body)
+    answer = project.ask(database.url, {"action": "upgrade"})
+    assert answer["to"] == "018_catches", answer["message"]
+
+
+def test_a_retry_begins_as_in_a_new_session(project: Project, database: Database) -> None:
+    """What an autocommit block has committed of the session must not lead it to another version table."""
+    project.ask(database.url, {"action": "upgrade"})
+    body = """
+    with op.get_context().autocommit_block():
+        op.execute("create schema if not exists app")
+        op.execute("set search_path = app")
+    op.execute("alter table public.leads add column note text")
+    """
+    project.add("018_block", body)
+    with closing(psycopg2.connect(database.url)) as reader:
+        reader.cursor().execute("select count(*) from leads")
+        run = project.start("migrate", "upgrade", url=database.url, LOCK_TIMEOUT_MS="200")
+        waiting.until_said(run, "Retrying `018_block`")
+    _, told = run.communicate(timeout=60)
+    assert run.returncode == 0, told
+    assert database.query(
+        "select relnamespace::regnamespace::text from pg_class where relname = 'alembic_version'"
+    ) == [("public",)]
+    assert database.query("select version_num from alembic_version") == [("018_block",)]

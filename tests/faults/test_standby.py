@@ -52,5 +52,6 @@ def test_ctrl_c_ends_the_wait(project: Project, hanging: Database) -> None:
     run.send_signal(2)
     _, told = run.communicate(timeout=30)
     assert time.monotonic() - started < 10
-    assert (run.returncode, "018_first" in told) == (130, True), told
+    assert run.returncode == 130, told
+    assert "The database is at `018_first`, and no revision is partly applied." in told
     assert hanging.query("select version_num from alembic_version") == [("018_first",)]

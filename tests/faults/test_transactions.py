@@ -1,10 +1,12 @@
 """A revision may not end its own transaction: what tries is refused, what did it is told."""
 
 import textwrap
+from contextlib import closing
 
 import pytest
 
-from support.postgres import Database
+from support import waiting
+from support.postgres import Database, dump
 from support.project import Project
 
 CREATES = "op.execute('create table made ()')\n"
@@ -141,6 +143,119 @@ def test_an_end_below_sqlalchemy_is_told(project: Project, database: Database, h
     assert answer["leftovers"][0] == "create table made ()"
     rows = database.query("select status, error_code from runner.migration_log where revision = '018_ends'")
     assert rows == [("failed", "transaction-ended")]
+
+
+DRIVER_ONLY = "cursor = op.get_bind().connection.cursor()\ncursor.execute('create table made ()')\n"
+UNSEEN_WORK = {
+    "a COMMIT": DRIVER_ONLY + "cursor.execute('COMMIT')",
+    "a COMMIT and a failure": DRIVER_ONLY + "cursor.execute('COMMIT')\nraise ValueError",
+    "a COMMIT in a text that fails": DRIVER_ONLY + "cursor.execute('COMMIT; select 1 / 0')",
+    "a COMMIT, and one that is seen": DRIVER_ONLY + "cursor.execute('COMMIT')\nop.execute('COMMIT')",
+}
+
+
+@pytest.mark.parametrize("how", UNSEEN_WORK)
+def test_work_that_nobody_saw_is_not_said_to_be_rolled_back(project: Project, database: Database, how: str) -> None:
+    """Nothing is known of what went through the driver's cursor, except that its transaction has ended."""
+    project.add("018_ends", UNSEEN_WORK[how])
+
+    answer = project.ask(database.url, {"action": "upgrade"})
+
+    assert answer["code"] == "transaction-ended"
+    assert "rolled back" not in answer["message"]
+    assert "may remain" in answer["message"]
+    assert database.query("select count(*) from pg_class where relname = 'made'") == [(1,)]
+
+
+BATCHES = """
+cursor = op.get_bind().connection.cursor()
+for place in range(200):
+    cursor.execute("insert into ran values (%s)", (place,))
+    cursor.execute("COMMIT")
+    cursor.execute("select pg_sleep(0.1)")
+"""
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["the deadline", "a lost connection"])
+def test_committed_batches_are_not_denied(project: Project, database: Database, lost: bool) -> None:
+    """The session is gone by then; another one has seen that its transaction was not the revision's."""
+    project.ask(database.url, {"action": "upgrade"})
+    database.execute("create table ran (place int)")
+    project.add("018_batches", BATCHES)
+    run = project.start("migrate", "--timeout", "60" if lost else "3", "upgrade", url=database.url)
+    if lost:
+        waiting.until(database, "select count(*) > 15 from ran", True)
+        waiting.terminate(database, "the migration's")
+    _, told = run.communicate(timeout=60)
+
+    assert "transaction-ended: `018_batches` ended its own transaction in line 11 of `018_batches.py`" in told
+    assert "partly applied" not in told
+    assert "rolled back" not in told
+    places = [place for (place,) in database.query("select place from ran")]
+    assert len(places) == len(set(places)), "the revision was run again"
+
+
+ISOLATION = "op.execute('set transaction isolation level repeatable read')\n"
+SEES = "op.execute(\"create table made as select current_setting('transaction_isolation') as level\")\n"
+
+
+def test_a_revision_may_set_its_isolation(project: Project, database: Database) -> None:
+    """That has to come before any query, and so before the mark of the transaction."""
+    project.ask(database.url, {"action": "upgrade"})
+    database.execute("create table kept ()")
+    project.add("018_first", "op.execute('create table before ()')")
+    project.add("019_isolates", ISOLATION + "op.execute('set transaction read write')\n" + SEES, after="018_first")
+    project.add("020_only", ISOLATION, after="019_isolates")
+    answer = project.ask(database.url, {"action": "rehearse"})
+    assert [one["outcome"] for one in answer["revisions"]] == ["rehearsed", "inconclusive", "not-rehearsed"], answer
+    answer = project.ask(database.url, {"action": "upgrade"})
+    assert answer["to"] == "020_only", answer["message"]
+    assert database.query("table made") == [("repeatable read",)]
+
+
+def test_an_end_below_sqlalchemy_is_told_behind_a_set_isolation(project: Project, database: Database) -> None:
+    """The mark is only later."""
+    project.add("018_ends", ISOLATION + CREATES + UNSEEN["COMMIT and BEGIN"])
+    assert project.ask(database.url, {"action": "upgrade"})["code"] == "transaction-ended"
+
+
+@pytest.mark.parametrize("after", ["op.execute('create table after ()')", "op.execute('select 1')"])
+@pytest.mark.parametrize("how", [*UNSEEN, "ROLLBACK and BEGIN"])
+def test_a_rehearsal_tells_an_end_below_sqlalchemy(project: Project, database: Database, how: str, after: str) -> None:
+    """In the same word as the run, and with nothing left."""
+    project.ask(database.url, {"action": "upgrade"})
+    before = dump(database)
+    project.add("018_ends", CREATES + UNSEEN.get(how, RAW.format("ROLLBACK; BEGIN")) + after)
+    answer = project.ask(database.url, {"action": "rehearse"})
+    assert answer["code"] == "transaction-ended", answer["message"]
+    assert dump(database) == before
+
+
+def test_a_rehearsal_is_safe_where_triggers_do_not_fire(project: Project, database: Database) -> None:
+    """A database that receives a logical replication may have this setting."""
+    project.ask(database.url, {"action": "upgrade"})
+    with closing(database.server.connect()) as admin:
+        admin.cursor().execute(f"alter database {database.name} set session_replication_role = replica")
+    project.add("018_ends", CREATES + UNSEEN["COMMIT"])
+    assert project.ask(database.url, {"action": "rehearse"})["code"] == "transaction-ended"
+    assert database.query("select count(*) from pg_class where relname = 'made'") == [(0,)]
+
+
+CONCURRENT = "op.execute('create index concurrently made on leads (nome)')"
+
+
+@pytest.mark.parametrize("body", [CONCURRENT, "op.execute('COMMIT')\n" + CONCURRENT, "op.execute('vacuum leads')"])
+def test_what_cannot_run_in_a_transaction_names_the_block(project: Project, database: Database, body: str) -> None:
+    """The idiom of a COMMIT before it does not help here, and the hint says what does."""
+    path = project.add("018_index", body)
+    answer = project.ask(database.url, {"action": "upgrade"})
+    assert (answer["code"], answer["sqlstate"]) == ("revision-failed", "25001")
+    assert "`with op.get_context().autocommit_block():`" in answer["hint"]
+    last = body.splitlines()[-1]
+    path.write_text(
+        path.read_text().replace(f"    {last}", f"    with op.get_context().autocommit_block():\n        {last}")
+    )
+    assert project.ask(database.url, {"action": "upgrade"})["to"] == "018_index"
 
 
 def test_an_end_before_an_autocommit_block_is_told(project: Project, database: Database):

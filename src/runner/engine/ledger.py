@@ -105,7 +105,7 @@ def refusal(error: BaseException) -> Exception | None:
     diagnosis: Any = getattr(getattr(error, "orig", error), "diag", None)
     if diagnosis is None or (diagnosis.schema_name, diagnosis.table_name) != ("runner", "migration_log"):
         return None
-    unproven = {"run_id": ConnectionLost(), "direction": ReleasesLock(), "revision": EndsTransaction()}
+    unproven = {"run_id": ConnectionLost(), "direction": ReleasesLock(), "revision": EndsTransaction(late=True)}
     return unproven.get(diagnosis.column_name)
 
 

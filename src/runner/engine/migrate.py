@@ -40,7 +40,7 @@ from runner.postgres import (
 )
 from runner.postgres.advisory_lock import GONE, MigrationLock
 from runner.postgres.timeouts import Timeouts
-from runner.postgres.transaction import EndsTransaction, ReleasesLock, Transaction, guard
+from runner.postgres.transaction import ReleasesLock, Transaction, guard
 from runner.postgres.version_table import VERSION_TABLE
 from runner.script import alembic_internals, failure, graph, offline
 from runner.script.graph import Revisions
@@ -180,13 +180,15 @@ def _try_once(
         problem = translate(error, run, lock, watchdog, transaction)
         if problem is None:
             raise
-        return problem
+        # lost since: SQLAlchemy would reconnect in silence, without the lock and the guard of the session
+        lost = transaction.connection.invalidated and not watchdog.ended_backend
+        return ConnectionLost() if lost and isinstance(problem, LockTimeout) else problem
     finally:
         watchdog.stop()
         if watchdog.unconfirmed:
             _warn_of_standby(run)
     # also after the last revision: whoever pressed Ctrl-C has to know what it stopped
-    return Interrupted() if run.interrupted.is_set() else None
+    return Interrupted(between=True) if run.interrupted.is_set() else None
 
 
 def _warn_of_standby(run: Run) -> None:
@@ -266,9 +268,11 @@ def _of_stop(error: BaseException, run: Run, watchdog: Watchdog) -> MigrationErr
 
 def _breaks_protocol(error: BaseException, run: Run, step: Step, transaction: Transaction) -> MigrationError | None:
     """Return the error for a revision that ended its transaction or released the lock of its session, else None."""
-    if isinstance(error, EndsTransaction):
-        problem = failure.of_ended_transaction(error, step.revision, step.path, transaction.sent)
-        run.draft.update(leftovers=problem.remaining or run.change.leftovers)
+    ended = transaction.end_of(error)
+    if ended is not None:
+        problem = failure.of_ended_transaction(ended, step.revision, step.path, transaction.sent)
+        if problem.late:
+            run.draft.update(leftovers=problem.remaining)
         return problem
     return failure.of_released_lock(step.revision, step.path) if isinstance(error, ReleasesLock) else None
 

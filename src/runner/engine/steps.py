@@ -19,15 +19,16 @@ from runner.engine.watchdog import Watchdog
 from runner.errors import (
     ConnectionLost,
     DeadlinePassed,
+    Interrupted,
     MigrationError,
     MixedRevision,
     RevisionFailed,
     UnversionedDatabase,
     translating,
 )
-from runner.postgres import advisory_lock, invalid_indexes, session, sqlstate
+from runner.postgres import invalid_indexes, session, sqlstate
 from runner.postgres.advisory_lock import GONE, MigrationLock
-from runner.postgres.transaction import EndsTransaction, Transaction
+from runner.postgres.transaction import Transaction
 from runner.postgres.version_table import VERSION_TABLE
 from runner.script import alembic_internals, failure, graph
 from runner.script.alembic_internals import AlembicStep
@@ -157,7 +158,7 @@ def _run_each(run: Run, steps: tuple[Step, ...], transaction: Transaction, watch
         if run.interrupted.is_set():
             # Python may have raised its exception where a callback swallowed it
             run.attempt = None
-            raise KeyboardInterrupt
+            raise Interrupted(between=True)
         if run.invocation.deadline.remaining_s <= 0:
             # after a lock time-out the error names the step that waited; otherwise no step failed, and none is recorded
             if not run.waits.tries:
@@ -217,31 +218,14 @@ def _run_body(
     body: Callable[[], None],
 ) -> None:
     """Run a revision's own code, complete the existing tables, and prepare the row that the version is written with."""
-    try:
-        with transaction.run():
-            body()
-    except BaseException as error:
-        # looked at here, since Alembic rolls back next; an error after the end of the transaction undoes nothing
-        if not sqlstate.is_lost(error) and _has_ended(transaction, lock):
-            raise EndsTransaction from error
-        raise
+    with transaction.run():
+        body()
     existing = run.begun.baselines.get(step.revision) if run.begun else None
     if existing is not None:
         transaction.restore()
         complete(existing, step, transaction.connection)
     alembic_internals.adopt_transaction(migration)
     transaction.closing = lambda: ledger.success(run, lock, transaction)
-
-
-def _has_ended(transaction: Transaction, lock: MigrationLock) -> bool:
-    """Return whether a revision that failed had ended its transaction before, below SQLAlchemy."""
-    if transaction.ended is not None or not transaction.sent:
-        return False
-    # after an error the transaction itself answers no query, so another session is asked
-    with contextlib.suppress(*GONE), lock.turn() as connection:
-        pid = session.backend_pid(transaction.connection)
-        return transaction.has_ended(advisory_lock.transaction_start(connection, pid))
-    return False
 
 
 def complete(existing: Baseline, step: Step, connection: Connection) -> None:
@@ -282,12 +266,12 @@ def _follow_autocommit_blocks(
             raise MixedRevision(run.current_attempt.step.revision)
         # a COMMIT below SQLAlchemy hides what was written before it
         transaction.require_same()
-        with transaction.pause():
+        with transaction.set_running(False):
             invalid = invalid_indexes.invalid(transaction.connection)
-        run.attempt = replace(run.current_attempt, invalid_before=frozenset(invalid))
-        # Alembic commits on the way in, and begins a transaction on the way out
-        with transaction.pause(), enter(), transaction.resume():
-            yield
+            run.attempt = replace(run.current_attempt, invalid_before=frozenset(invalid))
+            # Alembic commits on the way in, and begins a transaction on the way out
+            with enter(), transaction.set_running(True):
+                yield
 
     alembic_internals.replace_autocommit_block(migration, autocommit_block)
 

@@ -7,7 +7,13 @@ from sqlalchemy import text
 
 from runner.deadline import Deadline
 from runner.postgres import sqlstate
-from runner.postgres.advisory_lock import GONE, MigrationLock, awaits_standby, cancel_statement, end_session
+from runner.postgres.advisory_lock import (
+    GONE,
+    MigrationLock,
+    awaits_standby,
+    cancel_statement,
+    end_session,
+)
 from runner.postgres.timeouts import Timeouts
 
 POLL_INTERVAL_S = 0.2
@@ -88,7 +94,8 @@ class Watchdog:
                 self.unconfirmed = cancel_statement(connection, self.pid)
                 return
             if late:
-                self.ended_backend = end_session(connection, self.pid)
+                self.ended_backend = True
+                end_session(connection, self.pid)
                 self._stop.set()
                 return
             if self.interrupted.is_set():
@@ -98,7 +105,8 @@ class Watchdog:
             row = connection.execute(BLOCKERS, {"pid": self.pid}).first()
             # the revision has raised or removed `lock_timeout` where it could not be set back in time
             if row is not None and float(row.waited_ms or 0) > self.timeouts.lock_ceiling_ms + SLACK_MS:
-                self.ended_wait = cancel_statement(connection, self.pid)
+                self.ended_wait = True
+                cancel_statement(connection, self.pid)
         if row is not None:
             self.waited_ms += POLL_INTERVAL_S * 1000
             name = f" ({row.application})" if row.application else ""

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -162,12 +161,6 @@ def awaits_standby(connection: Connection, pid: int) -> bool:
     https://www.postgresql.org/docs/current/warm-standby.html#SYNCHRONOUS-REPLICATION
     """
     return bool(_ask(connection, "select wait_event = 'SyncRep' from pg_stat_activity where pid = :pid", pid))
-
-
-def transaction_start(connection: Connection, pid: int) -> datetime | None:
-    """Return when the present transaction of the backend `pid`, one of our sessions, began; None outside of one."""
-    start: datetime | None = _ask(connection, "select xact_start from pg_stat_activity where pid = :pid", pid)
-    return start
 
 
 def _ask(connection: Connection, query: str, pid: int) -> Any:

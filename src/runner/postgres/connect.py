@@ -89,7 +89,7 @@ def open_engine(
 
     def create() -> GuardedConnection:
         connection: GuardedConnection = _connect(settings, source, request_id, deadline, GuardedConnection)
-        _set_up_session(connection, session, settings.db_role)
+        _set_up_session(connection, session, settings.db_role, application_name(request_id))
         return connection
 
     return create_engine(
@@ -176,12 +176,14 @@ def _try(address: ConnInfo, source: Source, application: str, role: str | None, 
     return connection
 
 
-def _set_up_session(connection: "GuardedConnection", session: Mapping[str, str], role: str | None) -> None:
+def _set_up_session(
+    connection: "GuardedConnection", session: Mapping[str, str], role: str | None, application: str
+) -> None:
     """Set what role and database may have set otherwise, and how the server notices a vanished client."""
-    version, name = TRANSACTION_TIMEOUT
+    version, timeout = TRANSACTION_TIMEOUT
     settings = dict(session)
     if session is SESSION_SETTINGS and connection.server_version >= version:
-        settings[name] = "0"
+        settings[timeout] = "0"
     # in a transaction the settings would be undone by its rollback
     connection.autocommit = True
     with connection.cursor() as cursor:
@@ -196,7 +198,9 @@ def _set_up_session(connection: "GuardedConnection", session: Mapping[str, str],
             cursor.execute(_statements(settings))
         if role:
             connection.role = cursor.mogrify("select pg_catalog.set_config('role', %s, false)", (role,)).decode()
-    connection.settings = f"{_statements(settings)}; {connection.role}"
+        # a pooler may have set the name itself, so that RESET ALL brings back its own
+        name = cursor.mogrify("set application_name = %s", (application,)).decode()
+    connection.settings = f"{_statements(settings)}; {name}; {connection.role}"
     connection.autocommit = False
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, event, text
 
 from runner.deadline import Deadline
 from runner.postgres import sql
+from runner.postgres.timeouts import send
 
 # The session that builds an index holds this lock on its table, and every role can see it. VACUUM holds it too, so that
 # an index can count as busy for as long as its table is vacuumed. pg_stat_progress_create_index would be exact, but
@@ -76,17 +77,13 @@ def rebuild_leftovers(connection: Connection, deadline: Deadline) -> None:
 
 def _drop_leftover(connection: Connection, name: str, deadline: Deadline) -> bool:
     """Drop the invalid index `name` as soon as no session is building it; return whether there was one."""
-    # on the driver's own cursor, since SQLAlchemy's would call these listeners again
-    dbapi: Any = connection.connection.dbapi_connection
-    with dbapi.cursor() as cursor:
-        while deadline.remaining_s > 0:
-            cursor.execute(STATE, (name,))
-            row = cursor.fetchone()
-            if row is None:
-                return False
-            leftover, busy = row
-            if not busy:
-                cursor.execute(f"DROP INDEX CONCURRENTLY {leftover}")
-                return True
-            time.sleep(LOOK_EVERY_S)
+    while deadline.remaining_s > 0:
+        row = send(connection, STATE, (name,))
+        if row is None:
+            return False
+        leftover, busy = row
+        if not busy:
+            send(connection, f"DROP INDEX CONCURRENTLY {leftover}")
+            return True
+        time.sleep(LOOK_EVERY_S)
     return False

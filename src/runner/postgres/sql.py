@@ -32,7 +32,7 @@ MAY_END = re.compile(r"\b(?:commit|end|rollback|abort|prepare)\b", re.IGNORECASE
 # Statements that set a setting, or run code that may; a query runs some only where it calls a function.
 SETTERS = frozenset({"call", "discard", "do", "execute", "explain", "fetch", "load", "reset", "set"})
 QUERIES = frozenset({"select", "values", "with"})
-MAY_SET = re.compile(rf"\b(?:{'|'.join(sorted(SETTERS | QUERIES))}|set_config)\b", re.IGNORECASE)
+MAY_SET = re.compile(rf"\b(?:{'|'.join(sorted(SETTERS | QUERIES))}|set_config|rollback)\b", re.IGNORECASE)
 TIMEOUTS = frozenset({"lock_timeout", "statement_timeout"})
 ZERO = re.compile(r"[+-]?0+(?:\.0*)?\s*[a-z]*", re.IGNORECASE)
 CONCURRENT = re.compile(r"\b(?:concurrently|validate)\b", re.IGNORECASE)
@@ -245,7 +245,7 @@ def _is_end(statement: str) -> bool:
 
 
 def may_set(text: str) -> bool:
-    """Return whether a text may change a setting of its session: by SET or RESET, or in a function that it calls.
+    """Return whether a text may change a setting: by SET, RESET or ROLLBACK TO, or in a function that it calls.
 
     A trigger may too, which no text shows.
     """
@@ -255,6 +255,9 @@ def may_set(text: str) -> bool:
 def _may_set(statement: str) -> bool:
     words = [token.keyword for token in tokens.read(statement)]
     first = words[0] if words else ""
+    if first == "rollback":
+        # ROLLBACK TO a savepoint brings back the settings of that moment
+        return "to" in words
     if first == "set" and words[1:2] in (["constraints"], ["transaction"]):
         return False
     return first in SETTERS or "set_config" in words or (first in QUERIES and "(" in words)
@@ -275,6 +278,11 @@ def timeouts_set(text: str) -> Iterator[tuple[str, bool]]:
         is_set = before[-1:] == ["set"] or before in (["set", "local"], ["set", "session"])
         if token.value.lower() in TIMEOUTS and len(after) == 2 and (is_set or before == ["set_config", "("]):
             yield token.value.lower(), ZERO.fullmatch(after[1].strip()) is not None
+
+
+def sets_transaction(text: str) -> bool:
+    """Return whether a text begins with SET TRANSACTION, which has to come before any query of its transaction."""
+    return [token.keyword for token in islice(tokens.read(text), 2)] == ["set", "transaction"]
 
 
 def sets_constraints(text: str) -> bool:

@@ -5,6 +5,7 @@ from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 CHARACTER_NOT_IN_REPERTOIRE = "22021"
+ACTIVE_SQL_TRANSACTION = "25001"
 READ_ONLY = "25006"
 SERIALIZATION_FAILURE = "40001"
 DEADLOCK = "40P01"

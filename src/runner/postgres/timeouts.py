@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg2
+from psycopg2.extensions import TRANSACTION_STATUS_INERROR
+from psycopg2.extensions import cursor as PlainCursor  # noqa: N812 - a class
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError
 
@@ -54,8 +56,8 @@ class Timeouts:
         self.lock_ceiling_ms, self._set_ms = self.lock_timeout_ms, self.deadline.remaining_ms
         return f"set local lock_timeout = {self.lock_timeout_ms}; set local statement_timeout = {self._set_ms}"
 
-    def before(self, connection: Connection, statement: str) -> None:
-        """Set the time-outs for a statement, unless the transaction has them already.
+    def before(self, connection: Connection, statement: str) -> str:
+        """Return what sets the time-outs for a statement, empty where the transaction has them already.
 
         Raises `DeadlinePassed` if the time is up, so that the statement is not sent.
         """
@@ -65,10 +67,11 @@ class Timeouts:
         self.lock_ceiling_ms = self.deadline.remaining_ms if concurrent else self._lower_lock_ms()
         # in AUTOCOMMIT each time: no transaction begins, at which they could have been set
         if concurrent or autocommits(connection):
-            self._set(connection, self.lock_ceiling_ms)
-        # not before each statement: that would double a revision's round trips
-        elif self._set_ms - self.deadline.remaining_ms >= STALE_MS and not self._statement_ms:
-            self._set(connection, None)
+            return self._setting(connection, self.lock_ceiling_ms)
+        # not before each statement, which would double a revision's round trips; and not in a failed transaction, which
+        # accepts nothing but ROLLBACK TO SAVEPOINT
+        stale = self._set_ms - self.deadline.remaining_ms >= STALE_MS and not self._statement_ms
+        return self._setting(connection, None) if stale and not has_failed(connection) else ""
 
     def after(self, connection: Connection, statement: str) -> None:
         """Lower what a statement has raised, and remember what it has lowered."""
@@ -78,19 +81,19 @@ class Timeouts:
             if statement_ms != self._set_ms:
                 self._statement_ms = statement_ms if 0 < statement_ms < self.deadline.remaining_ms else None
             if lock_ms != self._lower_lock_ms() or statement_ms not in (self._set_ms, self._statement_ms):
-                self._set(connection, self._lower_lock_ms())
+                send(connection, self._setting(connection, self._lower_lock_ms()))
         elif sql.is_concurrent_work(statement) and not autocommits(connection):
             # the next statement of the transaction must not wait for its lock until the deadline
-            self._set(connection, self._lower_lock_ms())
+            send(connection, self._setting(connection, self._lower_lock_ms()))
 
     def _lower_lock_ms(self) -> int:
         return self._lock_ms or self.lock_timeout_ms
 
-    def _set(self, connection: Connection, lock_ms: int | None) -> None:
+    def _setting(self, connection: Connection, lock_ms: int | None) -> str:
         local = "" if autocommits(connection) else "local "
         self._set_ms = self._statement_ms or self.deadline.remaining_ms
         lock = "" if lock_ms is None else f"set {local}lock_timeout = {lock_ms}; "
-        send(connection, f"{lock}set {local}statement_timeout = {self._set_ms}")
+        return f"{lock}set {local}statement_timeout = {self._set_ms}"
 
 
 def bind(connection: Connection, deadline: Deadline, lock_timeout_ms: int) -> None:
@@ -100,7 +103,12 @@ def bind(connection: Connection, deadline: Deadline, lock_timeout_ms: int) -> No
     """
     timeouts = Timeouts(deadline, lock_timeout_ms)
     event.listen(connection, "begin", lambda opened: send(opened, timeouts.at_begin()))
-    event.listen(connection, "before_cursor_execute", lambda opened, _, text, *__: timeouts.before(opened, text))
+
+    def before(opened: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+        if setting := timeouts.before(opened, statement):
+            send(opened, setting)
+
+    event.listen(connection, "before_cursor_execute", before)
 
 
 def autocommits(connection: Connection) -> bool:
@@ -109,18 +117,25 @@ def autocommits(connection: Connection) -> bool:
     return bool(dbapi.autocommit)
 
 
+def has_failed(connection: Connection) -> bool:
+    """Return whether a statement has failed in the present transaction, which then accepts no other."""
+    dbapi: Any = connection.connection.dbapi_connection
+    return bool(dbapi.info.transaction_status == TRANSACTION_STATUS_INERROR)
+
+
 def send(connection: Connection, statements: str, parameters: Any = None) -> Any:
     """Send statements in one message, and return the first row of the last one, None if it returns no rows.
 
     Raises `DBAPIError`, as SQLAlchemy's own statements do.
     """
 
-    def wrap(error: psycopg2.Error) -> DBAPIError:
-        # libpq's own errors have no SQLSTATE: the connection is gone
-        return DBAPIError(statements, None, error, hide_parameters=True, connection_invalidated=error.pgcode is None)
-
-    # on the driver's own cursor, since SQLAlchemy's would call the listeners again
+    # on the driver's own cursor, since SQLAlchemy's would call the listeners again; and on its plain one, since this is
+    # not the revision's
     dbapi: Any = connection.connection.dbapi_connection
-    with translating(psycopg2.Error, wrap), dbapi.cursor() as cursor:
+
+    def wrap(error: psycopg2.Error) -> DBAPIError:
+        return DBAPIError(statements, None, error, hide_parameters=True, connection_invalidated=dbapi.closed != 0)
+
+    with translating(psycopg2.Error, wrap), dbapi.cursor(cursor_factory=PlainCursor) as cursor:
         cursor.execute(statements, parameters)
         return cursor.fetchone() if cursor.description else None

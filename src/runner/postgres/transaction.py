@@ -1,8 +1,9 @@
 """The transaction of a revision: how it begins, who may end it, and the proof that it is still the same one.
 
-Only Alembic ends it. What a revision does to end it itself is refused where it stands, as far as SQLAlchemy or the
-driver's connection shows it. A COMMIT that is sent on a cursor of the driver is noticed afterwards: the timestamp of
-the transaction is read in the message that begins it, and must be the same in the statement that proves it.
+Only Alembic ends it. What a revision does to end it itself is refused where it stands, through SQLAlchemy and on the
+driver's connection. A COMMIT on a cursor of the driver is noted. What comes past all of them is noticed at the end: the
+timestamp of the transaction is read in the message that begins it, and must be the same in the one that writes the
+version.
 """
 
 import contextlib
@@ -10,18 +11,17 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, cast
 
 import psycopg2
 import psycopg2.extensions
-from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INERROR, TRANSACTION_STATUS_INTRANS
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INTRANS
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError
 
 from runner.errors import ConnectionLost
 from runner.postgres import sql
-from runner.postgres.timeouts import Timeouts, autocommits, send
+from runner.postgres.timeouts import Timeouts, autocommits, has_failed, send
 
 # A subtransaction too has an id once it has written something, catalogs and locks of rows included.
 # https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-SNAPSHOT
@@ -32,7 +32,8 @@ WRITTEN = """
 # Everything that DISCARD ALL does, except that it would release the session's advisory locks.
 # https://www.postgresql.org/docs/current/sql-discard.html
 RESET = "reset session authorization; reset all; deallocate all; unlisten *; close all; discard temp; discard sequences"
-NOW = "pg_catalog.transaction_timestamp()"
+# In microseconds, since the driver would read a timestamp by the session's `datestyle`.
+NOW = "(extract(epoch from pg_catalog.transaction_timestamp()) * 1000000)::pg_catalog.int8"
 METHODS = ("commit()", "rollback()")
 # What replaces a COMMIT that has nothing to commit: a statement without any effect and without rows.
 NOTHING = "set transaction read write"
@@ -41,12 +42,13 @@ NOTHING = "set transaction read write"
 class EndsTransaction(Exception):
     """A revision tries to end its own transaction, or has ended it; `how` names the statement or the method.
 
-    Without `how` it happened where neither SQLAlchemy nor the driver's connection shows it.
+    It is `late` where the transaction has ended: on a cursor of the driver, or, without `how`, in a way that none of
+    our classes sees.
     """
 
-    def __init__(self, how: str = "") -> None:
+    def __init__(self, how: str = "", *, late: bool = False) -> None:
         super().__init__(how)
-        self.how = how
+        self.how, self.late = how, late
         # not only the traceback: where the revision catches it, it is raised again elsewhere
         self.stack = traceback.extract_stack()
 
@@ -83,6 +85,36 @@ class GuardedConnection(psycopg2.extensions.connection):
             super().set_isolation_level(level)
 
 
+class GuardedCursor(psycopg2.extensions.cursor):
+    """A cursor of the driver, of SQLAlchemy's statements and of those that a revision sends past it."""
+
+    def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002 - the driver's own name
+        """Send a statement, and note it while a revision is running."""
+        connection = cast("GuardedConnection", self.connection)
+        guard = connection.guard
+        if guard is None or not guard.running:
+            super().execute(query, vars)
+            return
+        text = query if isinstance(query, str) else _as_text(query, connection)
+        # what comes through SQLAlchemy and ends something was refused before it came here
+        ends = not guard.driver.autocommit and sql.ends_transaction(text)
+        if ends and guard.ends_nothing(text):
+            super().execute(NOTHING)
+            return
+        try:
+            super().execute(query, vars)
+        finally:
+            # after an error too: the text may have failed behind its COMMIT
+            guard.sent.append(text)
+            if ends:
+                guard.ended = EndsTransaction(text, late=True)
+
+
+def _as_text(query: Any, connection: GuardedConnection) -> str:
+    """Return a query that is bytes, or composed by `psycopg2.sql`, as text."""
+    return query.decode(errors="replace") if isinstance(query, bytes) else str(query.as_string(connection))
+
+
 @dataclass
 class Transaction:
     """The transactions of one connection, one after the other."""
@@ -96,15 +128,15 @@ class Transaction:
     running: bool = False
     """Whether the revision's own code is running."""
     opens: bool = False
-    """Whether the next transaction is a revision's first, which begins as in a new session."""
+    """Whether the next transaction begins as in a new session: a revision's first, or the first after a rollback."""
     chains: bool = False
     """Whether the next commit begins another revision's transaction."""
     chained: bool = False
     """Whether that has happened, so that SQLAlchemy's beginning has nothing to send."""
     closing: Callable[[], str] | None = None
     """Returns the statement that is sent before the next one in its message, once the revision's code has run."""
-    marker: datetime | None = None
-    """The timestamp of the present transaction."""
+    marker: int | None = None
+    """The timestamp of the present transaction, in microseconds since 1970; None until it is read."""
     held: Sequence[bool] = (True, True)
     """What `locks` returned when the present transaction began."""
     sent: list[str] = field(default_factory=list)
@@ -113,18 +145,18 @@ class Transaction:
     """The number of subtransactions that had written something before the revision began."""
     ended: EndsTransaction | None = None
     """Set once the revision has ended its transaction or tried to, also where it has caught that exception."""
+    rolled_back: bool = False
+    """Whether the revision has rolled its transaction back while it handled an error."""
 
     @property
     def is_marked(self) -> str:
         """Return an expression: whether the transaction that evaluates it is the one whose beginning was marked."""
-        # with all its digits: a microsecond later another transaction may have begun
-        at = None if self.marker is None else self.marker.isoformat()
-        return f"{NOW} = '{at}'::pg_catalog.timestamptz"
+        return f"{NOW} = {self.marker}"
 
     def open(self) -> None:
         """Prepare for the first transaction of another revision."""
         self.sent.clear()
-        self.ended = None
+        self.ended, self.rolled_back = None, False
         self.opens = not self.chained
 
     def open_within(self) -> None:
@@ -140,34 +172,49 @@ class Transaction:
         """
         if not self.running or self.driver.autocommit:
             return True
-        failing = self.driver.info.transaction_status == TRANSACTION_STATUS_INERROR or sys.exc_info()[1] is not None
+        failing = has_failed(self.connection) or sys.exc_info()[1] is not None
         if failing and how == "rollback()":
             # part of handling an error, which may end the revision anyway; else its next statement is refused
-            self.ended = EndsTransaction(how)
+            self.ended, self.rolled_back = EndsTransaction(how), True
             return True
         self.refuse_end(how)
         return False
 
     def refuse_end(self, how: str) -> None:
-        """Raise `EndsTransaction`, unless the transaction has written nothing, so that its end would change nothing."""
-        in_transaction = self.driver.info.transaction_status == TRANSACTION_STATUS_INTRANS
-        harmless = in_transaction and (how in METHODS or sql.only_ends_transaction(how))
-        if not harmless or self.has_written():
+        """Raise `EndsTransaction`, unless the end would change nothing."""
+        if not self.ends_nothing(how):
             self.ended = EndsTransaction(how)
             raise self.ended
 
-    def has_ended(self, start: datetime | None) -> bool:
-        """Return whether another transaction than the marked one is present; `start` is when the present one began."""
-        if self.driver.autocommit:
-            return False
-        return self.driver.info.transaction_status == TRANSACTION_STATUS_IDLE or start not in (None, self.marker)
+    def ends_nothing(self, how: str) -> bool:
+        """Return whether an end of the transaction would change nothing, since the revision has written nothing."""
+        in_transaction = self.driver.info.transaction_status == TRANSACTION_STATUS_INTRANS
+        harmless = in_transaction and (how in METHODS or sql.only_ends_transaction(how))
+        return harmless and not self.has_written()
+
+    def end_of(self, error: BaseException) -> EndsTransaction | None:
+        """Return how the revision has ended its transaction; None if `error` is a failure of another kind."""
+        # a rollback while an error is handled may have been part of the failure
+        return error if isinstance(error, EndsTransaction) else None if self.rolled_back else self.ended
+
+    def require_open(self) -> None:
+        """Raise `EndsTransaction` if the server has no transaction, although nobody has ended it that we can see."""
+        idle = self.driver.info.transaction_status == TRANSACTION_STATUS_IDLE
+        if idle and self.ended is None and self.marker is not None and not self.driver.autocommit:
+            self.ended = EndsTransaction(late=True)
+            raise self.ended
 
     def require_same(self) -> None:
         """Raise `EndsTransaction` unless the present transaction is the one that was marked, and as `require_locks`."""
-        marker, *self.held = send(self.connection, self._proofs())
-        if marker != self.marker:
-            raise EndsTransaction
+        marker = self.marker
+        self.mark(self.connection)
+        if marker not in (None, self.marker):
+            raise EndsTransaction(late=True)
         self.require_locks()
+
+    def mark(self, opened: Connection, first: str = "") -> None:
+        """Send the statements `first`, and read the timestamp of the transaction and the state of the locks."""
+        self.marker, *self.held = send(opened, f"{first}select {NOW}, {', '.join(self.locks)}")
 
     def require_locks(self) -> None:
         """Raise `ConnectionLost` without the migration lock, `ReleasesLock` without that of the session itself."""
@@ -184,31 +231,24 @@ class Transaction:
     @contextlib.contextmanager
     def run(self) -> Iterator[None]:
         """Refuse within the block what would end the transaction. Raises `EndsTransaction`, also for one caught."""
-        self.running = True
         try:
-            yield
-        finally:
-            self.running = False
+            with self.set_running(True):
+                yield
+        except BaseException:
+            # looked at here, since a rollback comes next; an error after the end of the transaction undoes nothing
+            self.require_open()
+            raise
         if self.ended is not None:
             raise self.ended
 
     @contextlib.contextmanager
-    def pause(self) -> Iterator[None]:
-        """Allow within the block what `run` refuses, for statements and commits that are not the revision's own."""
-        self.running = False
+    def set_running(self, running: bool) -> Iterator[None]:
+        """Say within the block whether statements and commits are the revision's own."""
+        before, self.running = self.running, running
         try:
             yield
         finally:
-            self.running = True
-
-    @contextlib.contextmanager
-    def resume(self) -> Iterator[None]:
-        """Refuse again, within `pause`, what `run` refuses."""
-        self.running = True
-        try:
-            yield
-        finally:
-            self.running = False
+            self.running = before
 
     def restore(self) -> None:
         """Set the role and `search_path` that a revision may have changed."""
@@ -219,7 +259,9 @@ class Transaction:
 
     def abandon(self) -> None:
         """Roll back, also a transaction that SQLAlchemy does not know: begun together with a commit, or after one."""
-        self.closing, self.chains, self.chained = None, False, False
+        self.closing, self.chains, self.chained, self.marker = None, False, False, None
+        # the next attempt reads the version table first, and must not do so under the settings of the revision
+        self.opens = True
         # the server has rolled back what a lost connection did; SQLAlchemy marks the connection as invalid then
         with contextlib.suppress(DBAPIError):
             self.connection.rollback()
@@ -232,19 +274,16 @@ class Transaction:
         """Commit, and begin another revision's transaction in the same message: a round trip less for each revision."""
         self.chains, self.opens = False, True
         # psycopg2 still counts as in its transaction, which is true of the one that begins here
-        self.marker, *self.held = send(self.connection, f"commit; begin; {self._beginning()}")
+        self._begin(self.connection, "commit; begin; ")
         self.chained = True
 
-    def _beginning(self) -> str:
-        """Return the statements that come first in a transaction."""
+    def _begin(self, opened: Connection, first: str = "") -> None:
         # in a transaction of its own: UNLISTEN waits for the commit, and a rollback must not bring back what was left
         new = f"{RESET}; {self.driver.settings}; commit; begin; " if self.opens else ""
-        self.opens = False
+        # until the message has succeeded, nothing is known of the transaction
+        self.opens, self.marker = False, None
         # a revision may have made later transactions read-only, as the one behind its autocommit block
-        return f"{new}set transaction read write; {self.timeouts.at_begin()}; {self._proofs()}"
-
-    def _proofs(self) -> str:
-        return f"select {NOW}, {', '.join(self.locks)}"
+        self.mark(opened, f"{first}{new}set transaction read write; {self.timeouts.at_begin()}; ")
 
     def begin(self, opened: Connection) -> None:
         """Set up a transaction that SQLAlchemy begins."""
@@ -252,30 +291,49 @@ class Transaction:
             self.chained = False
         # SET LOCAL has no effect outside of a transaction
         elif not autocommits(opened):
-            self.marker, *self.held = send(opened, self._beginning())
+            self._begin(opened)
             self.require_locks()
 
     def before(self, opened: Connection, statement: str) -> str:
         """Return what is sent for a statement. Raises `EndsTransaction` or `DeadlinePassed`."""
+        autocommit = autocommits(opened)
         if self.running:
             if self.ended is not None:
                 raise self.ended
-            if not autocommits(opened) and sql.ends_transaction(statement):
+            if not autocommit and sql.ends_transaction(statement):
                 self.refuse_end(statement)
                 return NOTHING
-            self.sent.append(statement)
-        self.timeouts.before(opened, statement)
-        if self.running and autocommits(opened):
-            # what is done here cannot be rolled back
-            _, *self.held = send(opened, self._proofs())
+            # not in a rehearsal, whose transaction is that of all revisions
+            if not autocommit and not self.sent and not self.written_before and sql.sets_transaction(statement):
+                return self._begin_anew(opened, statement)
+        setting = self.timeouts.before(opened, statement)
+        # what is done in AUTOCOMMIT cannot be rolled back, so both locks are proven before it
+        if self.running and (autocommit or self.marker is None):
+            self.mark(opened, f"{setting}; " if setting else "")
             self.require_locks()
+        elif setting:
+            send(opened, setting)
         if self.closing is not None:
-            row, self.closing = self.closing(), None
-            # deferred constraints now, since no time-out bounds COMMIT, and while the revision's settings hold
-            first = f"set constraints all immediate; {self._restoring()}; {self.timeouts.at_begin()}; {row}; "
-            # Alembic's statement has no parameters, but the driver looks for placeholders all the same
-            return first.replace("%", "%%") + statement
+            return self._close() + statement
         return statement
+
+    def _begin_anew(self, opened: Connection, statement: str) -> str:
+        """Return a SET TRANSACTION, after making it the first statement of its transaction, which the mark was."""
+        if self.marker is not None and not self.has_written():
+            send(opened, f"rollback; begin; {self.timeouts.at_begin()}")
+            self.marker = None
+        return statement
+
+    def _close(self) -> str:
+        """Return the statements that are sent before the one that writes the version, in its message."""
+        assert self.closing is not None  # noqa: S101 - called only where it is set
+        if self.marker is None:
+            self.mark(self.connection)
+        row, self.closing = self.closing(), None
+        # deferred constraints now, since no time-out bounds COMMIT, and while the revision's settings hold
+        first = f"set constraints all immediate; {self._restoring()}; {self.timeouts.at_begin()}; {row}; "
+        # Alembic's statement has no parameters, but the driver looks for placeholders all the same
+        return first.replace("%", "%%")
 
     def after(self, opened: Connection, statement: str) -> None:
         """Lower the time-outs that a statement has raised."""
@@ -289,6 +347,7 @@ def guard(connection: Connection, timeouts: Timeouts, locks: tuple[str, str]) ->
     `locks` are two expressions, which are evaluated whenever a transaction begins.
     """
     driver = cast("GuardedConnection", connection.connection.dbapi_connection)
+    driver.cursor_factory = GuardedCursor
     transaction = driver.guard = Transaction(connection, driver, timeouts, locks)
     event.listen(connection, "begin", transaction.begin)
 

@@ -88,11 +88,11 @@ def rehearse(run: Run, revisions: Revisions, target: str, max_lock_hold_ms: int)
             return
         pid = session.backend_pid(connection)
         monitor = LockMonitor(lock, pid, max_lock_hold_ms, engine.connect)
-        timeouts = Timeouts(invocation.deadline, invocation.settings.lock_timeout_ms)
-        watchdog = Watchdog(lock, pid, invocation.deadline, run.interrupted, timeouts)
         # first: it makes the transaction read-write, which has to come before any query
         rollback_only.enforce(connection)
+        timeouts = Timeouts(invocation.deadline, invocation.settings.lock_timeout_ms)
         transaction = guard(connection, timeouts, lock.held)
+        watchdog = Watchdog(lock, pid, invocation.deadline, run.interrupted, timeouts)
         with EnvironmentContext(revisions.config, revisions.script) as environment:
             environment.configure(connection=connection)
             migration = environment.get_context()
@@ -160,6 +160,7 @@ def _rehearse(rehearsal: Rehearsal, step: Step) -> None:
     try:
         with transaction.run():
             alembic_internals.run(step.alembic_step, rehearsal.migration)
+        transaction.require_same()
         transaction.restore()
         if step.revision in rehearsal.baselines:
             steps.complete(rehearsal.baselines[step.revision], step, connection)
@@ -231,6 +232,11 @@ def _rehearsal_only_failure(error: Exception, rehearsal: Rehearsal) -> str | Non
     if rollback_only.is_violated(error) and sql.sets_constraints(str(getattr(error, "statement", ""))):
         _undo(rehearsal.connection)
         return "it sets all constraints, one of which prevents the rehearsal from committing"
+    if sqlstate.sqlstate(error) == sqlstate.ACTIVE_SQL_TRANSACTION and sql.sets_transaction(
+        str(getattr(error, "statement", ""))
+    ):
+        _undo(rehearsal.connection)
+        return "it sets its transaction's isolation, and a rehearsal has one transaction for all revisions"
     # https://www.postgresql.org/docs/current/sql-altertype.html: a new value cannot be used before the commit
     if sqlstate.sqlstate(error) != sqlstate.UNSAFE_NEW_ENUM_VALUE:
         return None
@@ -267,9 +273,10 @@ def _explain(error: BaseException, rehearsal: Rehearsal) -> MigrationError | Non
     if ended is not None:
         return ended
     transaction = rehearsal.transaction
-    if attempt is not None and rollback_only.is_violated(error):
-        # the trigger has rolled back everything, so nothing remains
-        return failure.of_ended_transaction(EndsTransaction(), attempt.step.revision, attempt.step.path, ())
+    end = EndsTransaction() if rollback_only.is_violated(error) else transaction.end_of(error)
+    if attempt is not None and end is not None:
+        # nothing remains: a COMMIT fails by the trigger, and after a ROLLBACK nothing is written
+        return replace(failure.of_ended_transaction(end, attempt.step.revision, attempt.step.path, ()), late=False)
     return migrate.translate(error, rehearsal.run, rehearsal.lock, rehearsal.watchdog, transaction)
 
 

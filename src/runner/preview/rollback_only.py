@@ -20,6 +20,7 @@ ARM = f"""
         $$ begin raise exception 'a rehearsal is never committed' using constraint = '{TRIGGER}'; end $$;
     create constraint trigger {TRIGGER} after insert on {TRIGGER} deferrable initially deferred
         for each row execute function pg_temp.{TRIGGER}();
+    alter table {TRIGGER} enable always trigger {TRIGGER};
     insert into {TRIGGER} values (true)
 """  # noqa: S608 - put together from the constant above
 READ_ONLY = "set default_transaction_read_only = on"

@@ -6,6 +6,7 @@ PostgreSQL's own message and DETAIL are left out, since both may quote a row.
 
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,14 @@ from alembic.script.revision import RevisionError
 from sqlalchemy.exc import DBAPIError
 
 from runner.errors import InvalidSettings, MigrationError, RevisionFailed, TransactionEnded, UnknownRevision
-from runner.postgres import redact
-from runner.postgres.sqlstate import sqlstate
+from runner.postgres import redact, sql
+from runner.postgres.sqlstate import ACTIVE_SQL_TRANSACTION, sqlstate
 from runner.postgres.transaction import EndsTransaction
+
+OUTSIDE = (
+    "Move the statement into an autocommit block (`with op.get_context().autocommit_block():`) of a revision of its "
+    "own, then run the same command again."
+)
 
 
 def of_revision(error: BaseException, revision: str, path: str | None) -> MigrationError:
@@ -26,17 +32,16 @@ def of_revision(error: BaseException, revision: str, path: str | None) -> Migrat
 
 
 def of_ended_transaction(
-    error: BaseException, revision: str, path: str | None, sent: Sequence[str]
+    error: EndsTransaction, revision: str, path: str | None, sent: Sequence[str]
 ) -> TransactionEnded:
-    """Return the error for a revision that ends its own transaction, or that had ended it when it failed otherwise.
+    """Return the error for a revision that ends its own transaction, or that has ended it.
 
     `sent` are its statements so far.
     """
-    if isinstance(error, EndsTransaction) and error.how:
-        lines = [frame.lineno for frame in error.stack if frame.filename == path]
-        return TransactionEnded(revision, _name(path), lines[-1] if lines else None, redact.template(error.how), ())
-    remaining = tuple(redact.template(statement) for statement in sent)
-    return TransactionEnded(revision, _name(path), None, "", remaining)
+    lines = [frame.lineno for frame in error.stack if frame.filename == path]
+    line = lines[-1] if lines and error.how else None
+    remaining = tuple(redact.template(one) for one in sent if not sql.only_ends_transaction(one)) if error.late else ()
+    return TransactionEnded(revision, _name(path), line, redact.template(error.how), remaining, error.late)
 
 
 def of_released_lock(revision: str, path: str | None) -> RevisionFailed:
@@ -99,7 +104,8 @@ def _of_sql(error: DBAPIError, revision: str, path: str | None) -> MigrationErro
     if names:
         reason += " on " + " of ".join(names)
     statement = redact.template(error.statement) if error.statement else None
-    return RevisionFailed(revision, _name(path), _line(error, path), reason, code, statement)
+    failed = RevisionFailed(revision, _name(path), _line(error, path), reason, code, statement)
+    return replace(failed, remedy=OUTSIDE) if code == ACTIVE_SQL_TRANSACTION else failed
 
 
 def _line(error: BaseException, path: str | None) -> int | None:
