@@ -101,6 +101,8 @@ def test_what_commits_nothing_is_allowed(project: Project, database: Database, h
 IN_A_BLOCK = {
     "BEGIN and COMMIT": "op.execute('begin')\nop.execute('create table made ()')\nop.execute('commit')",
     "BEGIN and COMMIT in one text": "op.execute('begin; create table made (); commit')",
+    "BEGIN, an error and ROLLBACK": "op.execute('create table made ()')\nop.execute('begin')\n"
+    "try:\n    op.execute('select 1 / 0')\nexcept sa.exc.DBAPIError:\n    op.execute('rollback')",
     "CALL of a procedure with COMMIT": "op.execute('create procedure p() language plpgsql as "
     "$$ begin create table made (); commit; end $$')\nop.execute('call p()')",
     "DO with COMMIT": "op.execute('do $$ begin create table made (); commit; end $$')",

@@ -68,10 +68,9 @@ class Timeouts:
         # in AUTOCOMMIT each time: no transaction begins, at which they could have been set
         if concurrent or autocommits(connection):
             return self._setting(connection, self.lock_ceiling_ms)
-        # not before each statement, which would double a revision's round trips; and not in a failed transaction, which
-        # accepts nothing but ROLLBACK TO SAVEPOINT
+        # not before each statement, which would double a revision's round trips
         stale = self._set_ms - self.deadline.remaining_ms >= STALE_MS and not self._statement_ms
-        return self._setting(connection, None) if stale and not has_failed(connection) else ""
+        return self._setting(connection, None) if stale else ""
 
     def after(self, connection: Connection, statement: str) -> None:
         """Lower what a statement has raised, and remember what it has lowered."""

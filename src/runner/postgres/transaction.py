@@ -306,6 +306,9 @@ class Transaction:
             # not in a rehearsal, whose transaction is that of all revisions
             if not autocommit and not self.sent and not self.written_before and sql.sets_transaction(statement):
                 return self._begin_anew(opened, statement)
+        # a failed transaction accepts nothing but its end, or ROLLBACK TO SAVEPOINT
+        if has_failed(opened):
+            return statement
         setting = self.timeouts.before(opened, statement)
         # what is done in AUTOCOMMIT cannot be rolled back, so both locks are proven before it
         if self.running and (autocommit or self.marker is None):
