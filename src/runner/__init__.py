@@ -20,7 +20,7 @@ The map, from the doors down; a module imports what is below it, and nothing abo
                         lock, the version table, invalid indexes, SQLSTATEs, the one reader of SQL (sql)
     output/             tables, JSON, Markdown, progress
 
-    payloads answer results errors policy settings invocation deadline    plain data
+    payloads answer results errors policy settings project invocation deadline    plain data
     operations          what revisions import     interpreter     settings for a short start
     signals             Ctrl-C and SIGTERM
 

@@ -56,7 +56,9 @@ def run(context: Any, load_metadata: Callable[[], MetaData]) -> None:
 
 def _write_sql(context: Any) -> None:
     """Print the statements of `alembic upgrade --sql`, without a connection."""
-    context.configure(dialect_name=offline.DIALECT, dialect_opts=offline.DIALECT_OPTIONS, **offline.OPTIONS)
+    with translating(MigrationError, _in_alembics_words):
+        options = settings.read(os.environ).version_table.options
+    context.configure(dialect_name=offline.DIALECT, dialect_opts=offline.DIALECT_OPTIONS, **offline.OPTIONS, **options)
     with context.begin_transaction():
         context.run_migrations()
 
@@ -79,6 +81,7 @@ def _compare(context: Any, metadata: MetaData, invocation: Invocation) -> None:
             connection=connection,
             target_metadata=metadata,
             compare_server_default=True,
+            **invocation.settings.version_table.options,
             autogenerate_plugins=["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"],
         )
         with context.begin_transaction():

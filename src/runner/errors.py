@@ -374,6 +374,21 @@ class ActionNotAllowed(MigrationError):
 
 
 @dataclass(eq=False)
+class InvalidIndexRemains(MigrationError):
+    """An invalid index that a repair could neither drop nor build again."""
+
+    index: str
+    sqlstate: str | None
+    code = "invalid-index"
+    what = "`{index}` is invalid, and could neither be dropped nor built again (SQLSTATE {sqlstate})."
+    left = "The text of the revision is recorded."
+    hint = "Correct its rows or its owner, then run the same command again."
+
+    def details(self) -> dict[str, object]:
+        return {"sqlstate": self.sqlstate}
+
+
+@dataclass(eq=False)
 class ConfirmNeeded(MigrationError):
     reason: str
     at: str

@@ -255,7 +255,7 @@ class ShowResult(Result):
 
 @dataclass(frozen=True)
 class RepairResult(Result):
-    """The invalid indexes that a repair dropped."""
+    """The invalid indexes that a repair dropped or built again."""
 
     cleared: tuple[str, ...]
 

@@ -1,10 +1,12 @@
-"""The settings: environment variables, read and checked in one place."""
+"""The settings: environment variables, and the version table of `migrate.toml`, read and checked in one place."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from runner import project
 from runner.errors import InvalidSettings
+from runner.project import VersionTable
 
 PROTECTED = ("prod", "production")
 # https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-PROTECTION
@@ -13,9 +15,10 @@ SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of a process, as its environment variables give them."""
+    """The settings of a process."""
 
     alembic_config: Path
+    version_table: VersionTable
     environment: str
     database_url: str | None = field(repr=False)
     db_secret_arn: str | None
@@ -41,14 +44,16 @@ class Settings:
 
 
 def read(environ: Mapping[str, str]) -> Settings:
-    """Read the settings from `environ`, usually `os.environ`.
+    """Read the settings from `environ`, usually `os.environ`, and from the file `migrate.toml` of the project.
 
     Raises `InvalidSettings` for a value of the wrong type or range.
     """
     # an empty value counts as not set: compose files and CI steps pass on a variable that is not set as an empty one
     get = {name: value for name, value in environ.items() if value}.get
+    file = project_file(environ)
     return Settings(
-        alembic_config=project_file(environ),
+        alembic_config=file,
+        version_table=project.read_version_table(file.parent),
         environment=get("ENVIRONMENT", "dev"),
         database_url=get("DATABASE_URL"),
         db_secret_arn=get("DB_SECRET_ARN"),

@@ -65,7 +65,7 @@ def test_repair_accepts_the_new_text(project: Project, database: Database, edite
     """The revision is not run again; its new checksum is recorded, and the upgrade goes on."""
     done = project.run("migrate", "--json", "repair", "017", "--actor", "ana", url=database.url)
     answer = json.loads(done.stdout)
-    assert answer["message"] == "Recorded the present text of `017_dry_run_log`, and dropped 0 leftovers."
+    assert answer["message"] == "Recorded the present text of `017_dry_run_log`, and cleared 0 leftovers."
     assert database.query(
         "select l.direction, l.status, r.action, r.actor from runner.migration_log l "
         "join runner.migration_run r using (run_id) order by log_id desc limit 1"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from runner.postgres import advisory_lock
-from runner.postgres.version_table import VERSION_TABLE
+from runner.project import VersionTable
 from support.postgres import Database, read_catalog
 from support.project import Project
 
@@ -50,7 +50,7 @@ def prepare(project: Project, database: Database) -> None:
 def wait_for_free_lock(database: Database) -> float:
     """Return how long the killed runner's lock outlived it, in seconds."""
     started = time.monotonic()
-    held = f"select count(*) from pg_locks where locktype = 'advisory' and ((classid::bigint << 32) | objid::bigint) = {advisory_lock.key(VERSION_TABLE)}"  # noqa: E501
+    held = f"select count(*) from pg_locks where locktype = 'advisory' and ((classid::bigint << 32) | objid::bigint) = {advisory_lock.key(VersionTable())}"  # noqa: E501
     while database.query(held) != [(0,)]:
         assert time.monotonic() - started < 15
         time.sleep(0.05)

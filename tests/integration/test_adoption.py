@@ -4,9 +4,9 @@ from itertools import chain, combinations
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, make_url
 
 from runner.schema import catalog
+from support import postgres
 from support.postgres import Database, read_catalog
 from support.project import Project
 
@@ -62,8 +62,7 @@ def test_dry_run_log_is_kept_and_completed(
     project: Project, database: Database, fresh: catalog.Catalog, indexes: tuple[str, ...]
 ) -> None:
     """With any subset of its indexes and comments the table keeps its rows and ends as a fresh one."""
-    url = make_url(database.url).set(drivername="postgresql+psycopg2")
-    with create_engine(url, isolation_level="AUTOCOMMIT").connect() as connection:
+    with postgres.connect(database).execution_options(isolation_level="AUTOCOMMIT") as connection:
         for comments in subsets(COMMENTS):
             connection.exec_driver_sql("drop schema if exists runner, public cascade; create schema public")
             connection.exec_driver_sql(DRY_RUN_LOG + "".join(indexes) + "".join(comments))

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import make_url
 
 from runner.postgres import version_table
+from runner.project import VersionTable
 from support import postgres
 from support.postgres import PASSWORD, Database
 from support.project import Project
@@ -365,7 +366,7 @@ def test_who_runs_is_told_also_at_base(project: Project, database: Database) -> 
     told = {}
     for name in ("postgres", database.name):
         with closing(database.server.connect(name)) as other, other.cursor() as cursor:
-            number = version_table.key("alembic_version")
+            number = version_table.key(VersionTable())
             cursor.execute("set application_name = 'migrate somebody'; select pg_advisory_lock(%s)", (number,))
             answer = project.ask(database.url, {"action": "current"})
         told[name] = (answer["current"], answer["running"] and answer["running"].split(",")[0])

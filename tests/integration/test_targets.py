@@ -11,6 +11,7 @@ import pytest
 from runner import commands
 from runner.deadline import Deadline
 from runner.postgres import version_table
+from runner.project import VersionTable
 from support.postgres import Database
 from support.project import Project
 
@@ -108,7 +109,7 @@ def test_a_revision_that_is_edited_while_the_run_waits(project: Project, databas
     path = project.add("018_edited", "pass")
     environ = {"ALEMBIC_CONFIG": str(project.folder / "alembic.ini"), "DATABASE_URL": database.url}
     with ThreadPoolExecutor() as pool, closing(database.server.connect(database.name)) as other:
-        other.cursor().execute("select pg_advisory_lock(%s)", (version_table.key("alembic_version"),))
+        other.cursor().execute("select pg_advisory_lock(%s)", (version_table.key(VersionTable()),))
         waiting = threading.Event()
         run = pool.submit(
             commands.execute, {"action": "upgrade"}, environ, "edited", Deadline.after(30),

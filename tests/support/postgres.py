@@ -28,6 +28,8 @@ from typing import Any
 import psycopg2
 from sqlalchemy import URL, Connection, NullPool, create_engine, make_url
 
+from runner.postgres.connect import VERSION_TABLE
+from runner.project import VersionTable
 from runner.schema import catalog
 
 EMBEDDED = "embedded"
@@ -83,7 +85,9 @@ def new_database(server: Server, name: str) -> Iterator[Database]:
 
 def connect(database: Database) -> Connection:
     """Connect to a test's database as the product does."""
-    return create_engine(make_url(database.url).set(drivername="postgresql+psycopg2"), poolclass=NullPool).connect()
+    options = {VERSION_TABLE: VersionTable()}
+    url = make_url(database.url).set(drivername="postgresql+psycopg2")
+    return create_engine(url, poolclass=NullPool, execution_options=options).connect()
 
 
 def read_catalog(database: Database) -> catalog.Catalog:

@@ -4,7 +4,7 @@ import subprocess
 import time
 
 from runner.postgres import version_table
-from runner.postgres.version_table import VERSION_TABLE
+from runner.project import VersionTable
 from support.postgres import Database
 
 # Each query is limited to the test's own database: other tests may use the same server.
@@ -18,7 +18,7 @@ LOCKED = """
     select count(*) from pg_locks where locktype = 'advisory'
         and database = (select oid from pg_database where datname = current_database())
 """
-SESSIONS = {"the lock's": version_table.key(VERSION_TABLE), "the migration's": version_table.work_key(VERSION_TABLE)}
+SESSIONS = {"the lock's": version_table.key(VersionTable()), "the migration's": version_table.work_key(VersionTable())}
 """The key that each of a run's two sessions holds."""
 HANG_S = 60
 """The limit of a wait that would never end; it proves nothing, since everything may take long on a busy machine."""

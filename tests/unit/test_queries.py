@@ -14,6 +14,7 @@ SOURCE = ROOT / "src"
 FILES = {path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.sql")}
 CATALOG = "runner/schema/queries/"
 LEDGER = "runner/engine/ledger.sql"
+INDEXES = "runner/postgres/invalid_indexes.sql"
 
 
 def test_the_wheel_has_them(tmp_path: Path) -> None:
@@ -28,7 +29,7 @@ def test_each_file_is_sent_or_included() -> None:
     sent = {f"{CATALOG}{name}.sql" for name in (*catalog.QUERIES, "owners", "tables")}
     texts = [(SOURCE / name).read_text(encoding="utf-8") for name in sent]
     included = {f"{CATALOG}{name}.sql" for text in texts for name in re.findall("-- include (.*)", text)}
-    assert sent | included | {LEDGER} == FILES
+    assert sent | included | {LEDGER, INDEXES} == FILES
 
 
 def test_a_file_comes_with_what_it_includes() -> None:
@@ -43,7 +44,7 @@ def test_a_file_comes_with_what_it_includes() -> None:
 def test_each_statement_of_the_ledger_is_sent() -> None:
     sender = (SOURCE / "runner/engine/ledger.py").read_text(encoding="utf-8")
     statements = queries.load_named("runner.engine", "ledger.sql")
-    assert statements.keys() == set(re.findall(r'_(?:sql|query)\("(\w+)"\)', sender))
+    assert statements.keys() == set(re.findall(r'(?:_(?:sql|query)\(|_read\(connection, )"(\w+)"', sender))
     assert statements["killed"].startswith("select request_id from runner.migration_run")
     several = {name for name, text in statements.items() if len(sql.split(text)) > 1}
     assert several == {"make"}

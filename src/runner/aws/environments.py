@@ -1,16 +1,14 @@
 """The function of an environment: from `migrate.toml`, or named directly."""
 
-import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runner import settings
+from runner import project, settings
 from runner.errors import InvalidSettings, translating
 
-FILE = "migrate.toml"
 KEYS = ("function", "region", "profile")
 
 
@@ -44,13 +42,13 @@ def read(environ: Mapping[str, str], env: str) -> Environment:
 
     Raises `InvalidSettings` where the file, the table `[env.NAME]` or one of its keys is missing or invalid.
     """
-    path = settings.project_file(environ).parent / FILE
+    path = settings.project_file(environ).parent / project.FILE
     tables = _environments(path)
     names = ", ".join(f"`{name}`" for name in sorted(tables)) or "none"
     table = tables.get(env)
     if not isinstance(table, dict):
         raise InvalidSettings(
-            f"`{_shown(path)}` has no table `[env.{env}]`; its environments are {names}.",
+            f"`{project.shown(path)}` has no table `[env.{env}]`; its environments are {names}.",
             "Use one of them, or add the table to the file.",
         )
     # an unknown key is an error, since a misspelt `region` would invoke a function of another region
@@ -58,7 +56,7 @@ def read(environ: Mapping[str, str], env: str) -> Environment:
     if odd or "function" not in table:
         wrong = f"has a wrong {' and '.join(f'`{key}`' for key in odd)}" if odd else "lacks `function`"
         raise InvalidSettings(
-            f"`[env.{env}]` in `{_shown(path)}` {wrong}; the environments of the file are {names}.",
+            f"`[env.{env}]` in `{project.shown(path)}` {wrong}; the environments of the file are {names}.",
             "An environment has `function`, and optionally `region` and `profile`, each a string.",
         )
     # an ARN in the file has a region as well
@@ -70,7 +68,7 @@ def _environments(path: Path) -> dict[str, Any]:
     with translating((OSError, ValueError), lambda error: _unusable(path, _unread(error))):
         content = tomllib.loads(path.read_text("utf-8"))
     tables = content.get("env", {})
-    odd = sorted(content.keys() - {"env"})
+    odd = sorted(content.keys() - {"env", "project"})
     if odd or not isinstance(tables, dict):
         names = " and ".join(f"`{name}`" for name in odd) or "an `env` that is not a table"
         raise _unusable(path, f"contains {names} besides the tables `[env.…]`")
@@ -85,8 +83,4 @@ def _unread(error: Exception) -> str:
 
 def _unusable(path: Path, reason: str) -> InvalidSettings:
     remedy = 'Write the file beside `alembic.ini`, with a table `[env.dev]` that sets `function = "…"`.'
-    return InvalidSettings(f"`{_shown(path)}` {reason}.", remedy)
-
-
-def _shown(path: Path) -> str:
-    return os.path.relpath(path)
+    return InvalidSettings(f"`{project.shown(path)}` {reason}.", remedy)

@@ -15,7 +15,6 @@ from runner.doctor.checks import Probe, ProbeFailed, ProbeSkipped
 from runner.errors import MultipleHeads, count, translating
 from runner.postgres import advisory_lock, connect, conninfo, session
 from runner.postgres.conninfo import ConnInfo
-from runner.postgres.version_table import VERSION_TABLE
 from runner.script import graph
 
 LOGIN_TIMEOUT_S = 10
@@ -29,7 +28,7 @@ PRIVILEGES = text("""
            coalesce(has_table_privilege(to_regclass('runner.migration_log')::oid, 'INSERT'),
                     has_database_privilege(current_database(), 'CREATE')) as ledger,
            has_schema_privilege('public', 'CREATE') as tables,
-           coalesce(has_table_privilege(to_regclass('public.alembic_version')::oid, 'UPDATE'), true) as version
+           coalesce(has_table_privilege(to_regclass(:version_table)::oid, 'UPDATE'), true) as version
 """)
 
 
@@ -161,11 +160,12 @@ def _writer(state: LocalState) -> str:
 
 
 def _rights(state: LocalState) -> str:
-    found = state.opened.execute(PRIVILEGES).one()
+    version_table = connect.version_table(state.opened)
+    found = state.opened.execute(PRIVILEGES, {"version_table": version_table.quoted}).one()
     grants = {
         f'GRANT CREATE ON DATABASE "{found.database}" TO "{found.role}"': found.ledger,
         f'GRANT CREATE ON SCHEMA public TO "{found.role}"': found.tables,
-        f'GRANT ALL ON alembic_version TO "{found.role}"': found.version,
+        f'GRANT ALL ON {version_table} TO "{found.role}"': found.version,
     }
     lacking = [grant for grant, granted in grants.items() if not granted]
     if lacking:
@@ -177,7 +177,7 @@ def _rights(state: LocalState) -> str:
 
 
 def _lock(state: LocalState) -> str:
-    holder = advisory_lock.holder(state.opened, VERSION_TABLE)
+    holder = advisory_lock.holder(state.opened)
     if holder is not None:
         wait = "Wait until it has ended (`migrate current`)."
         raise ProbeFailed(holder.sentence, wait if holder.is_migration else f"{holder.ending}.")

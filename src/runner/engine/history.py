@@ -22,5 +22,5 @@ def changed(script: ScriptDirectory, heads: tuple[str, ...], connection: Connect
     for revision in sorted(graph.applied_scripts(script, heads), key=lambda revision: revision.revision):
         row, checksum = recorded.get(revision.revision), graph.checksum(revision)
         # without a row it was stamped over, or ran before there was a ledger; what ran is then unknown
-        if row is not None and checksum != row.checksum:
-            yield HistoryChanged(revision.revision, row.ran_at, row.checksum, checksum)
+        if row is not None and checksum != row["checksum"]:
+            yield HistoryChanged(revision.revision, row["ran_at"], row["checksum"], checksum)

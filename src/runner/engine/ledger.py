@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, TextClause, bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.types import JSON
 
@@ -12,14 +13,22 @@ from runner import __version__
 from runner.answer import Answer
 from runner.engine.state import Run
 from runner.errors import ConnectionLost, InvalidSettings, translating
-from runner.postgres import queries, sqlstate
+from runner.postgres import connect, queries, sqlstate
 from runner.postgres.advisory_lock import MigrationLock
 from runner.postgres.transaction import EndsTransaction, ReleasesLock, Transaction
-from runner.postgres.version_table import VERSION_TABLE
+from runner.postgres.version_table import lock_key
+from runner.project import VersionTable
 from runner.script import graph
 
 if TYPE_CHECKING:
+    from sqlalchemy import RowMapping
+
     from runner.results import ImageRun, LedgerRow
+
+
+# Columns that older images made the tables without; the second is from the last change of the tables.
+VERSIONED, NEWEST = "migration_log.version_table", "migration_run.invalid_before"
+KEY = lock_key("migrate ledger")
 
 
 def _sql(name: str) -> str:
@@ -36,10 +45,30 @@ def prepare(connection: Connection) -> None:
     Raises `InvalidSettings` if the role may not create a schema.
     """
     # CREATE SCHEMA checks the privilege even if the schema exists, so it is sent only when something is missing
-    if connection.execute(_query("is_up_to_date")).scalar_one():
+    if NEWEST in _columns(connection):
         return
     with translating(ProgrammingError, lambda error: _denied(error, connection)):
-        connection.exec_driver_sql(_sql("make"))
+        connection.exec_driver_sql(_sql("make"), {"key": KEY})
+
+
+def _columns(connection: Connection) -> set[str]:
+    """Return the columns of both tables, none without a ledger."""
+    return set(connection.execute(_query("columns")).scalars())
+
+
+def _read(connection: Connection, name: str, needs: str = "migration_log.revision") -> "list[RowMapping]":
+    """Return the rows of a query; none without a ledger, or with one that lacks a column, as an older image made it."""
+    columns = _columns(connection)
+    if needs not in columns:
+        return []
+    # rows from before there was the column are those of the only project that there was
+    run, log = ("r.version_table", "l.version_table") if VERSIONED in columns else (f"'{VersionTable()}'",) * 2
+    query = text(_sql(name).format(run=run, log=log))
+    return list(connection.execute(query, _of_project(connection)).mappings())
+
+
+def _of_project(connection: Connection) -> dict[str, str]:
+    return {"version_table": str(connect.version_table(connection))}
 
 
 def _denied(error: ProgrammingError, connection: Connection) -> InvalidSettings | None:
@@ -69,6 +98,7 @@ def _begin(connection: Connection, run: Run, answer: Mapping[str, Any] | None) -
         _query("begin").bindparams(bindparam("answer", type_=JSON(none_as_null=True))),
         {
             "request_id": invocation.request_id,
+            "version_table": str(invocation.settings.version_table),
             "action": run.draft.action,
             "target": run.resolved.target,
             "planned": list(run.change.pending),
@@ -95,7 +125,7 @@ def success(run: Run, lock: MigrationLock, transaction: Transaction) -> str:
     """
     held, work = lock.held
     statement = _sql("success").format(lock=held, work=work, same=transaction.is_marked)
-    parameters = {**_of_attempt(run), "version_table": VERSION_TABLE}
+    parameters = {**_of_attempt(run), "quoted": run.invocation.settings.version_table.quoted}
     with transaction.driver.cursor() as cursor:
         return str(cursor.mogrify(statement, parameters).decode())
 
@@ -122,6 +152,7 @@ def record_failure(connection: Connection, run: Run, error_code: str) -> None:
 def _of_attempt(run: Run) -> dict[str, object]:
     attempt, step = run.current_attempt, run.current_attempt.step
     return {
+        "version_table": str(run.invocation.settings.version_table),
         "run_id": run.run_id,
         "revision": step.revision,
         "direction": step.direction,
@@ -133,28 +164,43 @@ def _of_attempt(run: Run) -> dict[str, object]:
 
 def record_repair(connection: Connection, run_id: int, revision: str, checksum: str) -> None:
     """Write the checksum of an applied revision's present text, which was not run."""
-    connection.execute(_query("repair"), {"run_id": run_id, "revision": revision, "checksum": checksum})
+    parameters = {"run_id": run_id, "revision": revision, "checksum": checksum, **_of_project(connection)}
+    connection.execute(_query("repair"), parameters)
 
 
 def close_interrupted(connection: Connection, run_id: int | None) -> None:
-    """Mark the runs that were killed as interrupted, and the revision each was in; `run_id` is the present run."""
-    if not connection.execute(_query("exists")).scalar_one():
+    """Mark the project's runs that were killed as interrupted, and the revision each was in.
+
+    `run_id` is the present run.
+    """
+    if not _columns(connection):
         return
-    connection.execute(_query("close_interrupted"), {"run_id": run_id or 0})
+    prepare(connection)
+    connection.execute(_query("close_interrupted"), {"run_id": run_id or 0, **_of_project(connection)})
+
+
+def record_invalid(connection: Connection, run: Run, invalid: Mapping[str, str]) -> dict[str, str]:
+    """Write which indexes are invalid before a revision's autocommit block, and return those before its earliest try.
+
+    Both are names by oid.
+    """
+    query = _query("record_invalid").bindparams(bindparam("invalid", type_=JSONB))
+    parameters = {"run_id": run.run_id, "revision": run.current_attempt.step.revision, "invalid": dict(invalid)}
+    before: dict[str, str] = connection.execute(query, {**parameters, **_of_project(connection)}).scalar_one()
+    return before
 
 
 def answered(connection: Connection, key: str, payload_sha256: str | None) -> dict[str, Any] | None:
     """Return the successful answer to an earlier call with the same key and payload, None if there is none."""
-    if not connection.execute(_query("exists")).scalar_one():
+    if not _columns(connection):
         return None
-    return connection.execute(_query("answered"), {"key": key, "payload_sha256": payload_sha256}).scalar_one_or_none()
+    parameters = {"key": key, "payload_sha256": payload_sha256, **_of_project(connection)}
+    return connection.execute(_query("answered"), parameters).scalar_one_or_none()
 
 
 def checksums(connection: Connection) -> dict[str, Any]:
     """Return a row with the newest `checksum` and the day `ran_at` (UTC), by revision; empty without a ledger."""
-    if not connection.execute(_query("exists")).scalar_one():
-        return {}
-    return {row.revision: row for row in connection.execute(_query("checksums"))}
+    return {row["revision"]: row for row in _read(connection, "checksums")}
 
 
 def finish(connection: Connection, run_id: int, answer: Answer, plan_of_rest: str | None = None) -> None:
@@ -166,17 +212,14 @@ def finish(connection: Connection, run_id: int, answer: Answer, plan_of_rest: st
 
 def plan_of_rest(connection: Connection, plan: str) -> str | None:
     """Return the id of the plan for the rest, if the last run was held to `plan` and ended `partial`; else None."""
-    # an older image may have made a ledger without the column
-    if not connection.execute(_query("is_up_to_date")).scalar_one():
+    if not _columns(connection):
         return None
-    return connection.execute(_query("plan_of_rest"), {"plan": plan}).scalar_one_or_none()
+    return connection.execute(_query("plan_of_rest"), {"plan": plan, **_of_project(connection)}).scalar_one_or_none()
 
 
 def killed(connection: Connection) -> list[str]:
     """Return the request ids of the runs without an end; if nobody holds the migration lock, they were killed."""
-    if not connection.execute(_query("exists")).scalar_one():
-        return []
-    return list(connection.execute(_query("killed")).scalars())
+    return [row["request_id"] for row in _read(connection, "killed")]
 
 
 def latest(connection: Connection) -> "dict[str, LedgerRow]":
@@ -184,9 +227,7 @@ def latest(connection: Connection) -> "dict[str, LedgerRow]":
     # its classes take 8 ms, which a run that changes a database saves
     from runner.results import LedgerRow
 
-    if not connection.execute(_query("exists")).scalar_one():
-        return {}
-    rows = connection.execute(_query("latest")).mappings()
+    rows = _read(connection, "latest")
     return {row["revision"]: LedgerRow(**{**row, "started_at": _as_utc(row["started_at"])}) for row in rows}
 
 
@@ -197,11 +238,10 @@ def images(connection: Connection) -> "list[ImageRun]":
     that an older image made.
     """
     # as in `latest`
+
     from runner.results import ImageRun
 
-    if not connection.execute(_query("is_up_to_date")).scalar_one():
-        return []
-    rows = connection.execute(_query("images")).mappings()
+    rows = _read(connection, "images", needs="migration_run.heads")
     moments = ("started_at", "succeeded_at")
     return [ImageRun(**{**row, **{name: _as_utc(row[name]) for name in moments}}) for row in rows]
 

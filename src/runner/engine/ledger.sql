@@ -1,6 +1,9 @@
 -- The statements of `ledger.py`. The line above each statement has its name.
 
 -- name: make
+-- The migration lock is that of one project, and two that come at once both find nothing; IF NOT EXISTS would let one of
+-- them fail. Released at the end of this message, which is a transaction.
+select pg_advisory_xact_lock(%(key)s);
 create schema if not exists runner;
 create table if not exists runner.migration_run (
     run_id bigint generated always as identity primary key,
@@ -21,12 +24,19 @@ create table if not exists runner.migration_run (
     status text not null default 'running' check (status in ('running', 'success', 'partial', 'error', 'interrupted')),
     started_at timestamptz not null default clock_timestamp(),
     finished_at timestamptz,
-    answer jsonb
+    answer jsonb,
+    version_table text not null default 'public.alembic_version',
+    invalid_before jsonb
 );
--- an older image made the table without these
+-- An older image made the table without these. Images from before there was `version_table` still write rows, all of
+-- this default's project, which was the only one.
 alter table runner.migration_run add column if not exists plan text, add column if not exists plan_of_rest text,
-    add column if not exists heads text[];
+    add column if not exists heads text[],
+    add column if not exists version_table text not null default 'public.alembic_version',
+    add column if not exists invalid_before jsonb;
 comment on column runner.migration_run.actor is 'what the caller claimed, not what was proven';
+comment on column runner.migration_run.invalid_before is
+    'the invalid indexes, by oid, from before the autocommit block of a revision';
 comment on column runner.migration_run.heads is 'the revisions of the image that no other follows';
 create table if not exists runner.migration_log (
     log_id bigint generated always as identity primary key,
@@ -39,27 +49,26 @@ create table if not exists runner.migration_log (
     duration_ms double precision,
     lock_wait_ms double precision,
     locks jsonb,
-    error_code text
+    error_code text,
+    version_table text not null default 'public.alembic_version'
 );
+alter table runner.migration_log
+    add column if not exists version_table text not null default 'public.alembic_version';
 create index if not exists migration_log_revision on runner.migration_log (revision, log_id);
 create index if not exists migration_run_idempotency_key on runner.migration_run (idempotency_key);
 create index if not exists migration_run_running on runner.migration_run (run_id) where status = 'running';
 
--- name: exists
+-- name: columns
 -- not `to_regclass`: it fails for a role without USAGE on the schema, and its error does not say what is missing
-select exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
-               where n.nspname = 'runner' and c.relname = 'migration_log');
-
--- name: is_up_to_date
-select exists (select from pg_attribute a join pg_class c on c.oid = a.attrelid
-               join pg_namespace n on n.oid = c.relnamespace
-               where n.nspname = 'runner' and c.relname = 'migration_run' and a.attname = 'heads');
+select c.relname || '.' || a.attname from pg_attribute a join pg_class c on c.oid = a.attrelid
+join pg_namespace n on n.oid = c.relnamespace
+where n.nspname = 'runner' and c.relname in ('migration_run', 'migration_log') and a.attnum > 0;
 
 -- name: begin
 insert into runner.migration_run
-    (request_id, action, target, planned, direction, actor, idempotency_key, payload_sha256, plan,
+    (version_table, request_id, action, target, planned, direction, actor, idempotency_key, payload_sha256, plan,
      function_version, image_digest, heads, tool_version, answer, status, finished_at)
-values (:request_id, :action, :target, :planned, :direction, :actor, :idempotency_key, :payload_sha256, :plan,
+values (:version_table, :request_id, :action, :target, :planned, :direction, :actor, :idempotency_key, :payload_sha256, :plan,
         :function_version, :image_digest, :heads, :tool_version, :answer,
         case when :idle then 'success' else 'running' end, case when :idle then clock_timestamp() end)
 returning run_id;
@@ -74,8 +83,8 @@ returning run_id;
 -- https://www.postgresql.org/docs/current/explicit-locking.html
 -- https://www.postgresql.org/docs/current/system-catalog-initial-data.html#SYSTEM-CATALOG-OID-ASSIGNMENT
 insert into runner.migration_log
-    (run_id, revision, direction, checksum, status, started_at, duration_ms, lock_wait_ms, locks)
-select case when {lock} then %(run_id)s end, case when {same} then %(revision)s end,
+    (version_table, run_id, revision, direction, checksum, status, started_at, duration_ms, lock_wait_ms, locks)
+select %(version_table)s, case when {lock} then %(run_id)s end, case when {same} then %(revision)s end,
        case when {work} then %(direction)s end, %(checksum)s, 'success',
        clock_timestamp() - make_interval(secs => %(duration_ms)s / 1000.0), %(duration_ms)s, %(lock_wait_ms)s,
        (select jsonb_object_agg(l.relation::regclass, l.mode order by array_position(
@@ -83,7 +92,7 @@ select case when {lock} then %(run_id)s end, case when {same} then %(revision)s 
                          'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'], l.mode))
         from pg_lock_status() l join pg_class c on c.oid = l.relation
         where l.granted and l.pid = pg_backend_pid() and l.locktype = 'relation' and l.relation >= 16384
-          and c.relkind in ('r', 'p', 'm', 'v') and c.relname <> %(version_table)s
+          and c.relkind in ('r', 'p', 'm', 'v') and l.relation <> %(quoted)s::regclass
           and c.relnamespace::regnamespace::text !~ '^(pg_|information_schema$|runner$)');
 
 -- name: locks
@@ -91,23 +100,23 @@ select revision, locks from runner.migration_log where run_id = :run_id and stat
 
 -- name: failure
 insert into runner.migration_log
-    (run_id, revision, direction, checksum, status, started_at, duration_ms, lock_wait_ms, error_code)
-values (:run_id, :revision, :direction, :checksum, 'failed',
+    (version_table, run_id, revision, direction, checksum, status, started_at, duration_ms, lock_wait_ms, error_code)
+values (:version_table, :run_id, :revision, :direction, :checksum, 'failed',
         clock_timestamp() - make_interval(secs => :duration_ms / 1000.0), :duration_ms, :lock_wait_ms, :error_code);
 
 -- name: repair
-insert into runner.migration_log (run_id, revision, direction, checksum, status, started_at)
-values (:run_id, :revision, 'stamp', :checksum, 'success', clock_timestamp());
+insert into runner.migration_log (version_table, run_id, revision, direction, checksum, status, started_at)
+values (:version_table, :run_id, :revision, 'stamp', :checksum, 'success', clock_timestamp());
 
 -- name: close_interrupted
--- Under the migration lock no other run is active, so a row that is still `running` belongs to a killed run. It was in
+-- Under the migration lock no other run of the project is active, so a row that is still `running` belongs to a killed run. It was in
 -- the first of its planned revisions that has no row of success.
 with dead as (
     update runner.migration_run set status = 'interrupted', finished_at = clock_timestamp()
-    where status = 'running' and run_id <> :run_id returning *
+    where status = 'running' and run_id <> :run_id and version_table = :version_table returning *
 )
-insert into runner.migration_log (run_id, revision, direction, status, started_at, error_code)
-select d.run_id, (select p.name from unnest(d.planned) with ordinality p(name, place)
+insert into runner.migration_log (version_table, run_id, revision, direction, status, started_at, error_code)
+select d.version_table, d.run_id, (select p.name from unnest(d.planned) with ordinality p(name, place)
                   where p.name not in (select l.revision from runner.migration_log l
                                        where l.run_id = d.run_id and l.status = 'success')
                   order by place limit 1) as revision,
@@ -117,16 +126,31 @@ where exists (select from unnest(d.planned) p(name)
               where p.name not in (select l.revision from runner.migration_log l
                                    where l.run_id = d.run_id and l.status = 'success'));
 
+-- name: record_invalid
+-- A try after one that failed or was killed keeps the earlier list: what is invalid beside that is what the earlier try
+-- left. A later success of the revision ends that.
+update runner.migration_run
+set invalid_before = jsonb_build_object(cast(:revision as text), coalesce(
+    (select e.invalid_before -> :revision from runner.migration_run e
+     where e.version_table = :version_table and e.invalid_before ? :revision
+       and not exists (select from runner.migration_log l
+                       where l.version_table = :version_table and l.revision = :revision and l.status = 'success'
+                         and l.run_id >= e.run_id)
+     order by e.run_id limit 1), :invalid))
+where run_id = :run_id
+returning invalid_before -> :revision;
+
 -- name: answered
 -- a call that failed is repeated to run again, not to get its error again
 select answer from runner.migration_run
 where idempotency_key = :key and payload_sha256 = :payload_sha256 and status = 'success'
+  and version_table = :version_table
 order by run_id desc limit 1;
 
 -- name: checksums
 select distinct on (revision) revision, checksum, to_char(started_at at time zone 'UTC', 'YYYY-MM-DD') as ran_at
-from runner.migration_log
-where status = 'success' and direction <> 'downgrade' and checksum is not null
+from runner.migration_log l
+where status = 'success' and direction <> 'downgrade' and checksum is not null and {log} = :version_table
 order by revision, log_id desc;
 
 -- name: finish
@@ -137,18 +161,20 @@ where run_id = :run_id;
 -- name: plan_of_rest
 -- only of the last run with anything to do: a later one changed what the plan consists of
 select plan_of_rest from runner.migration_run
-where run_id = (select max(run_id) from runner.migration_run where planned <> '{}') and plan = :plan;
+where run_id = (select max(run_id) from runner.migration_run
+                where planned <> '{}' and version_table = :version_table) and plan = :plan;
 
 -- name: killed
-select request_id from runner.migration_run where status = 'running' order by run_id;
+select request_id from runner.migration_run r where status = 'running' and {run} = :version_table order by run_id;
 
 -- name: latest
 select distinct on (l.revision)
        l.revision, l.direction, l.status, l.started_at, l.duration_ms, l.error_code, r.actor, r.request_id,
        r.image_digest
 from runner.migration_log l join runner.migration_run r using (run_id)
--- a repair records a text, it does not run the revision
-where r.action <> 'repair'
+-- A repair records a text, it does not run the revision. An image from before there was `version_table` takes another
+-- project's live run for a killed one of its own, and writes a row for it.
+where r.action <> 'repair' and {run} = :version_table and {log} = :version_table
 order by l.revision, l.log_id desc;
 
 -- name: images
@@ -157,7 +183,7 @@ select * from (
            image_digest, action, direction, status, request_id, started_at, heads, answer ->> 'to' as "to",
            -- a window sees all runs of the image; `distinct on` keeps the last one only afterwards
            max(finished_at) filter (where status = 'success') over (partition by image_digest) as succeeded_at
-    from runner.migration_run where image_digest is not null
+    from runner.migration_run r where image_digest is not null and {run} = :version_table
     order by image_digest, run_id desc
 ) last
 order by started_at desc limit 50;

@@ -6,7 +6,8 @@ same connections, after a lost connection it opens new ones. The version table s
 
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
@@ -41,7 +42,6 @@ from runner.postgres import (
 from runner.postgres.advisory_lock import GONE, MigrationLock
 from runner.postgres.timeouts import Timeouts
 from runner.postgres.transaction import ReleasesLock, Transaction, guard
-from runner.postgres.version_table import VERSION_TABLE
 from runner.script import alembic_internals, failure, graph, offline
 from runner.script.graph import Revisions
 from runner.script.step import Route, Step
@@ -106,7 +106,7 @@ def _connect_and_run(context: Any, run: Run, find_route: FindRoute, engine: Engi
     deadline = run.invocation.deadline
     try:
         with (
-            advisory_lock.acquire(engine, VERSION_TABLE, deadline, report_holder(run)) as lock,
+            hold_lock(run, engine) as lock,
             engine.connect() as connection,
         ):
             with lock.turn() as lock_connection:
@@ -119,10 +119,12 @@ def _connect_and_run(context: Any, run: Run, find_route: FindRoute, engine: Engi
             lock.hold_work(connection, deadline, report_holder(run))
             timeouts = Timeouts(deadline, run.invocation.settings.lock_timeout_ms)
             transaction = guard(connection, timeouts, lock.held)
-            invalid_indexes.rebuild_leftovers(connection, deadline)
+            invalid_indexes.rebuild_leftovers(
+                connection, deadline, lambda: None if run.attempt is None else run.attempt.invalid_before
+            )
             problem = _try_until_unblocked(context, run, find_route, lock, transaction)
             # still under the lock: without it, the next run would take this one for killed
-            _record_outcome(run, lock, problem)
+            _record_outcome(run, lock, problem, transaction.sent)
             return problem
     except GONE as error:
         if sqlstate.is_lost(error):
@@ -130,6 +132,12 @@ def _connect_and_run(context: Any, run: Run, find_route: FindRoute, engine: Engi
         if sqlstate.is_contention(error):
             return run.count_lock_timeout("the ledger")
         raise
+
+
+def hold_lock(run: Run, engine: Engine) -> AbstractContextManager[MigrationLock]:
+    """Return a block that holds the migration lock; see `advisory_lock.acquire`."""
+    invocation = run.invocation
+    return advisory_lock.acquire(engine, invocation.settings.version_table, invocation.deadline, report_holder(run))
 
 
 def report_holder(run: Run) -> Callable[[str], None]:
@@ -277,14 +285,17 @@ def _breaks_protocol(error: BaseException, run: Run, step: Step, transaction: Tr
     return failure.of_released_lock(step.revision, step.path) if isinstance(error, ReleasesLock) else None
 
 
-def _record_outcome(run: Run, lock: MigrationLock, problem: MigrationError | None) -> None:
-    """Write how the run ended, on the lock's connection, which is in AUTOCOMMIT."""
+def _record_outcome(run: Run, lock: MigrationLock, problem: MigrationError | None, sent: Sequence[str]) -> None:
+    """Write how the run ended, on the lock's connection, which is in AUTOCOMMIT.
+
+    `sent` are the statements of the last revision.
+    """
     if isinstance(problem, ConnectionLost):
         # the next attempt continues the same run; if there is none, the next run marks this one as interrupted
         return
     if problem is not None:
         _read_commit(run, lock)
-        steps.clear_leftovers(run, lock)
+        steps.clear_leftovers(run, lock, sent)
     with contextlib.suppress(*GONE), lock.turn() as connection:
         steps.read_locks(run, connection)
     if problem is None:

@@ -1,4 +1,6 @@
-"""Accept the present text of an applied revision, and drop the invalid indexes that a failure left."""
+"""Accept the present text of an applied revision, and mend the invalid indexes that a failure left."""
+
+from functools import partial
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
@@ -6,25 +8,25 @@ from sqlalchemy.exc import DBAPIError
 from runner.answer import Change
 from runner.engine import ledger, migrate, preconditions
 from runner.engine.state import Begun, Resolution, Run
-from runner.errors import DeadlinePassed, UnknownRevision, count, translating
-from runner.postgres import advisory_lock, connect, invalid_indexes, sqlstate, version_table
-from runner.postgres.version_table import VERSION_TABLE
+from runner.errors import DeadlinePassed, InvalidIndexRemains, MigrationError, UnknownRevision, count, translating
+from runner.postgres import connect, invalid_indexes, sqlstate, version_table
+from runner.postgres.invalid_indexes import InvalidIndex
 from runner.results import RepairResult
 from runner.script import graph
 from runner.script.graph import Revisions
 
 
 def repair(run: Run, revisions: Revisions, target: str) -> None:
-    """Record the checksum of an applied revision's present text, and drop invalid indexes.
+    """Record the checksum of an applied revision's present text, and mend invalid indexes.
 
     Raises `UnknownRevision` for a revision that is not applied, `RevisionFailed` for a text that cannot be imported,
-    `DeadlinePassed` if the deadline passes before the last index is dropped.
+    `DeadlinePassed` if the deadline passes before the last index is mended, `InvalidIndexRemains` if one cannot be.
     """
     invocation = run.invocation
     engine = connect.open_engine(invocation.settings, invocation.request_id, invocation.deadline)
     # the lock's connection serves for all: DROP INDEX CONCURRENTLY requires AUTOCOMMIT, and no revision runs
     with (
-        advisory_lock.acquire(engine, VERSION_TABLE, invocation.deadline, migrate.report_holder(run)) as lock,
+        migrate.hold_lock(run, engine) as lock,
         lock.turn() as connection,
     ):
         heads = version_table.read_heads(connection)
@@ -46,18 +48,22 @@ def repair(run: Run, revisions: Revisions, target: str) -> None:
         run.begun = Begun(ledger.begin(connection, run))
         ledger.record_repair(connection, run.begun.run_id, revision.revision, graph.checksum(revision))
         run.draft.update(pending=())
-        with translating(DBAPIError, lambda error: _too_late(error, run, connection)):
-            cleared = invalid_indexes.drop_invalid(connection, invocation.deadline)
-        told = f"Recorded the present text of `{revision.revision}`, and dropped {count(len(cleared), 'leftover')}."
+        cleared: list[str] = []
+        for index in invalid_indexes.find(connection):
+            with translating(DBAPIError, partial(_not_mended, index, run, connection)):
+                invalid_indexes.mend(connection, index, invocation.deadline.remaining_ms)
+            cleared.append(index.name)
+        told = f"Recorded the present text of `{revision.revision}`, and cleared {count(len(cleared), 'leftover')}."
         run.draft.conclude(told, RepairResult(tuple(cleared)))
         ledger.finish(connection, run.begun.run_id, run.draft.succeed())
 
 
-def _too_late(error: DBAPIError, run: Run, connection: Connection) -> DeadlinePassed | None:
-    """Write that the deadline passed before the last index was dropped, and return the error; None for any other."""
-    # both mean the deadline: `drop_invalid` gives each drop all the remaining time
-    if run.begun is None or not (sqlstate.is_cancelled(error) or sqlstate.is_contention(error)):
+def _not_mended(index: InvalidIndex, run: Run, connection: Connection, error: DBAPIError) -> MigrationError | None:
+    """Write that an index could not be mended, and return the error for it; None for a lost connection."""
+    if run.begun is None or sqlstate.is_lost(error):
         return None
-    problem = DeadlinePassed()
+    # both mean the deadline: each index is given all the remaining time
+    late = sqlstate.is_cancelled(error) or sqlstate.is_contention(error)
+    problem = DeadlinePassed() if late else InvalidIndexRemains(index.name, sqlstate.sqlstate(error))
     ledger.finish(connection, run.begun.run_id, run.draft.fail(problem))
     return problem

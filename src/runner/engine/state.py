@@ -82,8 +82,11 @@ class Attempt:
     started: float = field(default_factory=time.monotonic)
     commits: tuple[str, ...] | None = None
     """The database's heads after the commit; None until the commit is about to be sent."""
-    invalid_before: frozenset[int] | None = None
-    """The oids of the invalid indexes before its autocommit block; None for a transactional revision."""
+    invalid_before: Mapping[str, str] | None = None
+    """The names of the invalid indexes, by oid, before the autocommit block of the step's earliest try.
+
+    None for a transactional revision.
+    """
 
     @property
     def duration_ms(self) -> float:

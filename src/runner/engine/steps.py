@@ -1,7 +1,7 @@
 """The work around each step, on the connections of one attempt: checks before it, its ledger row within it."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -26,16 +26,15 @@ from runner.errors import (
     UnversionedDatabase,
     translating,
 )
-from runner.postgres import invalid_indexes, session, sqlstate
+from runner.postgres import invalid_indexes, session, sql, sqlstate
 from runner.postgres.advisory_lock import GONE, MigrationLock
 from runner.postgres.transaction import Transaction
-from runner.postgres.version_table import VERSION_TABLE
 from runner.script import alembic_internals, failure, graph
 from runner.script.alembic_internals import AlembicStep
 from runner.script.step import Route, Step
 
 LEFTOVER_BUDGET_MS = 5000
-"""Time for the drop of one leftover, which waits for older transactions; a leftover that takes longer is only named."""
+"""Time to mend one leftover, which waits for older transactions; a leftover that takes longer is only named."""
 
 PROGRESS: dict[Direction, tuple[str, str]] = {
     "upgrade": ("Applying", "Applied"),
@@ -62,7 +61,7 @@ def configure(
                 run.draft.update(begun=True)
             # Alembic may have created its version table; the first revision's transaction must have written nothing
             connection.commit()
-            for step in _run_each(run, steps, transaction, watchdog):
+            for step in _run_each(run, steps, lock, transaction, watchdog):
                 alembic_internals.wrap(step.alembic_step, partial(_run_body, run, step, lock, transaction, migration))
                 yield step.alembic_step
 
@@ -73,7 +72,7 @@ def configure(
 
     context.configure(
         connection=connection,
-        version_table=VERSION_TABLE,
+        **run.invocation.settings.version_table.options,
         transaction_per_migration=True,
         on_version_apply=on_version_apply,
         fn=yield_steps,
@@ -150,7 +149,9 @@ def _begin(run: Run, steps: tuple[Step, ...], lock: MigrationLock, connection: C
         return Begun(ledger.begin(lock_connection, run), baselines, parts)
 
 
-def _run_each(run: Run, steps: tuple[Step, ...], transaction: Transaction, watchdog: Watchdog) -> Iterator[Step]:
+def _run_each(
+    run: Run, steps: tuple[Step, ...], lock: MigrationLock, transaction: Transaction, watchdog: Watchdog
+) -> Iterator[Step]:
     """Yield each step to Alembic, which runs it and commits before it asks for the next one."""
     tell = run.invocation.tell
     total = len(run.change.applied) + len(steps)
@@ -177,6 +178,7 @@ def _run_each(run: Run, steps: tuple[Step, ...], transaction: Transaction, watch
         watchdog.reset()
         yield step
         run.waits = replace(run.waits, waited_ms=run.waits.waited_ms + watchdog.waited_ms)
+        _warn_of_leftovers(run, lock)
         applied = note_done(run)
         tell(
             f"{done} `{step.revision}` in {applied.duration_ms:.0f} ms ({number} of {total}).",
@@ -267,8 +269,8 @@ def _follow_autocommit_blocks(
         # a COMMIT below SQLAlchemy hides what was written before it
         transaction.require_same()
         with transaction.set_running(False):
-            invalid = invalid_indexes.invalid(transaction.connection)
-            run.attempt = replace(run.current_attempt, invalid_before=frozenset(invalid))
+            if run.current_attempt.invalid_before is None:
+                _record_invalid(run, lock)
             # Alembic commits on the way in, and begins a transaction on the way out
             with enter(), transaction.set_running(True):
                 yield
@@ -276,20 +278,44 @@ def _follow_autocommit_blocks(
     alembic_internals.replace_autocommit_block(migration, autocommit_block)
 
 
-def clear_leftovers(run: Run, lock: MigrationLock) -> None:
-    """Drop the invalid indexes that a failed revision left outside a transaction, or name them in the answer."""
+def _record_invalid(run: Run, lock: MigrationLock) -> None:
+    """Write which indexes are invalid already, so that what a killed run leaves is told apart from them."""
+    with lock.turn() as connection:
+        before = ledger.record_invalid(connection, run, invalid_indexes.as_record(invalid_indexes.find(connection)))
+    run.attempt = replace(run.current_attempt, invalid_before=before)
+
+
+def _warn_of_leftovers(run: Run, lock: MigrationLock) -> None:
+    """Warn of the indexes that a revision leaves invalid outside a transaction, in this try or an earlier one."""
+    if run.current_attempt.invalid_before is None:
+        return
+    with lock.turn() as connection:
+        left = invalid_indexes.without(invalid_indexes.find(connection), run.current_attempt.invalid_before)
+    for index in left:
+        revision = run.current_attempt.step.revision
+        warning = f"`{index.name}` has been invalid since `{revision}` ran; drop it with `migrate repair`."
+        run.draft.update(warnings=(*run.change.warnings, warning))
+        run.invocation.tell(warning, event="warning")
+
+
+def clear_leftovers(run: Run, lock: MigrationLock, sent: Sequence[str]) -> None:
+    """Mend the invalid indexes that a failed revision left outside a transaction, or name them in the answer.
+
+    `sent` are the statements of the revision.
+    """
     if run.attempt is None or run.attempt.invalid_before is None:
         return
     leftovers: list[str] = []
     # an error here must not hide the run's own; the next run drops what is left before it builds the index
     with contextlib.suppress(*GONE), lock.turn() as connection:
-        invalid = invalid_indexes.invalid(connection).items()
-        new = [name for oid, name in invalid if oid not in run.attempt.invalid_before]
-        connection.exec_driver_sql(f"set statement_timeout = {LEFTOVER_BUDGET_MS}")
-        for name in new:
-            # named before the drop, so that a drop that fails leaves the name in the list
-            leftovers.append(f"invalid index {name}")
-            if run.invocation.deadline.remaining_s * 1000 > LEFTOVER_BUDGET_MS:
-                connection.exec_driver_sql(f"drop index concurrently if exists {name}")
+        new = invalid_indexes.without(invalid_indexes.find(connection), run.attempt.invalid_before)
+        for index in new:
+            # named before it is mended, so that a failure leaves the name in the list
+            leftovers.append(f"invalid index {index.name}")
+            meant = [statement for statement in sent if index.is_meant_by(statement)]
+            # what a DROP has begun is left to the next try of it, which could not find the index any more
+            ours = bool(meant) and not any(map(sql.drops_concurrently, meant))
+            if ours and run.invocation.deadline.remaining_ms > LEFTOVER_BUDGET_MS:
+                invalid_indexes.mend(connection, index, LEFTOVER_BUDGET_MS)
                 leftovers.pop()
     run.draft.update(leftovers=(*(run.change.leftovers or ()), *leftovers))

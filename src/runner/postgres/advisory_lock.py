@@ -20,8 +20,10 @@ from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
 from runner.deadline import Deadline
 from runner.errors import LockHeld, PooledConnection
+from runner.postgres import connect
 from runner.postgres.timeouts import send
 from runner.postgres.version_table import HELD, HOLDER, Holder, key, read_holder, work_key
+from runner.project import VersionTable
 
 ENDED = "a session that has just ended"
 GONE = (DBAPIError, PendingRollbackError)
@@ -116,9 +118,9 @@ class MigrationLock:
 
 @contextmanager
 def acquire(
-    engine: Engine, version_table: str, deadline: Deadline, waiting: Callable[[str], None]
+    engine: Engine, table: VersionTable, deadline: Deadline, waiting: Callable[[str], None]
 ) -> Iterator[MigrationLock]:
-    """Hold the migration lock on a connection of its own while the block runs.
+    """Hold the migration lock of a version table on a connection of its own while the block runs.
 
     `waiting` is called once with a description of the lock's holder, where there is one. Raises `LockHeld` when
     `deadline` leaves no time for another try.
@@ -126,12 +128,12 @@ def acquire(
     # On the migration's connection the lock would break Alembic's autocommit block; in a transaction, which has a
     # snapshot, it would block CREATE INDEX CONCURRENTLY.
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        number = key(version_table)
+        number = key(table)
         connection.exec_driver_sql(BOUNDS)
         _poll(connection, number, lambda: _try(connection, number), deadline, waiting)
         alive = secrets.randbits(63)
         pid = connection.execute(ALIVE, {"alive": alive}).one()[0]
-        lock = MigrationLock(connection, number, pid, work_key(version_table), alive)
+        lock = MigrationLock(connection, number, pid, work_key(table), alive)
         try:
             yield lock
         finally:
@@ -214,9 +216,9 @@ def _poll(
         raise LockHeld(database, str(holder or ENDED), time.monotonic() - started, ending)
 
 
-def holder(connection: Connection, version_table: str) -> Holder | None:
+def holder(connection: Connection) -> Holder | None:
     """Return the migration lock's holder, None where nobody holds it."""
-    return _find_holder(connection, key(version_table))
+    return _find_holder(connection, key(connect.version_table(connection)))
 
 
 def _find_holder(connection: Connection, number: int) -> Holder | None:

@@ -14,10 +14,11 @@ from runner.deadline import Deadline
 from runner.errors import AuthenticationFailed, DatabaseUnreachable, InvalidSettings, MigrationError, translating
 from runner.postgres import conninfo
 from runner.postgres.conninfo import ConnInfo, Source
+from runner.project import VersionTable
 from runner.settings import Settings
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine
 
     from runner.postgres.transaction import GuardedConnection
 
@@ -65,6 +66,8 @@ SESSION_SETTINGS = APPLICATION_SETTINGS | {
     "extra_float_digits": "1",
     "client_encoding": "'UTF8'",
 }
+VERSION_TABLE = "version_table"
+"""The execution option of a connection that has the version table of its project."""
 TRANSACTION_TIMEOUT = (170_000, "transaction_timeout")
 """A setting that servers have from this version on, as psycopg2 numbers versions."""
 
@@ -97,9 +100,16 @@ def open_engine(
         creator=create,
         # a Lambda that is frozen between two invocations must not keep a session open
         poolclass=NullPool,
+        execution_options={VERSION_TABLE: settings.version_table},
         # an error's text would otherwise contain the parameters, which may be row data
         hide_parameters=True,
     )
+
+
+def version_table(connection: "Connection") -> VersionTable:
+    """Return the version table of the project for which a connection of `open_engine` was opened."""
+    table: VersionTable = connection.get_execution_options()[VERSION_TABLE]
+    return table
 
 
 def connect(settings: Settings, request_id: str, deadline: Deadline) -> Any:

@@ -1,69 +1,105 @@
 """Invalid indexes: what a failed concurrent build leaves behind, updated by every write and used by no query.
 
 https://www.postgresql.org/docs/current/sql-createindex.html#SQL-CREATEINDEX-CONCURRENTLY
+https://www.postgresql.org/docs/current/sql-reindex.html#SQL-REINDEX-CONCURRENTLY
 """
 
 import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, event
 
 from runner.deadline import Deadline
-from runner.postgres import sql
+from runner.postgres import queries, sql
 from runner.postgres.timeouts import send
 
-# The session that builds an index holds this lock on its table, and every role can see it. VACUUM holds it too, so that
-# an index can count as busy for as long as its table is vacuumed. pg_stat_progress_create_index would be exact, but
-# shows an ordinary role only its own builds.
-BUSY = """
-    exists (select from pg_locks k where k.relation = i.indrelid and k.pid <> pg_backend_pid() and k.granted
-            and k.mode = 'ShareUpdateExclusiveLock'
-            and k.database = (select oid from pg_database where datname = current_database()))
-"""
-# Not `relkind = 'I'`: the index of a partitioned table is invalid until each partition has one, and is no leftover.
-INVALID = text(f"""
-    select c.oid, format('%I.%I', n.nspname, c.relname)
-    from pg_index i join pg_class c on c.oid = i.indexrelid join pg_namespace n on n.oid = c.relnamespace
-    where not i.indisvalid and c.relkind = 'i' and n.nspname !~ '^pg_' and not {BUSY}
-    order by 2
-""")  # noqa: S608 - put together from the constant above
-# The driver's own placeholder, so that each `%` of `format` is doubled: it is sent on psycopg2's cursor.
-STATE = f"""
-    select format('%%I.%%I', n.nspname, c.relname), {BUSY}
-    from pg_index i join pg_class c on c.oid = i.indexrelid join pg_namespace n on n.oid = c.relnamespace
-    where i.indexrelid = to_regclass(%s) and not i.indisvalid
-"""  # noqa: S608 - put together from the constant above
 LOOK_EVERY_S = 0.2
 
 
-def invalid(connection: Connection) -> dict[int, str]:
-    """Return the names, with their schema, of the invalid indexes that no session is building, by oid."""
-    return {oid: name for oid, name in connection.execute(INVALID)}  # noqa: C416 - `dict` does not type-check on rows
+@dataclass(frozen=True)
+class InvalidIndex:
+    """An invalid index."""
+
+    oid: int
+    name: str
+    """With its schema, quoted where it must be."""
+    required: bool
+    """Whether a constraint or a partitioned index rests on it, so that it cannot be dropped."""
+    names: frozenset[str]
+    """By which a statement may mean it: its table, the tables of which that is a partition, and their indexes."""
+    schema: str
+    """The table's."""
+    busy: bool
+    """Whether a session may be building it."""
+
+    def is_meant_by(self, statement: str) -> bool:
+        """Return whether a statement names the table, one of its indexes, or all that there is."""
+        words = sql.words(statement)
+        everywhere = {"database", "system"} if "reindex" in words else set()
+        return bool(words & (self.names | everywhere)) or {"reindex", "schema", self.schema} <= words
+
+    @property
+    def mending(self) -> str:
+        """Return the statement that drops it, or that builds it again where it is required."""
+        # what a REINDEX leaves is never required: it gets the constraint only once it is valid
+        if self.required:
+            return f"REINDEX INDEX CONCURRENTLY {self.name}"
+        return f"DROP INDEX CONCURRENTLY IF EXISTS {self.name}"
 
 
-def drop_invalid(connection: Connection, deadline: Deadline) -> list[str]:
-    """Drop every invalid index that no session is building, concurrently, and return their names.
+def find(connection: Connection) -> list[InvalidIndex]:
+    """Return the invalid indexes that no session is building, in the order of their names."""
+    return [index for index in _read(connection, None) if not index.busy]
 
-    `connection` must be in AUTOCOMMIT. Raises SQLAlchemy's `DBAPIError` where a lock or the time runs out.
+
+def _read(connection: Connection, name: str | None) -> list[InvalidIndex]:
+    """Return all invalid indexes, or only the one of that name."""
+    query = queries.load_named("runner.postgres", "invalid_indexes.sql")["find"]
+    rows = send(connection, query, {"name": name})[0]
+    return [InvalidIndex(**{**row, "names": frozenset(row["names"])}) for row in rows]
+
+
+def as_record(found: list[InvalidIndex]) -> dict[str, str]:
+    """Return the names by oid, as the ledger keeps them: a rebuilt index has its name and another oid."""
+    return {str(index.oid): index.name for index in found}
+
+
+def without(found: list[InvalidIndex], record: Mapping[str, str]) -> list[InvalidIndex]:
+    """Return the indexes that are not among those of the record."""
+    return [index for index in found if record.get(str(index.oid)) != index.name]
+
+
+def mend(connection: Connection, index: InvalidIndex, bound_ms: int) -> None:
+    """Drop an invalid index or build it again, concurrently, in at most `bound_ms`.
+
+    `connection` must be in AUTOCOMMIT. Raises SQLAlchemy's `DBAPIError`.
     """
-    names = list(invalid(connection).values())
-    for name in names:
-        # the whole rest of the time: it waits for old snapshots, and blocks neither reads nor writes meanwhile
-        bound = deadline.remaining_ms
-        connection.exec_driver_sql(f"set lock_timeout = {bound}; set statement_timeout = {bound}")
-        connection.exec_driver_sql(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
-    return names
+    # all of the time for the lock too: it waits for old snapshots, and blocks neither reads nor writes meanwhile
+    connection.exec_driver_sql(f"set lock_timeout = {bound_ms}; set statement_timeout = {bound_ms}")
+    # the driver would read a `%` of the name as a placeholder
+    connection.exec_driver_sql(index.mending.replace("%", "%%"))
 
 
-def rebuild_leftovers(connection: Connection, deadline: Deadline) -> None:
-    """Make every CREATE INDEX CONCURRENTLY on `connection` drop an invalid index of its name and build it anew.
+def rebuild_leftovers(
+    connection: Connection, deadline: Deadline, record: Callable[[], Mapping[str, str] | None]
+) -> None:
+    """Make all concurrent work on `connection` begin without what an earlier try of it left.
 
-    IF NOT EXISTS would accept the invalid index and report success.
+    A CREATE INDEX CONCURRENTLY drops an invalid index of its name, and builds it anew if it was left meanwhile: IF NOT
+    EXISTS would accept it and report success. Without a name, it would build a second index beside the first, and a
+    REINDEX skips an invalid one: before those, everything is mended that is not in `record()`, the invalid indexes from
+    before the earliest try, and that the statement means.
     """
 
     def before(opened: Connection, _cursor: Any, statement: str, *_: Any) -> None:
         if (name := sql.built_concurrently(statement)) is not None:
             _drop_leftover(opened, name, deadline)
+        elif sql.adds_concurrently(statement) and (earlier := record()) is not None:
+            for index in without(find(opened), earlier):
+                if index.is_meant_by(statement):
+                    send(opened, index.mending)
 
     def after(opened: Connection, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         # again: another session's build of that name may have failed while this statement waited for it
@@ -78,12 +114,11 @@ def rebuild_leftovers(connection: Connection, deadline: Deadline) -> None:
 def _drop_leftover(connection: Connection, name: str, deadline: Deadline) -> bool:
     """Drop the invalid index `name` as soon as no session is building it; return whether there was one."""
     while deadline.remaining_s > 0:
-        row = send(connection, STATE, (name,))
-        if row is None:
+        found = _read(connection, name)
+        if not found:
             return False
-        leftover, busy = row
-        if not busy:
-            send(connection, f"DROP INDEX CONCURRENTLY {leftover}")
+        if not found[0].busy:
+            send(connection, found[0].mending)
             return True
         time.sleep(LOOK_EVERY_S)
     return False

@@ -179,6 +179,21 @@ def built_concurrently(text: str) -> str | None:
     return ".".join('"{}"'.format(name.replace('"', '""')) for name in [*schema, found[at].value])
 
 
+def adds_concurrently(text: str) -> bool:
+    """Return whether a text builds or rebuilds indexes concurrently."""
+    return is_concurrent_work(text) and next(tokens.read(text)).keyword in ("create", "reindex")
+
+
+def drops_concurrently(text: str) -> bool:
+    """Return whether a text drops an index concurrently."""
+    return is_concurrent_work(text) and next(tokens.read(text)).keyword == "drop"
+
+
+def words(text: str) -> set[str]:
+    """Return the keywords and names of a text, as PostgreSQL folds them."""
+    return {token.value for token in tokens.read(text) if token.kind in ("word", "quoted")}
+
+
 def is_concurrent_work(text: str) -> bool:
     """Return whether a text does nothing but build, drop or rebuild indexes concurrently, or validate a constraint.
 

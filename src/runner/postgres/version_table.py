@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
+from psycopg2.extensions import AsIs
 
 from runner.errors import DeadlinePassed, InvalidSettings
 from runner.invocation import Invocation
 from runner.postgres import connect
+from runner.project import VersionTable
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
-
-VERSION_TABLE = "alembic_version"
 
 # pg_locks shows a bigint key in two halves, with 1 as `objsubid`: that is 2 for a key of two integers.
 # https://www.postgresql.org/docs/current/view-pg-locks.html
@@ -37,9 +37,12 @@ HOLDER = f"""
 POSITION = f"""
     set local lock_timeout = %(lock_ms)s;
     set local statement_timeout = %(remaining_ms)s;
-    select array(select version_num::text from public.{VERSION_TABLE}), exists (select {HELD_SOMEWHERE})
+    select array(select version_num::text from %(version_table)s), exists (select {HELD_SOMEWHERE})
 """  # noqa: S608 - put together from the constants above
-HAS_USAGE = "select has_schema_privilege('public', 'usage')"
+# A schema that does not exist has no version table.
+LACKS_USAGE = """
+    select exists (select from pg_namespace where nspname = %(schema)s and not has_schema_privilege(oid, 'usage'))
+"""
 
 
 @dataclass(frozen=True)
@@ -97,10 +100,11 @@ def read_position(invocation: Invocation) -> Position:
         connection.autocommit = True
         with connection.cursor() as cursor:
             bounds = {"lock_ms": invocation.settings.lock_timeout_ms, "remaining_ms": deadline.remaining_ms}
-            return _read_position(cursor, {"key": key(VERSION_TABLE), **bounds})
+            return _read_position(cursor, invocation.settings.version_table, bounds)
 
 
-def _read_position(cursor: Any, parameters: dict[str, int]) -> Position:
+def _read_position(cursor: Any, table: VersionTable, bounds: dict[str, int]) -> Position:
+    parameters = {**bounds, "key": key(table), "version_table": AsIs(table.quoted)}
     # `held` is true until it is known: without a version table a first run may be about to make it
     versions, held = (), True
     try:
@@ -108,11 +112,11 @@ def _read_position(cursor: Any, parameters: dict[str, int]) -> Position:
         versions, held = cursor.fetchone()
     except psycopg2.errors.UndefinedTable:
         # at base, provided that the role could have seen the table
-        _require_usage(cursor)
+        _require_usage(cursor, table)
     except psycopg2.errors.InsufficientPrivilege:
         # on another cursor: `translation` reads the failed statement from that of the error
         with cursor.connection.cursor() as another:
-            _require_usage(another)
+            _require_usage(another, table)
         raise
     if held:
         cursor.execute(HOLDER, parameters)
@@ -126,27 +130,33 @@ def read_heads(connection: "Connection") -> tuple[str, ...]:
     """
     from alembic.runtime.migration import MigrationContext
 
+    table = connect.version_table(connection)
     # Alembic looks for the table along `search_path`, which skips such a schema, and would return base
-    if not connection.exec_driver_sql(HAS_USAGE).scalar_one():
-        raise no_usage()
-    return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_heads()
+    if connection.exec_driver_sql(LACKS_USAGE, {"schema": table.schema}).scalar_one():
+        raise no_usage(table.schema)
+    return MigrationContext.configure(connection, opts=table.options).get_current_heads()
 
 
-def _require_usage(cursor: Any) -> None:
-    cursor.execute(HAS_USAGE)
-    if not cursor.fetchone()[0]:
-        raise no_usage()
+def _require_usage(cursor: Any, table: VersionTable) -> None:
+    cursor.execute(LACKS_USAGE, {"schema": table.schema})
+    if cursor.fetchone()[0]:
+        raise no_usage(table.schema)
 
 
-def key(version_table: str) -> int:
+def key(table: VersionTable) -> int:
     """Return the key of a version table's migration lock."""
-    # part of the contract between images: with another key an older image would run beside a newer one
-    return lock_key(f"migrate {version_table}")
+    return lock_key(f"migrate {_named(table)}")
 
 
-def work_key(version_table: str) -> int:
+def work_key(table: VersionTable) -> int:
     """Return the key of the second lock, which a run holds on the session that does the work."""
-    return lock_key(f"migrate work {version_table}")
+    return lock_key(f"migrate work {_named(table)}")
+
+
+def _named(table: VersionTable) -> str:
+    # part of the contract between images: with another key an older image, which knows this table only and without its
+    # schema, would run beside a newer one
+    return table.name if table == VersionTable() else str(table)
 
 
 def lock_key(name: str) -> int:
@@ -160,8 +170,8 @@ def read_holder(row: Any) -> Holder | None:
     return None if row is None else Holder(*row)
 
 
-def no_usage() -> InvalidSettings:
-    """Return the error for a role without USAGE on the schema."""
+def no_usage(schema: str) -> InvalidSettings:
+    """Return the error for a role without USAGE on a schema."""
     return InvalidSettings(
-        "The role lacks the privilege `USAGE` on schema `public`.", "Grant the privilege to the role."
+        f"The role lacks the privilege `USAGE` on schema `{schema}`.", "Grant the privilege to the role."
     )

@@ -14,7 +14,6 @@ from runner.engine.state import INVOCATION
 from runner.errors import MigrationError, MultipleHeads, UnknownRevision, count
 from runner.invocation import Invocation
 from runner.postgres import advisory_lock, invalid_indexes, session, version_table
-from runner.postgres.version_table import VERSION_TABLE
 from runner.results import AcceptedDifference, CheckResult, Level, Problem
 from runner.schema import catalog, drift
 from runner.schema.catalog import Difference
@@ -135,11 +134,12 @@ def _of_error(error: MigrationError) -> Problem:
 
 
 def _invalid(connection: Connection) -> Iterator[Problem]:
-    for name in invalid_indexes.invalid(connection).values():
+    for index in invalid_indexes.find(connection):
         message = "The index is invalid: writes maintain it, and no query uses it."
-        yield Problem(
-            "invalid-index", "error", name, message, "Drop it with `migrate repair`; the revision builds it again."
-        )
+        remedy = "Drop it with `migrate repair`; the revision builds it again."
+        if index.required:
+            remedy = "Build it again with `migrate repair`."
+        yield Problem("invalid-index", "error", index.name, message, remedy)
 
 
 def _unvalidated(
@@ -161,7 +161,7 @@ def _unvalidated(
 def _killed_runs(connection: Connection) -> Iterator[Problem]:
     """Yield the runs that were killed."""
     # while the migration lock is held, a run without an end may be the holder's
-    if advisory_lock.holder(connection, VERSION_TABLE) is None:
+    if advisory_lock.holder(connection) is None:
         for request_id in ledger.killed(connection):
             message = f"The run of request `{request_id}` was killed."
             yield Problem(

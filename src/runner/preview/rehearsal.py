@@ -21,11 +21,10 @@ from runner.engine.baseline import Baseline
 from runner.engine.state import Attempt, Run
 from runner.engine.watchdog import Watchdog
 from runner.errors import ConnectionLost, LockHeldTooLong, MigrationError, MixedRevision, count
-from runner.postgres import advisory_lock, connect, session, sql, sqlstate, version_table
+from runner.postgres import connect, session, sql, sqlstate, version_table
 from runner.postgres.advisory_lock import MigrationLock
 from runner.postgres.timeouts import Timeouts, send
 from runner.postgres.transaction import EndsTransaction, Transaction, guard
-from runner.postgres.version_table import VERSION_TABLE
 from runner.preview import rollback_only, xact_stats
 from runner.preview.lock_monitor import LockMonitor
 from runner.preview.xact_stats import XactStats
@@ -66,7 +65,7 @@ def rehearse(run: Run, revisions: Revisions, target: str, max_lock_hold_ms: int)
     invocation = run.invocation
     engine = connect.open_engine(invocation.settings, invocation.request_id, invocation.deadline)
     with (
-        advisory_lock.acquire(engine, VERSION_TABLE, invocation.deadline, migrate.report_holder(run)) as lock,
+        migrate.hold_lock(run, engine) as lock,
         engine.connect() as connection,
         signals.hearing(run.interrupted),
     ):

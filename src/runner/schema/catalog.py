@@ -30,8 +30,7 @@ from typing import Any
 
 from sqlalchemy import Connection, TextClause, text
 
-from runner.postgres import queries, sql
-from runner.postgres.version_table import VERSION_TABLE
+from runner.postgres import connect, queries, sql
 
 Catalog = dict[str, dict[str, dict[str, dict[str, str]]]]
 
@@ -112,7 +111,7 @@ def _noun(path: tuple[str, ...]) -> str:
 
 def table_names(connection: Connection) -> set[str]:
     """Return the names of a database's tables, as in its catalog."""
-    return set(connection.execute(_query("tables"), {"version_table": VERSION_TABLE}).scalars())
+    return set(connection.execute(_query("tables"), _version_table(connection)).scalars())
 
 
 def owners(connection: Connection) -> dict[str, tuple[str, str]]:
@@ -129,14 +128,21 @@ def read(connection: Connection) -> Catalog:
     # estimates are high, and that takes ten times as long as running them.
     before = _set(connection, {"search_path": "", "jit": "off"})
     catalog: Catalog = {"tables": {}}
+    version_table = _version_table(connection)
     for query in map(_query, QUERIES):
-        for kind, name, section, thing, definition in connection.execute(query, {"version_table": VERSION_TABLE}):
+        for kind, name, section, thing, definition in connection.execute(query, version_table):
             sections = catalog.setdefault(kind, {}).setdefault(name, {})
             if definition is not None:
                 # the server's text for `IN (…)` depends on how the constraint was created
                 sections.setdefault(section, {})[thing] = sql.spread_casts(definition)
     _set(connection, before)
     return catalog
+
+
+def _version_table(connection: Connection) -> dict[str, str]:
+    """Return the parameters by which the queries leave the version table out."""
+    table = connect.version_table(connection)
+    return {"version_schema": table.schema, "version_table": table.name}
 
 
 def _query(name: str) -> TextClause:

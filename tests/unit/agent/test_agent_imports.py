@@ -27,5 +27,5 @@ def test_a_run_loads_neither_a_command_line_nor_the_runner() -> None:
     """Of the runner only what connections need; what few leads need, those load."""
     assert loaded("dispatch_agent.run") == {
         "psycopg2", "pydantic", "sqlalchemy",
-        "runner.deadline", "runner.errors", "runner.invocation", "runner.postgres", "runner.settings",
+        "runner.deadline", "runner.errors", "runner.invocation", "runner.postgres", "runner.project", "runner.settings",
     }  # fmt: skip

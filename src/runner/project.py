@@ -1,0 +1,94 @@
+"""The project's own settings: `migrate.toml`, beside `alembic.ini`."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runner.errors import InvalidSettings, translating
+
+FILE = "migrate.toml"
+KEYS = ("version_table", "version_table_schema")
+LONGEST_NAME = 63
+"""In bytes; PostgreSQL cuts a longer one.
+https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS
+"""
+
+
+@dataclass(frozen=True)
+class VersionTable:
+    """The table in which Alembic keeps the revisions that a database is at; each project of a database has its own."""
+
+    name: str = "alembic_version"
+    schema: str = "public"
+
+    def __str__(self) -> str:
+        """Return the qualified name, quoted where a name must be; the ledger's rows have it."""
+        return ".".join(part if _is_plain(part) else self._quote(part) for part in (self.schema, self.name))
+
+    @property
+    def quoted(self) -> str:
+        """Return the qualified name for a statement, also where a name is one of SQL's keywords."""
+        return f"{self._quote(self.schema)}.{self._quote(self.name)}"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Return the options of Alembic's `configure`."""
+        # with the name of the default schema, autogenerate would take the table for one to be dropped
+        return {"version_table": self.name, "version_table_schema": None if self.schema == "public" else self.schema}
+
+    @staticmethod
+    def _quote(name: str) -> str:
+        return '"' + name.replace('"', '""') + '"'
+
+
+def _is_plain(name: str) -> bool:
+    return name.isascii() and name.isidentifier() and name == name.lower()
+
+
+def read_version_table(folder: Path) -> VersionTable:
+    """Return the version table that `migrate.toml` in `folder` names, `public.alembic_version` where it names none.
+
+    Raises `InvalidSettings` for a file that is not TOML, an unknown key or an invalid name.
+    """
+    path = folder / FILE
+    section = _section(path)
+    unknown = [key for key in section if key not in KEYS]
+    wrong = unknown or [key for key in KEYS if not _is_name(section.get(key, "x"))]
+    if wrong:
+        raise _unusable(path, f"has a wrong {' and '.join(f'`{key}`' for key in sorted(wrong))} in `[project]`")
+    return VersionTable(
+        section.get("version_table", VersionTable.name), section.get("version_table_schema", VersionTable.schema)
+    )
+
+
+def _section(path: Path) -> dict[str, Any]:
+    """Return the table `[project]`, empty where the file, which is optional, has none."""
+    if not path.is_file():
+        return {}
+    with translating((OSError, ValueError), lambda _: _unusable(path, "cannot be read, or is not valid TOML")):
+        content = path.read_text("utf-8")
+        # few have the section, and without it nothing is imported to read it
+        if "project" not in content:
+            return {}
+        import tomllib
+
+        section = tomllib.loads(content).get("project", {})
+    if not isinstance(section, dict):
+        raise _unusable(path, "has a `project` that is not a table")
+    return section
+
+
+def _is_name(value: object) -> bool:
+    # a name with a NUL ends there for PostgreSQL
+    return isinstance(value, str) and 0 < len(value.encode()) <= LONGEST_NAME and "\0" not in value
+
+
+def _unusable(path: Path, reason: str) -> InvalidSettings:
+    remedy = f"`[project]` takes `version_table` and `version_table_schema`, names of at most {LONGEST_NAME} bytes."
+    return InvalidSettings(f"`{shown(path)}` {reason}.", remedy)
+
+
+def shown(path: Path) -> str:
+    """Return a path for a message: relative to the current folder."""
+    return os.path.relpath(path)
