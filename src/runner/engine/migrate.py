@@ -259,6 +259,13 @@ def translate(
         return run.count_lock_timeout(watchdog.blocker)
     if step is not None:
         return failure.of_revision(error, step.revision, step.path)
+    return _of_version_table(error, run)
+
+
+def _of_version_table(error: BaseException, run: Run) -> MigrationError | None:
+    """Return the error for a version table that cannot be made, whose schema Alembic does not make; else None."""
+    if sqlstate.sqlstate(error) == sqlstate.UNDEFINED_SCHEMA:
+        return version_table.no_schema(run.invocation.settings.version_table.schema)
     return translation.of_privilege(error)
 
 

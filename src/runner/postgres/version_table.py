@@ -175,3 +175,11 @@ def no_usage(schema: str) -> InvalidSettings:
     return InvalidSettings(
         f"The role lacks the privilege `USAGE` on schema `{schema}`.", "Grant the privilege to the role."
     )
+
+
+def no_schema(schema: str) -> InvalidSettings:
+    """Return the error for a schema that does not exist."""
+    return InvalidSettings(
+        f"The schema `{schema}`, in which the version table is to be, does not exist.",
+        "Create it, or correct `version_table_schema` in `migrate.toml`.",
+    )

@@ -1,0 +1,227 @@
+"""Concurrent index work of every spelling: what a killed run leaves is mended by the next, and nothing else is."""
+
+import json
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import psycopg2
+import pytest
+
+from support import waiting
+from support.postgres import Database
+from support.project import Project
+
+INVALID = "select indexrelid::regclass::text from pg_index where not indisvalid order by 1"
+INDEXES = """
+    select i.indexrelid::regclass::text, i.indisvalid from pg_index i join pg_class c on c.oid = i.indrelid
+    where c.relname in ('t', 'p', 'p1') order by 1
+"""
+TABLES = """
+    create table t (a int, b text);
+    insert into t select n, n from generate_series(1, 1000) n;
+    create index t_a on t (a);
+    create table p (a int) partition by range (a);
+    create table p1 partition of p for values from (0) to (10);
+    create index p_a on p (a);
+"""
+MADE = [("p1_a_idx", True), ("p_a", True), ("t_a", True)]
+# What makes concurrent work wait: a transaction that has written, or one that has only read, which the last phase of a
+# REINDEX waits for. https://www.postgresql.org/docs/current/sql-reindex.html#SQL-REINDEX-CONCURRENTLY
+WRITES = ("insert into t values (1)", "insert into p values (1)")
+READS = ("select from t", "select from p")
+CASES = {
+    "reindex index": ("reindex index concurrently t_a", WRITES, MADE),
+    "reindex index, at its end": ("reindex index concurrently t_a", READS, MADE),
+    "reindex table with its TOAST": ("reindex table concurrently t", WRITES, MADE),
+    "reindex table, at its end": ("REINDEX (CONCURRENTLY, VERBOSE) TABLE public.t", READS, MADE),
+    "reindex partitioned index": ("reindex index concurrently p_a", WRITES, MADE),
+    "reindex partitioned table": ('reindex table concurrently "p"', READS, MADE),
+    "reindex schema": ("reindex schema concurrently public", WRITES, MADE),
+    "unnamed": ("create index concurrently on t (b)", WRITES, [*MADE, ("t_b_idx", True)]),
+    "unnamed, of a partition": (
+        "create unique index concurrently on p1 (a)",
+        WRITES,
+        [("p1_a_idx", True), ("p1_a_idx1", True), *MADE[1:]],
+    ),
+    "of a partition": (
+        "create index concurrently if not exists p1_again on p1 (a)",
+        WRITES,
+        [("p1_a_idx", True), ("p1_again", True), *MADE[1:]],
+    ),
+}
+
+
+@pytest.fixture
+def at_017(project: Project, database: Database) -> None:
+    assert project.ask(database.url, {"action": "upgrade", "target": "017"})["status"] == "success"
+    database.execute(TABLES)
+
+
+def add(project: Project, *statements: str, downgrade: str = "select 1") -> None:
+    project.add("018_index", _block(*statements), downgrade=_block(downgrade))
+
+
+def _block(*statements: str) -> str:
+    lines = [f"    op.execute({statement!r})" for statement in statements]
+    return "\n".join(["with op.get_context().autocommit_block():", *lines])
+
+
+@contextmanager
+def held_up(database: Database, *statements: str) -> Iterator[None]:
+    """Hold up index work by a transaction, until the block ends."""
+    with closing(psycopg2.connect(database.url)) as blocker, blocker.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+        yield
+
+
+def kill_at_work(project: Project, database: Database, blockers: tuple[str, ...]) -> None:
+    """Kill a run while its index work is held up, which then has left an invalid index."""
+    with held_up(database, *blockers):
+        process = project.start("migrate", "upgrade", url=database.url)
+        waiting.until(database, waiting.BLOCKED, 1)
+        process.kill()
+        process.communicate()
+        waiting.until(database, waiting.OURS, 0)
+
+
+@pytest.mark.usefixtures("at_017")
+@pytest.mark.parametrize("case", CASES)
+def test_the_next_run_mends_what_a_killed_one_left(project: Project, database: Database, case: str) -> None:
+    """Its own index work of that table only: what was invalid before stays, and so does what is invalid elsewhere."""
+    statement, blockers, indexes = CASES[case]
+    add(project, statement)
+    database.execute("create table other (a int); create index theirs on other (a)")
+    database.execute("update pg_index set indisvalid = false where indexrelid = 'theirs'::regclass")
+    kill_at_work(project, database, blockers)
+    assert len(database.query(INVALID)) > 1
+    done = project.ask(database.url, {"action": "upgrade"})
+    assert done["status"] == "success", done["message"]
+    assert database.query(INDEXES) == indexes
+    assert database.query(INVALID) == [("theirs",)]
+    assert "warnings" not in done
+
+
+@pytest.mark.usefixtures("at_017")
+def test_killed_twice(project: Project, database: Database) -> None:
+    """The second try must not take what the first one left for what was there before."""
+    add(project, "create index concurrently on t (b)")
+    for _ in range(2):
+        kill_at_work(project, database, WRITES)
+        assert database.query(INVALID) == [("t_b_idx",)]
+    assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
+    assert database.query(INDEXES) == [*MADE, ("t_b_idx", True)]
+
+
+@pytest.mark.usefixtures("at_017")
+def test_a_lost_connection_in_the_midst(project: Project, database: Database) -> None:
+    """The same run continues on a new connection, and must not build a second index beside the first."""
+    add(project, "create index concurrently on t (b)")
+    with held_up(database, *WRITES):
+        process = project.start("migrate", "--json", "upgrade", url=database.url)
+        waiting.until(database, waiting.BLOCKED, 1)
+        waiting.terminate(database, "the migration's")
+        waiting.until_said(process, "reconnecting")
+    output, _ = process.communicate()
+    assert json.loads(output)["status"] == "success"
+    assert database.query(INDEXES) == [*MADE, ("t_b_idx", True)]
+
+
+@pytest.mark.usefixtures("at_017")
+def test_the_deadline_in_the_midst(project: Project, database: Database) -> None:
+    """What is left is named, since it cannot be dropped either while the transaction is open; the next run mends it."""
+    add(project, "reindex index concurrently t_a")
+    with held_up(database, *WRITES):
+        late = project.ask(database.url, {"action": "upgrade"}, ends_in="018_index", left_s=2)
+    assert (late["code"], late["leftovers"]) == ("deadline", ["invalid index public.t_a_ccnew"])
+    assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
+    assert database.query(INDEXES) == MADE
+
+
+@pytest.mark.usefixtures("at_017")
+@pytest.mark.parametrize("how", ["deadline", "kill"])
+def test_a_drop_is_finished_by_the_next_try_of_it(project: Project, database: Database, how: str) -> None:
+    """Whoever cleared what it left would make the next try fail: it has no IF EXISTS."""
+    add(project, "drop index concurrently t_a")
+    if how == "kill":
+        kill_at_work(project, database, READS)
+    else:
+        with held_up(database, *READS):
+            late = project.ask(database.url, {"action": "upgrade"}, ends_in="018_index", left_s=2)
+        assert (late["code"], late["leftovers"]) == ("deadline", ["invalid index public.t_a"])
+    assert database.query(INVALID) == [("t_a",)]
+    assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
+    assert database.query(INDEXES) == [("p1_a_idx", True), ("p_a", True)]
+
+
+@pytest.mark.usefixtures("at_017")
+def test_another_failed_build_is_named_and_left(project: Project, database: Database) -> None:
+    """Somebody's build of another table fails between the kill and the next run."""
+    add(project, "create index concurrently on t (b)")
+    kill_at_work(project, database, WRITES)
+    database.execute("create table other as select 1 as a from generate_series(1, 2)")
+    with pytest.raises(psycopg2.errors.UniqueViolation):
+        database.execute("create unique index concurrently theirs on other (a)")
+    done = project.ask(database.url, {"action": "upgrade"})
+    assert (done["status"], done["warnings"]) == (
+        "success",
+        ["`public.theirs` has been invalid since `018_index` ran; drop it with `migrate repair`."],
+    )
+    assert database.query(INVALID) == [("theirs",)]
+
+
+@pytest.mark.usefixtures("at_017")
+def test_a_success_ends_what_an_earlier_try_left(project: Project, database: Database) -> None:
+    """An index that somebody left since is none of the revision's own, when it is run again after a downgrade."""
+    add(project, "create index concurrently if not exists t_b on t (b)", "create index concurrently on t (b)")
+    kill_at_work(project, database, WRITES)
+    assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
+    assert project.ask(database.url, {"action": "downgrade", "target": "-1"})["status"] == "success"
+    database.execute("insert into t values (1)")
+    with pytest.raises(psycopg2.errors.UniqueViolation):
+        database.execute("create unique index concurrently theirs on t (a)")
+    done = project.ask(database.url, {"action": "upgrade"})
+    assert done["status"] == "success"
+    assert database.query(INVALID) == [("theirs",)]
+
+
+PARTS = """
+    create index p_only on only p (a);
+    create index p1_only on p1 (a);
+    update pg_index set indisvalid = false where indexrelid = 'p1_only'::regclass;
+    alter index p_only attach partition p1_only;
+    alter table t add primary key (a);
+    update pg_index set indisvalid = false where indexrelid = 't_pkey'::regclass;
+"""
+
+
+@pytest.mark.usefixtures("at_017")
+def test_what_cannot_be_dropped_is_built_again(project: Project, database: Database) -> None:
+    """The parent that CREATE INDEX … ON ONLY makes is invalid until each partition has its index: no leftover."""
+    database.execute(PARTS)
+    found = project.ask(database.url, {"action": "check"})
+    remedies = [(one["name"], one["help"]) for one in found["findings"] if one["kind"] == "invalid-index"]
+    again = "Build it again with `migrate repair`."
+    assert remedies == [("public.p1_only", again), ("public.t_pkey", again)]
+    repaired = project.ask(database.url, {"action": "repair", "target": "017"})
+    assert (repaired["status"], repaired["cleared"]) == ("success", ["public.p1_only", "public.t_pkey"])
+    assert database.query(INVALID) == [("p_only",)]
+    assert project.ask(database.url, {"action": "repair", "target": "017"})["cleared"] == []
+
+
+@pytest.mark.usefixtures("at_017")
+def test_what_cannot_be_built_again_either(project: Project, database: Database) -> None:
+    """Two rows of one key came in while the index was invalid."""
+    database.execute(PARTS)
+    database.execute("set session_replication_role = replica; alter table t disable trigger all")
+    database.execute("update pg_index set indisready = false, indisvalid = false where indexrelid = 't_pkey'::regclass")
+    database.execute("insert into t values (1)")
+    failed = project.ask(database.url, {"action": "repair", "target": "017"})
+    assert (failed["code"], failed["sqlstate"]) == ("invalid-index", "23505")
+    assert failed["message"] == (
+        "invalid-index: `public.t_pkey` is invalid, and could neither be dropped nor built again (SQLSTATE 23505). The "
+        "text of the revision is recorded. Correct its rows or its owner, then run the same command again."
+    )
+    database.execute("delete from t where ctid = (select max(ctid) from t where a = 1)")
+    assert project.ask(database.url, {"action": "repair", "target": "017"})["status"] == "success"
+    assert database.query(INVALID) == [("p_only",)]
