@@ -1,6 +1,7 @@
 """A step is a revision in a direction, as Alembic runs it; a route is a sequence of steps."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from alembic.script import Script
 
@@ -10,11 +11,14 @@ from runner.script.alembic_internals import AlembicStep
 
 @dataclass(frozen=True)
 class Step:
-    """One of Alembic's steps, with the names that the runner uses."""
+    """One of Alembic's steps, with the names that the runner uses.
+
+    They are looked up once: Alembic makes each of them anew, from a new object with a dozen more.
+    """
 
     alembic_step: AlembicStep
 
-    @property
+    @cached_property
     def revision(self) -> str:
         """Return the id of the revision that is applied or reverted; for a stamp, the new heads or `base`."""
         if self.is_stamp:
@@ -22,14 +26,14 @@ class Step:
         # the revision above the step, in either direction
         return str(self.alembic_step.info.up_revision_id)
 
-    @property
+    @cached_property
     def direction(self) -> Direction:
         """Return the step's direction."""
         if self.is_stamp:
             return "stamp"
         return "upgrade" if self.alembic_step.info.is_upgrade else "downgrade"
 
-    @property
+    @cached_property
     def is_stamp(self) -> bool:
         """Return whether the step only writes the version table."""
         return bool(self.alembic_step.info.is_stamp)
@@ -44,12 +48,12 @@ class Step:
         """Return the ids of the revisions directly before this one."""
         return self.alembic_step.info.down_revision_ids
 
-    @property
+    @cached_property
     def ends(self) -> tuple[str, ...]:
         """Return the database's heads after the step."""
         return self.alembic_step.info.destination_revision_ids
 
-    @property
+    @cached_property
     def script(self) -> Script | None:
         """Return the revision's file, None for a stamp to base."""
         info = self.alembic_step.info
