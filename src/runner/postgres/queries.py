@@ -26,9 +26,14 @@ def _included(package: str, folder: str, line: str) -> str:
 
 @cache
 def load_named(package: str, path: str) -> dict[str, str]:
-    """Return the statements of a file with several, by the names in the lines `-- name: NAME` above them."""
-    # the text before the first name is the file's own comment
-    _, *parts = f"\n{load(package, path)}".split(f"\n{NAME}")
+    """Return the statements of a file with several, by the names in the lines `-- name: NAME` above them.
+
+    Lines that are comments are left out: some statements are sent for each revision.
+    """
+    lines = load(package, path).splitlines()
+    text = "\n".join(line for line in lines if line.startswith(NAME) or not line.startswith("--"))
+    # the text before the first name is the file's own
+    _, *parts = f"\n{text}".split(f"\n{NAME}")
     pairs = (part.partition("\n") for part in parts)
     # an error shows the statement, which there is not to end like a file
     return {name: statement.strip().removesuffix(";") for name, _, statement in pairs}
