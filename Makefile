@@ -13,7 +13,7 @@ help:
 	@echo "make lint         ruff, mypy, import-linter; shellcheck, actionlint and zizmor for the workflows"
 	@echo "make image        the image of both functions and of the command lines, and its size"
 	@echo "make image-test   builds it and runs it as Lambda does, with an engine and a base of its own where there is none"
-	@echo "make bench        side by side with other tools, in under 20 minutes; writes benchmarks/RESULTS.md"
+	@echo "make bench        side by side with other tools, in under 25 minutes; writes benchmarks/RESULTS.md"
 	@echo "make bench-quick  the same in under 3, with less of it; prints only"
 	@echo "make constraints  pin every dependency anew in constraints.txt and constraints-infra.txt"
 
