@@ -195,9 +195,9 @@ def note_done(run: Run) -> Applied:
     waited_ms = run.lock_wait_ms()
     # the ledger has the locks: see `read_locks`
     done = Applied(step.revision, step.description, step.direction, attempt.duration_ms, waited_ms, {}, adopted)
-    # the id is looked up once, not for each pending revision
-    revision = done.revision
-    pending = tuple(other for other in change.pending if other != revision)
+    # most often the first one: to compare all that are pending would be quadratic over a run
+    place = change.pending.index(done.revision)
+    pending = change.pending[:place] + change.pending[place + 1 :]
     run.draft.update(after=attempt.commits, applied=(*change.applied, done), pending=pending)
     run.attempt, run.waits = None, Waits()
     return done
