@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # Columns that older images made the tables without; the second is from the last change of the tables.
 VERSIONED, NEWEST = "migration_log.version_table", "migration_run.invalid_before"
+COLUMNS = "ledger"
+"""Key of the columns in `Connection.info`, once nothing is missing."""
 KEY = lock_key("migrate ledger")
 
 
@@ -53,7 +55,13 @@ def prepare(connection: Connection) -> None:
 
 def _columns(connection: Connection) -> set[str]:
     """Return the columns of both tables, none without a ledger."""
-    return set(connection.execute(_query("columns")).scalars())
+    known: set[str] | None = connection.info.get(COLUMNS)
+    if known is None:
+        known = set(connection.execute(_query("columns")).scalars())
+        # an older ledger, or none, may become a whole one at any moment
+        if NEWEST in known:
+            connection.info[COLUMNS] = known
+    return known
 
 
 def _read(connection: Connection, name: str, needs: str = "migration_log.revision") -> "list[RowMapping]":

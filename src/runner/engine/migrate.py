@@ -112,8 +112,6 @@ def _connect_and_run(context: Any, run: Run, find_route: FindRoute, engine: Engi
             with lock.turn() as lock_connection:
                 session.refuse_read_only(lock_connection)
             lock.refuse_pooler(connection)
-            # the check began a transaction, which the time-outs bound below would not reach
-            connection.rollback()
             with lock.turn() as lock_connection:
                 ledger.close_interrupted(lock_connection, run.run_id)
             lock.hold_work(connection, deadline, report_holder(run))

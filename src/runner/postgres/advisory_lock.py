@@ -37,11 +37,11 @@ TRY = text("select pg_try_advisory_lock(:key)")
 RELEASE = text("select pg_advisory_unlock(:key)")
 ROLE = text("select current_setting('role')")
 SET_ROLE = text("select set_config('role', :role, false)")
-PID = text("select pg_backend_pid()")
+PID = "select pg_backend_pid()"
 ALIVE = text("select pg_backend_pid(), pg_advisory_lock(:alive)")
 # Twice, so that `held` below can release it once and take it again without a moment in which it is free.
 TRY_WORK = "select case when pg_try_advisory_lock(%(key)s) then pg_try_advisory_lock(%(key)s) else false end"
-STILL_HELD = f"select exists (select {HELD} and l.pid = pg_backend_pid())"
+STILL_HELD = f"select exists (select {HELD} and l.pid = pg_backend_pid()), pg_backend_pid(), current_database()"
 
 
 @dataclass(frozen=True)
@@ -65,28 +65,15 @@ class MigrationLock:
         with self._mutex:
             yield self.connection
 
-    def is_held(self) -> bool:
-        """Return whether the lock is still ours."""
-        # asks the server: on the client's side a terminated connection still counts as open
-        try:
-            with self.turn() as connection:
-                return bool(connection.exec_driver_sql(STILL_HELD, {"key": self.key}).scalar_one())
-        except GONE:
-            return False
-
     def hold_work(self, connection: Connection, deadline: Deadline, waiting: Callable[[str], None]) -> None:
         """Take the second lock on the work's own session, which the death of the lock's session does not release.
 
         `connection` has no transaction yet. Raises `LockHeld`. Whoever is refused closes both connections, so that two
         runs never wait for each other.
         """
-        driver: Any = connection.connection.dbapi_connection
-        # in a transaction the lock would be taken just as well, but the session would then stay in that transaction
-        driver.autocommit = True
         attempt = partial(_try_work, connection, self.work_key)
-        with self.turn() as lock_connection:
+        with self.turn() as lock_connection, _autocommit(connection):
             _poll(lock_connection, self.work_key, attempt, deadline, waiting)
-        driver.autocommit = False
 
     @property
     def held(self) -> tuple[str, str]:
@@ -108,11 +95,11 @@ class MigrationLock:
         Behind a pooler in transaction mode two idle connections can share a backend, and one connection can have
         another backend for its next statement: https://www.pgbouncer.org/features.html
         """
-        theirs = other.execute(PID).scalar_one()
+        with _autocommit(other):
+            theirs = send(other, PID)[0]
         with self.turn() as connection:
-            ours = connection.execute(PID).scalar_one()
-            database = str(connection.exec_driver_sql("select current_database()").scalar_one())
-        if ours != self.pid or theirs == self.pid or not self.is_held():
+            held, ours, database = connection.exec_driver_sql(STILL_HELD, {"key": self.key}).one()
+        if ours != self.pid or theirs == self.pid or not held:
             raise PooledConnection(database)
 
 
@@ -140,6 +127,15 @@ def acquire(
             # closing the connection would release it too, but only when the backend has ended, a moment later
             with lock.turn():
                 release(connection, number)
+
+
+@contextmanager
+def _autocommit(connection: Connection) -> Iterator[None]:
+    """Send what the block sends in no transaction, whose beginning and end would be messages of their own."""
+    driver: Any = connection.connection.dbapi_connection
+    driver.autocommit = True
+    yield
+    driver.autocommit = False
 
 
 def end_session(connection: Connection, pid: int) -> bool:

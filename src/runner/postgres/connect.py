@@ -84,7 +84,7 @@ def open_engine(
     to nothing, but raises `InvalidSettings` where no setting names a database.
     """
     # takes 0.2 s to import, which `current` does without
-    from sqlalchemy import NullPool, create_engine
+    from sqlalchemy import NullPool, create_engine, event
 
     from runner.postgres.transaction import GuardedConnection
 
@@ -95,7 +95,7 @@ def open_engine(
         _set_up_session(connection, session, settings.db_role, application_name(request_id))
         return connection
 
-    return create_engine(
+    engine = create_engine(
         "postgresql+psycopg2://",
         creator=create,
         # a Lambda that is frozen between two invocations must not keep a session open
@@ -104,6 +104,9 @@ def open_engine(
         # an error's text would otherwise contain the parameters, which may be row data
         hide_parameters=True,
     )
+    # only now: what SQLAlchemy asks of a first connection would otherwise have a beginning and an end of its own
+    event.listen(engine, "connect", lambda driver, _: setattr(driver, "autocommit", False))
+    return engine
 
 
 def version_table(connection: "Connection") -> VersionTable:
@@ -189,7 +192,10 @@ def _try(address: ConnInfo, source: Source, application: str, role: str | None, 
 def _set_up_session(
     connection: "GuardedConnection", session: Mapping[str, str], role: str | None, application: str
 ) -> None:
-    """Set what role and database may have set otherwise, and how the server notices a vanished client."""
+    """Set what role and database may have set otherwise, and how the server notices a vanished client.
+
+    `connection` is in AUTOCOMMIT then.
+    """
     version, timeout = TRANSACTION_TIMEOUT
     settings = dict(session)
     if session is SESSION_SETTINGS and connection.server_version >= version:
@@ -211,7 +217,6 @@ def _set_up_session(
         # a pooler may have set the name itself, so that RESET ALL brings back its own
         name = cursor.mogrify("set application_name = %s", (application,)).decode()
     connection.settings = f"{_statements(settings)}; {name}; {connection.role}"
-    connection.autocommit = False
 
 
 def _statements(settings: Mapping[str, str]) -> str:

@@ -80,7 +80,6 @@ def rehearse(run: Run, revisions: Revisions, target: str, max_lock_hold_ms: int)
             upgrades = direction == "upgrade"
             baselines = baseline.find(lock_connection, revisions.snapshots, heads, route.steps) if upgrades else {}
         run.draft.change = Change(heads, heads, route.target, tuple(step.revision for step in route.steps))
-        connection.rollback()
         lock.hold_work(connection, invocation.deadline, migrate.report_holder(run))
         if not route.steps:
             run.draft.conclude(f"Nothing to rehearse: the database is at `{names(heads) or 'base'}`.")
