@@ -5,46 +5,52 @@ import signal
 import threading
 from pathlib import Path
 
+import pytest
+
 from support import agency, postgres
 from support.agency import ask
 from support.postgres import Database
 
-LEADS = 100_000
+LEADS = pytest.mark.parametrize("leads", [30_000, pytest.param(100_000, marks=pytest.mark.long)])
+"""Six chunks, or twenty."""
 RECORDED = "select count(*) from dry_run_log"
 ONCE = "select count(*), count(distinct lead_id), count(distinct run_id) from dry_run_log"
-COMMAND = ["dispatch-agent", "dry-run", "--tenant", "test-001", "--batch", str(LEADS), "--run-id", "big"]
+COMMAND = ["dispatch-agent", "dry-run", "--tenant", "test-001", "--run-id", "big", "--batch"]
 
 
-def test_killed_in_the_middle_and_run_again(database: Database, tmp_path: Path) -> None:
-    project = agency.prepare(tmp_path, database, LEADS)
-    process = project.start(*COMMAND, url=database.url)
+@LEADS
+def test_killed_in_the_middle_and_run_again(database: Database, tmp_path: Path, leads: int) -> None:
+    project = agency.prepare(tmp_path, database, leads)
+    process = project.start(*COMMAND, str(leads), url=database.url)
     while database.query(RECORDED) == [(0,)]:
         assert process.poll() is None
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     ((before,),) = database.query(RECORDED)
-    assert 0 < before < LEADS
-    again = project.run(*COMMAND, url=database.url)
+    assert 0 < before < leads
+    again = project.run(*COMMAND, str(leads), url=database.url)
     assert again.returncode == 0, again.stderr
-    assert database.query(ONCE) == [(LEADS, LEADS, 1)]
+    assert database.query(ONCE) == [(leads, leads, 1)]
 
 
-def test_two_at_once(database: Database, tmp_path: Path) -> None:
+@LEADS
+def test_two_at_once(database: Database, tmp_path: Path, leads: int) -> None:
     """The second one waits for its turn, and decides on what is left: nothing."""
-    project = agency.prepare(tmp_path, database, LEADS)
-    both = [project.start(*COMMAND, url=database.url) for _ in range(2)]
+    project = agency.prepare(tmp_path, database, leads)
+    both = [project.start(*COMMAND, str(leads), url=database.url) for _ in range(2)]
     for process in both:
         _, told = process.communicate()
         assert process.returncode == 0, told
-    assert database.query(ONCE) == [(LEADS, LEADS, 1)]
+    assert database.query(ONCE) == [(leads, leads, 1)]
 
 
-def test_the_database_stops_in_the_middle(tmp_path: Path) -> None:
+@LEADS
+def test_the_database_stops_in_the_middle(tmp_path: Path, leads: int) -> None:
     """The answer says so, and names the last lead that is recorded; from there the run goes on."""
     with postgres.cluster(postgres.binaries()) as cluster:
         database = cluster.database()
-        agency.prepare(tmp_path, database, LEADS)
-        event = {"tenantId": "test-001", "batchSize": LEADS, "runId": "big"}
+        agency.prepare(tmp_path, database, leads)
+        event = {"tenantId": "test-001", "batchSize": leads, "runId": "big"}
         stopping = threading.Thread(target=cluster.stop)
 
         def tell(*_: object, **__: object) -> None:
@@ -57,8 +63,8 @@ def test_the_database_stops_in_the_middle(tmp_path: Path) -> None:
         answer = ask(database, event, seconds=600, tell=tell)
         stopping.join()
         assert (answer["success"], answer["code"]) == (False, "database-unreachable")
-        assert 0 < answer["leadsProcessados"] < LEADS
+        assert 0 < answer["leadsProcessados"] < leads
         cluster.start()
         again = ask(database, {**event, "cursor": answer["cursor"]}, seconds=600)
         assert again["success"], again
-        assert database.query(ONCE) == [(LEADS, LEADS, 1)]
+        assert database.query(ONCE) == [(leads, leads, 1)]

@@ -93,18 +93,21 @@ with sqlalchemy.create_engine(url).connect() as connection:
 """
 
 
-def test_a_reader_for_twenty_seconds(project: Project, database: Database, record_testsuite_property) -> None:
+@pytest.mark.parametrize("held_s", [6, pytest.param(20, marks=pytest.mark.long)])
+def test_a_reader_for_many_seconds(
+    project: Project, database: Database, held_s: int, record_testsuite_property
+) -> None:
     """Clients wait no longer than `lock_timeout` and a half second; behind plain Alembic they wait it all out."""
     project.ask(database.url, {"action": "upgrade", "target": "017"})
     path = project.add("018_note", ALTER, downgrade="op.drop_column('leads', 'note')")
-    ours = slowest_query(project, database, ("migrate", "upgrade"), 20)
+    ours = slowest_query(project, database, ("migrate", "upgrade"), held_s)
     assert ours <= 2.0 + 0.5
     assert database.query("select count(*) from information_schema.columns where column_name = 'note'") == [(1,)]
     assert project.ask(database.url, {"action": "downgrade", "target": "-1"})["status"] == "success"
     assert path.exists()
     (project.folder / "alembic" / "env.py").write_text(PLAIN_ENV)
-    plain = slowest_query(project, database, ("alembic", "upgrade", "head"), 20)
-    assert plain >= 18
+    plain = slowest_query(project, database, ("alembic", "upgrade", "head"), held_s)
+    assert plain >= 0.9 * held_s
     record_testsuite_property("contention", f"slowest query: {ours:.2f} s, behind plain Alembic {plain:.2f} s")
 
 

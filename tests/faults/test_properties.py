@@ -1,13 +1,13 @@
 """Over random graphs of revisions, with failures at random places, nothing ever disagrees."""
 
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from support.postgres import Database, Server
+from support.postgres import Database
 from support.project import Project
 
 KINDS = ("transactional", "non-transactional", "failing", "failing non-transactional")
@@ -46,8 +46,11 @@ def graphs(draw: st.DrawFn) -> list[Node]:
     return nodes
 
 
+Walk = tuple[list[Node], list[tuple[str, str]]]
+
+
 @st.composite
-def walks(draw: st.DrawFn) -> tuple[list[Node], list[tuple[str, str]]]:
+def walks(draw: st.DrawFn) -> Walk:
     """Draw a graph and a walk over it: up and down to random revisions, to base, to head."""
     nodes = draw(graphs())
     names = [node.name for node in nodes]
@@ -97,28 +100,31 @@ def applied_by_ledger(database: Database) -> set[str]:
     return {revision for revision, direction in rows if direction == "upgrade"}
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
-@given(walk=walks())
-def test_version_ledger_and_schema_never_disagree(
-    tmp_path_factory, server: Server, walk: tuple[list[Node], list[tuple[str, str]]]
-) -> None:
-    """After each step of a walk, whether it went well or not, all three tell the same."""
+def take(folder: Path, database: Database, walk: Walk) -> None:
+    """Take a walk in an empty schema; after each step, whether it went well or not, all three tell the same."""
     nodes, steps = walk
-    folder: Path = tmp_path_factory.mktemp("graph")
+    database.execute("drop schema if exists runner, public cascade; create schema public")
     project = Project.copy(folder)
     write(project, nodes)
-    name = f"walk_{uuid.uuid4().hex[:12]}"
-    admin = server.connect()
-    with admin.cursor() as cursor:
-        cursor.execute(f"create database {name} template template0")
-        database = Database(server, name)
-        for action, target in steps:
-            answer = project.ask(database.url, {"action": action, "target": target})
-            version = applied_by_version(database, nodes)
-            assert applied_by_schema(database) == version, (nodes, action, target, answer)
-            assert applied_by_ledger(database) == version, (nodes, action, target, answer)
-            assert answer.get("code") in (None, "revision-failed", "unknown-revision", "multiple-heads"), answer
-            if answer["status"] == "success":
-                assert set((answer["to"] or "").split(",")) - {""} <= version
-        cursor.execute(f"drop database {name} with (force)")
-    admin.close()
+    for action, target in steps:
+        answer = project.ask(database.url, {"action": action, "target": target})
+        version = applied_by_version(database, nodes)
+        assert applied_by_schema(database) == version, (nodes, action, target, answer)
+        assert applied_by_ledger(database) == version, (nodes, action, target, answer)
+        assert answer.get("code") in (None, "revision-failed", "unknown-revision", "multiple-heads"), answer
+        if answer["status"] == "success":
+            assert set((answer["to"] or "").split(",")) - {""} <= version
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@given(walk=walks())
+def test_version_ledger_and_schema_never_disagree(tmp_path_factory, database: Database, walk: Walk) -> None:
+    """On a few dozen walks, other ones in each run."""
+    take(tmp_path_factory.mktemp("graph"), database, walk)
+
+
+@pytest.mark.long
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@given(walk=walks())
+def test_they_never_disagree_on_many_walks(tmp_path_factory, database: Database, walk: Walk) -> None:
+    take(tmp_path_factory.mktemp("graph"), database, walk)
