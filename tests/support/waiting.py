@@ -33,6 +33,15 @@ def until(database: Database, question: str, wanted: int, within_s: float = HANG
     return time.monotonic() - started
 
 
+def until_waited(database: Database, seconds: float) -> None:
+    """Wait until the server says of one session that it has waited for a lock for so long without a break."""
+    question = f"""
+        select count(*) from pg_locks join pg_stat_activity using (pid)
+        where not granted and datname = current_database() and clock_timestamp() - waitstart > interval '{seconds} s'
+    """
+    until(database, question, 1)
+
+
 def terminate(database: Database, whose: str) -> None:
     """Terminate one of a run's two sessions, a key of `SESSIONS`."""
     ended = database.query(f"""
