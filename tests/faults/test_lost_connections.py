@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -51,11 +52,11 @@ def applied_once(database: Database, names: list[str]) -> None:
     assert database.query("select version_num from alembic_version") == [(names[-1],)]
 
 
-def start(project: Project, database: Database, *options: str) -> tuple[list[str], "subprocess.Popen[str]"]:
+def start(project: Project, database: Database) -> tuple[list[str], "subprocess.Popen[str]"]:
     """Start a run that stays in the first of its revisions until it is told."""
     names = project.add_many(4, f"{BODY}{UNTIL_TOLD}")
     project.ask(database.url, {"action": "upgrade", "target": "017"})
-    process = project.start("migrate", *options, "upgrade", url=database.url)
+    process = project.start("migrate", "upgrade", url=database.url)
     waiting.until(database, waiting.UNTOLD, 1)
     return names, process
 
@@ -84,12 +85,21 @@ def test_a_backend_is_terminated(project: Project, own: Database, whose: str) ->
     waiting.until(own, waiting.LOCKED, 0)
 
 
+GONE = """
+import pathlib
+def wait():
+    pathlib.Path({waits!r}).touch()
+    while not pathlib.Path({gone!r}).exists():
+        time.sleep(0.02)
+"""
+
+
 @pytest.mark.parametrize(
     "rest",
     [
-        "time.sleep(1.5)\nop.execute('select 1')",
-        "with op.get_context().autocommit_block():\n    time.sleep(1.5)",
-        "time.sleep(1.5)\nwith op.get_context().autocommit_block():\n    pass",
+        "wait()\nop.execute('select 1')",
+        "with op.get_context().autocommit_block():\n    wait()",
+        "wait()\nwith op.get_context().autocommit_block():\n    pass",
     ],
     ids=["a statement", "behind a block", "before a block"],
 )
@@ -97,12 +107,17 @@ def test_a_backend_is_terminated_between_two_statements(project: Project, own: D
     """The next message is one of ours, which sets the time-outs or begins; its failure is a lost connection too."""
     own.execute("create table ran (name text)")
     ran = "op.execute(\"insert into ran values ('{name}')\")\n"
-    names = project.add_many(2, f"{rest}\n{ran}")
+    waits, gone = project.folder / "waits", project.folder / "gone"
+    names = project.add_many(2, f"{GONE.format(waits=str(waits), gone=str(gone))}\n{rest}\n{ran}")
     project.ask(own.url, {"action": "upgrade", "target": "017"})
     process = project.start("migrate", "upgrade", url=own.url)
-    waiting.until_said(process, "Applying `018_step`")
-    time.sleep(0.5)
+    while not waits.exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
     waiting.terminate(own, "the migration's")
+    # after so long the time-outs are set anew
+    time.sleep(0.6)
+    gone.touch()
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     assert "The connection was lost; reconnecting" in errors
@@ -159,13 +174,17 @@ def test_a_backend_is_terminated_during_commit(project: Project, own: Database) 
 
 def test_the_server_stays_away(project: Project, cluster: Cluster, own: Database) -> None:
     """At the deadline it is said, and the next run finds out and goes on."""
-    names, process = start(project, own, "--timeout", "10")
-    cluster.stop()
-    _, errors = process.communicate(timeout=60)
+    names = project.add_many(4, f"{BODY}{UNTIL_TOLD}")
+    project.ask(own.url, {"action": "upgrade", "target": "017"})
+    with ThreadPoolExecutor() as pool:
+        run = pool.submit(project.ask, own.url, {"action": "upgrade"}, ends_in=names[0], left_s=4)
+        waiting.until(own, waiting.UNTOLD, 1)
+        cluster.stop()
+        answer = run.result()
     cluster.start()
     own.execute("create table told ()")
-    assert process.returncode == 1
-    assert "database-unreachable: Could not connect to" in errors, errors
+    assert answer["status"] == "error"
+    assert answer["message"].startswith("database-unreachable: Could not connect to"), answer["message"]
     assert project.ask(own.url, {"action": "upgrade"})["status"] == "success"
     applied_once(own, names)
     assert own.query("select count(*) from runner.migration_run where status = 'interrupted'") == [(1,)]
