@@ -11,8 +11,8 @@ from support.postgres import Database, dump
 from support.project import UNTIL_TOLD, Project
 from support.waiting import ASLEEP, until
 
-MILLION = """
-    create table big as select n as id, md5(n::text) as word, 1 as small from generate_series(1, 1000000) n;
+MANY = """
+    create table big as select n as id, md5(n::text) as word, 1 as small from generate_series(1, 100000) n;
     alter table big add primary key (id);
     analyze big;
 """
@@ -20,7 +20,7 @@ INSERT_MANY = """
 op.execute("update dry_run_log set ambiente = ambiente")
 op.execute(
     "insert into dry_run_log (tenant_id, canal_decidido, motivo_decisao) "
-    "select gen_random_uuid(), 'email', 'x' from generate_series(1, 200000)"
+    "select gen_random_uuid(), 'email', 'x' from generate_series(1, 20000)"
 )
 """
 REWRITE = 'op.execute("alter table big alter small type bigint")'
@@ -38,7 +38,7 @@ def rehearse(project: Project, database: Database, **fields: object) -> dict:
 
 def test_figures_are_those_of_the_real_run(at_017: Project, database: Database) -> None:
     """Rewrites, rows, locks; how close the durations come is measured in benchmarks/. A dump is identical."""
-    database.execute(MILLION)
+    database.execute(MANY)
     at_017.add("018_rewrite", REWRITE)
     at_017.add("019_default", 'op.add_column("tenants", sa.Column("score", sa.BigInteger(), server_default="5"))',
                after="018_rewrite")  # fmt: skip
@@ -51,7 +51,7 @@ def test_figures_are_those_of_the_real_run(at_017: Project, database: Database) 
     assert [one["outcome"] for one in answer["revisions"]] == ["rehearsed"] * 3
     assert (first["rewritten"], second["rewritten"], third["rewritten"]) == (["big"], [], [])
     assert (first["locks"]["big"], second["locks"]) == ("AccessExclusiveLock", {"tenants": "AccessExclusiveLock"})
-    assert third["rows_written"] == {"dry_run_log": 200_000}
+    assert third["rows_written"] == {"dry_run_log": 20_000}
     assert first["strongest"]["table"] == "big"
     assert 0 < first["strongest"]["held_ms"] <= first["duration_ms"]
     assert first["strongest"]["blocks"] == "reads and writes"
@@ -64,7 +64,7 @@ def test_figures_are_those_of_the_real_run(at_017: Project, database: Database) 
 
 def test_a_lock_that_is_held_too_long_ends_it(at_017: Project, database: Database) -> None:
     """At once and not at the end of the statement; an application that waits goes on, and nothing is left."""
-    database.execute(MILLION)
+    database.execute(MANY)
     at_017.add("018_rewrite", f"{REWRITE}\nop.execute('select pg_sleep(20)')")
     before = dump(database)
     started = time.monotonic()
@@ -366,12 +366,13 @@ def test_with_a_role_the_limit_holds_too(at_017: Project, database: Database) ->
         grant all on schema runner to {owner}; grant all on all tables in schema runner, public to {owner};
         alter table leads owner to {owner};
     """)
-    at_017.add("018_lock", 'op.execute("lock table leads in access exclusive mode")\ntime.sleep(5)')
+    at_017.add("018_lock", 'op.execute("lock table leads in access exclusive mode")\ntime.sleep(3.5)')
     url = database.url.replace("//postgres:only-for-tests@", f"//{login}:p@")
     answer = at_017.ask(url, {"action": "rehearse", "max_lock_hold_ms": 300}, DB_ROLE=owner)
     assert answer["code"] == "lock-hold-exceeded", answer["message"]
-    assert answer["held_ms"] < 4000
-    upgraded = at_017.ask(url, {"action": "upgrade"}, DB_ROLE=owner, timeout_s=1.5)
+    assert answer["held_ms"] < 3000
+    at_017.add("018_lock", 'op.execute("lock table leads in access exclusive mode")\ntime.sleep(1.5)')
+    upgraded = at_017.ask(url, {"action": "upgrade"}, DB_ROLE=owner, ends_in="018_lock")
     assert upgraded["code"] == "deadline", upgraded["message"]
     database.execute(
         f"reassign owned by {owner} to postgres; drop owned by {owner}, {login}; drop role {login}, {owner}"
@@ -413,7 +414,7 @@ def test_whatever_is_locked_is_seen(at_017: Project, database: Database, body: s
     at_017.add("018_lock", f"{body}\ntime.sleep(0.05)")
     (seen,) = rehearse(at_017, database)["revisions"]
     assert (seen["strongest"]["table"], seen["strongest"]["blocks"]) == (table, blocks)
-    at_017.add("018_lock", f"{body}\ntime.sleep(2)")
+    at_017.add("018_lock", f"{body}\nop.execute('select pg_sleep(20)')")
     assert rehearse(at_017, database, max_lock_hold_ms=200)["code"] == "lock-hold-exceeded"
 
 
