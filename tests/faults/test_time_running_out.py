@@ -12,7 +12,7 @@ from support import emulator, waiting
 from support.postgres import Database, free_port
 from support.project import Project
 
-TIMEOUT_S = 6
+TIMEOUT_S = 4
 SLOW = {
     "a long statement": "op.execute('select pg_sleep(60)')",
     "many short statements": "for _ in range(10_000): op.execute('select pg_sleep(0.01)')",

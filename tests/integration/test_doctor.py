@@ -147,7 +147,7 @@ def test_a_replica_and_a_stopped_server(project: Project) -> None:
 
 def test_a_socket_has_no_port(project: Project, database: Database) -> None:
     url = f"postgresql://postgres:{PASSWORD}@/d?host=/no/such/folder"
-    _, answer = examine(project, url=url)
+    _, answer = examine(project, "--timeout", "3", url=url)
     assert states(answer) | {"login": "failed"} == states(answer)
     assert [states(answer)[name] for name in ("name", "port")] == ["skipped", "skipped"]
 
@@ -247,7 +247,7 @@ def test_what_the_function_finds(
     environ = {} if parts is None else {"DATABASE_URL": changed(database, **parts)}
     lambda_api = Endpoint(200, handed_on={"/configuration": known["AWS_ENDPOINT_URL"]})
     # what cannot be reached is tried for as long as the function may run
-    timeout_s = 8 if check == "network" else 30
+    timeout_s = 5 if check == "network" else 30
     with emulator.start(task, environ, timeout_s=timeout_s) as function, serve(lambda_api) as endpoint:
         lambda_api.handed_on["/invocations"] = function.url
         code, answer = examine(project, "--function", "function", **known, AWS_ENDPOINT_URL_LAMBDA=endpoint.url)

@@ -97,7 +97,7 @@ def test_a_run_that_finds_nothing_to_do_does_not_end_a_partial_one(project: Proj
     """The partial upgrade is gone on with under its plan all the same."""
     project.ask(database.url, {"action": "upgrade", "target": "017"})
     project.add("018_first", 'op.execute("alter table leads add x int")')
-    project.add("019_slow", 'op.execute("select pg_sleep(2)")', after="018_first")
+    project.add("019_slow", 'op.execute("select pg_sleep(0.8)")', after="018_first")
     event = {"action": "upgrade", "plan": project.ask(database.url, {"action": "plan"})["plan"]}
     assert project.ask(database.url, event, ends_in="019_slow")["status"] == "partial"
     assert project.ask(database.url, {"action": "upgrade", "target": "018"})["applied"] == []

@@ -93,12 +93,11 @@ def test_two_at_once_delete_each_row_once(project: Project, migrated: Database) 
 def test_interrupted_after_a_whole_batch(project: Project, migrated: Database) -> None:
     """Ctrl-C keeps what is deleted and says how much that is; the same command goes on."""
     fill(migrated, OURS, 30_000, days=100)
-    # each row takes its time, so that the signal comes in the middle
+    # each batch lingers behind its last row, so that the signal comes before its commit
     migrated.execute(
-        "create function linger() returns trigger language plpgsql as "
-        "$$begin perform pg_sleep(0.0001); return old; end$$"
+        "create function linger() returns trigger language plpgsql as $$begin perform pg_sleep(1); return null; end$$"
     )
-    migrated.execute("create trigger linger before delete on dry_run_log for each row execute function linger()")
+    migrated.execute("create trigger linger after delete on dry_run_log for each statement execute function linger()")
     process = project.start("dispatch-agent", "purge", "--older-than", "90d", url=migrated.url)
     ends = time.monotonic() + 60
     while rows(migrated)[OURS] == 30_000:
