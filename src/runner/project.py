@@ -23,7 +23,7 @@ class VersionTable:
     schema: str = "public"
 
     def __str__(self) -> str:
-        """Return the qualified name, quoted where a name must be; the ledger's rows have it."""
+        """Return the qualified name as the ledger's rows have it: quoted but for lower case and underscores."""
         return ".".join(part if _is_plain(part) else self._quote(part) for part in (self.schema, self.name))
 
     @property
@@ -49,7 +49,7 @@ def _is_plain(name: str) -> bool:
 def read_version_table(folder: Path) -> VersionTable:
     """Return the version table that `migrate.toml` in `folder` names, `public.alembic_version` where it names none.
 
-    Raises `InvalidSettings` for a file that is not TOML, an unknown key or an invalid name.
+    Raises `InvalidSettings` for a section with an unknown key or an invalid name, or that cannot be read.
     """
     path = folder / FILE
     section = _section(path)

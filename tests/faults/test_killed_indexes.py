@@ -1,15 +1,17 @@
 """Concurrent index work of every spelling: what a killed run leaves is mended by the next, and nothing else is."""
 
 import json
+import textwrap
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 import psycopg2
 import pytest
+from sqlalchemy import make_url
 
 from support import waiting
 from support.postgres import Database
-from support.project import Project
+from support.project import UNTIL_TOLD, Project
 
 INVALID = "select indexrelid::regclass::text from pg_index where not indisvalid order by 1"
 INDEXES = """
@@ -49,6 +51,13 @@ CASES = {
         [("p1_a_idx", True), ("p1_again", True), *MADE[1:]],
     ),
 }
+
+
+# While a leftover may be somebody's build, the run looks for it again and again.
+LOOKED = """
+    select least(count(*), 1) from pg_stat_activity where application_name like 'migrate %' and state = 'idle'
+      and query like '%from pg_index i join%' and datname = current_database()
+"""
 
 
 @pytest.fixture
@@ -225,3 +234,148 @@ def test_what_cannot_be_built_again_either(project: Project, database: Database)
     database.execute("delete from t where ctid = (select max(ctid) from t where a = 1)")
     assert project.ask(database.url, {"action": "repair", "target": "017"})["status"] == "success"
     assert database.query(INVALID) == [("p_only",)]
+
+
+@pytest.mark.usefixtures("at_017")
+def test_a_drop_after_a_build_is_finished_by_the_next_try(project: Project, database: Database) -> None:
+    """The build of the next try must leave the index to the DROP behind it; a name of another case needs its quotes."""
+    database.execute('create index "Old%1" on t (b)')
+    add(
+        project,
+        "create index concurrently t_b on t (b)",
+        "reindex table concurrently t",
+        'drop index concurrently "Old%1"',
+    )
+    with held_up(database, "select from t"):
+        process = project.start("migrate", "upgrade", url=database.url)
+        waiting.until(database, waiting.BLOCKED, 1)
+        # the reader holds up the end of the REINDEX, which is to go on
+        assert database.query(INVALID)[0] != ('"Old%1"',)
+    waiting.until(database, f"select count(*) from ({INDEXES}) i (name, valid) where not valid", 0)
+    process.communicate()
+    assert process.returncode == 0
+    project.add(
+        "019_more", _block("create index concurrently on t (a)", "drop index concurrently t_b"), after="018_index"
+    )
+    with held_up(database, *READS):
+        waiting_for_drop = project.start("migrate", "upgrade", url=database.url)
+        waiting.until(database, waiting.BLOCKED, 1)
+        assert database.query(INVALID) == [("t_b",)]
+        waiting_for_drop.kill()
+        waiting_for_drop.communicate()
+        waiting.until(database, waiting.OURS, 0)
+    assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
+    assert database.query("select to_regclass('t_b')") == [(None,)]
+
+
+@pytest.mark.usefixtures("at_017")
+@pytest.mark.parametrize("table", ["s.t", "b", "public.other"])
+def test_another_table_of_such_a_name_is_left_alone(project: Project, database: Database, table: str) -> None:
+    """One of the same name in another schema, one with a column's name, one that another statement is about."""
+    add(project, "create index concurrently on t (b)", "create index concurrently other_c on other (c)")
+    database.execute("create schema s; create table other (c int)")
+    database.execute(
+        f"drop table if exists {table} cascade; create table {table} as select 1 as c from generate_series(1, 2)"
+    )
+    kill_at_work(project, database, WRITES)
+    with pytest.raises(psycopg2.errors.UniqueViolation):
+        database.execute(f"create unique index concurrently theirs on {table} (c)")
+    done = project.ask(database.url, {"action": "upgrade"})
+    assert done["status"] == "success", done["message"]
+    assert database.query("select count(*) from pg_class where relname = 'theirs'") == [(1,)]
+    assert ["theirs" in one for one in done["warnings"]] == [True]
+
+
+@pytest.mark.usefixtures("at_017")
+def test_what_was_invalid_before_stays_also_while_its_table_is_vacuumed(project: Project, database: Database) -> None:
+    """VACUUM holds the lock by which a session that builds an index is known."""
+    database.execute("insert into t values (1)")
+    with pytest.raises(psycopg2.errors.UniqueViolation):
+        database.execute("create unique index concurrently theirs on t (a)")
+    project.add(
+        "018_index",
+        f"with op.get_context().autocommit_block():\n{textwrap.indent(UNTIL_TOLD, '    ')}\n"
+        "    op.execute('create index concurrently on t (b)')",
+    )
+    with held_up(database, "lock table t in share update exclusive mode"):
+        process = project.start("migrate", "upgrade", url=database.url)
+        waiting.until(database, waiting.UNTOLD, 1)
+    database.execute("create table told ()")
+    process.communicate()
+    assert process.returncode == 0
+    assert database.query(INVALID) == [("theirs",)]
+
+
+@pytest.mark.usefixtures("at_017")
+def test_a_leftover_is_mended_once_nobody_may_be_building_it(project: Project, database: Database) -> None:
+    add(project, "create index concurrently on t (b)")
+    kill_at_work(project, database, WRITES)
+    with held_up(database, "lock table t in share update exclusive mode"):
+        process = project.start("migrate", "upgrade", url=database.url)
+        waiting.until(database, LOOKED, 1)
+        assert database.query(INVALID) == [("t_b_idx",)]
+        assert not [one for one in project.ask(database.url, {"action": "check"})["findings"] if "t_b" in one["name"]]
+        assert project.ask(database.url, {"action": "current"})["current"] == ["017_dry_run_log"]
+    process.communicate()
+    assert process.returncode == 0
+    assert database.query(INDEXES) == [*MADE, ("t_b_idx", True)]
+
+
+@pytest.mark.usefixtures("at_017")
+def test_an_index_that_was_invalid_before_is_replaced(project: Project, database: Database) -> None:
+    """What a REINDEX replaces has the same oid as in the list from before, and another name."""
+    add(project, "reindex index concurrently t_a")
+    database.execute("update pg_index set indisvalid = false where indexrelid = 't_a'::regclass")
+    kill_at_work(project, database, READS)
+    assert database.query(INVALID) == [("t_a_ccold",)]
+    assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
+    assert database.query(INDEXES) == MADE
+
+
+@pytest.mark.usefixtures("at_017")
+def test_a_name_with_a_percent_sign_is_cleared(project: Project, database: Database) -> None:
+    """The driver reads it as a placeholder."""
+    database.execute('create table "x%1" as select 1 as a from generate_series(1, 2)')
+    add(project, 'create unique index concurrently on "x%1" (a)')
+    failed = project.ask(database.url, {"action": "upgrade"})
+    assert (failed["sqlstate"], failed["leftovers"]) == ("23505", [])
+    assert database.query(INVALID) == []
+
+
+@pytest.mark.usefixtures("at_017")
+def test_a_build_that_fails_behind_a_drop_is_cleared(project: Project, database: Database) -> None:
+    """The two have one name, and only what the DROP has begun is left to its next try."""
+    database.execute("create index t_u on t (a); insert into t values (1)")
+    add(project, "drop index concurrently if exists t_u", "create unique index concurrently t_u on t (a)")
+    failed = project.ask(database.url, {"action": "upgrade"})
+    assert (failed["sqlstate"], failed["leftovers"]) == ("23505", [])
+    assert database.query(INVALID) == []
+
+
+def test_an_ordinary_role(project: Project, database: Database) -> None:
+    """Only a superuser may name an index of a TOAST table: one that is left is no reason to fail."""
+    role = f"owner_{database.name}"
+    database.execute(f"""
+        create role {role} login password 'only-for-tests';
+        grant all on schema public to {role};
+        grant all on database {database.name} to {role}
+    """)
+    url = make_url(database.url).set(username=role, password="only-for-tests").render_as_string(hide_password=False)
+    try:
+        begun = project.ask(url, {"action": "upgrade", "target": "017"})
+        assert begun["status"] == "success", begun["message"]
+        database.execute(f"set role {role}; {TABLES}")
+        add(project, "reindex table concurrently t")
+        with held_up(database, *READS):
+            process = project.start("migrate", "upgrade", url=url)
+            waiting.until(database, waiting.BLOCKED, 1)
+            process.kill()
+            process.communicate()
+            waiting.until(database, waiting.OURS, 0)
+        assert len(database.query(INVALID)) > 1
+        done = project.ask(url, {"action": "upgrade"})
+        assert done["status"] == "success", done["message"]
+        assert [name for (name,) in database.query(INVALID) if not name.startswith("pg_toast.")] == []
+        assert project.ask(url, {"action": "repair", "target": "018"})["status"] == "success"
+    finally:
+        database.execute(f"drop owned by {role} cascade; drop role {role}")

@@ -97,6 +97,43 @@ def test_a_database_that_is_not_there(project: Project, database: Database) -> N
     assert failed(answer)["told"].endswith("the database does not exist.")
 
 
+@pytest.mark.parametrize(
+    ("schema", "told"),
+    [
+        ("nowhere", 'CREATE SCHEMA "nowhere" AUTHORIZATION "{role}"'),
+        ("hidden", 'GRANT USAGE, CREATE ON SCHEMA "hidden" TO "{role}"'),
+        ("shown", 'GRANT USAGE, CREATE ON SCHEMA "shown" TO "{role}"'),
+        ("made", 'GRANT ALL ON "made"."alembic_version" TO "{role}"'),
+    ],
+)
+def test_the_version_tables_schema(project: Project, database: Database, schema: str, told: str) -> None:
+    """What the doctor tells to run is enough for it, and then for a run."""
+    (project.folder / "migrate.toml").write_text(f"[project]\nversion_table_schema = '{schema}'\n")
+    role = f"r_{database.name}"
+    database.execute(f"""
+        create role {role} login password '{PASSWORD}';
+        grant all on schema public to {role};
+        grant all on database {database.name} to {role};
+        create schema hidden;
+        create schema shown;
+        grant usage on schema shown to {role};
+        create schema made;
+        grant usage on schema made to {role};
+        create table made.alembic_version (version_num varchar(32) primary key)
+    """)
+    url = changed(database, username=role)
+    try:
+        _, answer = examine(project, url=url)
+        asked = told.format(role=role)
+        assert failed(answer)["advice"] == f"As the owner run `{asked}`, or set `DB_ROLE` to the owner."
+        database.execute(asked)
+        assert examine(project, url=url)[0] == 0
+        done = project.ask(url, {"action": "upgrade"})
+        assert done["status"] == "success", done["message"]
+    finally:
+        database.execute(f"drop owned by {role} cascade; drop role {role}")
+
+
 def test_a_role_that_may_not_write(project: Project, database: Database) -> None:
     name = f"r_{database.name}"
     database.execute(f"create role {name} login password '{PASSWORD}'; revoke create on schema public from public")

@@ -22,13 +22,24 @@ LOGIN_TIMEOUT_S = 10
 CONNECT_TIMEOUT_S = 5
 OLDEST = 14
 """The oldest version of PostgreSQL that is supported."""
-# A table that does not exist has null as its privileges: before the first run CREATE is what counts.
+# Before the first run of all, and of this project, CREATE is what counts. Not `to_regclass`: it fails without USAGE.
 PRIVILEGES = text("""
+    with relations as (
+        select c.oid, c.relname, n.nspname, n.oid as schema
+        from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    )
     select current_user as role, current_database() as database,
-           coalesce(has_table_privilege(to_regclass('runner.migration_log')::oid, 'INSERT'),
+           coalesce((select has_schema_privilege(schema, 'USAGE') and has_table_privilege(oid, 'INSERT')
+                     from relations where nspname = 'runner' and relname = 'migration_log'),
                     has_database_privilege(current_database(), 'CREATE')) as ledger,
            has_schema_privilege('public', 'CREATE') as tables,
-           coalesce(has_table_privilege(to_regclass(:version_table)::oid, 'UPDATE'), true) as version
+           exists (select from pg_namespace where nspname = :schema) as schema,
+           coalesce((select has_schema_privilege(oid, 'USAGE') and (
+                            has_schema_privilege(oid, 'CREATE') or nspname = 'public'
+                            or exists (select from relations where nspname = :schema and relname = :name))
+                     from pg_namespace where nspname = :schema), false) as home,
+           coalesce((select has_table_privilege(oid, 'UPDATE') from relations
+                     where nspname = :schema and relname = :name), true) as version
 """)
 
 
@@ -161,11 +172,14 @@ def _writer(state: LocalState) -> str:
 
 def _rights(state: LocalState) -> str:
     version_table = connect.version_table(state.opened)
-    found = state.opened.execute(PRIVILEGES, {"version_table": version_table.quoted}).one()
+    found = state.opened.execute(PRIVILEGES, vars(version_table)).one()
+    schema = f'"{version_table.schema}"'
+    home = f"GRANT USAGE, CREATE ON SCHEMA {schema} TO" if found.schema else f"CREATE SCHEMA {schema} AUTHORIZATION"
     grants = {
         f'GRANT CREATE ON DATABASE "{found.database}" TO "{found.role}"': found.ledger,
         f'GRANT CREATE ON SCHEMA public TO "{found.role}"': found.tables,
-        f'GRANT ALL ON {version_table} TO "{found.role}"': found.version,
+        f'{home} "{found.role}"': found.home,
+        f'GRANT ALL ON {version_table.quoted} TO "{found.role}"': found.version,
     }
     lacking = [grant for grant, granted in grants.items() if not granted]
     if lacking:

@@ -15,6 +15,7 @@ from runner.engine.state import Run
 from runner.errors import ConnectionLost, InvalidSettings, translating
 from runner.postgres import connect, queries, sqlstate
 from runner.postgres.advisory_lock import MigrationLock
+from runner.postgres.invalid_indexes import Before
 from runner.postgres.transaction import EndsTransaction, ReleasesLock, Transaction
 from runner.postgres.version_table import lock_key
 from runner.project import VersionTable
@@ -83,6 +84,12 @@ def _denied(error: ProgrammingError, connection: Connection) -> InvalidSettings 
     if sqlstate.sqlstate(error) != sqlstate.INSUFFICIENT_PRIVILEGE:
         return None
     role, database = connection.exec_driver_sql("select current_user, current_database()").one()
+    owner = connection.execute(_query("owner")).scalar_one_or_none()
+    if owner is not None:
+        return InvalidSettings(
+            f"The ledger's tables belong to `{owner}`; `{role}` may not add the columns that an older image lacked.",
+            f"Set `DB_ROLE` to `{owner}`, or run `migrate upgrade` as that role once.",
+        )
     return InvalidSettings(
         f"The role `{role}` may not create the schema `runner` in `{database}`, where the ledger is kept.",
         f'Run `GRANT CREATE ON DATABASE "{database}" TO "{role}"` as the database\'s owner.',
@@ -187,15 +194,21 @@ def close_interrupted(connection: Connection, run_id: int | None) -> None:
     connection.execute(_query("close_interrupted"), {"run_id": run_id or 0, **_of_project(connection)})
 
 
-def record_invalid(connection: Connection, run: Run, invalid: Mapping[str, str]) -> dict[str, str]:
-    """Write which indexes are invalid before a revision's autocommit block, and return those before its earliest try.
+def record_invalid(connection: Connection, run: Run, invalid: Mapping[str, str]) -> Before:
+    """Write which indexes are invalid before a revision's autocommit block, and return what its earliest try found.
 
-    Both are names by oid.
+    `invalid` are names by oid.
     """
     query = _query("record_invalid").bindparams(bindparam("invalid", type_=JSONB))
     parameters = {"run_id": run.run_id, "revision": run.current_attempt.step.revision, "invalid": dict(invalid)}
-    before: dict[str, str] = connection.execute(query, {**parameters, **_of_project(connection)}).scalar_one()
-    return before
+    return Before(**connection.execute(query, {**parameters, **_of_project(connection)}).scalar_one())
+
+
+def record_drop(connection: Connection, run: Run, index: Mapping[str, str]) -> Before:
+    """Write which index, a name by its oid, a revision is about to drop concurrently."""
+    query = _query("record_drop").bindparams(bindparam("dropped", type_=JSONB))
+    parameters = {"run_id": run.run_id, "revision": run.current_attempt.step.revision, "dropped": dict(index)}
+    return Before(**connection.execute(query, parameters).scalar_one())
 
 
 def answered(connection: Connection, key: str, payload_sha256: str | None) -> dict[str, Any] | None:

@@ -28,16 +28,6 @@ create table if not exists runner.migration_run (
     version_table text not null default 'public.alembic_version',
     invalid_before jsonb
 );
--- An older image made the table without these. Images from before there was `version_table` still write rows, all of
--- this default's project, which was the only one.
-alter table runner.migration_run add column if not exists plan text, add column if not exists plan_of_rest text,
-    add column if not exists heads text[],
-    add column if not exists version_table text not null default 'public.alembic_version',
-    add column if not exists invalid_before jsonb;
-comment on column runner.migration_run.actor is 'what the caller claimed, not what was proven';
-comment on column runner.migration_run.invalid_before is
-    'the invalid indexes, by oid, from before the autocommit block of a revision';
-comment on column runner.migration_run.heads is 'the revisions of the image that no other follows';
 create table if not exists runner.migration_log (
     log_id bigint generated always as identity primary key,
     run_id bigint not null references runner.migration_run,
@@ -52,10 +42,23 @@ create table if not exists runner.migration_log (
     error_code text,
     version_table text not null default 'public.alembic_version'
 );
+-- An older image made the tables without these. Images from before there was `version_table` still write rows, all of
+-- this default's project, which was the only one. `migration_log` first, in which order a revision's row locks them.
 alter table runner.migration_log
     add column if not exists version_table text not null default 'public.alembic_version';
+alter table runner.migration_run add column if not exists plan text, add column if not exists plan_of_rest text,
+    add column if not exists heads text[],
+    add column if not exists version_table text not null default 'public.alembic_version',
+    add column if not exists invalid_before jsonb;
+comment on column runner.migration_run.actor is 'what the caller claimed, not what was proven';
+comment on column runner.migration_run.invalid_before is
+    'by revision: the indexes, names by oid, that were invalid before its autocommit block, and those that it drops';
+comment on column runner.migration_run.heads is 'the revisions of the image that no other follows';
 create index if not exists migration_log_revision on runner.migration_log (revision, log_id);
 create index if not exists migration_run_idempotency_key on runner.migration_run (idempotency_key);
+create index if not exists migration_run_invalid_before on runner.migration_run (version_table, run_id)
+    where invalid_before is not null;
+create index if not exists migration_run_planned on runner.migration_run (version_table, run_id) where planned <> '{}';
 create index if not exists migration_run_running on runner.migration_run (run_id) where status = 'running';
 
 -- name: columns
@@ -63,6 +66,10 @@ create index if not exists migration_run_running on runner.migration_run (run_id
 select c.relname || '.' || a.attname from pg_attribute a join pg_class c on c.oid = a.attrelid
 join pg_namespace n on n.oid = c.relnamespace
 where n.nspname = 'runner' and c.relname in ('migration_run', 'migration_log') and a.attnum > 0;
+
+-- name: owner
+select c.relowner::regrole::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where n.nspname = 'runner' and c.relname = 'migration_run';
 
 -- name: begin
 insert into runner.migration_run
@@ -132,11 +139,18 @@ where exists (select from unnest(d.planned) p(name)
 update runner.migration_run
 set invalid_before = jsonb_build_object(cast(:revision as text), coalesce(
     (select e.invalid_before -> :revision from runner.migration_run e
-     where e.version_table = :version_table and e.invalid_before ? :revision
+     where e.version_table = :version_table and e.invalid_before is not null and e.invalid_before ? :revision
        and not exists (select from runner.migration_log l
                        where l.version_table = :version_table and l.revision = :revision and l.status = 'success'
                          and l.run_id >= e.run_id)
-     order by e.run_id limit 1), :invalid))
+     order by e.run_id limit 1), jsonb_build_object('invalid', :invalid, 'dropped', '{}'::jsonb)))
+where run_id = :run_id
+returning invalid_before -> :revision;
+
+-- name: record_drop
+update runner.migration_run
+set invalid_before = jsonb_set(invalid_before, array[:revision, 'dropped'],
+                               (invalid_before #> array[:revision, 'dropped']) || :dropped)
 where run_id = :run_id
 returning invalid_before -> :revision;
 

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import psycopg2
@@ -118,7 +119,10 @@ def _connect_and_run(context: Any, run: Run, find_route: FindRoute, engine: Engi
             timeouts = Timeouts(deadline, run.invocation.settings.lock_timeout_ms)
             transaction = guard(connection, timeouts, lock.held)
             invalid_indexes.rebuild_leftovers(
-                connection, deadline, lambda: None if run.attempt is None else run.attempt.invalid_before
+                connection,
+                deadline,
+                lambda: None if run.attempt is None else run.attempt.before,
+                partial(steps.note_drop, run, lock),
             )
             problem = _try_until_unblocked(context, run, find_route, lock, transaction)
             # still under the lock: without it, the next run would take this one for killed

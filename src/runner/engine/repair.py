@@ -50,6 +50,8 @@ def repair(run: Run, revisions: Revisions, target: str) -> None:
         run.draft.update(pending=())
         cleared: list[str] = []
         for index in invalid_indexes.find(connection):
+            if index.busy:
+                continue
             with translating(DBAPIError, partial(_not_mended, index, run, connection)):
                 invalid_indexes.mend(connection, index, invocation.deadline.remaining_ms)
             cleared.append(index.name)

@@ -17,6 +17,7 @@ from runner.engine.baseline import Baseline
 from runner.engine.plan_id import Parts
 from runner.errors import LockTimeout
 from runner.invocation import Invocation
+from runner.postgres.invalid_indexes import Before
 from runner.script.offline import Rendered
 from runner.script.step import Route, Step
 
@@ -82,11 +83,8 @@ class Attempt:
     started: float = field(default_factory=time.monotonic)
     commits: tuple[str, ...] | None = None
     """The database's heads after the commit; None until the commit is about to be sent."""
-    invalid_before: Mapping[str, str] | None = None
-    """The names of the invalid indexes, by oid, before the autocommit block of the step's earliest try.
-
-    None for a transactional revision.
-    """
+    before: Before | None = None
+    """What the autocommit block of the step's earliest try found; None for a transactional revision."""
 
     @property
     def duration_ms(self) -> float:

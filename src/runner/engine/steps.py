@@ -1,7 +1,7 @@
 """The work around each step, on the connections of one attempt: checks before it, its ledger row within it."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -269,7 +269,7 @@ def _follow_autocommit_blocks(
         # a COMMIT below SQLAlchemy hides what was written before it
         transaction.require_same()
         with transaction.set_running(False):
-            if run.current_attempt.invalid_before is None:
+            if run.current_attempt.before is None:
                 _record_invalid(run, lock)
             # Alembic commits on the way in, and begins a transaction on the way out
             with enter(), transaction.set_running(True):
@@ -282,15 +282,23 @@ def _record_invalid(run: Run, lock: MigrationLock) -> None:
     """Write which indexes are invalid already, so that what a killed run leaves is told apart from them."""
     with lock.turn() as connection:
         before = ledger.record_invalid(connection, run, invalid_indexes.as_record(invalid_indexes.find(connection)))
-    run.attempt = replace(run.current_attempt, invalid_before=before)
+    run.attempt = replace(run.current_attempt, before=before)
+
+
+def note_drop(run: Run, lock: MigrationLock, index: Mapping[str, str]) -> None:
+    """Write which index, a name by its oid, the revision begins to drop, so that nothing else drops it meanwhile."""
+    with lock.turn() as connection:
+        before = ledger.record_drop(connection, run, index)
+    run.attempt = replace(run.current_attempt, before=before)
 
 
 def _warn_of_leftovers(run: Run, lock: MigrationLock) -> None:
     """Warn of the indexes that a revision leaves invalid outside a transaction, in this try or an earlier one."""
-    if run.current_attempt.invalid_before is None:
+    if run.current_attempt.before is None:
         return
     with lock.turn() as connection:
-        left = invalid_indexes.without(invalid_indexes.find(connection), run.current_attempt.invalid_before)
+        found = invalid_indexes.find(connection)
+    left = [index for index in run.current_attempt.before.left(found) if not index.busy]
     for index in left:
         revision = run.current_attempt.step.revision
         warning = f"`{index.name}` has been invalid since `{revision}` ran; drop it with `migrate repair`."
@@ -303,19 +311,20 @@ def clear_leftovers(run: Run, lock: MigrationLock, sent: Sequence[str]) -> None:
 
     `sent` are the statements of the revision.
     """
-    if run.attempt is None or run.attempt.invalid_before is None:
+    if run.attempt is None or run.attempt.before is None:
         return
+    targets = {target for statement in sent if (target := sql.target_of_build(statement)) is not None}
     leftovers: list[str] = []
     # an error here must not hide the run's own; the next run drops what is left before it builds the index
     with contextlib.suppress(*GONE), lock.turn() as connection:
-        new = invalid_indexes.without(invalid_indexes.find(connection), run.attempt.invalid_before)
-        for index in new:
+        # what a DROP has begun is left to the next try of it, which could not find the index any more
+        on_targets = [index for target in targets for index in invalid_indexes.find(connection, target)]
+        ours = {index.oid for index in run.attempt.before.built(on_targets)}
+        for index in run.attempt.before.left(invalid_indexes.find(connection)):
             # named before it is mended, so that a failure leaves the name in the list
             leftovers.append(f"invalid index {index.name}")
-            meant = [statement for statement in sent if index.is_meant_by(statement)]
-            # what a DROP has begun is left to the next try of it, which could not find the index any more
-            ours = bool(meant) and not any(map(sql.drops_concurrently, meant))
-            if ours and run.invocation.deadline.remaining_ms > LEFTOVER_BUDGET_MS:
+            in_time = run.invocation.deadline.remaining_ms > LEFTOVER_BUDGET_MS
+            if index.oid in ours and not index.busy and in_time:
                 invalid_indexes.mend(connection, index, LEFTOVER_BUDGET_MS)
                 leftovers.pop()
     run.draft.update(leftovers=(*(run.change.leftovers or ()), *leftovers))

@@ -5,14 +5,15 @@ https://www.postgresql.org/docs/current/sql-reindex.html#SQL-REINDEX-CONCURRENTL
 """
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, event
 
 from runner.deadline import Deadline
 from runner.postgres import queries, sql
+from runner.postgres.sql import Target
 from runner.postgres.timeouts import send
 
 LOOK_EVERY_S = 0.2
@@ -27,18 +28,8 @@ class InvalidIndex:
     """With its schema, quoted where it must be."""
     required: bool
     """Whether a constraint or a partitioned index rests on it, so that it cannot be dropped."""
-    names: frozenset[str]
-    """By which a statement may mean it: its table, the tables of which that is a partition, and their indexes."""
-    schema: str
-    """The table's."""
     busy: bool
     """Whether a session may be building it."""
-
-    def is_meant_by(self, statement: str) -> bool:
-        """Return whether a statement names the table, one of its indexes, or all that there is."""
-        words = sql.words(statement)
-        everywhere = {"database", "system"} if "reindex" in words else set()
-        return bool(words & (self.names | everywhere)) or {"reindex", "schema", self.schema} <= words
 
     @property
     def mending(self) -> str:
@@ -49,26 +40,50 @@ class InvalidIndex:
         return f"DROP INDEX CONCURRENTLY IF EXISTS {self.name}"
 
 
-def find(connection: Connection) -> list[InvalidIndex]:
-    """Return the invalid indexes that no session is building, in the order of their names."""
-    return [index for index in _read(connection, None) if not index.busy]
+@dataclass(frozen=True)
+class Before:
+    """What an autocommit block finds, in its revision's earliest try; both are names by oid.
+
+    A rebuilt index has its name and another oid, one that a REINDEX replaces has its oid and another name.
+    """
+
+    invalid: Mapping[str, str] = field(default_factory=dict)
+    dropped: Mapping[str, str] = field(default_factory=dict)
+    """The indexes that a DROP INDEX CONCURRENTLY was sent for, which is left to finish what it began."""
+
+    def left(self, found: Sequence[InvalidIndex]) -> list[InvalidIndex]:
+        """Return the indexes that have become invalid since."""
+        return [index for index in found if self.invalid.get(str(index.oid)) != index.name]
+
+    def built(self, found: Sequence[InvalidIndex]) -> list[InvalidIndex]:
+        """Return the indexes that have become invalid since by another statement than a DROP."""
+        return [index for index in self.left(found) if self.dropped.get(str(index.oid)) != index.name]
 
 
-def _read(connection: Connection, name: str | None) -> list[InvalidIndex]:
-    """Return all invalid indexes, or only the one of that name."""
+def find(connection: Connection, target: Target | None = None) -> list[InvalidIndex]:
+    """Return the invalid indexes, in the order of their names: all, or those of what a statement is about.
+
+    Without those of TOAST tables where the role may not name them.
+    """
+    kind, name = target or (None, None)
+    return _read(connection, {"kind": kind, "target": name, "name": None})
+
+
+def _read(connection: Connection, parameters: dict[str, str | None]) -> list[InvalidIndex]:
     query = queries.load_named("runner.postgres", "invalid_indexes.sql")["find"]
-    rows = send(connection, query, {"name": name})[0]
-    return [InvalidIndex(**{**row, "names": frozenset(row["names"])}) for row in rows]
+    return [InvalidIndex(**row) for row in send(connection, query, parameters)[0]]
 
 
-def as_record(found: list[InvalidIndex]) -> dict[str, str]:
-    """Return the names by oid, as the ledger keeps them: a rebuilt index has its name and another oid."""
+def as_record(found: Sequence[InvalidIndex]) -> dict[str, str]:
+    """Return the names by oid, as `Before` has them."""
     return {str(index.oid): index.name for index in found}
 
 
-def without(found: list[InvalidIndex], record: Mapping[str, str]) -> list[InvalidIndex]:
-    """Return the indexes that are not among those of the record."""
-    return [index for index in found if record.get(str(index.oid)) != index.name]
+def locate(connection: Connection, name: str) -> dict[str, str]:
+    """Return the name of an index by its oid, as `Before` has it; empty if there is none."""
+    query = queries.load_named("runner.postgres", "invalid_indexes.sql")["locate"]
+    row = send(connection, query, {"name": name})
+    return dict([row]) if row else {}
 
 
 def mend(connection: Connection, index: InvalidIndex, bound_ms: int) -> None:
@@ -83,42 +98,50 @@ def mend(connection: Connection, index: InvalidIndex, bound_ms: int) -> None:
 
 
 def rebuild_leftovers(
-    connection: Connection, deadline: Deadline, record: Callable[[], Mapping[str, str] | None]
+    connection: Connection,
+    deadline: Deadline,
+    before: Callable[[], Before | None],
+    note_drop: Callable[[Mapping[str, str]], None],
 ) -> None:
     """Make all concurrent work on `connection` begin without what an earlier try of it left.
 
     A CREATE INDEX CONCURRENTLY drops an invalid index of its name, and builds it anew if it was left meanwhile: IF NOT
     EXISTS would accept it and report success. Without a name, it would build a second index beside the first, and a
-    REINDEX skips an invalid one: before those, everything is mended that is not in `record()`, the invalid indexes from
-    before the earliest try, and that the statement means.
+    REINDEX skips an invalid one: before those, what was built in vain on their target since `before()` is mended. A
+    DROP is noted before it is sent.
     """
 
-    def before(opened: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+    def look(opened: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+        earlier = before()
         if (name := sql.built_concurrently(statement)) is not None:
-            _drop_leftover(opened, name, deadline)
-        elif sql.adds_concurrently(statement) and (earlier := record()) is not None:
-            for index in without(find(opened), earlier):
-                if index.is_meant_by(statement):
-                    send(opened, index.mending)
+            _mend(opened, lambda: _read(opened, {"kind": None, "target": None, "name": name}), deadline)
+        elif earlier is None:
+            return
+        elif (target := sql.target_of_build(statement)) is not None:
+            _mend(opened, lambda: earlier.built(find(opened, target)), deadline)
+        elif (name := sql.dropped_concurrently(statement)) is not None:
+            note_drop(locate(opened, name))
 
-    def after(opened: Connection, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        # again: another session's build of that name may have failed while this statement waited for it
-        while (name := sql.built_concurrently(statement)) is not None and _drop_leftover(opened, name, deadline):
+    def look_again(opened: Connection, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        # another session's build of that name may have failed while this statement waited for it
+        while (name := sql.built_concurrently(statement)) is not None and _mend(
+            opened, lambda: _read(opened, {"kind": None, "target": None, "name": name}), deadline
+        ):
             # with the parameters, even if there are none: without them psycopg2 would send a `%%` unchanged
             cursor.execute(statement, parameters)
 
-    event.listen(connection, "before_cursor_execute", before)
-    event.listen(connection, "after_cursor_execute", after)
+    event.listen(connection, "before_cursor_execute", look)
+    event.listen(connection, "after_cursor_execute", look_again)
 
 
-def _drop_leftover(connection: Connection, name: str, deadline: Deadline) -> bool:
-    """Drop the invalid index `name` as soon as no session is building it; return whether there was one."""
-    while deadline.remaining_s > 0:
-        found = _read(connection, name)
-        if not found:
-            return False
-        if not found[0].busy:
-            send(connection, found[0].mending)
-            return True
-        time.sleep(LOOK_EVERY_S)
-    return False
+def _mend(connection: Connection, read: Callable[[], list[InvalidIndex]], deadline: Deadline) -> bool:
+    """Mend the indexes that `read` returns, each as soon as no session is building it; return whether there was one."""
+    mended = False
+    while (found := read()) and deadline.remaining_s > 0:
+        idle = [index for index in found if not index.busy]
+        if idle:
+            send(connection, idle[0].mending)
+            mended = True
+        else:
+            time.sleep(LOOK_EVERY_S)
+    return mended

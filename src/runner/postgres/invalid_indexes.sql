@@ -1,25 +1,32 @@
 -- name: find
--- All in one row, so that it can be sent beside SQLAlchemy. `name` is null for all invalid indexes.
+-- All in one row, so that it can be sent beside SQLAlchemy. Without `kind` and `name` it returns all invalid indexes.
 -- Not `relkind = 'I'`: the index of a partitioned table is invalid until each partition has one, and is no leftover.
--- The index of a TOAST table counts as one of the table whose values it has.
+-- The index of a TOAST table counts as one of the table whose values it has. A role that is no superuser may neither
+-- name nor drop it.
 -- The session that builds an index holds this lock on its table, and every role can see it. VACUUM holds it too, so that
 -- an index can count as busy for as long as its table is vacuumed. pg_stat_progress_create_index would be exact, but
 -- shows an ordinary role only its own builds.
 select coalesce(jsonb_agg(to_jsonb(found) order by found.name), '[]') from (
-    select i.indexrelid::bigint as oid, format('%%I.%%I', n.nspname, c.relname) as name, tn.nspname as schema,
+    select i.indexrelid::bigint as oid, format('%%I.%%I', n.nspname, c.relname) as name,
            c.relispartition or exists (select from pg_constraint k where k.conindid = c.oid) as required,
-           array(select r.relname from pg_class r where r.oid = any (related.tables)
-                 union select r.relname from pg_index j join pg_class r on r.oid = j.indexrelid
-                       where j.indrelid = any (related.tables)) as names,
            exists (select from pg_locks l where l.relation = i.indrelid and l.pid <> pg_backend_pid() and l.granted
                    and l.mode = 'ShareUpdateExclusiveLock'
                    and l.database = (select oid from pg_database where datname = current_database())) as busy
     from pg_index i join pg_class c on c.oid = i.indexrelid join pg_namespace n on n.oid = c.relnamespace
     join pg_class t on t.oid = coalesce((select o.oid from pg_class o where o.reltoastrelid = i.indrelid), i.indrelid)
     join pg_namespace tn on tn.oid = t.relnamespace
-    cross join lateral (
-        select array(select t.oid union select p.relid::oid from pg_partition_ancestors(t.oid) p(relid)) as tables
-    ) related
-    where not i.indisvalid and c.relkind = 'i' and tn.nspname !~ '^pg_'
+    where not i.indisvalid and c.relkind = 'i' and tn.nspname !~ '^pg_' and has_schema_privilege(n.oid, 'usage')
       and (%(name)s::text is null or i.indexrelid = to_regclass(%(name)s))
+      and case %(kind)s
+          when 'schema' then tn.nspname = %(target)s
+          when 'table' then t.oid in (select to_regclass(%(target)s) union
+                                      select relid from pg_partition_tree(to_regclass(%(target)s)))
+          when 'index' then t.oid in (
+              select indrelid from pg_index where indexrelid = to_regclass(%(target)s) union
+              select indrelid from pg_partition_tree(to_regclass(%(target)s)) join pg_index on indexrelid = relid)
+          else true end
 ) found;
+
+-- name: locate
+select c.oid::text, format('%%I.%%I', n.nspname, c.relname)
+from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = to_regclass(%(name)s);

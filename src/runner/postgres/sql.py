@@ -13,6 +13,8 @@ from runner.postgres.tokens import Token
 
 Name = tuple[str, str]
 """A schema and the name of an object in it."""
+Target = tuple[str, str]
+"""What indexes are built of, `table`, `index`, `schema`, `database` or `system`, and its name."""
 DML = frozenset({"select", "insert", "update", "delete", "merge"})
 OBJECTS = frozenset({"database", "domain", "function", "index", "schema", "sequence", "table", "type", "view"})
 # `Statement.verb` consists of these words: what is done, and to which kind of object. The words of NOISE stand between
@@ -176,22 +178,42 @@ def built_concurrently(text: str) -> str | None:
         return None
     # an index is in the schema of its table, so its own name has none
     schema = tokens.name_parts(found, _after_on(found, at))[-2:-1]
-    return ".".join('"{}"'.format(name.replace('"', '""')) for name in [*schema, found[at].value])
+    return _quoted([*schema, found[at].value])
 
 
-def adds_concurrently(text: str) -> bool:
-    """Return whether a text builds or rebuilds indexes concurrently."""
-    return is_concurrent_work(text) and next(tokens.read(text)).keyword in ("create", "reindex")
+def target_of_build(text: str) -> Target | None:
+    """Return of what a text builds or rebuilds indexes concurrently, None for another text.
+
+    The name is quoted for `to_regclass`, but for a schema or a database.
+    """
+    if not is_concurrent_work(text):
+        return None
+    found = list(tokens.read(text))
+    words = [token.keyword for token in found]
+    if words[0] == "create":
+        return "table", _quoted(tokens.name_parts(found, _after_on(found, 0)))
+    if words[0] != "reindex":
+        return None
+    at = words.index(")") + 1 if words[1] == "(" else 1
+    kind, at = words[at], at + 1
+    name = tokens.name_parts(found, at + (words[at : at + 1] == ["concurrently"]))
+    return kind, _quoted(name) if kind in ("table", "index") else ".".join(name)
 
 
-def drops_concurrently(text: str) -> bool:
-    """Return whether a text drops an index concurrently."""
-    return is_concurrent_work(text) and next(tokens.read(text)).keyword == "drop"
+def dropped_concurrently(text: str) -> str | None:
+    """Return the name of the index that a text drops concurrently, quoted for `to_regclass`; None for another text."""
+    if not is_concurrent_work(text):
+        return None
+    found = list(tokens.read(text))
+    words = [token.keyword for token in found]
+    if words[0] != "drop":
+        return None
+    # DROP INDEX CONCURRENTLY takes one name
+    return _quoted(tokens.name_parts(found, 5 if words[3:5] == ["if", "exists"] else 3))
 
 
-def words(text: str) -> set[str]:
-    """Return the keywords and names of a text, as PostgreSQL folds them."""
-    return {token.value for token in tokens.read(text) if token.kind in ("word", "quoted")}
+def _quoted(parts: Sequence[str]) -> str:
+    return ".".join('"{}"'.format(part.replace('"', '""')) for part in parts)
 
 
 def is_concurrent_work(text: str) -> bool:

@@ -135,6 +135,8 @@ def _of_error(error: MigrationError) -> Problem:
 
 def _invalid(connection: Connection) -> Iterator[Problem]:
     for index in invalid_indexes.find(connection):
+        if index.busy:
+            continue
         message = "The index is invalid: writes maintain it, and no query uses it."
         remedy = "Drop it with `migrate repair`; the revision builds it again."
         if index.required:

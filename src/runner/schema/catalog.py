@@ -141,8 +141,7 @@ def read(connection: Connection) -> Catalog:
 
 def _version_table(connection: Connection) -> dict[str, str]:
     """Return the parameters by which the queries leave the version table out."""
-    table = connect.version_table(connection)
-    return {"version_schema": table.schema, "version_table": table.name}
+    return {"version_table": connect.version_table(connection).name}
 
 
 def _query(name: str) -> TextClause:
