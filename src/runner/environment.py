@@ -81,6 +81,8 @@ def _compare(context: Any, metadata: MetaData, invocation: Invocation) -> None:
             connection=connection,
             target_metadata=metadata,
             compare_server_default=True,
+            # without a version table Alembic would make one, in a transaction that is read-only
+            dont_mutate=True,
             **invocation.settings.version_table.options,
             autogenerate_plugins=["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"],
         )

@@ -33,7 +33,6 @@ from runner.errors import (
 from runner.postgres import (
     advisory_lock,
     connect,
-    invalid_indexes,
     redact,
     session,
     sqlstate,
@@ -41,6 +40,7 @@ from runner.postgres import (
     version_table,
 )
 from runner.postgres.advisory_lock import GONE, MigrationLock
+from runner.postgres.invalid_indexes import Leftovers
 from runner.postgres.timeouts import Timeouts
 from runner.postgres.transaction import ReleasesLock, Transaction, guard
 from runner.script import alembic_internals, failure, graph, offline
@@ -118,7 +118,7 @@ def _connect_and_run(context: Any, run: Run, find_route: FindRoute, engine: Engi
             lock.hold_work(connection, deadline, report_holder(run))
             timeouts = Timeouts(deadline, run.invocation.settings.lock_timeout_ms)
             transaction = guard(connection, timeouts, lock.held)
-            invalid_indexes.rebuild_leftovers(
+            transaction.leftovers = Leftovers(
                 connection,
                 deadline,
                 lambda: None if run.attempt is None else run.attempt.before,
@@ -254,7 +254,7 @@ def translate(
         return failure.of_revision(error, step.revision, step.path)
     if sqlstate.is_lost(error):
         return ConnectionLost()
-    if sqlstate.is_read_only(error):
+    if sqlstate.is_read_only(error) and (step is None or _rejects_writes(lock)):
         with lock.turn() as connection:
             return ReadOnlyDatabase(session.database_name(connection), "the server rejects writes")
     if sqlstate.is_contention(error):
@@ -262,6 +262,16 @@ def translate(
     if step is not None:
         return failure.of_revision(error, step.revision, step.path)
     return _of_version_table(error, run)
+
+
+def _rejects_writes(lock: MigrationLock) -> bool:
+    """Return whether it is the server that rejects writes, and not a setting of the revision's own transaction."""
+    try:
+        with lock.turn() as connection:
+            session.refuse_read_only(connection)
+    except ReadOnlyDatabase:
+        return True
+    return False
 
 
 def _of_version_table(error: BaseException, run: Run) -> MigrationError | None:
@@ -278,7 +288,8 @@ def _of_stop(error: BaseException, run: Run, watchdog: Watchdog) -> MigrationErr
     if watchdog.ended_backend or too_late or isinstance(error, DeadlinePassed):
         # the session that blocked the step helps the caller more than the deadline does
         return run.count_lock_timeout(watchdog.blocker) if run.waits.tries else DeadlinePassed()
-    if isinstance(error, KeyboardInterrupt) or (cancelled and run.interrupted.is_set()):
+    # SQLAlchemy gives up a connection whose statement Ctrl-C interrupts, and in an autocommit block that is what fails
+    if isinstance(error, KeyboardInterrupt) or (run.interrupted.is_set() and (cancelled or sqlstate.is_lost(error))):
         return Interrupted()
     return run.count_lock_timeout(watchdog.blocker) if cancelled and watchdog.ended_wait else None
 

@@ -1,6 +1,7 @@
 """The work around each step, on the connections of one attempt: checks before it, its ledger row within it."""
 
 import contextlib
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -35,6 +36,9 @@ from runner.script.step import Route, Step
 
 LEFTOVER_BUDGET_MS = 5000
 """Time to mend one leftover, which waits for older transactions; a leftover that takes longer is only named."""
+
+UNKNOWN = "possibly an invalid index"
+"""What an autocommit block leaves, until its end or a look at the database tells."""
 
 PROGRESS: dict[Direction, tuple[str, str]] = {
     "upgrade": ("Applying", "Applied"),
@@ -198,7 +202,7 @@ def note_done(run: Run) -> Applied:
     # most often the first one: to compare all that are pending would be quadratic over a run
     place = change.pending.index(done.revision)
     pending = change.pending[:place] + change.pending[place + 1 :]
-    run.draft.update(after=attempt.commits, applied=(*change.applied, done), pending=pending)
+    run.draft.update(after=attempt.commits, applied=(*change.applied, done), pending=pending, leftovers=None)
     run.attempt, run.waits = None, Waits()
     return done
 
@@ -220,6 +224,7 @@ def _run_body(
     body: Callable[[], None],
 ) -> None:
     """Run a revision's own code, complete the existing tables, and prepare the row that the version is written with."""
+    refuse_unrun(step)
     with transaction.run():
         body()
     existing = run.begun.baselines.get(step.revision) if run.begun else None
@@ -228,6 +233,13 @@ def _run_body(
         complete(existing, step, transaction.connection)
     alembic_internals.adopt_transaction(migration)
     transaction.closing = lambda: ledger.success(run, lock, transaction)
+
+
+def refuse_unrun(step: Step) -> None:
+    """Raise `RevisionFailed` for a function with `yield` or `async`: to call it runs nothing of it."""
+    function = None if step.script is None else getattr(step.script.module, step.direction, None)
+    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+        raise failure.of_unrun(step.revision, step.path, function.__code__.co_firstlineno)
 
 
 def complete(existing: Baseline, step: Step, connection: Connection) -> None:
@@ -264,6 +276,10 @@ def _follow_autocommit_blocks(
     enter = migration.autocommit_block
 
     def autocommit_block() -> Iterator[None]:
+        if transaction.driver.autocommit:
+            # within another block there is nothing to do
+            yield
+            return
         if transaction.has_written():
             raise MixedRevision(run.current_attempt.step.revision)
         # a COMMIT below SQLAlchemy hides what was written before it
@@ -283,6 +299,7 @@ def _record_invalid(run: Run, lock: MigrationLock) -> None:
     with lock.turn() as connection:
         before = ledger.record_invalid(connection, run, invalid_indexes.as_record(invalid_indexes.find(connection)))
     run.attempt = replace(run.current_attempt, before=before)
+    run.draft.update(leftovers=(UNKNOWN,))
 
 
 def note_drop(run: Run, lock: MigrationLock, index: Mapping[str, str]) -> None:
@@ -314,17 +331,20 @@ def clear_leftovers(run: Run, lock: MigrationLock, sent: Sequence[str]) -> None:
     if run.attempt is None or run.attempt.before is None:
         return
     targets = {target for statement in sent if (target := sql.target_of_build(statement)) is not None}
-    leftovers: list[str] = []
+    leftovers = [UNKNOWN]
     # an error here must not hide the run's own; the next run drops what is left before it builds the index
     with contextlib.suppress(*GONE), lock.turn() as connection:
         # what a DROP has begun is left to the next try of it, which could not find the index any more
         on_targets = [index for target in targets for index in invalid_indexes.find(connection, target)]
         ours = {index.oid for index in run.attempt.before.built(on_targets)}
-        for index in run.attempt.before.left(invalid_indexes.find(connection)):
+        left = run.attempt.before.left(invalid_indexes.find(connection))
+        leftovers.clear()
+        for index in left:
             # named before it is mended, so that a failure leaves the name in the list
             leftovers.append(f"invalid index {index.name}")
             in_time = run.invocation.deadline.remaining_ms > LEFTOVER_BUDGET_MS
             if index.oid in ours and not index.busy and in_time:
                 invalid_indexes.mend(connection, index, LEFTOVER_BUDGET_MS)
                 leftovers.pop()
-    run.draft.update(leftovers=(*(run.change.leftovers or ()), *leftovers))
+    earlier = tuple(one for one in run.change.leftovers or () if one != UNKNOWN)
+    run.draft.update(leftovers=(*earlier, *leftovers))

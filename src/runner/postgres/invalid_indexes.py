@@ -7,9 +7,8 @@ https://www.postgresql.org/docs/current/sql-reindex.html#SQL-REINDEX-CONCURRENTL
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection
 
 from runner.deadline import Deadline
 from runner.postgres import queries, sql
@@ -97,41 +96,43 @@ def mend(connection: Connection, index: InvalidIndex, bound_ms: int) -> None:
     connection.exec_driver_sql(index.mending.replace("%", "%%"))
 
 
-def rebuild_leftovers(
-    connection: Connection,
-    deadline: Deadline,
-    before: Callable[[], Before | None],
-    note_drop: Callable[[Mapping[str, str]], None],
-) -> None:
-    """Make all concurrent work on `connection` begin without what an earlier try of it left.
+@dataclass(frozen=True)
+class Leftovers:
+    """What an earlier try of concurrent work left, which is mended before the work is done again.
 
-    A CREATE INDEX CONCURRENTLY drops an invalid index of its name, and builds it anew if it was left meanwhile: IF NOT
-    EXISTS would accept it and report success. Without a name, it would build a second index beside the first, and a
-    REINDEX skips an invalid one: before those, what was built in vain on their target since `before()` is mended. A
-    DROP is noted before it is sent.
+    A CREATE INDEX CONCURRENTLY drops an invalid index of its name on its table: IF NOT EXISTS would accept it and
+    report success. Without a name, it would build a second index beside the first, and a REINDEX skips an invalid one:
+    before those, what was built in vain on their target since `before()` is mended. A DROP is noted before it is sent.
     """
 
-    def look(opened: Connection, _cursor: Any, statement: str, *_: Any) -> None:
-        earlier = before()
-        if (name := sql.built_concurrently(statement)) is not None:
-            _mend(opened, lambda: _read(opened, {"kind": None, "target": None, "name": name}), deadline)
+    connection: Connection
+    deadline: Deadline
+    before: Callable[[], Before | None]
+    note_drop: Callable[[Mapping[str, str]], None]
+
+    def clear(self, statement: str) -> None:
+        """Mend what is left before a statement is sent; the connection is in AUTOCOMMIT."""
+        earlier = self.before()
+        if sql.built_concurrently(statement) is not None:
+            self.clear_again(statement)
         elif earlier is None:
             return
         elif (target := sql.target_of_build(statement)) is not None:
-            _mend(opened, lambda: earlier.built(find(opened, target)), deadline)
+            _mend(self.connection, lambda: earlier.built(find(self.connection, target)), self.deadline)
         elif (name := sql.dropped_concurrently(statement)) is not None:
-            note_drop(locate(opened, name))
+            self.note_drop(locate(self.connection, name))
 
-    def look_again(opened: Connection, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        # another session's build of that name may have failed while this statement waited for it
-        while (name := sql.built_concurrently(statement)) is not None and _mend(
-            opened, lambda: _read(opened, {"kind": None, "target": None, "name": name}), deadline
-        ):
-            # with the parameters, even if there are none: without them psycopg2 would send a `%%` unchanged
-            cursor.execute(statement, parameters)
+    def clear_again(self, statement: str) -> bool:
+        """Mend the invalid index that a statement names; return whether there was one, so that it is to be sent again.
 
-    event.listen(connection, "before_cursor_execute", look)
-    event.listen(connection, "after_cursor_execute", look_again)
+        Another session's build of that name may have failed while the statement waited for it.
+        """
+        name, target = sql.built_concurrently(statement), sql.target_of_build(statement)
+        if name is None or target is None:
+            return False
+        kind, table = target
+        parameters: dict[str, str | None] = {"kind": kind, "target": table, "name": name}
+        return _mend(self.connection, lambda: _read(self.connection, parameters), self.deadline)
 
 
 def _mend(connection: Connection, read: Callable[[], list[InvalidIndex]], deadline: Deadline) -> bool:

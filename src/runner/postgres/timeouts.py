@@ -56,14 +56,15 @@ class Timeouts:
         self.lock_ceiling_ms, self._set_ms = self.lock_timeout_ms, self.deadline.remaining_ms
         return f"set local lock_timeout = {self.lock_timeout_ms}; set local statement_timeout = {self._set_ms}"
 
-    def before(self, connection: Connection, statement: str) -> str:
+    def before(self, connection: Connection, statement: str, *, alone: bool = True) -> str:
         """Return what sets the time-outs for a statement, empty where the transaction has them already.
 
+        Concurrent work has until the deadline only where it is `alone`: other statements may hold locks meanwhile.
         Raises `DeadlinePassed` if the time is up, so that the statement is not sent.
         """
         if self.deadline.remaining_s <= 0:
             raise DeadlinePassed
-        concurrent = sql.is_concurrent_work(statement)
+        concurrent = alone and sql.is_concurrent_work(statement)
         self.lock_ceiling_ms = self.deadline.remaining_ms if concurrent else self._lower_lock_ms()
         # in AUTOCOMMIT each time: no transaction begins, at which they could have been set
         if concurrent or autocommits(connection):
@@ -81,8 +82,9 @@ class Timeouts:
                 self._statement_ms = statement_ms if 0 < statement_ms < self.deadline.remaining_ms else None
             if lock_ms != self._lower_lock_ms() or statement_ms not in (self._set_ms, self._statement_ms):
                 send(connection, self._setting(connection, self._lower_lock_ms()))
-        elif sql.is_concurrent_work(statement) and not autocommits(connection):
-            # the next statement of the transaction must not wait for its lock until the deadline
+        elif sql.is_concurrent_work(statement):
+            # the next statement must not wait for its lock until the deadline, nor one that comes past SQLAlchemy
+            self.lock_ceiling_ms = self._lower_lock_ms()
             send(connection, self._setting(connection, self._lower_lock_ms()))
 
     def _lower_lock_ms(self) -> int:

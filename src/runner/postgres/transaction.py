@@ -16,11 +16,13 @@ from typing import Any, cast
 import psycopg2
 import psycopg2.extensions
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INTRANS
+from psycopg2.extensions import cursor as PlainCursor  # noqa: N812 - a class
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError
 
 from runner.errors import ConnectionLost
 from runner.postgres import sql
+from runner.postgres.invalid_indexes import Leftovers
 from runner.postgres.timeouts import Timeouts, autocommits, has_failed, send
 
 # A subtransaction too has an id once it has written something, catalogs and locks of rows included.
@@ -37,6 +39,8 @@ NOW = "(extract(epoch from pg_catalog.transaction_timestamp()) * 1000000)::pg_ca
 METHODS = ("commit()", "rollback()")
 # What replaces a COMMIT that has nothing to commit: a statement without any effect and without rows.
 NOTHING = "set transaction read write"
+CLOSING = "set constraints all immediate"
+"""How the message that ends a revision begins: deferred constraints are checked while no COMMIT waits for them."""
 
 
 class EndsTransaction(Exception):
@@ -79,6 +83,13 @@ class GuardedConnection(psycopg2.extensions.connection):
         if self.guard is None or self.guard.may_end("rollback()"):
             super().rollback()
 
+    def cursor(self, *arguments: Any, **options: Any) -> Any:
+        """Return a cursor, of a class that notes its statements also where the revision asks for another class."""
+        kind = options.get("cursor_factory")
+        if self.guard is not None and self.guard.running and kind not in (None, PlainCursor):
+            options["cursor_factory"] = type(kind.__name__, (GuardedCursor, kind), {})
+        return super().cursor(*arguments, **options)
+
     def set_isolation_level(self, level: Any) -> None:
         """Set the isolation level of the next transaction; the driver rolls back the present one."""
         if self.guard is None or self.guard.may_end("set_isolation_level()"):
@@ -96,16 +107,26 @@ class GuardedCursor(psycopg2.extensions.cursor):
             super().execute(query, vars)
             return
         text = query if isinstance(query, str) else _as_text(query, connection)
+        # with parameters, also none of them, the driver reads `%%` as `%`
+        text = text if vars is None else text.replace("%%", "%")
         # what comes through SQLAlchemy and ends something was refused before it came here
         ends = not guard.driver.autocommit and sql.ends_transaction(text)
         if ends and guard.ends_nothing(text):
+            guard.restart()
             super().execute(NOTHING)
             return
+        leftovers = guard.leftovers if guard.driver.autocommit else None
+        if leftovers is not None:
+            leftovers.clear(text)
         try:
             super().execute(query, vars)
+            while leftovers is not None and leftovers.clear_again(text):
+                super().execute(query, vars)
         finally:
             # after an error too: the text may have failed behind its COMMIT
-            guard.sent.append(text)
+            if text != NOTHING:
+                guard.sent.append(text)
+            guard.alone = guard.alone and sql.is_concurrent_work(text)
             if ends:
                 guard.ended = EndsTransaction(text, late=True)
 
@@ -141,6 +162,12 @@ class Transaction:
     """What `locks` returned when the present transaction began."""
     sent: list[str] = field(default_factory=list)
     """The statements that the revision has sent so far."""
+    alone: bool = True
+    """Whether none of them takes a lock that blocks reads or writes: all are concurrent work."""
+    within: bool = False
+    """Whether all revisions share one transaction, as in a rehearsal."""
+    leftovers: Leftovers | None = None
+    """What mends the leftovers of earlier tries; None in a rehearsal, which enters no autocommit block."""
     written_before: int = 0
     """The number of subtransactions that had written something before the revision began."""
     ended: EndsTransaction | None = None
@@ -156,13 +183,13 @@ class Transaction:
     def open(self) -> None:
         """Prepare for the first transaction of another revision."""
         self.sent.clear()
-        self.ended, self.rolled_back = None, False
+        self.alone, self.ended, self.rolled_back = True, None, False
         self.opens = not self.chained
 
     def open_within(self) -> None:
         """Prepare for another revision in the same transaction, as a rehearsal runs them all."""
         self.open()
-        self.opens = False
+        self.opens, self.within = False, True
         self.written_before = send(self.connection, WRITTEN)[0]
 
     def may_end(self, how: str) -> bool:
@@ -185,6 +212,15 @@ class Transaction:
         if not self.ends_nothing(how):
             self.ended = EndsTransaction(how)
             raise self.ended
+        self.restart()
+
+    def restart(self) -> None:
+        """End a transaction that has written nothing, with its locks and settings, and begin it anew."""
+        # that of a rehearsal has to go on
+        if not self.within:
+            self.sent.clear()
+            self.alone = True
+            self._begin(self.connection, "commit; begin; ")
 
     def ends_nothing(self, how: str) -> bool:
         """Return whether an end of the transaction would change nothing, since the revision has written nothing."""
@@ -233,11 +269,17 @@ class Transaction:
         """Refuse within the block what would end the transaction. Raises `EndsTransaction`, also for one caught."""
         try:
             with self.set_running(True):
-                yield
+                try:
+                    yield
+                finally:
+                    # SQLAlchemy keeps options of a connection in place, and the version is written through it
+                    self.connection.execution_options(schema_translate_map=None, stream_results=False, yield_per=None)
         except BaseException:
             # looked at here, since a rollback comes next; an error after the end of the transaction undoes nothing
             self.require_open()
             raise
+        if self.connection.closed:
+            self.ended = EndsTransaction("close()")
         if self.ended is not None:
             raise self.ended
 
@@ -249,6 +291,17 @@ class Transaction:
             yield
         finally:
             self.running = before
+
+    def bound(self, other: GuardedConnection) -> None:
+        """Set the time-outs of a connection that the revision opens by our engine; in a rehearsal it may not write."""
+        if not self.running:
+            return
+        lock_ms, statement_ms = self.timeouts.lock_timeout_ms, self.timeouts.deadline.remaining_ms
+        with other.cursor() as cursor:
+            cursor.execute(f"set lock_timeout = {lock_ms}; set statement_timeout = {statement_ms}")
+            if self.within:
+                cursor.execute("set default_transaction_read_only = on")
+        other.commit()
 
     def restore(self) -> None:
         """Set the role and `search_path` that a revision may have changed."""
@@ -262,6 +315,9 @@ class Transaction:
         self.closing, self.chains, self.chained, self.marker = None, False, False, None
         # the next attempt reads the version table first, and must not do so under the settings of the revision
         self.opens = True
+        # by the revision, which has ended the session with it
+        if self.connection.closed:
+            return
         # the server has rolled back what a lost connection did; SQLAlchemy marks the connection as invalid then
         with contextlib.suppress(DBAPIError):
             self.connection.rollback()
@@ -304,12 +360,12 @@ class Transaction:
                 self.refuse_end(statement)
                 return NOTHING
             # not in a rehearsal, whose transaction is that of all revisions
-            if not autocommit and not self.sent and not self.written_before and sql.sets_transaction(statement):
+            if not autocommit and not self.sent and not self.within and sql.sets_transaction(statement):
                 return self._begin_anew(opened, statement)
         # a failed transaction accepts nothing but its end, or ROLLBACK TO SAVEPOINT
         if has_failed(opened):
             return statement
-        setting = self.timeouts.before(opened, statement)
+        setting = self.timeouts.before(opened, statement, alone=autocommit or self.alone)
         # what is done in AUTOCOMMIT cannot be rolled back, so both locks are proven before it
         if self.running and (autocommit or self.marker is None):
             self.mark(opened, f"{setting}; " if setting else "")
@@ -334,7 +390,7 @@ class Transaction:
             self.mark(self.connection)
         row, self.closing = self.closing(), None
         # deferred constraints now, since no time-out bounds COMMIT, and while the revision's settings hold
-        first = f"set constraints all immediate; {self._restoring()}; {self.timeouts.at_begin()}; {row}; "
+        first = f"{CLOSING}; {self._restoring()}; {self.timeouts.at_begin()}; {row}; "
         # Alembic's statement has no parameters, but the driver looks for placeholders all the same
         return first.replace("%", "%%")
 
@@ -353,6 +409,7 @@ def guard(connection: Connection, timeouts: Timeouts, locks: tuple[str, str]) ->
     driver.cursor_factory = GuardedCursor
     transaction = driver.guard = Transaction(connection, driver, timeouts, locks)
     event.listen(connection, "begin", transaction.begin)
+    event.listen(connection.engine, "connect", lambda other, _: transaction.bound(other))
 
     def before(opened: Connection, _cursor: Any, statement: str, parameters: Any, *_: Any) -> tuple[str, Any]:
         return transaction.before(opened, statement), parameters

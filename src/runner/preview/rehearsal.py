@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 
 from runner import signals
 from runner.answer import Change, names
@@ -20,10 +21,10 @@ from runner.engine import baseline, history, migrate, steps
 from runner.engine.baseline import Baseline
 from runner.engine.state import Attempt, Run
 from runner.engine.watchdog import Watchdog
-from runner.errors import ConnectionLost, LockHeldTooLong, MigrationError, MixedRevision, count
+from runner.errors import ConnectionLost, InvalidSettings, LockHeldTooLong, MigrationError, MixedRevision, count
 from runner.postgres import connect, session, sql, sqlstate, version_table
 from runner.postgres.advisory_lock import MigrationLock
-from runner.postgres.timeouts import Timeouts, send
+from runner.postgres.timeouts import Timeouts, has_failed, send
 from runner.postgres.transaction import EndsTransaction, Transaction, guard
 from runner.preview import rollback_only, xact_stats
 from runner.preview.lock_monitor import LockMonitor
@@ -156,6 +157,7 @@ def _rehearse(rehearsal: Rehearsal, step: Step) -> None:
     transaction.open_within()
     started = time.monotonic()
     try:
+        steps.refuse_unrun(step)
         with transaction.run():
             alembic_internals.run(step.alembic_step, rehearsal.migration)
         transaction.require_same()
@@ -235,6 +237,9 @@ def _rehearsal_only_failure(error: Exception, rehearsal: Rehearsal) -> str | Non
     ):
         _undo(rehearsal.connection)
         return "it sets its transaction's isolation, and a rehearsal has one transaction for all revisions"
+    if sqlstate.is_read_only(error) and not has_failed(rehearsal.connection):
+        _undo(rehearsal.connection)
+        return "it writes on a connection of its own, which a rehearsal cannot roll back"
     # https://www.postgresql.org/docs/current/sql-altertype.html: a new value cannot be used before the commit
     if sqlstate.sqlstate(error) != sqlstate.UNSAFE_NEW_ENUM_VALUE:
         return None
@@ -275,7 +280,14 @@ def _explain(error: BaseException, rehearsal: Rehearsal) -> MigrationError | Non
     if attempt is not None and end is not None:
         # nothing remains: a COMMIT fails by the trigger, and after a ROLLBACK nothing is written
         return replace(failure.of_ended_transaction(end, attempt.step.revision, attempt.step.path, ()), late=False)
-    return migrate.translate(error, rehearsal.run, rehearsal.lock, rehearsal.watchdog, transaction)
+    problem = migrate.translate(error, rehearsal.run, rehearsal.lock, rehearsal.watchdog, transaction)
+    if problem is None and attempt is None and isinstance(error, DBAPIError):
+        code = sqlstate.sqlstate(error)
+        return InvalidSettings(
+            f"The database refuses the table and the trigger that a rehearsal needs (SQLSTATE {code}).",
+            "Rehearse as a role that may create them, or where no event trigger refuses them.",
+        )
+    return problem
 
 
 def _message(revisions: Sequence[RehearsedRevision], longest: HeldLock | None) -> str:

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from runner.errors import InvalidSettings, MigrationError, RevisionFailed, TransactionEnded, UnknownRevision
 from runner.postgres import redact, sql
 from runner.postgres.sqlstate import ACTIVE_SQL_TRANSACTION, sqlstate
-from runner.postgres.transaction import EndsTransaction
+from runner.postgres.transaction import CLOSING, EndsTransaction
 
 OUTSIDE = (
     "Move the statement into an autocommit block (`with op.get_context().autocommit_block():`) of a revision of its "
@@ -48,6 +48,12 @@ def of_released_lock(revision: str, path: str | None) -> RevisionFailed:
     """Return the error for a revision that releases the advisory lock of its session."""
     remedy = "Remove what releases it, for example `pg_advisory_unlock_all()`, from `{file}`, then run it again."
     return RevisionFailed(revision, _name(path), None, "it released the runner's advisory lock", remedy=remedy)
+
+
+def of_unrun(revision: str, path: str | None, line: int) -> RevisionFailed:
+    """Return the error for a function that is a generator or a coroutine."""
+    reason = "the function is a generator or a coroutine, of which Alembic runs nothing"
+    return RevisionFailed(revision, _name(path), line, reason)
 
 
 def of_import(error: Exception, project: Path) -> MigrationError | None:
@@ -103,7 +109,9 @@ def _of_sql(error: DBAPIError, revision: str, path: str | None) -> MigrationErro
     reason = type(error.orig).__name__ + (f" ({code})" if code else "")
     if names:
         reason += " on " + " of ".join(names)
-    statement = redact.template(error.statement) if error.statement else None
+    # the message that ends a revision is ours, and begins with the deferred work of the revision
+    shown = CLOSING if error.statement and error.statement.startswith(CLOSING) else error.statement
+    statement = redact.template(shown) if shown else None
     failed = RevisionFailed(revision, _name(path), _line(error, path), reason, code, statement)
     return replace(failed, remedy=OUTSIDE) if code == ACTIVE_SQL_TRANSACTION else failed
 
