@@ -6,6 +6,7 @@ It reads tokens, so that nothing in a string, a comment or a dollar-quoted body 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 
 from runner.postgres import tokens
@@ -83,6 +84,15 @@ class Statement:
 
 def split(text: str) -> list[str]:
     """Return the statements of a text, with their comments and without their semicolons."""
+    # a statement with a million rows is not read for what is not in it
+    if ";" not in text:
+        return [text.strip()] if any(tokens.read(text)) else []
+    return [*_split(text)]
+
+
+# a statement is asked about several times, before it is sent and after
+@lru_cache(maxsize=4)
+def _split(text: str) -> tuple[str, ...]:
     found = list(tokens.read(text))
     pieces = []
     first = start = 0
@@ -91,7 +101,7 @@ def split(text: str) -> list[str]:
         if place > first:
             pieces.append(text[start:end].strip())
         first, start = place + 1, end + 1
-    return pieces
+    return tuple(pieces)
 
 
 def _ends(found: Sequence[Token]) -> Iterator[int]:
@@ -272,7 +282,8 @@ def _is_begin(statement: str) -> bool:
 
 
 def _is_end(statement: str) -> bool:
-    found = list(tokens.read(statement))
+    # as many as there are before the TO of ROLLBACK TRANSACTION TO SAVEPOINT
+    found = list(islice(tokens.read(statement), 4))
     match [token.keyword for token in found]:
         case ["prepare", "transaction", *_]:
             # without a string it is a prepared statement with the name `transaction`
@@ -296,14 +307,16 @@ def may_set(text: str) -> bool:
 
 
 def _may_set(statement: str) -> bool:
-    words = [token.keyword for token in tokens.read(statement)]
-    first = words[0] if words else ""
+    words = (token.keyword for token in tokens.read(statement))
+    first = next(words, "")
     if first == "rollback":
         # ROLLBACK TO a savepoint brings back the settings of that moment
         return "to" in words
-    if first == "set" and words[1:2] in (["constraints"], ["transaction"]):
-        return False
-    return first in SETTERS or "set_config" in words or (first in QUERIES and "(" in words)
+    if first == "set":
+        return next(words, "") not in ("constraints", "transaction")
+    if first in SETTERS or (first in QUERIES and "(" in words):
+        return True
+    return "set_config" in statement.lower() and "set_config" in (one.keyword for one in tokens.read(statement))
 
 
 def timeouts_set(text: str) -> Iterator[tuple[str, bool]]:
