@@ -261,3 +261,22 @@ def test_alembic_check_on_an_empty_database(project: Project, database: Database
     done = project.run("alembic", "check", url=database.url)
     assert done.returncode != 0
     assert "Target database is not up to date." in done.stdout + done.stderr
+
+
+ENDS = {
+    "every session": "op.execute('select pg_terminate_backend(pid, 9000) from pg_stat_activity where "
+    "pid <> pg_backend_pid() and datname = current_database()')",
+    "its own": "op.execute('select pg_terminate_backend(pg_backend_pid())')",
+}
+
+
+@pytest.mark.parametrize("whose", ENDS)
+def test_a_revision_that_ends_sessions(project: Project, database: Database, whose: str) -> None:
+    """It cannot succeed, and to wait for a server that is well would not help."""
+    project.add("018_odd", ENDS[whose])
+    failed = project.ask(database.url, {"action": "upgrade"})
+    assert failed["message"] == (
+        "revision-failed: `018_odd` failed: a connection was lost in each of 6 tries. Nothing was applied. The "
+        "database is at `017_dry_run_log`, and the failed revision was rolled back. If the server is well, remove from "
+        "`018_odd.py` what ends sessions, then run the same command again."
+    )

@@ -96,10 +96,18 @@ def migrate(context: Any, run: Run, find_route: FindRoute) -> None:
             if not again or next(pauses, None) is None:
                 if run.attempt is not None and run.attempt.commits is not None:
                     run.draft.update(unsure=run.attempt.step.revision)
-                raise problem
+                raise _of_losses(run) or problem
             if lost:
                 told = "The connection was lost; reconnecting to continue from the revision that was committed last."
                 invocation.tell(told, event="reconnecting")
+
+
+def _of_losses(run: Run) -> MigrationError | None:
+    """Return the error for a step that has lost a connection in each of its tries, None for any other."""
+    if run.attempt is None or run.waits.connection_losses <= MOST_LOSSES:
+        return None
+    step = run.attempt.step
+    return failure.of_losses(step.revision, step.path, run.waits.connection_losses)
 
 
 def _connect_and_run(context: Any, run: Run, find_route: FindRoute, engine: Engine) -> MigrationError | None:

@@ -50,6 +50,12 @@ def of_released_lock(revision: str, path: str | None) -> RevisionFailed:
     return RevisionFailed(revision, _name(path), None, "it released the runner's advisory lock", remedy=remedy)
 
 
+def of_losses(revision: str, path: str | None, tries: int) -> RevisionFailed:
+    """Return the error for a revision that has lost a connection in each of its tries."""
+    remedy = "If the server is well, remove from `{file}` what ends sessions, then run the same command again."
+    return RevisionFailed(revision, _name(path), None, f"a connection was lost in each of {tries} tries", remedy=remedy)
+
+
 def of_unrun(revision: str, path: str | None, line: int) -> RevisionFailed:
     """Return the error for a function that is a generator or a coroutine."""
     reason = "the function is a generator or a coroutine, of which Alembic runs nothing"
