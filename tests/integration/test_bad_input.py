@@ -357,7 +357,7 @@ def test_role_that_may_not_look(project: Project, database: Database) -> None:
         database.execute(f"grant usage on schema public to r_{database.name}")
         answer = project.ask(url, {"action": "current"})
     assert answer["code"] == "settings"
-    assert "select array(select version_num::text from public.alembic_version)" in answer["error"]
+    assert 'select array(select version_num::text from "public"."alembic_version")' in answer["error"]
     assert answer["error"].endswith("(SQLSTATE 42501).")
 
 
