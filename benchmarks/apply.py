@@ -34,7 +34,7 @@ for it. dbmate and Django, which have neither a ledger nor a lock to prove, stay
 
 Across a network each round trip counts. In the last row the tools reach the server through a proxy, a process of its
 own, which holds back both directions so that a round trip takes {ROUND_TRIP_MS} ms longer; the table after it shows
-what a `select 1` takes then. Each revision makes one round trip less than plain Alembic's. The start makes about 50
+what a `select 1` takes then. Each revision makes one round trip less than plain Alembic's. The start makes about 43
 where plain Alembic's makes 17: ours opens two connections, takes the lock, compares the history and begins the ledger.
 What {ACROSS} revisions save so is about what the server and the client do in addition, so the two take about as long;
 with more revisions or a longer way ours gains."""

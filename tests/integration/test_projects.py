@@ -290,6 +290,7 @@ def test_a_version_table_of_any_name(tmp_path: Path, database: Database, section
         ("version_tabel = 'x'", "has a wrong `version_tabel` in `[project]`"),
         ("version_table = 7", "has a wrong `version_table` in `[project]`"),
         ("version_table = ''", "has a wrong `version_table` in `[project]`"),
+        ("version_table_schema = 'pg_temp'", "has a wrong `version_table_schema` in `[project]`"),
         (f"version_table_schema = '{'é' * 32}'", "has a wrong `version_table_schema` in `[project]`"),
         ("version_table", "cannot be read, or is not valid TOML"),
     ],
@@ -312,6 +313,16 @@ def test_a_missing_schema(tmp_path: Path, database: Database) -> None:
         "settings: The schema `nowhere`, in which the version table is to be, does not exist. Nothing was changed. "
         "Create it, or correct `version_table_schema` in `migrate.toml`."
     )
+
+
+def test_a_table_that_is_no_version_table(tmp_path: Path, database: Database) -> None:
+    other = make_other(tmp_path, "version_table = 'leads'")
+    database.execute("create table leads (name text)")
+    for action in ("current", "history", "plan", "rehearse", "check", "upgrade"):
+        assert other.ask(database.url, {"action": action})["message"] == (
+            "settings: `public.leads` is no version table of Alembic: it has no column `version_num`. Nothing was "
+            "changed. Correct `version_table` in `migrate.toml`."
+        ), action
 
 
 def test_the_lock_of_an_older_image_has_its_key() -> None:

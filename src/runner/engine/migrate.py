@@ -283,10 +283,8 @@ def _rejects_writes(lock: MigrationLock) -> bool:
 
 
 def _of_version_table(error: BaseException, run: Run) -> MigrationError | None:
-    """Return the error for a version table that cannot be made, whose schema Alembic does not make; else None."""
-    if sqlstate.sqlstate(error) == sqlstate.UNDEFINED_SCHEMA:
-        return version_table.no_schema(run.invocation.settings.version_table.schema)
-    return translation.of_privilege(error)
+    """Return the error for a version table that cannot be made or read; None for another one."""
+    return version_table.unusable(error, run.invocation.settings.version_table) or translation.of_privilege(error)
 
 
 def _of_stop(error: BaseException, run: Run, watchdog: Watchdog) -> MigrationError | None:

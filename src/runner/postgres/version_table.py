@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import psycopg2
 from psycopg2.extensions import AsIs
 
-from runner.errors import DeadlinePassed, InvalidSettings
+from runner.errors import DeadlinePassed, InvalidSettings, translating
 from runner.invocation import Invocation
-from runner.postgres import connect
+from runner.postgres import connect, sqlstate
 from runner.project import VersionTable
 
 if TYPE_CHECKING:
@@ -108,7 +108,8 @@ def _read_position(cursor: Any, table: VersionTable, bounds: dict[str, int]) -> 
     # `held` is true until it is known: without a version table a first run may be about to make it
     versions, held = (), True
     try:
-        cursor.execute(POSITION, parameters)
+        with translating(psycopg2.errors.UndefinedColumn, lambda _: no_version_table(table)):
+            cursor.execute(POSITION, parameters)
         versions, held = cursor.fetchone()
     except psycopg2.errors.UndefinedTable:
         # at base, provided that the role could have seen the table
@@ -129,12 +130,14 @@ def read_heads(connection: "Connection") -> tuple[str, ...]:
     Raises `InvalidSettings` for a role without USAGE on the schema.
     """
     from alembic.runtime.migration import MigrationContext
+    from sqlalchemy.exc import DBAPIError
 
     table = connect.version_table(connection)
     # Alembic looks for the table along `search_path`, which skips such a schema, and would return base
     if connection.exec_driver_sql(LACKS_USAGE, {"schema": table.schema}).scalar_one():
         raise no_usage(table.schema)
-    return MigrationContext.configure(connection, opts=table.options).get_current_heads()
+    with translating(DBAPIError, lambda error: unusable(error, table)):
+        return MigrationContext.configure(connection, opts=table.options).get_current_heads()
 
 
 def _require_usage(cursor: Any, table: VersionTable) -> None:
@@ -177,9 +180,23 @@ def no_usage(schema: str) -> InvalidSettings:
     )
 
 
-def no_schema(schema: str) -> InvalidSettings:
-    """Return the error for a schema that does not exist."""
+def unusable(error: BaseException, table: VersionTable) -> InvalidSettings | None:
+    """Return the error for a version table that cannot be made or read, None for an error of another kind."""
+    match sqlstate.sqlstate(error):
+        case sqlstate.UNDEFINED_SCHEMA:
+            # Alembic makes the table, but not its schema
+            return InvalidSettings(
+                f"The schema `{table.schema}`, in which the version table is to be, does not exist.",
+                "Create it, or correct `version_table_schema` in `migrate.toml`.",
+            )
+        case sqlstate.UNDEFINED_COLUMN:
+            return no_version_table(table)
+    return None
+
+
+def no_version_table(table: VersionTable) -> InvalidSettings:
+    """Return the error for a table of another shape."""
     return InvalidSettings(
-        f"The schema `{schema}`, in which the version table is to be, does not exist.",
-        "Create it, or correct `version_table_schema` in `migrate.toml`.",
+        f"`{table}` is no version table of Alembic: it has no column `version_num`.",
+        "Correct `version_table` in `migrate.toml`.",
     )
