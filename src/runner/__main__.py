@@ -13,7 +13,10 @@ def main() -> None:
     # only now, so that these imports run without garbage collections
     from runner import cli
 
-    cli.app(prog_name="migrate")
+    try:
+        cli.app(prog_name="migrate")
+    finally:
+        signals.ignore()
 
 
 if __name__ == "__main__":

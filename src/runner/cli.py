@@ -19,7 +19,7 @@ from runner import commands, settings, signals
 from runner.answer import Draft, Json
 from runner.aws import environments
 from runner.aws.environments import Environment
-from runner.errors import MigrationError, count
+from runner.errors import Interrupted, MigrationError, count
 from runner.invocation import Invocation, Tell
 from runner.output import command_line, console, options
 from runner.output.command_line import LocalOption
@@ -268,9 +268,18 @@ def _ask(ctx: typer.Context, event: dict[str, object], markdown: bool = False) -
     """Execute a verb here or in a function, show its answer and exit with its code."""
     given: Options = replace(ctx.obj, form="markdown") if markdown else ctx.obj
     payload = {key: command_line.as_typed(value) for key, value in event.items()}
-    with signals.raising(), console.progress() as tell:
-        answer = _execute(given, payload, tell)
-    raise typer.Exit(console.show(answer, given.form))
+    answer: dict[str, Json] | None = None
+    try:
+        with signals.raising(), console.progress() as tell:
+            answer = _execute(given, payload, tell)
+    except KeyboardInterrupt:
+        # before the work began, or behind its end
+        answer = answer or Draft(str(payload["action"]), str(uuid.uuid4())).fail(Interrupted()).as_json()
+    code = console.show(answer, given.form)
+    if signals.received() is not None and code != signals.exit_code():
+        signals.tell()
+        code = signals.exit_code()
+    raise typer.Exit(code)
 
 
 def _execute(given: Options, payload: dict[str, object], tell: Tell) -> dict[str, Json]:

@@ -429,8 +429,11 @@ class Interrupted(MigrationError):
 
     between: bool = False
     """Whether a run was between two revisions, or behind its last one."""
+    remains: str = ""
+    """The state that is left, where it does not depend on how far a run came."""
     code = "interrupted"
     what = "The run was interrupted."
+    left = "{remains}"
     hint = "Run the same command again to continue."
 
 

@@ -72,11 +72,17 @@ def _section(path: Path) -> dict[str, Any]:
     with translating((OSError, ValueError), lambda _: _unusable(path, "cannot be read, or is not valid TOML")):
         content = path.read_text("utf-8")
         # few have the section, and without it nothing is imported to read it
-        if "project" not in content:
+        if "project" not in content and "version_table" not in content:
             return {}
         import tomllib
 
-        section = tomllib.loads(content).get("project", {})
+        sections = tomllib.loads(content)
+    unknown = sorted(sections.keys() - {"env", "project"})
+    if unknown:
+        raise _unusable(
+            path, f"contains {' and '.join(f'`{key}`' for key in unknown)} besides `[project]` and `[env.…]`"
+        )
+    section = sections.get("project", {})
     if not isinstance(section, dict):
         raise _unusable(path, "has a `project` that is not a table")
     return section

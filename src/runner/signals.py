@@ -17,6 +17,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SHELLS_BASE = 128
 """A shell reports a program that a signal ended as 128 and the signal's number."""
 
+ENDED = b"interrupted: The program was ended by a signal.\n"
+
 _received: list[int] = []
 
 
@@ -36,6 +38,17 @@ def exit_at_once() -> None:
         # a shell without job control ignores Ctrl-C for what it starts in the background
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _exit)
+
+
+def ignore() -> None:
+    """Ignore both signals from now on: the answer is printed, and the interpreter would end by them without a word."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def tell() -> None:
+    """Write that a signal arrived behind the end of the work."""
+    os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, ENDED)
 
 
 @contextmanager
@@ -97,5 +110,5 @@ def _raise(number: int, frame: Any) -> None:
 
 def _exit(number: int, _: Any) -> NoReturn:
     # not `sys.exit`: an import that is going on may catch the exception, or print it with a traceback
-    os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, b"interrupted: The program was ended by a signal.\n")
+    tell()
     os._exit(SHELLS_BASE + number)

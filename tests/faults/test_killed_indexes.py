@@ -1,6 +1,7 @@
 """Concurrent index work of every spelling: what a killed run leaves is mended by the next, and nothing else is."""
 
 import json
+import signal
 import textwrap
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -210,7 +211,7 @@ def test_what_cannot_be_dropped_is_built_again(project: Project, database: Datab
     database.execute(PARTS)
     found = project.ask(database.url, {"action": "check"})
     remedies = [(one["name"], one["help"]) for one in found["findings"] if one["kind"] == "invalid-index"]
-    again = "Build it again with `migrate repair`."
+    again = "Build it again with `migrate repair 017_dry_run_log`."
     assert remedies == [("public.p1_only", again), ("public.t_pkey", again)]
     repaired = project.ask(database.url, {"action": "repair", "target": "017"})
     assert (repaired["status"], repaired["cleared"]) == ("success", ["public.p1_only", "public.t_pkey"])
@@ -379,3 +380,32 @@ def test_an_ordinary_role(project: Project, database: Database) -> None:
         assert project.ask(url, {"action": "repair", "target": "018"})["status"] == "success"
     finally:
         database.execute(f"drop owned by {role} cascade; drop role {role}")
+
+
+@pytest.mark.usefixtures("at_017")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_repair_hears_a_signal(project: Project, database: Database, number: signal.Signals) -> None:
+    """It waits for other transactions in the server, where Python hears nothing, and says what it has done already."""
+    add(project, "create index concurrently on t (b)")
+    kill_at_work(project, database, WRITES)
+    with held_up(database, *READS):
+        process = project.start("migrate", "repair", "017", url=database.url)
+        waiting.until(database, waiting.BLOCKED, 1)
+        process.send_signal(number)
+        _, told = process.communicate()
+    assert process.returncode == 128 + number
+    assert told == (
+        "interrupted: The run was interrupted. The text of the revision is recorded, and `public.t_b_idx` may still be "
+        "invalid. Run the same command again to continue.\n"
+    )
+    assert project.ask(database.url, {"action": "repair", "target": "017"})["status"] == "success"
+    assert database.query(INVALID) == []
+
+
+@pytest.mark.usefixtures("at_017")
+def test_a_repair_names_what_it_leaves_alone(project: Project, database: Database) -> None:
+    add(project, "create index concurrently on t (b)")
+    kill_at_work(project, database, WRITES)
+    with held_up(database, "lock table t in share update exclusive mode"):
+        done = project.ask(database.url, {"action": "repair", "target": "017"})
+    assert done["message"].endswith(" Left alone, because a session may be building it: `public.t_b_idx`.")

@@ -305,6 +305,14 @@ def test_a_wrong_section(project: Project, database: Database, section: str, tol
     )
 
 
+@pytest.mark.parametrize("content", ["[projects]\nversion_table = 'x'\n", "version_table = 'x'\n"])
+def test_a_section_of_another_name(project: Project, database: Database, content: str) -> None:
+    """It would be left out in silence, and the project would use another's version table."""
+    (project.folder / "migrate.toml").write_text(content)
+    answer = project.ask(database.url, {"action": "current"})
+    assert answer["error"].endswith(" besides `[project]` and `[env.…]`.")
+
+
 def test_a_missing_schema(tmp_path: Path, database: Database) -> None:
     other = make_other(tmp_path, "version_table_schema = 'nowhere'")
     assert other.ask(database.url, {"action": "current"})["current"] == []

@@ -1,14 +1,28 @@
 """Accept the present text of an applied revision, and mend the invalid indexes that a failure left."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from runner import signals
 from runner.answer import Change
 from runner.engine import ledger, migrate, preconditions
 from runner.engine.state import Begun, Resolution, Run
-from runner.errors import DeadlinePassed, InvalidIndexRemains, MigrationError, UnknownRevision, count, translating
+from runner.engine.watchdog import POLL_INTERVAL_S
+from runner.errors import (
+    DeadlinePassed,
+    Interrupted,
+    InvalidIndexRemains,
+    MigrationError,
+    UnknownRevision,
+    count,
+    translating,
+)
 from runner.postgres import connect, invalid_indexes, sqlstate, version_table
 from runner.postgres.invalid_indexes import InvalidIndex
 from runner.results import RepairResult
@@ -49,19 +63,47 @@ def repair(run: Run, revisions: Revisions, target: str) -> None:
         ledger.record_repair(connection, run.begun.run_id, revision.revision, graph.checksum(revision))
         run.draft.update(pending=())
         cleared: list[str] = []
-        for index in invalid_indexes.find(connection):
-            if index.busy:
-                continue
-            with translating(DBAPIError, partial(_not_mended, index, run, connection)):
-                invalid_indexes.mend(connection, index, invocation.deadline.remaining_ms)
-            cleared.append(index.name)
+        busy: list[str] = []
+        with signals.hearing(run.interrupted), _cancelling(connection, run.interrupted):
+            for index in invalid_indexes.find(connection):
+                if index.busy:
+                    busy.append(index.name)
+                    continue
+                with translating((DBAPIError, KeyboardInterrupt), partial(_not_mended, index, run, connection)):
+                    invalid_indexes.mend(connection, index, invocation.deadline.remaining_ms)
+                cleared.append(index.name)
         told = f"Recorded the present text of `{revision.revision}`, and cleared {count(len(cleared), 'leftover')}."
+        if busy:
+            told += f" Left alone, because a session may be building it: {', '.join(f'`{name}`' for name in busy)}."
         run.draft.conclude(told, RepairResult(tuple(cleared)))
         ledger.finish(connection, run.begun.run_id, run.draft.succeed())
 
 
-def _not_mended(index: InvalidIndex, run: Run, connection: Connection, error: DBAPIError) -> MigrationError | None:
+@contextmanager
+def _cancelling(connection: Connection, interrupted: threading.Event) -> Iterator[None]:
+    """Cancel the statement of `connection` once `interrupted` is set: to mend waits for other transactions."""
+    driver: Any = connection.connection.dbapi_connection
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(POLL_INTERVAL_S):
+            if interrupted.is_set():
+                driver.cancel()
+
+    watcher = threading.Thread(target=watch, name="repair", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
+
+
+def _not_mended(index: InvalidIndex, run: Run, connection: Connection, error: BaseException) -> MigrationError | None:
     """Write that an index could not be mended, and return the error for it; None for a lost connection."""
+    if run.interrupted.is_set() or isinstance(error, KeyboardInterrupt):
+        # SQLAlchemy may have given the connection up, so the next run writes that this one was interrupted
+        return Interrupted(remains=f"The text of the revision is recorded, and `{index.name}` may still be invalid.")
     if run.begun is None or sqlstate.is_lost(error):
         return None
     # both mean the deadline: each index is given all the remaining time

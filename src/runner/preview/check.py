@@ -47,7 +47,7 @@ def inspect(invocation: Invocation, revisions: Revisions, draft: Draft) -> None:
             problems += map(_of_error, history.changed(revisions.script, heads, connection))
         drifted = _drift(revisions, heads, connection, skipped)
         problems += _of_drift(heads, drifted)
-        problems += [*_invalid(connection), *_unvalidated(connection, revisions, heads, drifted)]
+        problems += [*_invalid(connection, heads), *_unvalidated(connection, revisions, heads, drifted)]
         problems += _killed_runs(connection)
     # below the head, every pending change would be a difference from the models
     if set(heads) == set(revisions.heads):
@@ -133,14 +133,16 @@ def _of_error(error: MigrationError) -> Problem:
     return Problem(error.code, "error", name, error.sentence, error.advice)
 
 
-def _invalid(connection: Connection) -> Iterator[Problem]:
+def _invalid(connection: Connection, heads: tuple[str, ...]) -> Iterator[Problem]:
+    # without an applied revision nothing can be repaired, and the next run mends what it left itself
+    command = f"`migrate repair {heads[0]}`" if heads else "`migrate upgrade`"
     for index in invalid_indexes.find(connection):
         if index.busy:
             continue
         message = "The index is invalid: writes maintain it, and no query uses it."
-        remedy = "Drop it with `migrate repair`; the revision builds it again."
+        remedy = f"Drop it with {command}; what an interrupted revision left, `migrate upgrade` builds again."
         if index.required:
-            remedy = "Build it again with `migrate repair`."
+            remedy = f"Build it again with {command}."
         yield Problem("invalid-index", "error", index.name, message, remedy)
 
 
