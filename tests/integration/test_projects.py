@@ -244,6 +244,7 @@ def test_an_older_image_beside_another_project(
     assert ended(old_runner.start(older, "upgrade", url=database.url)) == 0
     assert (OURS, "018_step", "upgrade", "interrupted") in database.query(LOG)
     assert records(project, database)["018_step"] == "success"
+    assert records(other, database) == {"018_step": None}
     database.execute(TELL)
     assert ended(running) == 0
     assert (THEIRS, "upgrade", "success") in database.query(RUNS)
