@@ -13,7 +13,7 @@ from psycopg2.extensions import AsIs
 
 from runner.errors import DeadlinePassed, InvalidSettings, translating
 from runner.invocation import Invocation
-from runner.postgres import connect, sqlstate
+from runner.postgres import connect
 from runner.project import VersionTable
 
 if TYPE_CHECKING:
@@ -182,6 +182,9 @@ def no_usage(schema: str) -> InvalidSettings:
 
 def unusable(error: BaseException, table: VersionTable) -> InvalidSettings | None:
     """Return the error for a version table that cannot be made or read, None for an error of another kind."""
+    # imports SQLAlchemy
+    from runner.postgres import sqlstate
+
     match sqlstate.sqlstate(error):
         case sqlstate.UNDEFINED_SCHEMA:
             # Alembic makes the table, but not its schema
