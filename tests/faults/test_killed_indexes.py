@@ -175,9 +175,12 @@ def test_another_failed_build_is_named_and_left(project: Project, database: Data
     done = project.ask(database.url, {"action": "upgrade"})
     assert (done["status"], done["warnings"]) == (
         "success",
-        ["`public.theirs` has been invalid since `018_index` ran; drop it with `migrate repair`."],
+        ["`public.theirs` has been invalid since `018_index` ran; drop it with `migrate repair 018_index`."],
     )
     assert database.query(INVALID) == [("theirs",)]
+    # as the warning says
+    assert project.run("migrate", "repair", "018_index", url=database.url).returncode == 0
+    assert database.query(INVALID) == []
 
 
 @pytest.mark.usefixtures("at_017")
@@ -395,8 +398,8 @@ def test_a_repair_hears_a_signal(project: Project, database: Database, number: s
         _, told = process.communicate()
     assert process.returncode == 128 + number
     assert told == (
-        "interrupted: The run was interrupted. The text of the revision is recorded, and `public.t_b_idx` may still be "
-        "invalid. Run the same command again to continue.\n"
+        "interrupted: The run was interrupted. The text of the revision is recorded, and invalid indexes may "
+        "remain. Run the same command again to continue.\n"
     )
     assert project.ask(database.url, {"action": "repair", "target": "017"})["status"] == "success"
     assert database.query(INVALID) == []

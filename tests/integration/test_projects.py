@@ -102,6 +102,7 @@ def test_all_begin_with_the_first_ledger(database: Database) -> None:
     with ThreadPoolExecutor(8) as pool:
         for _ in range(10):
             list(pool.map(prepare, range(8)))
+            assert database.query("select count(*) from runner.migration_run") == [(0,)]
             database.execute("drop schema runner cascade")
 
 

@@ -29,6 +29,9 @@ from runner.results import RepairResult
 from runner.script import graph
 from runner.script.graph import Revisions
 
+RECORDED = "The text of the revision is recorded, and invalid indexes may remain."
+"""The state after a signal."""
+
 
 def repair(run: Run, revisions: Revisions, target: str) -> None:
     """Record the checksum of an applied revision's present text, and mend invalid indexes.
@@ -64,12 +67,16 @@ def repair(run: Run, revisions: Revisions, target: str) -> None:
         run.draft.update(pending=())
         cleared: list[str] = []
         busy: list[str] = []
-        with signals.hearing(run.interrupted), _cancelling(connection, run.interrupted):
+        with (
+            signals.hearing(run.interrupted),
+            _cancelling(connection, run.interrupted),
+            translating(KeyboardInterrupt, lambda _: Interrupted(remains=RECORDED)),
+        ):
             for index in invalid_indexes.find(connection):
                 if index.busy:
                     busy.append(index.name)
                     continue
-                with translating((DBAPIError, KeyboardInterrupt), partial(_not_mended, index, run, connection)):
+                with translating(DBAPIError, partial(_not_mended, index, run, connection)):
                     invalid_indexes.mend(connection, index, invocation.deadline.remaining_ms)
                 cleared.append(index.name)
         told = f"Recorded the present text of `{revision.revision}`, and cleared {count(len(cleared), 'leftover')}."
@@ -99,11 +106,11 @@ def _cancelling(connection: Connection, interrupted: threading.Event) -> Iterato
         watcher.join()
 
 
-def _not_mended(index: InvalidIndex, run: Run, connection: Connection, error: BaseException) -> MigrationError | None:
+def _not_mended(index: InvalidIndex, run: Run, connection: Connection, error: DBAPIError) -> MigrationError | None:
     """Write that an index could not be mended, and return the error for it; None for a lost connection."""
-    if run.interrupted.is_set() or isinstance(error, KeyboardInterrupt):
+    if run.interrupted.is_set():
         # SQLAlchemy may have given the connection up, so the next run writes that this one was interrupted
-        return Interrupted(remains=f"The text of the revision is recorded, and `{index.name}` may still be invalid.")
+        return Interrupted(remains=RECORDED)
     if run.begun is None or sqlstate.is_lost(error):
         return None
     # both mean the deadline: each index is given all the remaining time

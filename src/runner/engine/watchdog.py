@@ -7,13 +7,7 @@ from sqlalchemy import text
 
 from runner.deadline import Deadline
 from runner.postgres import sqlstate
-from runner.postgres.advisory_lock import (
-    GONE,
-    MigrationLock,
-    awaits_standby,
-    cancel_statement,
-    end_session,
-)
+from runner.postgres.advisory_lock import GONE, MigrationLock, awaits_standby, cancel_statement, end_session
 from runner.postgres.timeouts import Timeouts
 
 POLL_INTERVAL_S = 0.2
