@@ -170,7 +170,9 @@ def _write_ours(folder: Path, steps: list[Step]) -> None:
 def _write_plain(folder: Path, steps: list[Step]) -> None:
     """Write Alembic's generic `env.py`, changed only for the URL and for one transaction a revision."""
     folder.mkdir(parents=True, exist_ok=True)
-    subprocess.run([peers.plain() / "bin" / "alembic", "init", "alembic"], cwd=folder, check=True, capture_output=True)
+    # what it prints to stderr is shown: this is where a whole measurement may end
+    command = [peers.plain() / "bin" / "alembic", "init", "alembic"]
+    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
     _replace(folder / "alembic.ini", r"(?m)^sqlalchemy.url = .*$", "")
     environment = folder / "alembic" / "env.py"
     _replace(environment, r"connection=connection, ", "connection=connection, transaction_per_migration=True, ")

@@ -26,7 +26,7 @@ from runner.engine import migrate
 from runner.engine.state import INVOCATION, RUN, Run, Terms
 from runner.errors import Interrupted, MigrationError, translating
 from runner.invocation import DEFAULT_TIMEOUT_S, Invocation
-from runner.postgres import session, translation
+from runner.postgres import connect, session, translation
 from runner.script import alembic_internals, offline
 from runner.script.step import Route, Step
 
@@ -57,7 +57,7 @@ def run(context: Any, load_metadata: Callable[[], MetaData]) -> None:
 def _write_sql(context: Any) -> None:
     """Print the statements of `alembic upgrade --sql`, without a connection."""
     with translating(MigrationError, _in_alembics_words):
-        options = settings.read(os.environ).version_table.options
+        options = settings.read(os.environ).version_table.options_on_path
     context.configure(dialect_name=offline.DIALECT, dialect_opts=offline.DIALECT_OPTIONS, **offline.OPTIONS, **options)
     with context.begin_transaction():
         context.run_migrations()
@@ -75,6 +75,9 @@ def _inspect(context: Any, metadata: MetaData) -> None:
 
 def _compare(context: Any, metadata: MetaData, invocation: Invocation) -> None:
     with session.reading(invocation) as connection, warnings.catch_warnings():
+        # SQLAlchemy leaves out the schema of what `search_path` finds, as the models do; the transaction is read-only
+        connection.exec_driver_sql(f"set search_path = {connect.PROJECT_PATH}")
+        connection.commit()
         # the plugin passes on a constraint's `not_valid`, which SQLAlchemy takes for an option of a dialect `not`
         warnings.filterwarnings("ignore", "Can't validate argument", SAWarning)
         context.configure(
@@ -83,7 +86,7 @@ def _compare(context: Any, metadata: MetaData, invocation: Invocation) -> None:
             compare_server_default=True,
             # without a version table Alembic would make one, in a transaction that is read-only
             dont_mutate=True,
-            **invocation.settings.version_table.options,
+            **invocation.settings.version_table.options_on_path,
             autogenerate_plugins=["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"],
         )
         with context.begin_transaction():

@@ -364,6 +364,43 @@ class HistoryChanged(MigrationError):
 
 
 @dataclass(eq=False)
+class HistoryContradicted(MigrationError):
+    """The version table does not have what the ledger says was applied, or has more rows than heads."""
+
+    at: str
+    """The version table's view: its rows with a comma between them, or `base`."""
+    ledger: str
+    """The ledger's view."""
+    ways: str
+    """A command for each of the two views."""
+    code = "history-changed"
+    what = "The version table and the ledger contradict each other: the version table says `{at}`, and {ledger}."
+    hint = "Find out which of the two the schema is like, and write that: {ways}."
+
+
+@dataclass(eq=False)
+class UntrustedObject(MigrationError):
+    """A relation that a run uses, and that would run another role's code."""
+
+    name: str
+    reason: str
+    mending: str | None
+    """The statement after which the relation can be used; None where another one has to be named."""
+    code = "untrusted-object"
+    what = "`{name}` {reason}."
+    hint = "{remedy}"
+
+    def __post_init__(self) -> None:
+        self.remedy = "Find out who made it, and drop it, or name another version table in `migrate.toml`."
+        if self.mending is not None:
+            self.remedy = f"Find out who made it; once its content is trusted, run `{self.mending}`."
+        super().__post_init__()
+
+    def details(self) -> dict[str, object]:
+        return {"object": self.name}
+
+
+@dataclass(eq=False)
 class ActionNotAllowed(MigrationError):
     action: str
     environment: str

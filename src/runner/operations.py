@@ -22,6 +22,15 @@ from alembic import op
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
+# Qualified, operators too: it is sent under the `search_path` of the revision, along which only the table is looked up.
+# The type `name` cuts a longer name as PostgreSQL does when it makes the constraint.
+EXISTS = text("""
+    select exists (select from pg_catalog.pg_constraint
+                   where conname operator(pg_catalog.=) cast(:name as pg_catalog.name)
+                     and contype operator(pg_catalog.=) cast(:kind as pg_catalog."char")
+                     and conrelid operator(pg_catalog.=) cast(pg_catalog.to_regclass(:table) as pg_catalog.oid))
+""")
+
 
 def create_index_concurrently(
     name: str,
@@ -152,14 +161,7 @@ def _constraint_exists(name: str, table: str, schema: str | None, kind: str) -> 
     """Return whether the table has such a constraint; False where SQL is only printed (`--sql`)."""
     if op.get_context().as_sql:
         return False
-    # PostgreSQL cuts a longer name when it makes the constraint
-    exists = op.get_bind().execute(
-        text(
-            "select exists (select from pg_constraint where conname = left(:name, 63) and contype = :kind "
-            "and conrelid = to_regclass(:table))"
-        ),
-        {"name": name, "kind": kind, "table": _quoted(table, schema)},
-    )
+    exists = op.get_bind().execute(EXISTS, {"name": name, "kind": kind, "table": _quoted(table, schema)})
     return bool(exists.scalar_one())
 
 

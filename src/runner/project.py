@@ -33,9 +33,14 @@ class VersionTable:
 
     @property
     def options(self) -> dict[str, Any]:
-        """Return the options of Alembic's `configure`."""
+        """Return the options of Alembic's `configure`, by which its statements are qualified."""
+        return {"version_table": self.name, "version_table_schema": self.schema}
+
+    @property
+    def options_on_path(self) -> dict[str, Any]:
+        """Return the options of Alembic's `configure` where `search_path` has `public`: to compare, or to print SQL."""
         # with the name of the default schema, autogenerate would take the table for one to be dropped
-        return {"version_table": self.name, "version_table_schema": None if self.schema == "public" else self.schema}
+        return self.options | ({"version_table_schema": None} if self.schema == "public" else {})
 
     @staticmethod
     def _quote(name: str) -> str:

@@ -13,7 +13,7 @@ from runner.deadline import Deadline
 from runner.doctor import checks
 from runner.doctor.checks import Probe, ProbeFailed, ProbeSkipped
 from runner.errors import MultipleHeads, count, translating
-from runner.postgres import advisory_lock, connect, conninfo, session
+from runner.postgres import advisory_lock, connect, conninfo, session, trust
 from runner.postgres.conninfo import ConnInfo
 from runner.script import graph
 
@@ -93,6 +93,7 @@ def examine(environ: Mapping[str, str], deadline: Deadline, draft: Draft) -> Non
                 Probe("version", "login", lambda: _version(state)),
                 Probe("writer", "login", lambda: _writer(state)),
                 Probe("rights", "login", lambda: _rights(state)),
+                Probe("trust", "login", lambda: _trust(state)),
                 Probe("lock", "login", lambda: _lock(state)),
                 Probe("revisions", None, lambda: _revisions(state)),
             ],
@@ -188,6 +189,21 @@ def _rights(state: LocalState) -> str:
             f"As the owner run `{'; '.join(lacking)}`, or set `DB_ROLE` to the owner.",
         )
     return f"`{found.role}` may create tables and write the ledger."
+
+
+def _trust(state: LocalState) -> str:
+    trust.require(state.opened)
+    schema = connect.PROJECT_PATH
+    shadows = trust.shadows(state.opened, schema)
+    if shadows:
+        first = shadows[0]
+        raise ProbeFailed(
+            f"`{first.owner}` has put {first.name} into `{schema}`, under the name of one of PostgreSQL's own.",
+            f"Find out why it is there; unless it is needed, run `DROP {first.name}`.",
+        )
+    if trust.is_open(state.opened, schema):
+        return f"Every role may create objects in `{schema}`; `REVOKE CREATE ON SCHEMA {schema} FROM PUBLIC` ends that."
+    return "No other role's code runs in a migration."
 
 
 def _lock(state: LocalState) -> str:

@@ -140,9 +140,8 @@ def success(run: Run, lock: MigrationLock, transaction: Transaction) -> str:
     """
     held, work = lock.held
     statement = _sql("success").format(lock=held, work=work, same=transaction.is_marked)
-    parameters = {**_of_attempt(run), "quoted": run.invocation.settings.version_table.quoted}
     with transaction.driver.cursor() as cursor:
-        return str(cursor.mogrify(statement, parameters).decode())
+        return str(cursor.mogrify(statement, _of_attempt(run)).decode())
 
 
 def refusal(error: BaseException) -> Exception | None:
@@ -222,6 +221,11 @@ def answered(connection: Connection, key: str, payload_sha256: str | None) -> di
 def checksums(connection: Connection) -> dict[str, Any]:
     """Return a row with the newest `checksum` and the day `ran_at` (UTC), by revision; empty without a ledger."""
     return {row["revision"]: row for row in _read(connection, "checksums")}
+
+
+def applied(connection: Connection) -> dict[str, str]:
+    """Return the revisions that, as the ledger has it, are applied, with the day (UTC); empty without a ledger."""
+    return {row["revision"]: row["ran_at"] for row in _read(connection, "applied")}
 
 
 def finish(connection: Connection, run_id: int, answer: Answer, plan_of_rest: str | None = None) -> None:

@@ -94,12 +94,12 @@ insert into runner.migration_log
 select %(version_table)s, case when {lock} then %(run_id)s end, case when {same} then %(revision)s end,
        case when {work} then %(direction)s end, %(checksum)s, 'success',
        clock_timestamp() - make_interval(secs => %(duration_ms)s / 1000.0), %(duration_ms)s, %(lock_wait_ms)s,
-       (select jsonb_object_agg(l.relation::regclass, l.mode order by array_position(
+       (select jsonb_object_agg(regexp_replace(l.relation::regclass::text, '^public[.]', ''), l.mode order by array_position(
                    array['AccessShareLock', 'RowShareLock', 'RowExclusiveLock', 'ShareUpdateExclusiveLock', 'ShareLock',
                          'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'], l.mode))
         from pg_lock_status() l join pg_class c on c.oid = l.relation
         where l.granted and l.pid = pg_backend_pid() and l.locktype = 'relation' and l.relation >= 16384
-          and c.relkind in ('r', 'p', 'm', 'v') and l.relation <> %(quoted)s::regclass
+          and c.relkind in ('r', 'p', 'm', 'v')
           and c.relnamespace::regnamespace::text !~ '^(pg_|information_schema$|runner$)');
 
 -- name: locks
@@ -166,6 +166,20 @@ select distinct on (revision) revision, checksum, to_char(started_at at time zon
 from runner.migration_log l
 where status = 'success' and direction <> 'downgrade' and checksum is not null and {log} = :version_table
 order by revision, log_id desc;
+
+-- name: applied
+-- A stamp says anew what is applied, so earlier rows count no more; a repair is no stamp. Of several heads that a stamp
+-- has written, the row has all.
+select unnest(string_to_array(revision, ',')) as revision, ran_at from (
+    select distinct on (revision) revision, direction, run_id,
+           to_char(started_at at time zone 'UTC', 'YYYY-MM-DD') as ran_at
+    from runner.migration_log l where status = 'success' and {log} = :version_table
+    order by revision, log_id desc
+) newest
+where direction <> 'downgrade' and revision <> 'base'
+  and run_id >= coalesce((select max(run_id) from runner.migration_run r
+                          where direction = 'stamp' and action <> 'repair' and status in ('success', 'partial')
+                            and {run} = :version_table), 0);
 
 -- name: finish
 update runner.migration_run

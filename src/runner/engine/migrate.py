@@ -37,6 +37,7 @@ from runner.postgres import (
     session,
     sqlstate,
     translation,
+    trust,
     version_table,
 )
 from runner.postgres.advisory_lock import GONE, MigrationLock
@@ -120,6 +121,7 @@ def _connect_and_run(context: Any, run: Run, find_route: FindRoute, engine: Engi
         ):
             with lock.turn() as lock_connection:
                 session.refuse_read_only(lock_connection)
+                trust.require(lock_connection)
             lock.refuse_pooler(connection)
             with lock.turn() as lock_connection:
                 ledger.close_interrupted(lock_connection, run.run_id)
@@ -342,8 +344,9 @@ def _record_outcome(run: Run, lock: MigrationLock, problem: MigrationError | Non
 
 
 def _record_idle(run: Run, lock: MigrationLock) -> None:
-    """Write the row of an upgrade that found nothing to do: the only proof that an image without new revisions runs."""
-    if run.begun is not None or run.draft.earlier is not None or run.draft.action not in UPGRADING:
+    """Write the row of a run without a step: of an upgrade, the only proof that an image without new revisions runs."""
+    recorded = run.settled or run.draft.action in UPGRADING
+    if run.begun is not None or run.draft.earlier is not None or not recorded:
         return
     with lock.turn() as connection:
         ledger.prepare(connection)

@@ -23,7 +23,7 @@ from runner.errors import (
     count,
     translating,
 )
-from runner.postgres import connect, invalid_indexes, sqlstate, version_table
+from runner.postgres import connect, invalid_indexes, sqlstate, trust, version_table
 from runner.postgres.invalid_indexes import InvalidIndex
 from runner.results import RepairResult
 from runner.script import graph
@@ -46,6 +46,7 @@ def repair(run: Run, revisions: Revisions, target: str) -> None:
         migrate.hold_lock(run, engine) as lock,
         lock.turn() as connection,
     ):
+        trust.require(connection)
         heads = version_table.read_heads(connection)
         run.draft.change = Change(heads, heads)
         revision = graph.get(revisions.script, target)

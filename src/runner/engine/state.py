@@ -124,6 +124,8 @@ class Run:
     attempt: Attempt | None = None
     """None before the first step, and between two steps."""
     waits: Waits = Waits()
+    settled: bool = False
+    """Whether a stamp without a step has confirmed the version table against the ledger, or removed rows from it."""
 
     @property
     def change(self) -> Change:

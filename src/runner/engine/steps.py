@@ -2,7 +2,7 @@
 
 import contextlib
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -12,7 +12,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from runner.answer import Applied, Change, Direction
+from runner.answer import Applied, Change, Direction, names
 from runner.engine import baseline, history, ledger, preconditions
 from runner.engine.baseline import Baseline
 from runner.engine.state import Attempt, Begun, FindRoute, Resolution, Run, Waits
@@ -27,8 +27,9 @@ from runner.errors import (
     UnversionedDatabase,
     translating,
 )
-from runner.postgres import invalid_indexes, session, sql, sqlstate
+from runner.postgres import invalid_indexes, session, sql, sqlstate, version_table
 from runner.postgres.advisory_lock import GONE, MigrationLock
+from runner.postgres.timeouts import send
 from runner.postgres.transaction import Transaction
 from runner.script import alembic_internals, failure, graph
 from runner.script.alembic_internals import AlembicStep
@@ -52,12 +53,16 @@ def configure(
 ) -> None:
     """Pass Alembic the connection, the steps, and the callback that it calls inside each revision's transaction."""
     connection = transaction.connection
+    surplus: set[str] = set()
 
     def yield_steps(heads: tuple[str, ...], migration: MigrationContext) -> Iterator[AlembicStep]:
-        steps = _find_route(run, find_route, heads, migration, lock).steps
+        rows = version_table.read_heads(connection) if alembic_internals.purges(migration) else tuple(heads)
+        surplus.update(_surplus(run, rows, migration))
+        steps = _find_route(run, find_route, rows, surplus, migration, lock).steps
         if not steps and run.draft.action == "stamp" and run.draft.earlier is None:
             # the version table has the target already, but a stamp also claims that the schema is the target's
             preconditions.compare_stamped(run, run.resolved.target, connection)
+            _settle(run, surplus, migration, lock, transaction)
         if steps:
             _follow_autocommit_blocks(migration, run, lock, transaction)
             if run.begun is None:
@@ -66,12 +71,16 @@ def configure(
             # Alembic may have created its version table; the first revision's transaction must have written nothing
             connection.commit()
             for step in _run_each(run, steps, lock, transaction, watchdog):
-                alembic_internals.wrap(step.alembic_step, partial(_run_body, run, step, lock, transaction, migration))
+                removal = _removal(run, surplus, transaction) if step is steps[0] else ""
+                around = partial(_run_body, run, step, lock, transaction, migration, removal)
+                alembic_internals.wrap(step.alembic_step, around)
                 yield step.alembic_step
 
     def on_version_apply(heads: set[str], **_: Any) -> None:
         # Alembic commits when this returns: from here on, an error leaves open whether the commit went through
-        run.attempt = replace(run.current_attempt, commits=tuple(sorted(heads)))
+        # Alembic still counts the rows that were removed beside it
+        kept = heads if alembic_internals.purges(context.get_context()) else heads - surplus
+        run.attempt = replace(run.current_attempt, commits=tuple(sorted(kept)))
         transaction.chains = len(run.change.pending) > 1
 
     context.configure(
@@ -81,20 +90,70 @@ def configure(
         on_version_apply=on_version_apply,
         fn=yield_steps,
     )
+    alembic_internals.defer_purge(context.get_context())
+
+
+def _surplus(run: Run, rows: tuple[str, ...], migration: MigrationContext) -> Iterable[str]:
+    """Return the rows of the version table that a stamp removes: all with `--purge`, else those that others imply."""
+    if alembic_internals.purges(migration):
+        return rows
+    assert migration.script is not None  # noqa: S101 - an EnvironmentContext always has one
+    return graph.implied_rows(migration.script, rows) if run.draft.action == "stamp" else ()
+
+
+def _removal(run: Run, surplus: set[str], transaction: Transaction) -> str:
+    """Return the statement that removes rows of the version table, empty where there are none."""
+    if not surplus:
+        return ""
+    table = run.invocation.settings.version_table.quoted.replace("%", "%%")
+    with transaction.driver.cursor() as cursor:
+        statement = cursor.mogrify(f"delete from {table} where version_num = any(%s)", (sorted(surplus),))  # noqa: S608 - quoted
+    return f"{statement.decode()}; "
+
+
+def _settle(
+    run: Run, surplus: set[str], migration: MigrationContext, lock: MigrationLock, transaction: Transaction
+) -> None:
+    """Carry out a stamp without a step: remove rows, and let the ledger say what the version table does.
+
+    Raises `ConfirmNeeded` in a protected environment, unless there is nothing to settle.
+    """
+    assert migration.script is not None  # noqa: S101 - an EnvironmentContext always has one
+    with lock.turn() as lock_connection:
+        contradicted = history.contradicts(migration.script, run.change.before, lock_connection)
+    if not contradicted and not surplus:
+        return
+    preconditions.require_confirmation(run)
+    if surplus:
+        send(transaction.connection, _removal(run, surplus, transaction).removesuffix("; "))
+        transaction.connection.commit()
+    run.settled = True
+    after = tuple(row for row in run.change.before if row not in surplus)
+    told = f"The version table and the ledger now agree that the database is at `{names(after) or 'base'}`."
+    run.draft.update(after=after, warnings=(*run.change.warnings, told))
 
 
 def _find_route(
-    run: Run, find_route: FindRoute, heads: tuple[str, ...], migration: MigrationContext, lock: MigrationLock
+    run: Run,
+    find_route: FindRoute,
+    rows: tuple[str, ...],
+    surplus: set[str],
+    migration: MigrationContext,
+    lock: MigrationLock,
 ) -> Route:
-    """Return the route from `heads`: to the caller's target in the first attempt, later to the resolved one."""
+    """Return the route from the version table's `rows`, but for the `surplus` of a stamp.
+
+    It leads to the caller's target in the first attempt, later to the resolved one.
+    """
     script = migration.script
     assert script is not None  # noqa: S101 - an EnvironmentContext always has one
+    heads = tuple(row for row in rows if row not in surplus)
     if run.resolution is None:
-        return _resolve(run, find_route, heads, migration, script, lock)
-    if run.attempt is not None and run.attempt.commits is not None and set(run.attempt.commits) == set(heads):
+        return _resolve(run, find_route, rows, heads, migration, script, lock)
+    if run.attempt is not None and run.attempt.commits is not None and set(run.attempt.commits) == set(rows):
         # the connection was lost after the commit went through, before its confirmation arrived
         note_done(run)
-    run.draft.update(after=tuple(heads))
+    run.draft.update(after=rows)
     if run.resolution.direction is None:
         return Route((), run.resolution.target)
     return graph.remaining(script, run.resolution.direction, run.resolution.target, heads)
@@ -103,6 +162,7 @@ def _find_route(
 def _resolve(
     run: Run,
     find_route: FindRoute,
+    rows: tuple[str, ...],
     heads: tuple[str, ...],
     migration: MigrationContext,
     script: ScriptDirectory,
@@ -110,14 +170,17 @@ def _resolve(
 ) -> Route:
     """Resolve the caller's target; the route is empty if an earlier call had the same key and payload."""
     target = None if run.draft.change is None else run.draft.change.target
-    run.draft.change = Change(tuple(heads), tuple(heads), target)
+    run.draft.change = Change(rows, rows, target)
     if _take_earlier_answer(run, lock):
         return Route((), "")
-    with lock.turn() as lock_connection:
-        history.refuse_changed(script, heads, lock_connection)
+    stamps = run.draft.action == "stamp"
+    # of rows that are purged, nothing has to be true
+    if not alembic_internals.purges(migration):
+        with lock.turn() as lock_connection:
+            history.refuse(script, rows, lock_connection, stamps=stamps)
     route = find_route(heads, migration)
     run.draft.update(target=route.target)
-    direction = route.steps[0].direction if route.steps else None
+    direction = route.steps[0].direction if route.steps else "stamp" if stamps else None
     snapshots = alembic_internals.folder(script) / "schema"
     run.resolution = Resolution(route.target, direction, tuple(sorted(script.get_heads())), snapshots)
     return route
@@ -221,9 +284,13 @@ def _run_body(
     lock: MigrationLock,
     transaction: Transaction,
     migration: MigrationContext,
+    removal: str,
     body: Callable[[], None],
 ) -> None:
-    """Run a revision's own code, complete the existing tables, and prepare the row that the version is written with."""
+    """Run a revision's own code, complete the existing tables, and prepare the row that the version is written with.
+
+    `removal` is what removes rows of the version table before that.
+    """
     refuse_unrun(step)
     with transaction.run():
         body()
@@ -232,7 +299,7 @@ def _run_body(
         transaction.restore()
         complete(existing, step, transaction.connection)
     alembic_internals.adopt_transaction(migration)
-    transaction.closing = lambda: ledger.success(run, lock, transaction)
+    transaction.closing = lambda: removal + ledger.success(run, lock, transaction)
 
 
 def refuse_unrun(step: Step) -> None:
@@ -337,7 +404,7 @@ def clear_leftovers(run: Run, lock: MigrationLock, sent: Sequence[str]) -> None:
     # an error here must not hide the run's own; the next run drops what is left before it builds the index
     with contextlib.suppress(*GONE), lock.turn() as connection:
         # what a DROP has begun is left to the next try of it, which could not find the index any more
-        on_targets = [index for target in targets for index in invalid_indexes.find(connection, target)]
+        on_targets = invalid_indexes.find_on(connection, targets)
         ours = {index.oid for index in run.attempt.before.built(on_targets)}
         left = run.attempt.before.left(invalid_indexes.find(connection))
         leftovers.clear()

@@ -19,7 +19,8 @@ SLACK_MS = 100
 # Sessions that wait ahead in the queue block too; the oldest transaction is most likely the one they all wait for.
 # https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-SESSION
 BLOCKERS = text("""
-    select coalesce(w.relation::regclass::text, w.locktype) as wanted, b.pid, a.application_name as application,
+    select coalesce(regexp_replace(w.relation::regclass::text, '^public[.]', ''), w.locktype) as wanted, b.pid,
+           a.application_name as application,
            extract(epoch from clock_timestamp() - coalesce(a.xact_start, a.backend_start)) as age_s,
            extract(epoch from clock_timestamp() - w.waitstart) * 1000 as waited_ms
     from unnest(pg_blocking_pids(:pid)) as b(pid)

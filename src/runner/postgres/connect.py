@@ -35,10 +35,14 @@ https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/aurora-serverless-v
 # server's, a killed Lambda would leave its lock and its statement behind for minutes.
 # https://www.postgresql.org/docs/current/runtime-config-connection.html#RUNTIME-CONFIG-TCP
 KEEPALIVES = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 11_000}
+OWN_PATH, PROJECT_PATH = "pg_catalog", "public"
+"""The `search_path` of our own statements, and that of a revision's.
+
+PostgreSQL's default, `"$user", public`, would create objects in a schema with the role's name where there is one.
+"""
 # Sent after the connection is made: start-up options are refused by poolers.
 APPLICATION_SETTINGS = {
-    # the default, `"$user", public`, would create objects in a schema with the role's name where there is one
-    "search_path": "public",
+    "search_path": PROJECT_PATH,
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "2",
     "tcp_keepalives_count": "3",
@@ -48,6 +52,10 @@ APPLICATION_SETTINGS = {
 # What a role or a database may have set otherwise. A revision has to mean the same in every database, whereas an
 # application has its own zone, and its writes may be stopped on purpose.
 SESSION_SETTINGS = APPLICATION_SETTINGS | {
+    # whoever may create objects in another schema of the path has functions and operators called there with our rights,
+    # where those of pg_catalog do not fit as exactly
+    # https://www.postgresql.org/docs/current/ddl-schemas.html#DDL-SCHEMAS-PATTERNS
+    "search_path": OWN_PATH,
     "statement_timeout": "0",
     "lock_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
@@ -104,8 +112,14 @@ def open_engine(
         # an error's text would otherwise contain the parameters, which may be row data
         hide_parameters=True,
     )
-    # only now: what SQLAlchemy asks of a first connection would otherwise have a beginning and an end of its own
-    event.listen(engine, "connect", lambda driver, _: setattr(driver, "autocommit", False))
+
+    def take(driver: GuardedConnection, _: object) -> None:
+        # only now: what SQLAlchemy asks of a first connection would otherwise have a beginning and an end of its own
+        driver.autocommit = False
+        # SQLAlchemy has read that of our own statements, and a revision that inspects the database means its own
+        engine.dialect.default_schema_name = PROJECT_PATH
+
+    event.listen(engine, "connect", take)
     return engine
 
 

@@ -5,13 +5,15 @@ https://www.postgresql.org/docs/current/sql-reindex.html#SQL-REINDEX-CONCURRENTL
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import Connection
 
 from runner.deadline import Deadline
-from runner.postgres import queries, sql
+from runner.postgres import connect, queries, sql
 from runner.postgres.sql import Target
 from runner.postgres.timeouts import send
 
@@ -59,18 +61,52 @@ class Before:
         return [index for index in self.left(found) if self.dropped.get(str(index.oid)) != index.name]
 
 
-def find(connection: Connection, target: Target | None = None) -> list[InvalidIndex]:
-    """Return the invalid indexes, in the order of their names: all, or those of what a statement is about.
+def find(connection: Connection) -> list[InvalidIndex]:
+    """Return the invalid indexes, in the order of their names; `search_path` is our own.
 
     Without those of TOAST tables where the role may not name them.
     """
-    kind, name = target or (None, None)
-    return _read(connection, {"kind": kind, "target": name, "name": None})
+    nothing = dict.fromkeys(("kind", "target", "name", "relation", "index"))
+    return _of(send(connection, _sql("find"), nothing))
 
 
-def _read(connection: Connection, parameters: dict[str, str | None]) -> list[InvalidIndex]:
-    query = queries.load_named("runner.postgres", "invalid_indexes.sql")["find"]
-    return [InvalidIndex(**row) for row in send(connection, query, parameters)[0]]
+def find_on(connection: Connection, targets: Iterable[Target]) -> list[InvalidIndex]:
+    """Return the invalid indexes of what a revision's statements were about; `search_path` is our own."""
+    with _setting_path(connection, connect.PROJECT_PATH, connect.OWN_PATH):
+        return [index for target in targets for index in _find_on(connection, target)]
+
+
+def _find_on(connection: Connection, target: Target, name: str | None = None) -> list[InvalidIndex]:
+    """Return the invalid indexes of a target, or only the one that is called `name`."""
+    kind, named = target
+    relation = None if kind == "schema" else named
+    return _of(_send(connection, "find", {"kind": kind, "target": named, "name": name}, relation, name))
+
+
+def _of(row: Any) -> list[InvalidIndex]:
+    return [InvalidIndex(**index) for index in row[0]]
+
+
+def _sql(name: str) -> str:
+    return queries.load_named("runner.postgres", "invalid_indexes.sql")[name]
+
+
+def _send(
+    connection: Connection, query: str, parameters: dict[str, str | None], relation: str | None, index: str | None
+) -> Any:
+    """Send a query under our own `search_path`, with the oids of two names, and return its first row."""
+    path, *oids = send(connection, _sql("resolve"), {"target": relation, "name": index})
+    with _setting_path(connection, connect.OWN_PATH, path):
+        return send(connection, _sql(query), {**parameters, "relation": oids[0], "index": oids[1]})
+
+
+@contextmanager
+def _setting_path(connection: Connection, path: str, before: str) -> Iterator[None]:
+    """Run the block under another `search_path`."""
+    setting = "select pg_catalog.set_config('search_path', %(path)s, false)"
+    send(connection, setting, {"path": path})
+    yield
+    send(connection, setting, {"path": before})
 
 
 def as_record(found: Sequence[InvalidIndex]) -> dict[str, str]:
@@ -80,8 +116,7 @@ def as_record(found: Sequence[InvalidIndex]) -> dict[str, str]:
 
 def locate(connection: Connection, name: str) -> dict[str, str]:
     """Return the name of an index by its oid, as `Before` has it; empty if there is none."""
-    query = queries.load_named("runner.postgres", "invalid_indexes.sql")["locate"]
-    row = send(connection, query, {"name": name})
+    row = _send(connection, "locate", {}, None, name)
     return dict([row]) if row else {}
 
 
@@ -118,7 +153,7 @@ class Leftovers:
         elif earlier is None:
             return
         elif (target := sql.target_of_build(statement)) is not None:
-            _mend(self.connection, lambda: earlier.built(find(self.connection, target)), self.deadline)
+            _mend(self.connection, lambda: earlier.built(_find_on(self.connection, target)), self.deadline)
         elif (name := sql.dropped_concurrently(statement)) is not None:
             self.note_drop(locate(self.connection, name))
 
@@ -130,9 +165,7 @@ class Leftovers:
         name, target = sql.built_concurrently(statement), sql.target_of_build(statement)
         if name is None or target is None:
             return False
-        kind, table = target
-        parameters: dict[str, str | None] = {"kind": kind, "target": table, "name": name}
-        return _mend(self.connection, lambda: _read(self.connection, parameters), self.deadline)
+        return _mend(self.connection, lambda: _find_on(self.connection, target, name), self.deadline)
 
 
 def _mend(connection: Connection, read: Callable[[], list[InvalidIndex]], deadline: Deadline) -> bool:

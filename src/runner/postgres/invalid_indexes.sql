@@ -16,17 +16,22 @@ select coalesce(jsonb_agg(to_jsonb(found) order by found.name), '[]') from (
     join pg_class t on t.oid = coalesce((select o.oid from pg_class o where o.reltoastrelid = i.indrelid), i.indrelid)
     join pg_namespace tn on tn.oid = t.relnamespace
     where not i.indisvalid and c.relkind = 'i' and tn.nspname !~ '^pg_' and has_schema_privilege(n.oid, 'usage')
-      and (%(name)s::text is null or i.indexrelid = to_regclass(%(name)s))
+      and (%(name)s is null or i.indexrelid = %(index)s)
       and case %(kind)s
           when 'schema' then tn.nspname = %(target)s
-          when 'table' then t.oid in (select to_regclass(%(target)s) union
-                                      select relid from pg_partition_tree(to_regclass(%(target)s)))
+          when 'table' then t.oid in (select %(relation)s::oid union
+                                      select relid from pg_partition_tree(%(relation)s))
           when 'index' then t.oid in (
-              select indrelid from pg_index where indexrelid = to_regclass(%(target)s) union
-              select indrelid from pg_partition_tree(to_regclass(%(target)s)) join pg_index on indexrelid = relid)
+              select indrelid from pg_index where indexrelid = %(relation)s union
+              select indrelid from pg_partition_tree(%(relation)s) join pg_index on indexrelid = relid)
           else true end
 ) found;
 
+-- name: resolve
+-- Along the `search_path` under which the statement runs that has the names, so all else is qualified.
+select pg_catalog.current_setting('search_path'),
+       pg_catalog.to_regclass(%(target)s)::pg_catalog.oid, pg_catalog.to_regclass(%(name)s)::pg_catalog.oid;
+
 -- name: locate
 select c.oid::text, format('%%I.%%I', n.nspname, c.relname)
-from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = to_regclass(%(name)s);
+from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = %(index)s;

@@ -21,7 +21,7 @@ def load(package: str, path: str) -> str:
 
 def _included(package: str, folder: str, line: str) -> str:
     before, include, name = line.partition(INCLUDE)
-    return load(package, f"{folder}/{name}.sql") if include and not before.strip() else line
+    return load(package, f"{folder}/{name}.sql".removeprefix("/")) if include and not before.strip() else line
 
 
 @cache

@@ -7,20 +7,21 @@ from sqlalchemy import Connection
 
 from runner.errors import ReadOnlyDatabase
 from runner.invocation import Invocation
-from runner.postgres import connect, timeouts
+from runner.postgres import connect, timeouts, trust
 
 
 @contextmanager
 def reading(invocation: Invocation) -> Iterator[Connection]:
     """Open a read-only connection with the time-outs of a run, without the migration lock.
 
-    Raises `DatabaseUnreachable`, `AuthenticationFailed` or `InvalidSettings`.
+    Raises `UntrustedObject`, `DatabaseUnreachable`, `AuthenticationFailed` or `InvalidSettings`.
     """
     opened = connect.open_engine(invocation.settings, invocation.request_id, invocation.deadline)
     # REPEATABLE READ: all queries of an answer see one snapshot, also while a run commits
     # https://www.postgresql.org/docs/current/transaction-iso.html#XACT-REPEATABLE-READ
     with opened.connect().execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True) as connection:
         timeouts.bind(connection, invocation.deadline, invocation.settings.lock_timeout_ms)
+        trust.require(connection)
         yield connection
 
 

@@ -28,7 +28,8 @@ STALE_MS = 250
 """In a transaction `statement_timeout`, which bounds each statement, is set again after so many milliseconds."""
 # With the schema, since a revision may have set any `search_path`. An interval reads all the units of a time-out.
 READ = ", ".join(
-    f"(extract(epoch from pg_catalog.current_setting('{name}')::pg_catalog.interval) * 1000)::pg_catalog.int8"
+    f"(extract(epoch from pg_catalog.current_setting('{name}')::pg_catalog.interval)"
+    " operator(pg_catalog.*) 1000)::pg_catalog.int8"
     for name in ("lock_timeout", "statement_timeout")
 )
 READ = f"select {READ}"

@@ -21,24 +21,28 @@ from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError
 
 from runner.errors import ConnectionLost
-from runner.postgres import sql
+from runner.postgres import connect, sql
 from runner.postgres.invalid_indexes import Leftovers
 from runner.postgres.timeouts import Timeouts, autocommits, has_failed, send
 
 # A subtransaction too has an id once it has written something, catalogs and locks of rows included.
 # https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-SNAPSHOT
+# Qualified, operators too, like all that is sent under the `search_path` of a revision.
 WRITTEN = """
-    select count(*) from pg_catalog.pg_locks
-    where locktype = 'transactionid' and granted and pid = pg_catalog.pg_backend_pid() and mode = 'ExclusiveLock'
+    select pg_catalog.count(*) from pg_catalog.pg_locks
+    where locktype operator(pg_catalog.=) 'transactionid' and granted
+      and pid operator(pg_catalog.=) pg_catalog.pg_backend_pid() and mode operator(pg_catalog.=) 'ExclusiveLock'
 """
 # Everything that DISCARD ALL does, except that it would release the session's advisory locks.
 # https://www.postgresql.org/docs/current/sql-discard.html
 RESET = "reset session authorization; reset all; deallocate all; unlisten *; close all; discard temp; discard sequences"
 # In microseconds, since the driver would read a timestamp by the session's `datestyle`.
-NOW = "(extract(epoch from pg_catalog.transaction_timestamp()) * 1000000)::pg_catalog.int8"
+NOW = "(extract(epoch from pg_catalog.transaction_timestamp()) operator(pg_catalog.*) 1000000)::pg_catalog.int8"
 METHODS = ("commit()", "rollback()")
 # What replaces a COMMIT that has nothing to commit: a statement without any effect and without rows.
 NOTHING = "set transaction read write"
+ENTER, LEAVE = f"set search_path = {connect.PROJECT_PATH}", f"set search_path = {connect.OWN_PATH}"
+"""What begins and ends the time in which statements are a revision's."""
 CLOSING = "set constraints all immediate"
 """How the message that ends a revision begins: deferred constraints are checked while no COMMIT waits for them."""
 
@@ -150,6 +154,8 @@ class Transaction:
     """Whether the revision's own code is running."""
     opens: bool = False
     """Whether the next transaction begins as in a new session: a revision's first, or the first after a rollback."""
+    enters: bool = False
+    """Whether that transaction is a revision's, with the `search_path` of the project instead of our own."""
     chains: bool = False
     """Whether the next commit begins another revision's transaction."""
     chained: bool = False
@@ -184,7 +190,7 @@ class Transaction:
         """Prepare for the first transaction of another revision."""
         self.sent.clear()
         self.alone, self.ended, self.rolled_back = True, None, False
-        self.opens = not self.chained
+        self.opens = self.enters = not self.chained
 
     def open_within(self) -> None:
         """Prepare for another revision in the same transaction, as a rehearsal runs them all."""
@@ -298,23 +304,24 @@ class Transaction:
             return
         lock_ms, statement_ms = self.timeouts.lock_timeout_ms, self.timeouts.deadline.remaining_ms
         with other.cursor() as cursor:
-            cursor.execute(f"set lock_timeout = {lock_ms}; set statement_timeout = {statement_ms}")
+            cursor.execute(f"set lock_timeout = {lock_ms}; set statement_timeout = {statement_ms}; {ENTER}")
             if self.within:
                 cursor.execute("set default_transaction_read_only = on")
         other.commit()
 
     def restore(self) -> None:
-        """Set the role and `search_path` that a revision may have changed."""
-        send(self.connection, self._restoring())
+        """Set the role and `search_path` that a revision may have changed, to those that it began with."""
+        send(self.connection, f"{self._own_role}; {ENTER}")
 
-    def _restoring(self) -> str:
-        return f"reset session authorization; {self.driver.role}; set search_path = public"
+    @property
+    def _own_role(self) -> str:
+        return f"reset session authorization; {self.driver.role}"
 
     def abandon(self) -> None:
         """Roll back, also a transaction that SQLAlchemy does not know: begun together with a commit, or after one."""
         self.closing, self.chains, self.chained, self.marker = None, False, False, None
         # the next attempt reads the version table first, and must not do so under the settings of the revision
-        self.opens = True
+        self.opens, self.enters = True, False
         # by the revision, which has ended the session with it
         if self.connection.closed:
             return
@@ -328,16 +335,17 @@ class Transaction:
 
     def commit_and_chain(self) -> None:
         """Commit, and begin another revision's transaction in the same message: a round trip less for each revision."""
-        self.chains, self.opens = False, True
+        self.chains, self.opens, self.enters = False, True, True
         # psycopg2 still counts as in its transaction, which is true of the one that begins here
         self._begin(self.connection, "commit; begin; ")
         self.chained = True
 
     def _begin(self, opened: Connection, first: str = "") -> None:
         # in a transaction of its own: UNLISTEN waits for the commit, and a rollback must not bring back what was left
-        new = f"{RESET}; {self.driver.settings}; commit; begin; " if self.opens else ""
+        path = f"; {ENTER}" if self.enters else ""
+        new = f"{RESET}; {self.driver.settings}{path}; commit; begin; " if self.opens else ""
         # until the message has succeeded, nothing is known of the transaction
-        self.opens, self.marker = False, None
+        self.opens, self.enters, self.marker = False, False, None
         # a revision may have made later transactions read-only, as the one behind its autocommit block
         self.mark(opened, f"{first}{new}set transaction read write; {self.timeouts.at_begin()}; ")
 
@@ -390,7 +398,7 @@ class Transaction:
             self.mark(self.connection)
         row, self.closing = self.closing(), None
         # deferred constraints now, since no time-out bounds COMMIT, and while the revision's settings hold
-        first = f"{CLOSING}; {self._restoring()}; {self.timeouts.at_begin()}; {row}; "
+        first = f"{CLOSING}; {self._own_role}; {LEAVE}; {self.timeouts.at_begin()}; {row}; "
         # Alembic's statement has no parameters, but the driver looks for placeholders all the same
         return first.replace("%", "%%")
 

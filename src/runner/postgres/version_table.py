@@ -13,7 +13,7 @@ from psycopg2.extensions import AsIs
 
 from runner.errors import DeadlinePassed, InvalidSettings, translating
 from runner.invocation import Invocation
-from runner.postgres import connect
+from runner.postgres import connect, trust
 from runner.project import VersionTable
 
 if TYPE_CHECKING:
@@ -32,13 +32,16 @@ HOLDER = f"""
            a.pid, to_char(a.backend_start at time zone 'UTC', 'HH24:MI:SS') as since
     from pg_stat_activity a where a.pid in (select l.pid {HELD})
 """  # noqa: S608 - put together from the constant above
-# One message, which saves two round trips. A new session takes about a millisecond to read each catalog for the first
-# time, so the holder is queried only where the key is locked at all, in any database of the server.
-POSITION = f"""
+# Before each query, in its message, which is a transaction: a pooler may give the session to others afterwards.
+# https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-MULTI-STATEMENT
+SETTINGS = f"""
+    set local search_path = {connect.OWN_PATH};
     set local lock_timeout = %(lock_ms)s;
     set local statement_timeout = %(remaining_ms)s;
-    select array(select version_num::text from %(version_table)s), exists (select {HELD_SOMEWHERE})
-"""  # noqa: S608 - put together from the constants above
+"""
+# One message, which saves a round trip. A new session takes about a millisecond to read each catalog for the first
+# time, so the holder is queried only where the key is locked at all, in any database of the server.
+POSITION = f"select array(select version_num::text from %(version_table)s), exists (select {HELD_SOMEWHERE})"  # noqa: S608 - put together from the constants above
 # A schema that does not exist has no version table.
 LACKS_USAGE = """
     select exists (select from pg_namespace where nspname = %(schema)s and not has_schema_privilege(oid, 'usage'))
@@ -88,15 +91,14 @@ class Position:
 def read_position(invocation: Invocation) -> Position:
     """Return the position of the database, without the migration lock.
 
-    Raises `InvalidSettings` for a role without USAGE on the schema, `DeadlinePassed`, or an error of connecting.
+    Raises `InvalidSettings` for a role without USAGE on the schema, `UntrustedObject`, `DeadlinePassed`, or an error of
+    connecting.
     """
     deadline = invocation.deadline
     with closing(connect.connect(invocation.settings, invocation.request_id, deadline)) as connection:
         if deadline.remaining_s <= 0:
             raise DeadlinePassed
-        # psycopg2 would otherwise send BEGIN as a message of its own; several statements in one message are a
-        # transaction all the same, which SET LOCAL needs
-        # https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-MULTI-STATEMENT
+        # psycopg2 would otherwise send BEGIN as a message of its own
         connection.autocommit = True
         with connection.cursor() as cursor:
             bounds = {"lock_ms": invocation.settings.lock_timeout_ms, "remaining_ms": deadline.remaining_ms}
@@ -104,23 +106,25 @@ def read_position(invocation: Invocation) -> Position:
 
 
 def _read_position(cursor: Any, table: VersionTable, bounds: dict[str, int]) -> Position:
-    parameters = {**bounds, "key": key(table), "version_table": AsIs(table.quoted)}
+    settings = cursor.mogrify(SETTINGS, bounds).decode()
+    parameters = {"key": key(table), "version_table": AsIs(table.quoted)}
+    trust.refuse_untrusted(cursor, table, settings)
     # `held` is true until it is known: without a version table a first run may be about to make it
     versions, held = (), True
     try:
         with translating(psycopg2.errors.UndefinedColumn, lambda _: no_version_table(table)):
-            cursor.execute(POSITION, parameters)
+            cursor.execute(f"{settings}{POSITION}", parameters)
         versions, held = cursor.fetchone()
     except psycopg2.errors.UndefinedTable:
         # at base, provided that the role could have seen the table
-        _require_usage(cursor, table)
+        _require_usage(cursor, table, settings)
     except psycopg2.errors.InsufficientPrivilege:
         # on another cursor: `translation` reads the failed statement from that of the error
         with cursor.connection.cursor() as another:
-            _require_usage(another, table)
+            _require_usage(another, table, settings)
         raise
     if held:
-        cursor.execute(HOLDER, parameters)
+        cursor.execute(f"{settings}{HOLDER}", parameters)
     return Position(tuple(versions), read_holder(cursor.fetchone()) if held else None)
 
 
@@ -133,15 +137,15 @@ def read_heads(connection: "Connection") -> tuple[str, ...]:
     from sqlalchemy.exc import DBAPIError
 
     table = connect.version_table(connection)
-    # Alembic looks for the table along `search_path`, which skips such a schema, and would return base
+    # Alembic does not find the table in such a schema, and would return base
     if connection.exec_driver_sql(LACKS_USAGE, {"schema": table.schema}).scalar_one():
         raise no_usage(table.schema)
     with translating(DBAPIError, lambda error: unusable(error, table)):
         return MigrationContext.configure(connection, opts=table.options).get_current_heads()
 
 
-def _require_usage(cursor: Any, table: VersionTable) -> None:
-    cursor.execute(LACKS_USAGE, {"schema": table.schema})
+def _require_usage(cursor: Any, table: VersionTable, settings: str) -> None:
+    cursor.execute(f"{settings}{LACKS_USAGE}", {"schema": table.schema})
     if cursor.fetchone()[0]:
         raise no_usage(table.schema)
 

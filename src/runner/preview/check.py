@@ -13,7 +13,7 @@ from runner.engine import baseline, history, ledger
 from runner.engine.state import INVOCATION
 from runner.errors import MigrationError, MultipleHeads, UnknownRevision, count
 from runner.invocation import Invocation
-from runner.postgres import advisory_lock, invalid_indexes, session, version_table
+from runner.postgres import advisory_lock, connect, invalid_indexes, session, trust, version_table
 from runner.results import AcceptedDifference, CheckResult, Level, Problem
 from runner.schema import catalog, drift
 from runner.schema.catalog import Difference
@@ -22,7 +22,7 @@ from runner.script.graph import Revisions
 
 # A constraint that is NOT VALID holds for new rows only: https://www.postgresql.org/docs/current/sql-altertable.html
 UNVALIDATED = text("""
-    select c.conrelid::regclass::text as owner, quote_ident(c.conname) as name,
+    select regexp_replace(c.conrelid::regclass::text, '^public[.]', '') as owner, quote_ident(c.conname) as name,
            format('%I.%I', n.nspname, r.relname) as qualified
     from pg_constraint c join pg_class r on r.oid = c.conrelid join pg_namespace n on n.oid = r.relnamespace
     where not c.convalidated and n.nspname !~ '^pg_' and n.nspname <> 'runner' order by 1, 2
@@ -44,11 +44,11 @@ def inspect(invocation: Invocation, revisions: Revisions, draft: Draft) -> None:
         problems = [*_several_heads(revisions), *_pending(revisions, heads, draft)]
         # without the file of a head, Alembic cannot say which revisions were applied
         if not any(problem.kind == "unknown-revision" for problem in problems):
-            problems += map(_of_error, history.changed(revisions.script, heads, connection))
+            problems += map(_of_error, history.problems(revisions.script, heads, connection))
         drifted = _drift(revisions, heads, connection, skipped)
         problems += _of_drift(heads, drifted)
         problems += [*_invalid(connection, heads), *_unvalidated(connection, revisions, heads, drifted)]
-        problems += _killed_runs(connection)
+        problems += [*_killed_runs(connection), *_untrusted(connection)]
     # below the head, every pending change would be a difference from the models
     if set(heads) == set(revisions.heads):
         problems += _models(invocation, revisions, drifted, skipped)
@@ -171,6 +171,19 @@ def _killed_runs(connection: Connection) -> Iterator[Problem]:
             yield Problem(
                 "leftover", "error", request_id, message, "Run `migrate upgrade`, which records this and continues."
             )
+
+
+def _untrusted(connection: Connection) -> Iterator[Problem]:
+    """Yield what lets another role have its code run where `search_path` has the project's schema."""
+    schema = connect.PROJECT_PATH
+    if trust.is_open(connection, schema):
+        message = "Every role may create functions and operators here, which others may then run without noticing."
+        remedy = f"Run `REVOKE CREATE ON SCHEMA {schema} FROM PUBLIC` as its owner."
+        yield Problem("open-schema", "warning", schema, message, remedy)
+    for shadow in trust.shadows(connection, schema):
+        message = f"It has the name of one of PostgreSQL's own, and belongs to `{shadow.owner}`, whose code then runs."
+        remedy = f"Find out why it is there; unless it is needed, run `DROP {shadow.name}`."
+        yield Problem("shadowing-object", "error", shadow.name, message, remedy)
 
 
 def _models(

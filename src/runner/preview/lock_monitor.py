@@ -30,7 +30,7 @@ STRENGTH = list(MODES)
 # The lock's connection does not see a table that the other transaction created, and nobody waits for such a table.
 # A lock on an index counts as one on its table.
 HELD = text("""
-    select distinct coalesce(x.indrelid, c.oid)::regclass::text as name, l.mode
+    select distinct regexp_replace(coalesce(x.indrelid, c.oid)::regclass::text, '^public[.]', '') as name, l.mode
     from pg_locks l join pg_class c on c.oid = l.relation join pg_namespace n on n.oid = c.relnamespace
     left join pg_index x on x.indexrelid = c.oid
     where l.pid = :pid and l.granted and l.locktype = 'relation'

@@ -22,10 +22,10 @@ from runner.engine.baseline import Baseline
 from runner.engine.state import Attempt, Run
 from runner.engine.watchdog import Watchdog
 from runner.errors import ConnectionLost, InvalidSettings, LockHeldTooLong, MigrationError, MixedRevision, count
-from runner.postgres import connect, session, sql, sqlstate, version_table
+from runner.postgres import connect, session, sql, sqlstate, trust, version_table
 from runner.postgres.advisory_lock import MigrationLock
 from runner.postgres.timeouts import Timeouts, has_failed, send
-from runner.postgres.transaction import EndsTransaction, Transaction, guard
+from runner.postgres.transaction import ENTER, LEAVE, EndsTransaction, Transaction, guard
 from runner.preview import rollback_only, xact_stats
 from runner.preview.lock_monitor import LockMonitor
 from runner.preview.xact_stats import XactStats
@@ -34,7 +34,7 @@ from runner.script import alembic_internals, failure, graph
 from runner.script.graph import Revisions
 from runner.script.step import Step
 
-LABELS = text("select enumlabel, enumtypid::regtype::text || '.' || enumlabel as name from pg_enum")
+LABELS = text("select oid, enumlabel from pg_enum")
 
 
 class NotTransactional(Exception):
@@ -72,12 +72,13 @@ def rehearse(run: Run, revisions: Revisions, target: str, max_lock_hold_ms: int)
     ):
         with lock.turn() as lock_connection:
             session.refuse_read_only(lock_connection)
+            trust.require(lock_connection)
         lock.refuse_pooler(connection)
         with lock.turn() as lock_connection:
             heads = version_table.read_heads(lock_connection)
             direction = graph.direction(revisions.script, target, heads)
             route = graph.route(revisions.script, direction, target, heads)
-            history.refuse_changed(revisions.script, heads, lock_connection)
+            history.refuse(revisions.script, heads, lock_connection)
             upgrades = direction == "upgrade"
             baselines = baseline.find(lock_connection, revisions.snapshots, heads, route.steps) if upgrades else {}
         run.draft.change = Change(heads, heads, route.target, tuple(step.revision for step in route.steps))
@@ -155,6 +156,7 @@ def _rehearse(rehearsal: Rehearsal, step: Step) -> None:
     # a step that cannot be rehearsed is undone without the steps before it; not SQLAlchemy's, which a `commit()` closes
     send(connection, "savepoint rehearsed_step")
     transaction.open_within()
+    send(connection, ENTER)
     started = time.monotonic()
     try:
         steps.refuse_unrun(step)
@@ -165,6 +167,7 @@ def _rehearse(rehearsal: Rehearsal, step: Step) -> None:
         if step.revision in rehearsal.baselines:
             steps.complete(rehearsal.baselines[step.revision], step, connection)
         rollback_only.settle_constraints(connection)
+        send(connection, LEAVE)
     except NotTransactional:
         _undo(connection)
         rehearsal.seen.append(replace(result, reason="it leaves the transaction (autocommit block)"))
@@ -246,8 +249,8 @@ def _rehearsal_only_failure(error: Exception, rehearsal: Rehearsal) -> str | Non
     _undo(rehearsal.connection)
     # values of earlier steps are those that only this transaction sees; in a run they would be committed by now
     with rehearsal.lock.turn() as lock_connection:
-        committed = {row.name for row in lock_connection.execute(LABELS)}
-    earlier = {row.enumlabel for row in rehearsal.connection.execute(LABELS) if row.name not in committed}
+        committed = {row.oid for row in lock_connection.execute(LABELS)}
+    earlier = {row.enumlabel for row in rehearsal.connection.execute(LABELS) if row.oid not in committed}
     # no field of the error has the value's name, so it is taken from the quoted words of the message
     named = set(re.findall(r'"((?:[^"]|"")*)"', sqlstate.primary_message(error)))
     if earlier & named:

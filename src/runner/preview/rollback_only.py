@@ -7,7 +7,7 @@ run in a read-only transaction.
 
 from typing import Any
 
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, event
 
 from runner.postgres import sqlstate, transaction
 from runner.postgres.timeouts import send
@@ -32,13 +32,12 @@ TEMPORARY = f"""
       and c.relname <> '{TRIGGER}'
 """  # noqa: S608 - put together from the constant above
 # By name instead of SET CONSTRAINTS ALL, which would fire the trigger above.
-DEFERRABLE = text("""
-    select coalesce(string_agg(name, ', '), '') as all,
-           coalesce(string_agg(name, ', ') filter (where deferred), '') as deferred
+DEFERRABLE = """
+    select coalesce(string_agg(name, ', '), ''), coalesce(string_agg(name, ', ') filter (where deferred), '')
     from (select format('%I.%I', n.nspname, c.conname) as name, c.condeferred as deferred
           from pg_constraint c join pg_namespace n on n.oid = c.connamespace
           where c.condeferrable and n.nspname !~ '^pg_') can_wait
-""")
+"""
 
 
 def enforce(connection: Connection) -> None:
@@ -71,8 +70,10 @@ def settle_constraints(connection: Connection) -> None:
 
     Otherwise the trigger events of this revision would be pending in the next one, where ALTER TABLE would fail.
     """
-    deferrable = connection.execute(DEFERRABLE).one()
-    for names, when in ((deferrable.all, "immediate"), (deferrable.deferred, "deferred")):
+    every, deferred = send(connection, f"{transaction.LEAVE}; {DEFERRABLE}")
+    # the triggers of these constraints are the project's, and run under its `search_path`
+    send(connection, transaction.ENTER)
+    for names, when in ((every, "immediate"), (deferred, "deferred")):
         if names:
             # psycopg2 would read a `%` of a name as a placeholder
             connection.exec_driver_sql(f"set constraints {names} {when}".replace("%", "%%"))

@@ -11,7 +11,7 @@ WRITTEN = text("""
     where schemaname !~ '^pg_' and schemaname <> 'runner' and n_tup_ins + n_tup_upd + n_tup_del > 0
 """)
 TABLES = text("""
-    select c.oid, c.oid::regclass::text as name, pg_relation_filenode(c.oid) as file
+    select c.oid, regexp_replace(c.oid::regclass::text, '^public[.]', '') as name, pg_relation_filenode(c.oid) as file
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where c.relkind in ('r', 'm') and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'runner')
 """)

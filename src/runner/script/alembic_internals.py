@@ -105,6 +105,24 @@ def replace_autocommit_block(migration: MigrationContext, block: Callable[[], It
     migration.autocommit_block = contextmanager(block)  # type: ignore[method-assign] # on this one object
 
 
+def purges(migration: MigrationContext) -> bool:
+    """Return whether the rows of the version table are to be removed first, as by `alembic stamp --purge`.
+
+    `runtime/migration.py`: `MigrationContext.purge`.
+    """
+    return bool(migration.purge)
+
+
+def defer_purge(migration: MigrationContext) -> None:
+    """Leave the rows that `purges` is about to whoever yields the steps; those then begin at no revision.
+
+    Alembic removes them before it asks for the steps. `runtime/migration.py`: `MigrationContext._ensure_version_table`,
+    which `MigrationContext.run_migrations` calls.
+    """
+    ensure = migration._ensure_version_table
+    migration._ensure_version_table = lambda purge=False: ensure()  # type: ignore[method-assign] # on this one object
+
+
 def replace_connection(migration: MigrationContext, connection: Any) -> None:
     """Replace the connection to which `migration` sends its statements.
 

@@ -223,6 +223,23 @@ def applied_scripts(script: ScriptDirectory, heads: tuple[str, ...]) -> list[Scr
         return list(script.iterate_revisions(heads, "base")) if heads else []
 
 
+def ids(script: ScriptDirectory) -> set[str]:
+    """Return the ids of all revisions."""
+    return {revision.revision for revision in script.walk_revisions()}
+
+
+def implied_rows(script: ScriptDirectory, rows: tuple[str, ...]) -> set[str]:
+    """Return those of the version table's rows that another row implies: Alembic keeps the newest of a line only."""
+    known = {revision.revision: parents(revision) for revision in script.walk_revisions()} if len(rows) > 1 else {}
+    implied: set[str] = set()
+    pending = [parent for row in rows for parent in known.get(row, ())]
+    while pending:
+        if (name := pending.pop()) not in implied:
+            implied.add(name)
+            pending += known.get(name, ())
+    return implied & set(rows)
+
+
 def parents(revision: Script) -> tuple[str, ...]:
     """Return the ids of the revisions directly before this one."""
     return as_tuple(revision.down_revision) or ()
