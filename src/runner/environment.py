@@ -26,7 +26,7 @@ from runner.engine import migrate
 from runner.engine.state import INVOCATION, RUN, Run, Terms
 from runner.errors import Interrupted, MigrationError, translating
 from runner.invocation import DEFAULT_TIMEOUT_S, Invocation
-from runner.postgres import connect, session, translation
+from runner.postgres import connect, search_path, session, translation, trust
 from runner.script import alembic_internals, offline
 from runner.script.step import Route, Step
 
@@ -45,8 +45,10 @@ def run(context: Any, load_metadata: Callable[[], MetaData]) -> None:
     # a context without a connection, from which the options of Alembic's command can be read
     context.configure(dialect_name="postgresql")
     options = alembic_internals.options(context.get_context())
+    if alembic_internals.ensures_version_table(options.get("fn")):
+        _ensure_version_table(context)
     # only a command that runs revisions has a destination
-    if options.get("destination_rev") is None:
+    elif options.get("destination_rev") is None:
         _inspect(context, load_metadata())
     elif (ours := context.config.attributes.get(RUN)) is not None:
         migrate.migrate(context, ours, options["fn"])
@@ -63,6 +65,23 @@ def _write_sql(context: Any) -> None:
         context.run_migrations()
 
 
+def _ensure_version_table(context: Any) -> None:
+    """Make the version table as `alembic ensure_version` does, under the migration lock."""
+    invocation = _plain_invocation()
+    run = Run(invocation, Draft("ensure_version", invocation.request_id), Terms(_login()))
+    with (
+        translating((MigrationError, DBAPIError), lambda error: _in_alembics_words(translation.explain(error))),
+        migrate.hold_lock(
+            run, connect.open_engine(invocation.settings, invocation.request_id, invocation.deadline)
+        ) as lock,
+        lock.turn() as connection,
+    ):
+        session.refuse_read_only(connection)
+        trust.require(connection)
+        context.configure(connection=connection, **invocation.settings.version_table.options)
+        context.run_migrations()
+
+
 def _inspect(context: Any, metadata: MetaData) -> None:
     """Run a command that only reads: `alembic current`, `check`, `revision --autogenerate`, or `migrate check`."""
     ours = context.config.attributes.get(INVOCATION)
@@ -75,8 +94,10 @@ def _inspect(context: Any, metadata: MetaData) -> None:
 
 def _compare(context: Any, metadata: MetaData, invocation: Invocation) -> None:
     with session.reading(invocation) as connection, warnings.catch_warnings():
+        # under the project's path, SQLAlchemy's own queries would run what stands there in the place of PostgreSQL's
+        trust.refuse_shadows(connection, search_path.PROJECT)
         # SQLAlchemy leaves out the schema of what `search_path` finds, as the models do; the transaction is read-only
-        connection.exec_driver_sql(f"set search_path = {connect.PROJECT_PATH}")
+        connection.exec_driver_sql(f"set search_path = {search_path.PROJECT}")
         connection.commit()
         # the plugin passes on a constraint's `not_valid`, which SQLAlchemy takes for an option of a dialect `not`
         warnings.filterwarnings("ignore", "Can't validate argument", SAWarning)

@@ -369,32 +369,25 @@ class HistoryContradicted(MigrationError):
 
     at: str
     """The version table's view: its rows with a comma between them, or `base`."""
-    ledger: str
-    """The ledger's view."""
+    view: str
+    """The other view, of the ledger or of the revisions."""
     ways: str
     """A command for each of the two views."""
     code = "history-changed"
-    what = "The version table and the ledger contradict each other: the version table says `{at}`, and {ledger}."
+    what = "The version table is contradicted: it says `{at}`, and {view}."
     hint = "Find out which of the two the schema is like, and write that: {ways}."
 
 
 @dataclass(eq=False)
 class UntrustedObject(MigrationError):
-    """A relation that a run uses, and that would run another role's code."""
+    """An object of the database that would run another role's code."""
 
     name: str
     reason: str
-    mending: str | None
-    """The statement after which the relation can be used; None where another one has to be named."""
+    remedy: str
     code = "untrusted-object"
     what = "`{name}` {reason}."
     hint = "{remedy}"
-
-    def __post_init__(self) -> None:
-        self.remedy = "Find out who made it, and drop it, or name another version table in `migrate.toml`."
-        if self.mending is not None:
-            self.remedy = f"Find out who made it; once its content is trusted, run `{self.mending}`."
-        super().__post_init__()
 
     def details(self) -> dict[str, object]:
         return {"object": self.name}

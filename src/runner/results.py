@@ -156,7 +156,7 @@ class Problem:
 
     kind: str
     level: Level
-    """`error`, or `note` for a known problem that does not make the answer no."""
+    """`error`; a `warning`, or a `note` for a known problem, does not make the answer no."""
     name: str
     message: str
     help: str

@@ -13,7 +13,7 @@ from runner.deadline import Deadline
 from runner.doctor import checks
 from runner.doctor.checks import Probe, ProbeFailed, ProbeSkipped
 from runner.errors import MultipleHeads, count, translating
-from runner.postgres import advisory_lock, connect, conninfo, session, trust
+from runner.postgres import advisory_lock, connect, conninfo, search_path, session, trust
 from runner.postgres.conninfo import ConnInfo
 from runner.script import graph
 
@@ -193,7 +193,7 @@ def _rights(state: LocalState) -> str:
 
 def _trust(state: LocalState) -> str:
     trust.require(state.opened)
-    schema = connect.PROJECT_PATH
+    schema = search_path.PROJECT
     shadows = trust.shadows(state.opened, schema)
     if shadows:
         first = shadows[0]

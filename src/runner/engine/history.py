@@ -85,7 +85,7 @@ def _list(names: Iterable[str]) -> str:
 
 
 def _at(heads: tuple[str, ...]) -> str:
-    return ", ".join(heads) or "base"
+    return ", ".join(sorted(heads)) or "base"
 
 
 def _stamps(heads: tuple[str, ...]) -> str:

@@ -12,7 +12,7 @@ import psycopg2
 from runner import settings
 from runner.deadline import Deadline
 from runner.errors import AuthenticationFailed, DatabaseUnreachable, InvalidSettings, MigrationError, translating
-from runner.postgres import conninfo
+from runner.postgres import conninfo, search_path
 from runner.postgres.conninfo import ConnInfo, Source
 from runner.project import VersionTable
 from runner.settings import Settings
@@ -35,14 +35,9 @@ https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/aurora-serverless-v
 # server's, a killed Lambda would leave its lock and its statement behind for minutes.
 # https://www.postgresql.org/docs/current/runtime-config-connection.html#RUNTIME-CONFIG-TCP
 KEEPALIVES = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 11_000}
-OWN_PATH, PROJECT_PATH = "pg_catalog", "public"
-"""The `search_path` of our own statements, and that of a revision's.
-
-PostgreSQL's default, `"$user", public`, would create objects in a schema with the role's name where there is one.
-"""
 # Sent after the connection is made: start-up options are refused by poolers.
 APPLICATION_SETTINGS = {
-    "search_path": PROJECT_PATH,
+    "search_path": search_path.PROJECT,
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "2",
     "tcp_keepalives_count": "3",
@@ -52,10 +47,7 @@ APPLICATION_SETTINGS = {
 # What a role or a database may have set otherwise. A revision has to mean the same in every database, whereas an
 # application has its own zone, and its writes may be stopped on purpose.
 SESSION_SETTINGS = APPLICATION_SETTINGS | {
-    # whoever may create objects in another schema of the path has functions and operators called there with our rights,
-    # where those of pg_catalog do not fit as exactly
-    # https://www.postgresql.org/docs/current/ddl-schemas.html#DDL-SCHEMAS-PATTERNS
-    "search_path": OWN_PATH,
+    "search_path": search_path.OWN,
     "statement_timeout": "0",
     "lock_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
@@ -117,7 +109,7 @@ def open_engine(
         # only now: what SQLAlchemy asks of a first connection would otherwise have a beginning and an end of its own
         driver.autocommit = False
         # SQLAlchemy has read that of our own statements, and a revision that inspects the database means its own
-        engine.dialect.default_schema_name = PROJECT_PATH
+        engine.dialect.default_schema_name = search_path.PROJECT
 
     event.listen(engine, "connect", take)
     return engine

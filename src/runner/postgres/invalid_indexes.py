@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from runner.deadline import Deadline
-from runner.postgres import connect, queries, sql
+from runner.postgres import queries, search_path, sql
 from runner.postgres.sql import Target
 from runner.postgres.timeouts import send
 
@@ -72,7 +72,7 @@ def find(connection: Connection) -> list[InvalidIndex]:
 
 def find_on(connection: Connection, targets: Iterable[Target]) -> list[InvalidIndex]:
     """Return the invalid indexes of what a revision's statements were about; `search_path` is our own."""
-    with _setting_path(connection, connect.PROJECT_PATH, connect.OWN_PATH):
+    with _setting_path(connection, search_path.PROJECT, search_path.OWN):
         return [index for target in targets for index in _find_on(connection, target)]
 
 
@@ -96,7 +96,7 @@ def _send(
 ) -> Any:
     """Send a query under our own `search_path`, with the oids of two names, and return its first row."""
     path, *oids = send(connection, _sql("resolve"), {"target": relation, "name": index})
-    with _setting_path(connection, connect.OWN_PATH, path):
+    with _setting_path(connection, search_path.OWN, path):
         return send(connection, _sql(query), {**parameters, "relation": oids[0], "index": oids[1]})
 
 

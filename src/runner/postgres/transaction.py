@@ -21,8 +21,9 @@ from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError
 
 from runner.errors import ConnectionLost
-from runner.postgres import connect, sql
+from runner.postgres import sql
 from runner.postgres.invalid_indexes import Leftovers
+from runner.postgres.search_path import ENTER, LEAVE
 from runner.postgres.timeouts import Timeouts, autocommits, has_failed, send
 
 # A subtransaction too has an id once it has written something, catalogs and locks of rows included.
@@ -41,8 +42,6 @@ NOW = "(extract(epoch from pg_catalog.transaction_timestamp()) operator(pg_catal
 METHODS = ("commit()", "rollback()")
 # What replaces a COMMIT that has nothing to commit: a statement without any effect and without rows.
 NOTHING = "set transaction read write"
-ENTER, LEAVE = f"set search_path = {connect.PROJECT_PATH}", f"set search_path = {connect.OWN_PATH}"
-"""What begins and ends the time in which statements are a revision's."""
 CLOSING = "set constraints all immediate"
 """How the message that ends a revision begins: deferred constraints are checked while no COMMIT waits for them."""
 

@@ -57,18 +57,35 @@ def shadows(connection: "Connection", schema: str) -> list[Shadow]:
     return [Shadow(*row) for row in connection.exec_driver_sql(_sql("shadows"), {"schema": schema})]
 
 
+def refuse_shadows(connection: "Connection", schema: str) -> None:
+    """Raise `UntrustedObject` for the first of `shadows`."""
+    for shadow in shadows(connection, schema):
+        reason = f"has the name of one of PostgreSQL's own, and belongs to `{shadow.owner}`, whose code would run"
+        raise UntrustedObject(
+            shadow.name, reason, f"Find out why it is there; unless it is needed, run `DROP {shadow.name}`."
+        )
+
+
 def _explain(kind: str, name: str, detail: str, role: str) -> UntrustedObject:
     """Return the error for the first row of the query."""
     match kind.split():
         case ["OWNER", relation]:
             reason = f"belongs to `{detail}`, whose code would run with the privileges of `{role}`"
             owner = role.replace('"', '""')
-            return UntrustedObject(name, reason, f'ALTER {relation} {name} OWNER TO "{owner}"')
+            mending = _after(f'ALTER {relation} {name} OWNER TO "{owner}"')
+            return UntrustedObject(
+                name, reason, f"{mending[:-1]}; or set `DB_ROLE` to `{detail}` if that is to migrate."
+            )
         case ["RELATION"]:
-            return UntrustedObject(name, "is no table", None)
+            remedy = "Find out who made it, and drop it, or name another version table in `migrate.toml`."
+            return UntrustedObject(name, "is no table", remedy)
         case ["ROWS"]:
             reason = f"has row security, which hides rows from `{role}`"
-            return UntrustedObject(name, reason, f"ALTER TABLE {name} DISABLE ROW LEVEL SECURITY")
+            return UntrustedObject(name, reason, _after(f"ALTER TABLE {name} DISABLE ROW LEVEL SECURITY"))
         case _:
             reason = f"has the {kind.lower()} `{detail}`, which would run with the privileges of `{role}`"
-            return UntrustedObject(name, reason, f"DROP {kind} {detail} ON {name}")
+            return UntrustedObject(name, reason, _after(f"DROP {kind} {detail} ON {name}"))
+
+
+def _after(statement: str) -> str:
+    return f"Find out who made it; once its content is trusted, run `{statement}`."

@@ -13,7 +13,7 @@ from psycopg2.extensions import AsIs
 
 from runner.errors import DeadlinePassed, InvalidSettings, translating
 from runner.invocation import Invocation
-from runner.postgres import connect, trust
+from runner.postgres import connect, search_path, trust
 from runner.project import VersionTable
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ HOLDER = f"""
 # Before each query, in its message, which is a transaction: a pooler may give the session to others afterwards.
 # https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-MULTI-STATEMENT
 SETTINGS = f"""
-    set local search_path = {connect.OWN_PATH};
+    set local search_path = {search_path.OWN};
     set local lock_timeout = %(lock_ms)s;
     set local statement_timeout = %(remaining_ms)s;
 """

@@ -13,7 +13,7 @@ from runner.engine import baseline, history, ledger
 from runner.engine.state import INVOCATION
 from runner.errors import MigrationError, MultipleHeads, UnknownRevision, count
 from runner.invocation import Invocation
-from runner.postgres import advisory_lock, connect, invalid_indexes, session, trust, version_table
+from runner.postgres import advisory_lock, invalid_indexes, search_path, session, trust, version_table
 from runner.results import AcceptedDifference, CheckResult, Level, Problem
 from runner.schema import catalog, drift
 from runner.schema.catalog import Difference
@@ -50,10 +50,12 @@ def inspect(invocation: Invocation, revisions: Revisions, draft: Draft) -> None:
         problems += [*_invalid(connection, heads), *_unvalidated(connection, revisions, heads, drifted)]
         problems += [*_killed_runs(connection), *_untrusted(connection)]
     # below the head, every pending change would be a difference from the models
-    if set(heads) == set(revisions.heads):
-        problems += _models(invocation, revisions, drifted, skipped)
-    else:
+    if set(heads) != set(revisions.heads):
         skipped.append("the models, because they describe the head")
+    elif any(problem.kind == "shadowing-object" for problem in problems):
+        skipped.append("the models, because that would run another role's code")
+    else:
+        problems += _models(invocation, revisions, drifted, skipped)
     errors = [problem for problem in problems if problem.level == "error"]
     accepted = tuple(_accepted(difference, entry) for difference, entry in drifted.accepted)
     result = CheckResult(not errors, tuple(problems), accepted, tuple(skipped))
@@ -175,7 +177,7 @@ def _killed_runs(connection: Connection) -> Iterator[Problem]:
 
 def _untrusted(connection: Connection) -> Iterator[Problem]:
     """Yield what lets another role have its code run where `search_path` has the project's schema."""
-    schema = connect.PROJECT_PATH
+    schema = search_path.PROJECT
     if trust.is_open(connection, schema):
         message = "Every role may create functions and operators here, which others may then run without noticing."
         remedy = f"Run `REVOKE CREATE ON SCHEMA {schema} FROM PUBLIC` as its owner."

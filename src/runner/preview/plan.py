@@ -31,10 +31,10 @@ def draw_up(invocation: Invocation, revisions: Revisions, target: str, draft: Dr
     """
     with session.reading(invocation) as connection:
         heads = version_table.read_heads(connection)
+        history.refuse(revisions.script, heads, connection)
         direction = graph.direction(revisions.script, target, heads)
         route = graph.route(revisions.script, direction, target, heads)
         draft.change = Change(heads, heads, route.target, tuple(step.revision for step in route.steps))
-        history.refuse(revisions.script, heads, connection)
         upgrades = direction == "upgrade"
         baselines = baseline.find(connection, revisions.snapshots, heads, route.steps) if upgrades else {}
         rendered = offline.render(revisions.config, revisions.script, route.steps)

@@ -24,8 +24,9 @@ from runner.engine.watchdog import Watchdog
 from runner.errors import ConnectionLost, InvalidSettings, LockHeldTooLong, MigrationError, MixedRevision, count
 from runner.postgres import connect, session, sql, sqlstate, trust, version_table
 from runner.postgres.advisory_lock import MigrationLock
+from runner.postgres.search_path import ENTER, LEAVE
 from runner.postgres.timeouts import Timeouts, has_failed, send
-from runner.postgres.transaction import ENTER, LEAVE, EndsTransaction, Transaction, guard
+from runner.postgres.transaction import EndsTransaction, Transaction, guard
 from runner.preview import rollback_only, xact_stats
 from runner.preview.lock_monitor import LockMonitor
 from runner.preview.xact_stats import XactStats
@@ -76,9 +77,9 @@ def rehearse(run: Run, revisions: Revisions, target: str, max_lock_hold_ms: int)
         lock.refuse_pooler(connection)
         with lock.turn() as lock_connection:
             heads = version_table.read_heads(lock_connection)
+            history.refuse(revisions.script, heads, lock_connection)
             direction = graph.direction(revisions.script, target, heads)
             route = graph.route(revisions.script, direction, target, heads)
-            history.refuse(revisions.script, heads, lock_connection)
             upgrades = direction == "upgrade"
             baselines = baseline.find(lock_connection, revisions.snapshots, heads, route.steps) if upgrades else {}
         run.draft.change = Change(heads, heads, route.target, tuple(step.revision for step in route.steps))

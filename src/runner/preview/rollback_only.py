@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, event
 
-from runner.postgres import sqlstate, transaction
+from runner.postgres import search_path, sqlstate, transaction
 from runner.postgres.timeouts import send
 
 TRIGGER = "rehearsal_is_never_committed"
@@ -70,9 +70,9 @@ def settle_constraints(connection: Connection) -> None:
 
     Otherwise the trigger events of this revision would be pending in the next one, where ALTER TABLE would fail.
     """
-    every, deferred = send(connection, f"{transaction.LEAVE}; {DEFERRABLE}")
+    every, deferred = send(connection, f"{search_path.LEAVE}; {DEFERRABLE}")
     # the triggers of these constraints are the project's, and run under its `search_path`
-    send(connection, transaction.ENTER)
+    send(connection, search_path.ENTER)
     for names, when in ((every, "immediate"), (deferred, "deferred")):
         if names:
             # psycopg2 would read a `%` of a name as a placeholder

@@ -123,6 +123,14 @@ def defer_purge(migration: MigrationContext) -> None:
     migration._ensure_version_table = lambda purge=False: ensure()  # type: ignore[method-assign] # on this one object
 
 
+def ensures_version_table(find_steps: Callable[..., Any] | None) -> bool:
+    """Return whether a command's function, which would find its steps, makes the version table and finds none.
+
+    `command.py`: `ensure_version` passes `do_ensure_version`, and no destination.
+    """
+    return getattr(find_steps, "__name__", "") == "do_ensure_version"
+
+
 def replace_connection(migration: MigrationContext, connection: Any) -> None:
     """Replace the connection to which `migration` sends its statements.
 

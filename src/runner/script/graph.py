@@ -63,7 +63,7 @@ class Revisions:
 
     def pending(self, heads: tuple[str, ...]) -> list[str]:
         """Return the ids of the revisions that a database at `heads` lacks, in the order in which they run."""
-        return [step.revision for step in _steps(self.script, "upgrade", "heads", heads)]
+        return [step.revision for step in _steps(self.script, "upgrade", "heads", _own_rows(self.script, heads))]
 
 
 class UnreadScript(Script):
@@ -219,6 +219,7 @@ def applied(script: ScriptDirectory, heads: tuple[str, ...]) -> set[str]:
 
 def applied_scripts(script: ScriptDirectory, heads: tuple[str, ...]) -> list[Script]:
     """Return the revisions that a database at `heads` has applied, newest first."""
+    heads = _own_rows(script, heads)
     with translating(UNRESOLVED, lambda error: _explain(script, error, "upgrade", "head", heads)):
         return list(script.iterate_revisions(heads, "base")) if heads else []
 
@@ -238,6 +239,12 @@ def implied_rows(script: ScriptDirectory, rows: tuple[str, ...]) -> set[str]:
             implied.add(name)
             pending += known.get(name, ())
     return implied & set(rows)
+
+
+def _own_rows(script: ScriptDirectory, rows: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the rows that no other implies: Alembic refuses the others."""
+    implied = implied_rows(script, rows)
+    return tuple(row for row in rows if row not in implied)
 
 
 def parents(revision: Script) -> tuple[str, ...]:
