@@ -227,7 +227,9 @@ def add_migrator(database: Database, rights: str = "") -> tuple[str, str]:
 PATH = "op.get_bind().exec_driver_sql('show search_path').scalar_one()"
 UNDER_THE_PROJECTS_PATH = {
     "at the beginning": f"assert {PATH} == 'public'",
-    "behind a SET TRANSACTION": f"op.execute('set transaction isolation level serializable')\nassert {PATH} == 'public'",
+    "behind a SET TRANSACTION": (
+        f"op.execute('set transaction isolation level serializable')\nassert {PATH} == 'public'"
+    ),
     "behind a COMMIT of nothing": f"op.execute('COMMIT')\nassert {PATH} == 'public'",
     "in an autocommit block and behind it": (
         f"with op.get_context().autocommit_block():\n    assert {PATH} == 'public'\nassert {PATH} == 'public'"
