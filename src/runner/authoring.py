@@ -15,14 +15,14 @@ from alembic.script import Script, ScriptDirectory
 
 from runner.answer import Draft
 from runner.engine import migrate
+from runner.engine.snapshots import Snapshots
 from runner.engine.state import Run, Terms
 from runner.errors import InvalidPayload, MultipleHeads, StaleBranch
 from runner.invocation import Invocation
 from runner.postgres import connect, conninfo, session
 from runner.schema import catalog
 from runner.schema.catalog import Catalog
-from runner.script import alembic_internals, graph
-from runner.script.graph import Revisions
+from runner.script import graph
 from runner.settings import Settings
 
 NUMBERED = re.compile(r"[0-9]{3}_")
@@ -57,15 +57,17 @@ def snapshot(invocation: Invocation) -> list[Path]:
     The revisions run in a scratch database on the configured server, for which the role needs CREATEDB.
     """
     revisions = graph.load(invocation.settings)
-    folder = alembic_internals.folder(revisions.script) / "schema"
+    snapshots = Snapshots(revisions.script)
+    folder = snapshots.folder
     folder.mkdir(exist_ok=True)
-    snapshots = {folder / f"{revision}.json": text for revision, text in _render(invocation, revisions)}
-    stale = [path for path in folder.glob("*.json") if path not in snapshots]
+    taken = _take(invocation, revisions.script)
+    texts = {folder / f"{revision}.json": snapshots.render(revision, made) for revision, made in taken}
+    stale = [path for path in folder.glob("*.json") if path not in texts]
     for path in stale:
         path.unlink()
-    changed = [path for path, text in snapshots.items() if not path.exists() or path.read_text("utf-8") != text]
+    changed = [path for path, text in texts.items() if not path.exists() or path.read_text("utf-8") != text]
     for path in changed:
-        path.write_text(snapshots[path], encoding="utf-8")
+        path.write_text(texts[path], encoding="utf-8")
     return sorted(changed + stale)
 
 
@@ -118,16 +120,16 @@ def _git(folder: Path, *arguments: str) -> list[str]:
     return done.stdout.split() if done.returncode == 0 else []
 
 
-def _render(invocation: Invocation, revisions: Revisions) -> Iterator[tuple[str, str]]:
-    """Yield each revision with its snapshot, taken in a database in which only its ancestors and itself have run."""
+def _take(invocation: Invocation, script: ScriptDirectory) -> Iterator[tuple[str, Catalog]]:
+    """Yield each revision with the catalog of a database in which only its ancestors and itself have run."""
     with contextlib.ExitStack() as scratch:
         at: set[str] | None = None
-        for revision in reversed(list(revisions.script.walk_revisions())):
+        for revision in reversed(list(script.walk_revisions())):
             # a branch or a merge does not follow the revision that ran last, so it needs a database of its own
             if at is None or set(graph.parents(revision)) != at:
                 scratch.close()
                 inside = scratch.enter_context(_scratch_database(invocation))
-            yield revision.revision, catalog.render(_upgraded(inside, revision.revision))
+            yield revision.revision, _upgraded(inside, revision.revision)
             at = {revision.revision}
 
 

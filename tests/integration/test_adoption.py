@@ -63,7 +63,7 @@ def outermost(parts: tuple[str, ...]) -> list[tuple[str, ...]]:
 
 @pytest.fixture
 def fresh(project: Project) -> catalog.Catalog:
-    return catalog.load(project.folder / "alembic" / "schema" / "017_dry_run_log.json")
+    return project.snapshot("017_dry_run_log")
 
 
 @pytest.mark.parametrize("some", [outermost, pytest.param(subsets, marks=pytest.mark.long)], ids=["outermost", "any"])
@@ -327,8 +327,7 @@ def test_odd_names_are_completed(project: Project, database: Database) -> None:
     database.execute("""create table "Odd 100% 't" ("Col 5%s" text)""")
     answer = project.ask(database.url, {"action": "upgrade"})
     assert answer["status"] == "success", answer["message"]
-    wanted = catalog.load(project.folder / "alembic" / "schema" / "018_odd.json")
-    assert read_catalog(database) == wanted
+    assert read_catalog(database) == project.snapshot("018_odd")
 
 
 def test_stamp_sees_what_only_a_later_revision_makes(project: Project, database: Database) -> None:

@@ -40,7 +40,7 @@ def adding(project: Project, database: Database, revision: str) -> catalog.Catal
     project.add("018_parts", revision)
     done = project.run("migrate", "snapshot", url=database.url)
     assert done.returncode == 0, done.stderr
-    return catalog.load(project.folder / "alembic" / "schema" / "018_parts.json")
+    return project.snapshot("018_parts")
 
 
 @pytest.mark.parametrize(

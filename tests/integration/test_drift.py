@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection
 
 from runner.errors import InvalidSettings
-from runner.schema import catalog, drift
+from runner.schema import catalog, drift, snapshot
 from support import postgres
 from support.drifts import DRIFTS, MADE
 from support.postgres import Database, Server, read_catalog
@@ -25,11 +25,7 @@ class Made:
     database: Database
 
     def snapshot(self, revision: str = "018_more") -> catalog.Catalog:
-        return catalog.load(self.schema / f"{revision}.json")
-
-    @property
-    def schema(self) -> Path:
-        return self.project.folder / "alembic" / "schema"
+        return self.project.snapshot(revision)
 
 
 @pytest.fixture(scope="module")
@@ -91,10 +87,11 @@ def test_reading_twice_gives_the_same(made: Made) -> None:
     """And the same again after being written and read."""
     first = read_catalog(made.database)
     assert read_catalog(made.database) == first
-    path = made.project.folder / "copy.json"
-    path.write_text(catalog.render(first), encoding="utf-8")
-    assert catalog.load(path) == first
-    assert catalog.render(catalog.load(path)) == catalog.render(first)
+    text = snapshot.render(first, "9f31")
+    (made.project.folder / "copy.json").write_text(text, encoding="utf-8")
+    read = snapshot.load(made.project.folder, "copy")
+    assert read == snapshot.Snapshot(first, "9f31")
+    assert snapshot.render(read.catalog, "9f31") == text
 
 
 def test_an_extension_is_found_by_name_and_what_it_made_is_not(made: Made, hand: Connection) -> None:
@@ -126,7 +123,7 @@ def test_the_empty_sections_are_left_out(made: Made) -> None:
 
 @contextmanager
 def accepting(made: Made, text: str) -> Iterator[None]:
-    path = made.schema.parent / drift.FILE
+    path = made.project.schema.parent / drift.FILE
     path.write_text(text, encoding="utf-8")
     yield
     path.unlink()
@@ -134,7 +131,7 @@ def accepting(made: Made, text: str) -> Iterator[None]:
 
 def accept(made: Made, hand: Connection, text: str) -> drift.Comparison:
     with accepting(made, text):
-        return drift.find(made.snapshot(), catalog.read(hand), drift.load(made.schema))
+        return drift.find(made.snapshot(), catalog.read(hand), drift.load(made.project.schema))
 
 
 ACCEPTED = {

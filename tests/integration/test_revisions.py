@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from runner.schema import catalog
 from support.postgres import Database, read_catalog
 from support.project import ROOT, Project
 
@@ -102,10 +101,9 @@ def test_snapshots_of_branches_hold_their_ancestors_only(project: Project, datab
     merge = project.add("019_merge", "pass")
     merge.write_text(merge.read_text().replace("'017_dry_run_log'", "('018_left', '018_right')"))
     assert project.run("migrate", "snapshot", url=database.url).returncode == 0
-    schema = project.folder / "alembic" / "schema"
 
     def added(revision: str) -> set[str]:
-        columns = catalog.load(schema / f"{revision}.json")["tables"]["public.leads"]["columns"]
+        columns = project.snapshot(revision)["tables"]["public.leads"]["columns"]
         return {"a", "b"} & set(columns)
 
     assert (added("018_left"), added("018_right"), added("019_merge")) == ({"a"}, {"b"}, {"a", "b"})

@@ -96,11 +96,10 @@ def read_catalog(database: Database) -> catalog.Catalog:
         return catalog.read(connection)
 
 
-def dump(database: Database) -> str:
+def dump(database: Database, *options: str) -> str:
     """Return what `pg_dump` of the server's own version writes of a database."""
-    done = subprocess.run(
-        [database.server.binaries / "pg_dump", database.url], capture_output=True, text=True, check=True
-    )
+    command = [database.server.binaries / "pg_dump", *options, database.url]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     # newer versions print a random token before and after the dump
     return "\n".join(line for line in done.stdout.splitlines() if not re.match(r"\\(un)?restrict", line))
 

@@ -14,6 +14,8 @@ from typing import Any
 
 from runner import commands
 from runner.deadline import Deadline
+from runner.schema import snapshot
+from runner.schema.catalog import Catalog
 
 ROOT = Path(__file__).parents[2]
 
@@ -75,6 +77,17 @@ class Project:
             f"def downgrade():\n{textwrap.indent(textwrap.dedent(downgrade).strip(), '    ')}\n"
         )
         return path
+
+    @property
+    def schema(self) -> Path:
+        """The folder of the snapshots."""
+        return self.folder / "alembic" / "schema"
+
+    def snapshot(self, revision: str) -> Catalog:
+        """Return the catalog in a revision's snapshot."""
+        found = snapshot.load(self.schema, revision)
+        assert found is not None
+        return found.catalog
 
     def add_many(self, number: int, body: str) -> list[str]:
         """Add a chain of revisions after 017; `{name}` and `{number}` in the body are replaced for each revision."""

@@ -4,16 +4,17 @@ Each such table is compared with the snapshot of the revision that creates it. I
 the table is kept with its rows and completed in the revision's own transaction. If any table differs, nothing changes.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from sqlalchemy import Connection
 
+from runner.engine.snapshots import Snapshots
 from runner.errors import UnversionedDatabase
 from runner.postgres import session
-from runner.schema import catalog
-from runner.schema.catalog import Catalog, Difference
+from runner.schema import catalog, definitions
+from runner.schema.catalog import Difference
+from runner.schema.definitions import Definitions
 from runner.script.step import Step
 
 Table = dict[str, dict[str, str]]
@@ -35,45 +36,48 @@ class Baseline:
     tables: dict[str, Table]
 
 
-def snapshot(schema: Path, revision: str) -> Catalog | None:
-    """Return the catalog after `revision`, or None if `migrate snapshot` has not written it yet."""
-    path = schema / f"{revision}.json"
-    return catalog.load(path) if path.exists() else None
-
-
-def find(connection: Connection, schema: Path, heads: tuple[str, ...], steps: Iterable[Step]) -> dict[str, Baseline]:
+def find(
+    connection: Connection, snapshots: Snapshots, heads: tuple[str, ...], steps: Iterable[Step]
+) -> dict[str, Baseline]:
     """Return the baselines of `steps`, by revision.
 
-    Raises `UnversionedDatabase` if an existing table differs from its snapshot.
+    Raises `UnversionedDatabase` if an existing table differs from its snapshot, `InvalidSettings` if that snapshot is
+    older than the text of its revision.
     """
-    baselines, differences = _compare(connection, schema, heads, steps)
+    baselines, differences = _compare(connection, snapshots, heads, steps)
     if differences:
         raise UnversionedDatabase(session.database_name(connection), [str(difference) for difference in differences])
     return {baseline.revision: baseline for baseline in baselines}
 
 
 def _compare(
-    connection: Connection, schema: Path, heads: tuple[str, ...], steps: Iterable[Step]
+    connection: Connection, snapshots: Snapshots, heads: tuple[str, ...], steps: Iterable[Step]
 ) -> tuple[list[Baseline], list[Difference]]:
     """Return the existing tables that `steps` create, and where those differ; the steps are in the order they run.
 
     Tables of the revisions that the database is at are not compared: a pending revision may drop and create them again.
     """
     relations = catalog.owners(connection)
-    snapshots = [snapshot(schema, head) for head in heads]
+    at = [snapshots.catalog(head) for head in heads]
     # a new database has nothing to compare; without a head's snapshot, nothing says which tables its revisions created
-    if not relations or None in snapshots:
+    if not relations or None in at:
         return [], []
-    managed = {name for head in snapshots if head for name in head["tables"]}
-    created = [(step.revision, _created_tables(schema, step.revision, step.parents, managed)) for step in steps]
-    differences = [
-        difference
-        for _, tables in created
-        for name, table in tables.items()
-        for difference in _name_conflicts(name, table, relations, managed)
-    ]
+    managed = {name for head in at if head for name in head["tables"]}
+    created = [(step.revision, _created_tables(snapshots, step.revision, step.parents, managed)) for step in steps]
+    conflicts = {
+        revision: [
+            difference
+            for name, table in tables.items()
+            for difference in _name_conflicts(name, table, relations, managed)
+        ]
+        for revision, tables in created
+    }
+    differences = [difference for found in conflicts.values() for difference in found]
     existing = catalog.table_names(connection)
     overlapping = [(revision, tables) for revision, tables in created if existing & tables.keys()]
+    compared = {revision for revision, tables in created if conflicts[revision] or existing & tables.keys()}
+    # what was compared with an old text must neither be adopted nor refused
+    snapshots.refuse_outdated([*(heads if compared else ()), *sorted(compared)])
     if not overlapping:
         return [], differences
     # the names took one query, the catalog takes one for each section
@@ -88,17 +92,18 @@ def _compare(
     return baselines, differences
 
 
-def complete(connection: Connection, baseline: Baseline) -> list[Difference]:
+def complete(connection: Connection, baseline: Baseline, sent: Sequence[str]) -> list[Difference]:
     """Add what the tables of `baseline` lack, and return the differences that remain.
 
-    `connection` is in the revision's transaction, after `upgrade()`: what that created is there already.
+    `connection` is in the revision's transaction, after `upgrade()`, which has sent the statements `sent`: what they
+    created is there already.
     """
     actual = catalog.read(connection)["tables"]
-    statements = [
-        statement
-        for name, table in baseline.tables.items()
-        for statement in _completing_statements(name, table, actual[name])
-    ]
+    statements: list[str] = []
+    for name, table in baseline.tables.items():
+        lacks = any(one.path[2] in definitions.SECTIONS for one in _differences(name, table, actual[name]))
+        written = definitions.find(connection, name, sent) if lacks else Definitions()
+        statements += _completing_statements(name, table, actual[name], written)
     # a foreign key needs the other table's key, a comment needs its object
     for statement in sorted(statements, key=lambda text: (text.startswith("COMMENT ON "), "FOREIGN KEY" in text)):
         # psycopg2 would read a `%` of the catalog as a placeholder
@@ -110,10 +115,12 @@ def complete(connection: Connection, baseline: Baseline) -> list[Difference]:
     ]
 
 
-def _created_tables(schema: Path, revision: str, parents: tuple[str, ...], managed: set[str]) -> dict[str, Table]:
+def _created_tables(
+    snapshots: Snapshots, revision: str, parents: tuple[str, ...], managed: set[str]
+) -> dict[str, Table]:
     """Return the tables that a revision creates; none if its snapshot or a parent's is missing."""
-    after = snapshot(schema, revision)
-    before = [snapshot(schema, parent) for parent in parents]
+    after = snapshots.catalog(revision)
+    before = [snapshots.catalog(parent) for parent in parents]
     if after is None or None in before:
         return {}
     earlier = {name for parent in before if parent for name in parent["tables"]} | managed
@@ -172,7 +179,7 @@ def _is_on_created_part(difference: Difference, expected: Table) -> bool:
     return section.startswith(COMMENTS_ON) and thing in expected.get(section.removeprefix(COMMENTS_ON), {})
 
 
-def _completing_statements(name: str, expected: Table, actual: Table) -> Iterator[str]:
+def _completing_statements(name: str, expected: Table, actual: Table, written: Definitions) -> Iterator[str]:
     """Yield a statement for each of `_differences` that one can remove."""
     for difference in _differences(name, expected, actual):
         _, _, section, thing = difference.path
@@ -181,12 +188,12 @@ def _completing_statements(name: str, expected: Table, actual: Table) -> Iterato
         # and the comparison after it refuses what it did not set
         match section:
             case "defaults":
-                change = f"SET DEFAULT {wanted}" if wanted else "DROP DEFAULT"
+                change = f"SET DEFAULT {written.of(section, thing, wanted)}" if wanted else "DROP DEFAULT"
                 yield f"ALTER TABLE {name} ALTER COLUMN {thing} {change}"
             case "not_null":
                 yield f"ALTER TABLE {name} ALTER COLUMN {thing} {'SET' if wanted else 'DROP'} NOT NULL"
             case "constraints":
-                yield _constraint_statement(name, thing, wanted, expected, actual)
+                yield _constraint_statement(name, thing, wanted, expected, actual, written)
             case "indexes" | "triggers" | "rules" | "statistics":
                 yield wanted
             case "policies":
@@ -213,13 +220,15 @@ def _comment_target(name: str, section: str, thing: str) -> str:
             return f"{others.removesuffix('s').upper()} {thing} ON {name}"
 
 
-def _constraint_statement(name: str, thing: str, wanted: str, expected: Table, actual: Table) -> str:
+def _constraint_statement(
+    name: str, thing: str, wanted: str, expected: Table, actual: Table, written: Definitions
+) -> str:
     """Return the statement that adds a constraint, or that renames the one of the same definition."""
     for other, text in actual.get("constraints", {}).items():
         # adding it as well would build a second index or scan the table again
         if text == wanted and other not in expected["constraints"]:
             return f"ALTER TABLE {name} RENAME CONSTRAINT {other} TO {thing}"
-    return f"ALTER TABLE {name} ADD CONSTRAINT {thing} {wanted}"
+    return f"ALTER TABLE {name} ADD CONSTRAINT {thing} {written.of('constraints', thing, wanted)}"
 
 
 def _literal(comment: str | None) -> str:

@@ -1,11 +1,10 @@
 """The rows that a downgrade drops: the tables and columns are found in snapshots and in its SQL, then counted."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from sqlalchemy import Connection, text
 
-from runner.engine import baseline
+from runner.engine.snapshots import Snapshots
 from runner.postgres import sql
 from runner.schema.catalog import Catalog
 from runner.script.offline import Rendered
@@ -18,16 +17,20 @@ Dropped = tuple[str, str | None]
 """A table as the catalog names it, and a column of it; None for the whole table."""
 
 
-def find(schema: Path, step: Step, rendered: Rendered | None, actual: Catalog, connection: Connection) -> Iterator[str]:
+def find(
+    snapshots: Snapshots, step: Step, rendered: Rendered | None, actual: Catalog, connection: Connection
+) -> Iterator[str]:
     """Yield in words what the downgrade of a revision drops, with the number of rows in this database.
 
     `rendered` is None, or has no statements, if the SQL of the revision is not known beforehand. If the revision has no
-    snapshot either, one sentence says that what it drops is unknown. `actual` is the catalog of the database.
+    snapshot of its present text either, one sentence says that what it drops is unknown. `actual` is the catalog of the
+    database.
     """
-    by_snapshot = _by_snapshot(schema, step)
+    by_snapshot = _by_snapshot(snapshots, step)
     statements = rendered.statements if rendered else None
-    if by_snapshot is None and statements is None:
-        yield f"objects that are not known beforehand (`{step.revision}` reads the database and has no snapshot)"
+    if statements is None and (by_snapshot is None or snapshots.is_current(step.revision) is False):
+        has = "no snapshot" if by_snapshot is None else "an outdated snapshot"
+        yield f"objects that are not known beforehand (`{step.revision}` reads the database and has {has})"
     # each source misses something: a revision may drop more than it created, and its SQL may be unknown
     dropped = {*(by_snapshot or ()), *_by_sql(statements or (), actual)}
     tables = {table for table, column in dropped if column is None}
@@ -39,12 +42,12 @@ def find(schema: Path, step: Step, rendered: Rendered | None, actual: Catalog, c
             yield from _count(connection, table, f"{column} is not null", f"`{table}.{column}`")
 
 
-def _by_snapshot(schema: Path, step: Step) -> set[Dropped] | None:
+def _by_snapshot(snapshots: Snapshots, step: Step) -> set[Dropped] | None:
     """Return what the snapshots before and after a revision say that it creates; None if it has no snapshot."""
-    after = baseline.snapshot(schema, step.revision)
+    after = snapshots.catalog(step.revision)
     if after is None:
         return None
-    parents = [baseline.snapshot(schema, parent) or {"tables": {}} for parent in step.parents]
+    parents = [snapshots.catalog(parent) or {"tables": {}} for parent in step.parents]
     before = {name: table for parent in parents for name, table in parent["tables"].items()}
     created: set[Dropped] = {(name, None) for name in after["tables"].keys() - before.keys()}
     for name in after["tables"].keys() & before.keys():

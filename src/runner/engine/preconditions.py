@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection
 
-from runner.engine import baseline, data_loss, ledger, plan_id
+from runner.engine import data_loss, ledger, plan_id
 from runner.engine.plan_id import Parts
 from runner.engine.state import Run
 from runner.errors import ConfirmNeeded, Drift, InvalidSettings, PlanNeeded, PlanStale
@@ -87,15 +87,16 @@ def confirm_data_loss(run: Run, steps: Iterable[Step], connection: Connection) -
 def compare_stamped(run: Run, target: str, connection: Connection) -> None:
     """Raise `Drift` if the database differs from the target's snapshot in more than the accepted differences.
 
-    Raises `InvalidSettings` if the target has no snapshot.
+    Raises `InvalidSettings` if the target has no snapshot, or one that was made from another text.
     """
     snapshots = run.resolved.snapshots
-    expected = catalog.EMPTY if target == "base" else baseline.snapshot(snapshots, target)
+    expected = catalog.EMPTY if target == "base" else snapshots.catalog(target)
     if expected is None:
         raise InvalidSettings(
             f"There is no snapshot of `{target}` to compare the database with.", "Write it with `migrate snapshot`."
         )
-    found = drift.find(expected, catalog.read(connection), drift.load(snapshots))
+    snapshots.refuse_outdated([target] if target != "base" else [])
+    found = drift.find(expected, catalog.read(connection), drift.load(snapshots.folder))
     if found.differences:
         entries = [drift.render(difference) for difference in found.differences]
         sentences = [str(difference) for difference in found.differences]

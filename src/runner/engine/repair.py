@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from runner import signals
 from runner.answer import Change
 from runner.engine import ledger, migrate, preconditions
+from runner.engine.snapshots import Snapshots
 from runner.engine.state import Begun, Resolution, Run
 from runner.engine.watchdog import POLL_INTERVAL_S
 from runner.errors import (
@@ -58,7 +59,7 @@ def repair(run: Run, revisions: Revisions, target: str) -> None:
             )
         # imports the file: a text that does not even import is not accepted
         _ = revision.module
-        run.resolution = Resolution(revision.revision, "stamp", tuple(revisions.heads), revisions.snapshots)
+        run.resolution = Resolution(revision.revision, "stamp", tuple(revisions.heads), Snapshots(revisions.script))
         preconditions.require_confirmation(run)
         ledger.prepare(connection)
         ledger.close_interrupted(connection, None)

@@ -8,13 +8,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from alembic.runtime.migration import MigrationContext
 
 from runner.answer import Change, Direction, Draft, conclude_change
 from runner.engine.baseline import Baseline
 from runner.engine.plan_id import Parts
+from runner.engine.snapshots import Snapshots
 from runner.errors import LockTimeout
 from runner.invocation import Invocation
 from runner.postgres.invalid_indexes import Before
@@ -60,8 +60,7 @@ class Resolution:
     """None if there was nothing to do."""
     heads: tuple[str, ...]
     """The heads of the revision files, not the database's."""
-    snapshots: Path
-    """The folder of the snapshots."""
+    snapshots: Snapshots
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from runner.answer import Applied, Change, Direction, names
 from runner.engine import baseline, history, ledger, preconditions
 from runner.engine.baseline import Baseline
+from runner.engine.snapshots import Snapshots
 from runner.engine.state import Attempt, Begun, FindRoute, Resolution, Run, Waits
 from runner.engine.watchdog import Watchdog
 from runner.errors import (
@@ -181,8 +182,7 @@ def _resolve(
     route = find_route(heads, migration)
     run.draft.update(target=route.target)
     direction = route.steps[0].direction if route.steps else "stamp" if stamps else None
-    snapshots = alembic_internals.folder(script) / "schema"
-    run.resolution = Resolution(route.target, direction, tuple(sorted(script.get_heads())), snapshots)
+    run.resolution = Resolution(route.target, direction, tuple(sorted(script.get_heads())), Snapshots(script))
     return route
 
 
@@ -297,7 +297,7 @@ def _run_body(
     existing = run.begun.baselines.get(step.revision) if run.begun else None
     if existing is not None:
         transaction.restore()
-        complete(existing, step, transaction.connection)
+        complete(existing, step, transaction)
     alembic_internals.adopt_transaction(migration)
     transaction.closing = lambda: removal + ledger.success(run, lock, transaction)
 
@@ -309,14 +309,15 @@ def refuse_unrun(step: Step) -> None:
         raise failure.of_unrun(step.revision, step.path, function.__code__.co_firstlineno)
 
 
-def complete(existing: Baseline, step: Step, connection: Connection) -> None:
+def complete(existing: Baseline, step: Step, transaction: Transaction) -> None:
     """Add what the existing tables of a step lack, inside the revision's transaction.
 
     Raises `UnversionedDatabase` if they still differ from the snapshot, `RevisionFailed` if their rows or their owner
     make a statement fail.
     """
+    connection = transaction.connection
     with translating(DBAPIError, lambda error: _completion_error(error, existing, step)):
-        differences = baseline.complete(connection, existing)
+        differences = baseline.complete(connection, existing, transaction.sent)
     if differences:
         raise UnversionedDatabase(session.database_name(connection), [str(difference) for difference in differences])
 

@@ -9,7 +9,8 @@ from sqlalchemy import Column, Connection, Table, text
 
 from runner.answer import Change, Draft
 from runner.answer import names as shown
-from runner.engine import baseline, history, ledger
+from runner.engine import history, ledger
+from runner.engine.snapshots import Snapshots
 from runner.engine.state import INVOCATION
 from runner.errors import MigrationError, MultipleHeads, UnknownRevision, count
 from runner.invocation import Invocation
@@ -28,6 +29,9 @@ UNVALIDATED = text("""
     where not c.convalidated and n.nspname !~ '^pg_' and n.nspname <> 'runner' order by 1, 2
 """)
 
+COMPARISONS = 2
+"""The catalog is compared with a snapshot, and with the models."""
+
 
 def inspect(invocation: Invocation, revisions: Revisions, draft: Draft) -> None:
     """Conclude `draft` with all problems of the database. Takes no migration lock and writes nothing.
@@ -37,6 +41,7 @@ def inspect(invocation: Invocation, revisions: Revisions, draft: Draft) -> None:
     """
     # `upgrade` imports only what it runs; here a broken file is to be found before somebody needs it
     revisions.import_all()
+    snapshots = Snapshots(revisions.script)
     skipped: list[str] = []
     with session.reading(invocation) as connection:
         heads = version_table.read_heads(connection)
@@ -44,10 +49,11 @@ def inspect(invocation: Invocation, revisions: Revisions, draft: Draft) -> None:
         problems = [*_several_heads(revisions), *_pending(revisions, heads, draft)]
         # without the file of a head, Alembic cannot say which revisions were applied
         if not any(problem.kind == "unknown-revision" for problem in problems):
-            problems += map(_of_error, history.problems(revisions.script, heads, connection))
-        drifted = _drift(revisions, heads, connection, skipped)
+            edited = [*map(_of_error, history.problems(revisions.script, heads, connection))]
+            problems += edited or _outdated(snapshots, heads)
+        drifted = _drift(snapshots, heads, connection, skipped)
         problems += _of_drift(heads, drifted)
-        problems += [*_invalid(connection, heads), *_unvalidated(connection, revisions, heads, drifted)]
+        problems += [*_invalid(connection, heads), *_unvalidated(connection, snapshots, heads, drifted)]
         problems += [*_killed_runs(connection), *_untrusted(connection)]
     # below the head, every pending change would be a difference from the models
     if set(heads) != set(revisions.heads):
@@ -56,6 +62,7 @@ def inspect(invocation: Invocation, revisions: Revisions, draft: Draft) -> None:
         skipped.append("the models, because that would run another role's code")
     else:
         problems += _models(invocation, revisions, drifted, skipped)
+    problems += _nothing_compared(heads, skipped)
     errors = [problem for problem in problems if problem.level == "error"]
     accepted = tuple(_accepted(difference, entry) for difference, entry in drifted.accepted)
     result = CheckResult(not errors, tuple(problems), accepted, tuple(skipped))
@@ -85,17 +92,36 @@ def _pending(revisions: Revisions, heads: tuple[str, ...], draft: Draft) -> Iter
         )
 
 
+def _outdated(snapshots: Snapshots, heads: tuple[str, ...]) -> Iterator[Problem]:
+    """Yield the snapshots that are older than the present text of the revisions; a note if that is unknown."""
+    for head in heads:
+        match snapshots.is_current(head):
+            case False:
+                message = "Its snapshot was made before it, or a revision before it, was edited: drift may be hidden."
+                remedy = "Run `migrate snapshot`, then `migrate check` again."
+                yield Problem("snapshot", "error", head, message, remedy)
+            case None if snapshots.catalog(head) is not None:
+                message = "Its snapshot does not say which text it was made from, so a later edit cannot be noticed."
+                yield Problem("snapshot", "note", head, message, "Write it again with `migrate snapshot`.")
+
+
+def _nothing_compared(heads: tuple[str, ...], skipped: list[str]) -> Iterator[Problem]:
+    """Yield a problem if neither the catalog nor the models could be compared: no finding then proves nothing."""
+    if len(skipped) == COMPARISONS:
+        message = "Its schema was not compared, neither with a snapshot nor with the models."
+        yield Problem("not-compared", "error", shown(heads) or "base", message, "Run `migrate snapshot`.")
+
+
 def _drift(
-    revisions: Revisions, heads: tuple[str, ...], connection: Connection, skipped: list[str]
+    snapshots: Snapshots, heads: tuple[str, ...], connection: Connection, skipped: list[str]
 ) -> drift.Comparison:
     """Compare the database with the snapshot of its revision; add to `skipped` if there is none."""
-    schema = revisions.snapshots
     # a snapshot is the catalog after one revision, so two heads have none
-    expected = baseline.snapshot(schema, heads[0]) if len(heads) == 1 else None if heads else catalog.EMPTY
+    expected = snapshots.catalog(heads[0]) if len(heads) == 1 else None if heads else catalog.EMPTY
     if expected is None:
         skipped.append(f"the catalog, because there is no snapshot of `{shown(heads)}`")
         return drift.Comparison((), (), ())
-    return drift.find(expected, catalog.read(connection), drift.load(schema))
+    return drift.find(expected, catalog.read(connection), drift.load(snapshots.folder))
 
 
 def _of_drift(heads: tuple[str, ...], drifted: drift.Comparison) -> Iterator[Problem]:
@@ -149,12 +175,12 @@ def _invalid(connection: Connection, heads: tuple[str, ...]) -> Iterator[Problem
 
 
 def _unvalidated(
-    connection: Connection, revisions: Revisions, heads: tuple[str, ...], drifted: drift.Comparison
+    connection: Connection, snapshots: Snapshots, heads: tuple[str, ...], drifted: drift.Comparison
 ) -> Iterator[Problem]:
     """Yield the constraints that are NOT VALID; a note for one that is so in the snapshot, or that is accepted."""
     accepted = {difference.path[1:] for difference, _ in drifted.accepted}
-    snapshots = (baseline.snapshot(revisions.snapshots, head) or catalog.EMPTY for head in heads)
-    tables = {name: table for snapshot in snapshots for name, table in snapshot["tables"].items()}
+    catalogs = (snapshots.catalog(head) or catalog.EMPTY for head in heads)
+    tables = {name: table for one in catalogs for name, table in one["tables"].items()}
     for row in connection.execute(UNVALIDATED):
         expected = tables.get(row.qualified, {}).get("constraints", {}).get(row.name, "")
         intended = expected.endswith("NOT VALID") or (row.qualified, "constraints", row.name) in accepted
@@ -191,14 +217,18 @@ def _untrusted(connection: Connection) -> Iterator[Problem]:
 def _models(
     invocation: Invocation, revisions: Revisions, drifted: drift.Comparison, skipped: list[str]
 ) -> list[Problem]:
-    """Compare the models with the database by Alembic's own comparison; add to `skipped` if they cannot be imported.
+    """Compare the models with the database by Alembic's own comparison; add to `skipped` if there are none to import.
 
     A difference from the snapshot is drift already, and is not reported a second time.
     """
     directives: list[Any] = []
 
     def compare(_heads: Any, context: Any) -> list[Any]:
-        directives.extend(autogenerate.compare_metadata(context, alembic_internals.options(context)["target_metadata"]))
+        metadata = alembic_internals.options(context)["target_metadata"]
+        if metadata is None:
+            skipped.append("the models, because `env.py` names none")
+        else:
+            directives.extend(autogenerate.compare_metadata(context, metadata))
         # no steps: Alembic then runs nothing
         return []
 

@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 from runner.answer import Change, Draft, names
 from runner.engine import baseline, data_loss, history, plan_id
 from runner.engine.baseline import Baseline
+from runner.engine.snapshots import Snapshots
 from runner.errors import count
 from runner.invocation import Invocation
 from runner.postgres import session, version_table
@@ -35,8 +36,8 @@ def draw_up(invocation: Invocation, revisions: Revisions, target: str, draft: Dr
         direction = graph.direction(revisions.script, target, heads)
         route = graph.route(revisions.script, direction, target, heads)
         draft.change = Change(heads, heads, route.target, tuple(step.revision for step in route.steps))
-        upgrades = direction == "upgrade"
-        baselines = baseline.find(connection, revisions.snapshots, heads, route.steps) if upgrades else {}
+        upgrades, snapshots = direction == "upgrade", Snapshots(revisions.script)
+        baselines = baseline.find(connection, snapshots, heads, route.steps) if upgrades else {}
         rendered = offline.render(revisions.config, revisions.script, route.steps)
         actual = catalog.read(connection)
         touched = {one.revision: _tables(actual, one) for one in rendered}
@@ -47,7 +48,7 @@ def draw_up(invocation: Invocation, revisions: Revisions, target: str, draft: Dr
             rendered,
             actual["tables"],
             sizes,
-            _data_losses(revisions, route.steps, rendered, actual, connection),
+            _data_losses(snapshots, route.steps, rendered, actual, connection),
             squawk.find(invocation.settings.alembic_config.parent),
             _server_version(connection),
         )
@@ -76,7 +77,7 @@ def _server_version(connection: Connection) -> str:
 
 
 def _data_losses(
-    revisions: Revisions,
+    snapshots: Snapshots,
     steps: Sequence[Step],
     rendered: list[Rendered],
     actual: catalog.Catalog,
@@ -85,7 +86,7 @@ def _data_losses(
     """Yield a finding for each table or column with rows that a downgrade drops."""
     for step, one in zip(steps, rendered, strict=True):
         if step.direction == "downgrade":
-            for lost in data_loss.find(revisions.snapshots, step, one, actual, connection):
+            for lost in data_loss.find(snapshots, step, one, actual, connection):
                 remedy = "Keep a copy if the rows may be needed again."
                 yield Finding("downgrade-loses-rows", "error", one.revision, f"It drops {lost}.", remedy)
 

@@ -19,6 +19,7 @@ from runner import signals
 from runner.answer import Change, names
 from runner.engine import baseline, history, migrate, steps
 from runner.engine.baseline import Baseline
+from runner.engine.snapshots import Snapshots
 from runner.engine.state import Attempt, Run
 from runner.engine.watchdog import Watchdog
 from runner.errors import ConnectionLost, InvalidSettings, LockHeldTooLong, MigrationError, MixedRevision, count
@@ -81,7 +82,8 @@ def rehearse(run: Run, revisions: Revisions, target: str, max_lock_hold_ms: int)
             direction = graph.direction(revisions.script, target, heads)
             route = graph.route(revisions.script, direction, target, heads)
             upgrades = direction == "upgrade"
-            baselines = baseline.find(lock_connection, revisions.snapshots, heads, route.steps) if upgrades else {}
+            snapshots = Snapshots(revisions.script)
+            baselines = baseline.find(lock_connection, snapshots, heads, route.steps) if upgrades else {}
         run.draft.change = Change(heads, heads, route.target, tuple(step.revision for step in route.steps))
         lock.hold_work(connection, invocation.deadline, migrate.report_holder(run))
         if not route.steps:
@@ -166,7 +168,7 @@ def _rehearse(rehearsal: Rehearsal, step: Step) -> None:
         transaction.require_same()
         transaction.restore()
         if step.revision in rehearsal.baselines:
-            steps.complete(rehearsal.baselines[step.revision], step, connection)
+            steps.complete(rehearsal.baselines[step.revision], step, transaction)
         rollback_only.settle_constraints(connection)
         send(connection, LEAVE)
     except NotTransactional:

@@ -1,4 +1,4 @@
-"""The catalog of a database as plain data: read it, compare two of them, write a snapshot.
+"""The catalog of a database as plain data: read it, compare two of them, render one.
 
 A catalog consists of nested dictionaries, always four levels deep. The leaves are the texts that PostgreSQL itself
 gives, so that comparing two catalogs requires no knowledge of SQL. Empty parts are left out:
@@ -25,7 +25,6 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, TextClause, text
@@ -180,11 +179,5 @@ def _sides(expected: Any, actual: Any) -> tuple[Any, Any]:
 
 
 def render(catalog: Catalog) -> str:
-    """Return the text of a snapshot: JSON with sorted keys, one line for each thing, so that `git diff` shows one."""
+    """Return a catalog as JSON with sorted keys, one line for each thing, so that `git diff` shows one."""
     return json.dumps(catalog, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-
-
-def load(path: Path) -> Catalog:
-    """Return the catalog in a file that `render` wrote."""
-    catalog: Catalog = json.loads(path.read_text(encoding="utf-8"))
-    return catalog

@@ -1,5 +1,6 @@
 """The graph of the revision files, and the routes through it from a database's heads to a target."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -45,11 +46,6 @@ class Revisions:
     def folder(self) -> Path:
         """Return the folder of the revision files."""
         return Path(self.script.versions)
-
-    @property
-    def snapshots(self) -> Path:
-        """Return the folder of the snapshots."""
-        return alembic_internals.folder(self.script) / "schema"
 
     @property
     def heads(self) -> list[str]:
@@ -267,6 +263,16 @@ def checksum(revision: Script) -> str:
     if isinstance(revision, UnreadScript):
         return revision.checksum
     return identifiers.checksum(Path(revision.path).read_bytes())
+
+
+def lineage(script: ScriptDirectory, revision: str) -> str:
+    """Return the SHA-256, in hex, of the texts of a revision and of all that run before it.
+
+    Raises `UnknownRevision`.
+    """
+    # sorted by id: each text names its parents, so the order of the graph is in the texts
+    texts = sorted(f"{one.revision} {checksum(one)}\n" for one in applied_scripts(script, (revision,)))
+    return hashlib.sha256("".join(texts).encode()).hexdigest()
 
 
 def _explain(
