@@ -248,6 +248,47 @@ def test_a_snapshot_that_is_missing_cannot_be_stamped(project: Project, database
     )
 
 
+def edit(project: Project, revision: str) -> None:
+    path = project.folder / "alembic" / "versions" / f"{revision}.py"
+    path.write_text(path.read_text() + "# edited\n")
+
+
+OUTDATED = (
+    "settings: The snapshot of `017_dry_run_log` was made before that revision, or one before it, was edited. "
+    "Nothing was changed. Write it again with `migrate snapshot`, then run the same command again."
+)
+
+
+@pytest.mark.parametrize("edited", ["016_platform_baseline", "017_dry_run_log"])
+def test_an_outdated_snapshot_cannot_be_stamped(project: Project, database: Database, edited: str) -> None:
+    """It says what another text made."""
+    project.ask(database.url, {"action": "upgrade"})
+    database.execute("drop table alembic_version; drop schema runner cascade")
+    edit(project, edited)
+    answer = project.ask(database.url, {"action": "stamp", "target": "017"})
+    assert answer["message"] == OUTDATED
+    assert database.query("select to_regclass('alembic_version')") == [(None,)]
+    assert project.run("migrate", "snapshot", url=database.url).returncode == 0
+    answer = project.ask(database.url, {"action": "stamp", "target": "017"})
+    assert answer["status"] == "success", answer["message"]
+
+
+@pytest.mark.parametrize("change", ["", "alter table dry_run_log drop lead_email"], ids=["same", "another"])
+def test_a_table_is_not_compared_with_an_outdated_snapshot(project: Project, database: Database, change: str) -> None:
+    """It is neither adopted nor refused for a difference; a database without the table is none the worse."""
+    edit(project, "017_dry_run_log")
+    with postgres.new_database(database.server, f"{database.name}_fresh") as fresh:
+        assert project.ask(fresh.url, {"action": "upgrade"})["status"] == "success"
+    database.execute(DRY_RUN_LOG + change)
+    before = read_catalog(database)
+    for action in ("plan", "rehearse", "upgrade"):
+        assert project.ask(database.url, {"action": action})["message"] == OUTDATED
+    assert read_catalog(database) == before
+    assert project.run("migrate", "snapshot", url=database.url).returncode == 0
+    answer = project.ask(database.url, {"action": "upgrade"})
+    assert answer.get("code") == ("unversioned-database" if change else None), answer["message"]
+
+
 def test_a_renamed_table_is_no_stranger(project: Project, database: Database) -> None:
     """A pending revision moves a table of ours out of the way, the next one makes another of that name."""
     project.add("018_rename", "op.rename_table('disparos', 'disparos_antigo')")

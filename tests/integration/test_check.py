@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from support import old_runner
 from support.postgres import Database, dump
 from support.project import ROOT, Project
 from support.waiting import ASLEEP, LOCKED, until
@@ -149,6 +150,95 @@ def test_an_invalid_index_and_constraints_that_were_never_proven(at_head: Projec
     assert [one["level"] for one in answer["findings"]] == ["error", "error", "error", "note", "error", "error"]
 
 
+NARROW = 'op.add_column("leads", sa.Column("score", sa.SmallInteger()))'
+WIDE = 'op.add_column("leads", sa.Column("score", sa.BigInteger()))'
+
+
+def without_models(project: Project) -> None:
+    """Make `env.py` name no models, as Alembic's own template does."""
+    env = project.folder / "alembic" / "env.py"
+    env.write_text(env.read_text().replace("return Base.metadata", "return None"))
+
+
+def forget_texts(project: Project, revision: str) -> None:
+    """Make a snapshot one that an older version wrote."""
+    path = project.schema / f"{revision}.json"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if "made_from" not in line))
+    assert path.read_text().splitlines(keepends=True) != lines
+
+
+@pytest.mark.parametrize("edited", ["900_score", "901_later"])
+def test_a_snapshot_older_than_the_text(at_head: Project, database: Database, edited: str) -> None:
+    """An edit that `repair` has accepted, of the head or before it, cannot hide behind the snapshot of the old text."""
+    without_models(at_head)
+    add(at_head, "900_score", NARROW)
+    at_head.add("901_later", "op.execute('select 1')", after="900_score")
+    assert at_head.run("migrate", "snapshot", url=database.url).returncode == 0
+    at_head.ask(database.url, {"action": "upgrade"})
+    assert (check(at_head, database)["ok"], kinds(check(at_head, database))) == (True, [])
+    if edited == "900_score":
+        add(at_head, "900_score", WIDE)
+    else:
+        at_head.add("901_later", WIDE.replace("score", "rank"), after="900_score")
+    assert kinds(check(at_head, database)) == [("history-changed", edited)]
+    at_head.ask(database.url, {"action": "repair", "target": edited})
+    done = at_head.run("migrate", "check", url=database.url)
+    assert done.returncode == 4
+    answer = check(at_head, database)
+    assert kinds(answer) == [("snapshot", "901_later")]
+    assert answer["findings"][0]["message"] == (
+        "Its snapshot was made before it, or a revision before it, was edited: drift may be hidden."
+    )
+    assert answer["findings"][0]["help"] == "Run `migrate snapshot`, then `migrate check` again."
+    assert at_head.run("migrate", "snapshot", url=database.url).returncode == 0
+    column = "score" if edited == "900_score" else "rank"
+    assert kinds(check(at_head, database)) == [("drift", f"public.leads.{column}")]
+
+
+def test_a_snapshot_of_an_older_version(at_head: Project, database: Database) -> None:
+    """It does not say which text it was made from: a note, whatever else is found, and no error."""
+    forget_texts(at_head, HEAD)
+    answer = check(at_head, database)
+    assert (answer["ok"], kinds(answer)) == (True, [("snapshot", HEAD)])
+    assert answer["findings"][0]["level"] == "note"
+    assert at_head.run("migrate", "check", url=database.url).returncode == 0
+    assert at_head.run("migrate", "snapshot", url=database.url).stdout == f"alembic/schema/{HEAD}.json\n"
+    assert kinds(check(at_head, database)) == []
+
+
+def test_an_older_runner_reads_a_snapshot(at_head: Project, database: Database) -> None:
+    """It takes the name of the hash for an empty kind of object, and compares the same catalog."""
+    old_runner.install(at_head)
+    for words in (["check"], ["stamp", HEAD]):
+        process = old_runner.start(at_head, *words, url=database.url)
+        told = process.communicate()
+        assert process.returncode == 0, told
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("return None", "the models, because `env.py` names none"),
+        ("from elsewhere import Base", "the models, because `elsewhere` cannot be imported"),
+    ],
+    ids=["no models", "not installed"],
+)
+def test_nothing_is_compared(at_head: Project, database: Database, line: str, reason: str) -> None:
+    """Without a snapshot and without models no difference can be found, and that is not to be well."""
+    env = at_head.folder / "alembic" / "env.py"
+    env.write_text(env.read_text().replace("from models import Base", line))
+    add(at_head, "900_score", NARROW)
+    at_head.ask(database.url, {"action": "upgrade"})
+    answer = check(at_head, database)
+    assert (answer["ok"], kinds(answer)) == (False, [("not-compared", "900_score")])
+    assert answer["not_compared"] == ["the catalog, because there is no snapshot of `900_score`", reason]
+    assert at_head.run("migrate", "check", url=database.url).returncode == 4
+    assert at_head.run("migrate", "snapshot", url=database.url).returncode == 0
+    answer = check(at_head, database)
+    assert (answer["ok"], answer["not_compared"]) == (True, [reason])
+
+
 def test_what_a_killed_run_left(at_head: Project, database: Database) -> None:
     """While it runs it is no leftover; once it is killed it is, until the next run has noted it."""
     add(at_head, "900_slow", 'op.execute("select pg_sleep(30)")')
@@ -173,7 +263,7 @@ def test_several_heads_and_a_stranger(at_head: Project, database: Database) -> N
     assert [kind for kind, _ in kinds(check(at_head, database))] == ["multiple-heads", "pending", "pending"]
     database.execute("update alembic_version set version_num = '099_elsewhere'")
     found = check(at_head, database)
-    assert [kind for kind, _ in kinds(found)] == ["multiple-heads", "unknown-revision"]
+    assert [kind for kind, _ in kinds(found)] == ["multiple-heads", "unknown-revision", "not-compared"]
     assert found["not_compared"][0].startswith("the catalog, because there is no snapshot of `099_elsewhere`")
 
 
