@@ -413,3 +413,20 @@ def test_a_downgrade_without_a_snapshot_loses_no_rows_unasked(
     answer = at_017.ask(database.url, {"action": "downgrade", "target": "-1"})
     assert answer["code"] == "confirm-needed"
     assert lost in answer["message"]
+
+
+def test_a_downgrade_with_an_outdated_snapshot_loses_no_rows_unasked(at_017: Project, database: Database) -> None:
+    """It shows what another text made, so it counts like none where the SQL is not known either."""
+    nothing, reads = "op.execute('select 1')", "op.get_bind().execute(sa.text('select 1')).scalar()"
+    at_017.add("018_reads", nothing, downgrade=reads)
+    assert at_017.run("migrate", "snapshot", url=database.url).returncode == 0
+    at_017.ask(database.url, {"action": "upgrade"})
+    assert at_017.ask(database.url, {"action": "downgrade", "target": "-1"})["status"] == "success"
+    at_017.ask(database.url, {"action": "upgrade"})
+    at_017.add("018_reads", f"{nothing}\n{nothing}", downgrade=reads)
+    at_017.ask(database.url, {"action": "repair", "target": "018"})
+    answer = at_017.ask(database.url, {"action": "downgrade", "target": "-1"})
+    assert answer["error"] == (
+        "Downgrading to `017_dry_run_log` drops objects that are not known beforehand (`018_reads` reads the database "
+        "and has an outdated snapshot)."
+    )

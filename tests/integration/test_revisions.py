@@ -3,7 +3,10 @@
 from pathlib import Path
 
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 
+from runner.engine.snapshots import Snapshots
 from support.postgres import Database, read_catalog
 from support.project import ROOT, Project
 
@@ -94,12 +97,17 @@ def test_snapshot_follows_a_new_revision_and_forgets_a_removed_one(project: Proj
     assert not (project.folder / "alembic" / "schema" / "018_note.json").exists()
 
 
+BRANCHES = ("017_dry_run_log", "018_left", "018_right", "019_merge", "019_depends")
+
+
 def test_snapshots_of_branches_hold_their_ancestors_only(project: Project, database: Database) -> None:
-    """Each side of a branch is snapshotted without the other, their merge with both."""
+    """Each side of a branch is snapshotted without the other, their merge with both; an edit counts for those after."""
     project.add("018_left", "op.add_column('leads', sa.Column('a', sa.Text()))")
     project.add("018_right", "op.add_column('leads', sa.Column('b', sa.Text()))")
     merge = project.add("019_merge", "pass")
     merge.write_text(merge.read_text().replace("'017_dry_run_log'", "('018_left', '018_right')"))
+    depends = project.add("019_depends", "op.execute('select 1')", after="018_left")
+    depends.write_text(depends.read_text().replace("def upgrade", "depends_on = '018_right'\ndef upgrade"))
     assert project.run("migrate", "snapshot", url=database.url).returncode == 0
 
     def added(revision: str) -> set[str]:
@@ -107,6 +115,17 @@ def test_snapshots_of_branches_hold_their_ancestors_only(project: Project, datab
         return {"a", "b"} & set(columns)
 
     assert (added("018_left"), added("018_right"), added("019_merge")) == ({"a"}, {"b"}, {"a", "b"})
+    config = Config(project.folder / "alembic.ini")
+    assert [Snapshots(ScriptDirectory.from_config(config)).is_current(one) for one in BRANCHES] == [True] * 5
+    project.add("018_right", "op.add_column('leads', sa.Column('b', sa.BigInteger()))")
+    found = [Snapshots(ScriptDirectory.from_config(config)).is_current(one) for one in BRANCHES]
+    assert dict(zip(BRANCHES, found, strict=True)) == {
+        "017_dry_run_log": True,
+        "018_left": True,
+        "018_right": False,
+        "019_merge": False,
+        "019_depends": False,
+    }
 
 
 def test_revisions_do_not_import_the_models() -> None:
