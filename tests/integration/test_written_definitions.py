@@ -44,6 +44,7 @@ TABLES = {
         "during int4range, s varchar(9)",
         "during int4range, s varchar(9), exclude using gist (during with &&) where (s in ('a', 'b'))",
     ),
+    "not_nulls": ("a int, b int not null, c int", "a int not null, b int not null, c int constraint \"It's\" not null"),
     "default_values": (
         "a varchar(20), b text[], c boolean, d timestamptz, e int, f varchar collate \"C\"",
         "a varchar(20) default 'a' not null, b text[] not null default array['a', 'b']::varchar[], "
@@ -198,6 +199,10 @@ READ = {
     "alter table if exists only t drop c, add constraint ok check (a > 0), add column if not exists b int default 3; "
     "alter table u add check (a > 1)": [("ok", "check (a > 0)"), ("b", "3")],
     "do $$ begin alter table t add check (a > 0); exception when others then null; end $$": [(None, "check (a > 0)")],
+    'create table t ("A" int constraint ok not null, b int not null default 3)': [
+        ("A", 'constraint ok NOT NULL "A"'),
+        ("b", "3"),
+    ],
     "create table t (like u including all, a int": [],
     "create table t (constraint": [],
     "create table t (a int default": [("a", "")],

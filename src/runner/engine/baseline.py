@@ -191,7 +191,7 @@ def _completing_statements(name: str, expected: Table, actual: Table, written: D
                 change = f"SET DEFAULT {written.of(section, thing, wanted)}" if wanted else "DROP DEFAULT"
                 yield f"ALTER TABLE {name} ALTER COLUMN {thing} {change}"
             case "not_null":
-                yield f"ALTER TABLE {name} ALTER COLUMN {thing} {'SET' if wanted else 'DROP'} NOT NULL"
+                yield f"ALTER TABLE {name} {_not_null_action(thing, wanted, written)}"
             case "constraints":
                 yield _constraint_statement(name, thing, wanted, expected, actual, written)
             case "indexes" | "triggers" | "rules" | "statistics":
@@ -218,6 +218,13 @@ def _comment_target(name: str, section: str, thing: str) -> str:
             return f"POLICY {thing} ON {name}"
         case others:
             return f"{others.removesuffix('s').upper()} {thing} ON {name}"
+
+
+def _not_null_action(thing: str, wanted: str | None, written: Definitions) -> str:
+    if wanted is None:
+        return f"ALTER COLUMN {thing} DROP NOT NULL"
+    named = written.of("not_null", thing, wanted)
+    return f"ALTER COLUMN {thing} SET NOT NULL" if named == wanted else f"ADD {named}"
 
 
 def _constraint_statement(

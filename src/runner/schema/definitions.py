@@ -18,8 +18,8 @@ from sqlalchemy.exc import DBAPIError
 from runner.postgres import queries, sql, sqlstate, tokens
 from runner.postgres.tokens import Token
 
-SECTIONS = ("constraints", "defaults")
-"""The sections of a catalog whose texts can hold an expression of CREATE TABLE."""
+SECTIONS = ("constraints", "defaults", "not_null")
+"""The sections of a catalog that CREATE TABLE writes."""
 # A foreign key has no expression, so it is made from its printed text.
 TABLE_CONSTRAINTS = frozenset({"check", "exclude", "primary", "unique"})
 KINDS = frozenset({"global", "local", "temp", "temporary", "unlogged"})
@@ -39,7 +39,7 @@ class Definition:
 
     section: str
     thing: str | None
-    """The constraint's name, None where PostgreSQL chooses it; the column of a default."""
+    """The constraint's name, None where PostgreSQL chooses it; the column of a default or of a NOT NULL."""
     text: str
 
 
@@ -88,7 +88,7 @@ def read(source: str, table: sql.Name) -> Iterator[Definition]:
 def _may_define(source: str) -> bool:
     # a text with a million rows is not read for what is not in it
     lower = source.lower()
-    return "table" in lower and any(word in lower for word in (*TABLE_CONSTRAINTS, "default"))
+    return "table" in lower and any(word in lower for word in (*TABLE_CONSTRAINTS, "constraint", "default"))
 
 
 def _elements(found: Sequence[Token], at: int, table: sql.Name) -> Iterator[Sequence[Token]]:
@@ -152,6 +152,9 @@ def _of_column(source: str, column: Token, parts: Sequence[Sequence[Token]]) -> 
                 yield Definition("constraints", name, f"{_cut(source, part[:words])} ({column.text}) {more}".strip())
             case "default":
                 yield Definition("defaults", column.value, _cut(source, part[1:]))
+            case "not" if name is not None:
+                named = _cut(source, before[:2])
+                yield Definition("not_null", column.value, f"{named} NOT NULL {column.text}")
 
 
 def _parts(found: Sequence[Token]) -> Iterator[Sequence[Token]]:
@@ -194,7 +197,7 @@ def _print(connection: Connection, table: str, definitions: Sequence[Definition]
     if _succeeds(connection, f"CREATE TEMPORARY TABLE {scratch} (LIKE {table})"):
         for number, one in enumerate(definitions):
             if _succeeds(connection, f"ALTER TABLE {scratch} {_action(f'c{number}', one)}"):
-                added[one.section, one.thing if one.section == "defaults" else f"c{number}"] = one
+                added[one.section, f"c{number}" if one.section == "constraints" else one.thing] = one
         # PostgreSQL leaves out the schema of a name that `search_path` finds
         _send(connection, "SET LOCAL search_path = ''")
         rows = connection.execute(text(queries.load("runner.schema", QUERY)), {"scratch": scratch}).all()
@@ -206,14 +209,19 @@ def _action(name: str, definition: Definition) -> str:
     """Return the action of ALTER TABLE that adds a definition, a constraint under `name`."""
     if definition.section == "constraints":
         return f"ADD CONSTRAINT {name} {definition.text}"
+    if definition.section == "not_null":
+        # has a name since PostgreSQL 18, before which this is refused
+        return f"ADD {definition.text}"
     column = str(definition.thing).replace('"', '""')
     return f'ALTER COLUMN "{column}" SET DEFAULT {definition.text}'
 
 
 def _succeeds(connection: Connection, statement: str) -> bool:
     """Send a statement, and return whether it succeeds; if not, it is rolled back."""
+    # apart, since PostgreSQL parses the whole of a message before it runs any of it
+    _send(connection, "SAVEPOINT scratch")
     try:
-        _send(connection, f"SAVEPOINT scratch; {statement}; RELEASE SAVEPOINT scratch")
+        _send(connection, f"{statement}; RELEASE SAVEPOINT scratch")
     except DBAPIError as error:
         if sqlstate.is_lost(error) or sqlstate.is_contention(error) or sqlstate.is_cancelled(error):
             raise
