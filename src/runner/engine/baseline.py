@@ -63,29 +63,26 @@ def _compare(
     if not relations or None in at:
         return [], []
     managed = {name for head in at if head for name in head["tables"]}
-    created = [(step.revision, _created_tables(snapshots, step.revision, step.parents, managed)) for step in steps]
-    conflicts = {
-        revision: [
-            difference
-            for name, table in tables.items()
-            for difference in _name_conflicts(name, table, relations, managed)
-        ]
-        for revision, tables in created
-    }
-    differences = [difference for found in conflicts.values() for difference in found]
+    created = [(step, _created_tables(snapshots, step.revision, step.parents, managed)) for step in steps]
     existing = catalog.table_names(connection)
-    overlapping = [(revision, tables) for revision, tables in created if existing & tables.keys()]
-    compared = {revision for revision, tables in created if conflicts[revision] or existing & tables.keys()}
+    overlapping = [(step, tables) for step, tables in created if existing & tables.keys()]
+    compared = [step for step, _ in overlapping]
+    differences: list[Difference] = []
+    for step, tables in created:
+        conflicts = [one for name in tables for one in _name_conflicts(name, tables[name], relations, managed)]
+        compared += [step] if conflicts else []
+        differences += conflicts
     # what was compared with an old text must neither be adopted nor refused
-    snapshots.refuse_outdated([*(heads if compared else ()), *sorted(compared)])
+    used = [revision for step in compared for revision in (*heads, *step.parents, step.revision)]
+    snapshots.refuse_outdated(dict.fromkeys(used))
     if not overlapping:
         return [], differences
     # the names took one query, the catalog takes one for each section
     actual = catalog.read(connection)["tables"]
     baselines: list[Baseline] = []
-    for revision, tables in overlapping:
+    for step, tables in overlapping:
         kept = {name: table for name, table in tables.items() if name in existing}
-        baselines.append(Baseline(revision, kept))
+        baselines.append(Baseline(step.revision, kept))
         differences += [
             difference for name, table in kept.items() for difference in _irreparable(name, table, actual[name])
         ]
