@@ -46,7 +46,7 @@ def _measure(answer: Mapping[str, Any], duration_ms: float) -> None:
     """Emit the decisions by channel and reason, the duration (ms) and the blocked share (percent)."""
     from aws_lambda_powertools.metrics import Metrics, MetricUnit, single_metric
 
-    environment = os.environ.get("ENVIRONMENT") or "dev"
+    environment = os.environ.get("ENVIRONMENT", "").strip() or "dev"
     blocked = 0
     for canal, counted in answer["contagens"].items():
         blocked += sum(counted["bloqueios"].values())

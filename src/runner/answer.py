@@ -1,6 +1,5 @@
-"""The answer to a call: its parts, its JSON, and its limit of length."""
+"""The answer to a call: its parts and its JSON."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Literal
@@ -16,12 +15,6 @@ KEY = "key"
 """The metadata of a field whose key in JSON is not its name."""
 OMITTED = {"omitted": True}
 """The metadata of a field that JSON lacks where its value is None."""
-
-# Lambda itself would return 6 MB, but the state machine passes an answer on as its state: see `fit`.
-LONGEST_ANSWER = 200_000
-"""The most bytes of an answer as JSON."""
-CUT = ("revisions", "findings", "accepted", "differences", "entries", "tables", "images")
-"""The lists that may be cut; never `applied` and `pending`, by which a caller resumes a partial run."""
 
 SHOWN = 5
 """The most statements that a message names."""
@@ -98,7 +91,7 @@ class Answer:
     result: Result | None = None
     failure: Failure | None = None
     left_out: str | None = None
-    """The parts that `fit` cut off, as a sentence; None of a whole answer."""
+    """The parts that `length.fit` cut off, as a sentence; None of a whole answer."""
 
     @property
     def is_no(self) -> bool:
@@ -214,36 +207,6 @@ def as_json(part: object) -> Json:
     if isinstance(part, tuple | list):
         return [as_json(item) for item in part]
     return dict(part) if isinstance(part, Mapping) else part
-
-
-def fit(document: dict[str, Json]) -> dict[str, Json]:
-    """Return an answer of at most 200 kB: first without its SQL, then with its lists cut.
-
-    Step Functions fails an execution whose state exceeds 256 KiB, and no Catch of the state machine handles that:
-    https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
-    """
-    if _is_short(document):
-        return document
-    bare = [revision | ({"sql": None} if "sql" in revision else {}) for revision in document.get("revisions", [])]
-    fitted = document | ({"revisions": bare} if bare else {})
-    fitted["left_out"] = "the SQL is left out because the answer would exceed 200 kB"
-    # half of the longest list at a time, so that short lists stay whole
-    while not _is_short(fitted) and (lists := [name for name in CUT if fitted.get(name)]):
-        longest = max(lists, key=lambda name: len(_text(fitted[name])))
-        fitted[longest] = fitted[longest][: len(fitted[longest]) // 2]
-        short = {name: len(document[name]) - len(fitted[name]) for name in CUT if name in document}
-        cut = "".join(f", and the last {number} of `{name}`" for name, number in short.items() if number)
-        fitted["left_out"] = f"the SQL{cut} are left out because the answer would exceed 200 kB"
-    return fitted
-
-
-def _is_short(document: Json) -> bool:
-    return len(_text(document)) <= LONGEST_ANSWER
-
-
-def _text(value: Json) -> str:
-    # with its defaults `json` writes ASCII only, so that characters are bytes
-    return json.dumps(value, default=str)
 
 
 def names(heads: tuple[str, ...]) -> str | None:

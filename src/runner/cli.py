@@ -21,6 +21,7 @@ from runner.aws import environments
 from runner.aws.environments import Environment
 from runner.errors import Interrupted, MigrationError, count
 from runner.invocation import Invocation, Tell
+from runner.length import fit
 from runner.output import command_line, console, options
 from runner.output.command_line import LocalOption
 from runner.output.options import COMMON, WITHOUT_FUNCTION, WITHOUT_PLACE, Options
@@ -261,7 +262,7 @@ def _answer(ctx: typer.Context, action: str, work: Callable[[Draft, Tell], None]
         answer = draft.fail(translation.explain(error))
     else:
         answer = draft.succeed()
-    raise typer.Exit(console.show(answer.as_json(), given.form))
+    raise typer.Exit(console.show(fit(answer.as_json()), given.form))
 
 
 def _ask(ctx: typer.Context, event: dict[str, object], markdown: bool = False) -> None:

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from runner import payloads, policy, settings
-from runner.answer import Answer, Direction, Draft, Json, conclude_change, fit, names
+from runner.answer import Answer, Direction, Draft, Json, conclude_change, names
 from runner.deadline import Deadline
 from runner.errors import MigrationError, MultipleHeads, UnknownRevision, count
 from runner.invocation import Invocation, Tell
+from runner.length import cut_text, fit
 from runner.postgres import translation, version_table
 from runner.script import linear
 
@@ -54,8 +55,9 @@ def execute(event: object, environ: Mapping[str, str], request_id: str, deadline
     # a partial run is no failure: the state machine reads its status and invokes the function again
     if fields.get("on_error") != "raise" or answer.status == "partial":
         return _reply(answer)
-    # Lambda returns and logs the text and the traceback of what a handler raises
-    problem.args = (answer.message,)
+    # Lambda returns and logs the text and the traceback of what a handler raises, and Step Functions cuts a cause at
+    # 32,768 characters
+    problem.args = (cut_text(answer.message),)
     return replace(_reply(answer), error=problem.with_traceback(None))
 
 

@@ -69,7 +69,8 @@ def _serve(event: object, context: "LambdaContext") -> "dict[str, Json]":
     reply = commands.execute(event, os.environ, context.aws_request_id, deadline, tell)
     answer = reply.answer
     log = logger.info if answer.status == "success" else logger.error
-    log(answer.message, extra={key: reply.document[key] for key in SHOWN if key in reply.document})
+    # from the document, which is cut: an event of CloudWatch Logs has a limit as well
+    log(reply.document["message"], extra={key: reply.document[key] for key in SHOWN if key in reply.document})
     if answer.action in policy.CHANGING:
         _measure_run(answer, (time.monotonic() - started) * 1000)
     elif answer.action == "check" and answer.status == "success":
@@ -138,5 +139,5 @@ def _metrics() -> "Metrics":
     from aws_lambda_powertools import Metrics
 
     metrics = Metrics(namespace=NAMESPACE, service=SERVICE)
-    metrics.set_default_dimensions(environment=os.environ.get("ENVIRONMENT", "dev"))
+    metrics.set_default_dimensions(environment=os.environ.get("ENVIRONMENT", "").strip() or "dev")
     return metrics

@@ -1,14 +1,13 @@
 """Both doors, the payloads and the README know the same verbs, codes and settings."""
 
 import dataclasses
-import json
 import re
 import subprocess
 import sys
 
 import pytest
 
-from runner import answer, cli, commands, errors, payloads, settings
+from runner import cli, commands, errors, payloads, settings
 from support.project import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -66,17 +65,3 @@ def test_importing_the_handler_reads_nothing_and_loads_little() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
-
-
-def test_an_answer_fits_a_state_of_step_functions() -> None:
-    """SQL goes first, then the ends of long lists; how much is lacking is said, and what is short stays as it is."""
-    findings = [{"kind": "drift", "message": "x" * 400} for _ in range(2000)]
-    told = answer.fit({"action": "check", "findings": findings, "pending": ["018_a"], "ok": False})
-    assert len(json.dumps(told)) <= answer.LONGEST_ANSWER
-    lacking = len(findings) - len(told["findings"])
-    assert 0 < lacking < len(findings)
-    assert told["left_out"] == (
-        f"the SQL, and the last {lacking} of `findings` are left out because the answer would exceed 200 kB"
-    )
-    assert (told["pending"], told["ok"], "revisions" in told) == (["018_a"], False, False)
-    assert answer.fit({"findings": findings[:3]}) == {"findings": findings[:3]}

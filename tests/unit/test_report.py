@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.answer import LONGEST_ANSWER, Answer, fit
+from runner.answer import Answer
+from runner.length import LONGEST_ANSWER, fit
 from runner.output import console, report
 from runner.results import read
 

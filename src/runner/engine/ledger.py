@@ -13,6 +13,7 @@ from runner import __version__
 from runner.answer import Answer
 from runner.engine.state import Run
 from runner.errors import ConnectionLost, InvalidSettings, translating
+from runner.length import fit
 from runner.postgres import connect, queries, sqlstate
 from runner.postgres.advisory_lock import MigrationLock
 from runner.postgres.invalid_indexes import Before
@@ -103,7 +104,7 @@ def begin(connection: Connection, run: Run) -> int:
 
 def record_idle(connection: Connection, run: Run) -> None:
     """Write the row of a run that found nothing to do, with its answer; `migrate promote` accepts it as proof."""
-    _begin(connection, run, run.draft.succeed().as_json())
+    _begin(connection, run, fit(run.draft.succeed().as_json()))
 
 
 def _begin(connection: Connection, run: Run, answer: Mapping[str, Any] | None) -> int:
@@ -229,8 +230,9 @@ def applied(connection: Connection) -> dict[str, str]:
 
 
 def finish(connection: Connection, run_id: int, answer: Answer, plan_of_rest: str | None = None) -> None:
-    """Write how the run ended, with its whole answer and, for a `partial` one, the plan id that resumes it."""
-    parameters = {"run_id": run_id, "status": answer.status, "answer": answer.as_json(), "plan_of_rest": plan_of_rest}
+    """Write how the run ended, with its answer and, for a `partial` one, the plan id that resumes it."""
+    document = fit(answer.as_json())
+    parameters = {"run_id": run_id, "status": answer.status, "answer": document, "plan_of_rest": plan_of_rest}
     query = _query("finish").bindparams(bindparam("answer", type_=JSON))
     connection.execute(query, parameters)
 

@@ -75,6 +75,8 @@ def _show_for_people(answer: Answer) -> None:
         terminal.say(answer.message, "red" if answer.status == "error" else None)
     else:
         _say(answer.message)
+    if answer.left_out is not None:
+        _say(f"Not the whole answer: {answer.left_out}.")
     found = report.sections(answer)
     if sys.stdout.isatty():
         from runner.output import terminal

@@ -231,6 +231,8 @@ def _size(number: int) -> str:
 
 def _markdown(answer: Answer, shown: list[Section]) -> str:
     parts = [f"### `migrate {answer.action}`", _cell(answer.message)]
+    if answer.left_out is not None:
+        parts.append(f"_Not the whole answer: {_cell(answer.left_out)}._")
     for section in shown:
         if section.rows:
             parts.append(f"**{section.title}**\n\n{_table(section)}")
