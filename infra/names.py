@@ -1,17 +1,29 @@
 """The names of the resources, by environment."""
 
+import tomllib
+from functools import cache
+from pathlib import Path
+
 PROJECT = "AlquimistaAI"
 REPOSITORY = "aurora-migrations"
 """One repository for all environments of an account and region, so that promotion adds a tag and copies nothing."""
-PROTECTED = ("prod", "production")
-"""The protected environments; `runner.settings` has the same ones."""
+PROTECTED = ("prod", "production", "prd", "live")
+"""The names, and ends of names, of protected environments; `runner.project` has the same ones."""
+MIGRATE_TOML = Path(__file__).parents[1] / "migrate.toml"
+"""The file that lists further ones, in `[project]`; the runner reads it in the image."""
 LIVE = "live"
 """The alias that callers invoke."""
 
 
-def is_protected(environment: str) -> bool:
-    """Tell whether `environment` is protected."""
-    return environment.lower() in PROTECTED
+def is_protected(environment: str, file: Path = MIGRATE_TOML) -> bool:
+    """Tell whether `environment`, a name of the context, is protected, as the runner decides it."""
+    return environment.endswith(PROTECTED) or environment in _listed(file)
+
+
+@cache
+def _listed(file: Path) -> frozenset[str]:
+    section = tomllib.loads(file.read_text("utf-8")).get("project", {}) if file.is_file() else {}
+    return frozenset(name.strip().casefold() for name in section.get("protected", ()))
 
 
 def runner(environment: str) -> str:

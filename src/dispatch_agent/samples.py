@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from dispatch_agent import people, tenants
 from models import Lead, Tenant
 from runner.errors import MigrationError
+from runner.postgres import connect
 
 CHUNK = 5_000
 """The number of leads that are in memory at once."""
@@ -22,8 +23,9 @@ SLUG = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 @dataclass(eq=False)
 class Protected(MigrationError):
+    environment: str
     code = "action-not-allowed"
-    what = "Sample data must not be added in `prod`."
+    what = "Sample data must not be added in `{environment}`, which is protected."
     left = "Nothing was changed."
     hint = "Use another database, with its own name in `ENVIRONMENT`."
 
@@ -67,8 +69,9 @@ class Added:
 
 def refuse(environ: Mapping[str, str]) -> None:
     """Raise `Protected` or `FakerMissing` where samples are impossible, before the connection is opened."""
-    if environ.get("ENVIRONMENT") == "prod":
-        raise Protected
+    environment = connect.protected_environment(environ)
+    if environment is not None:
+        raise Protected(environment)
     if importlib.util.find_spec("faker") is None:
         raise FakerMissing
 

@@ -8,7 +8,9 @@ from typing import Any
 from runner.errors import InvalidSettings, translating
 
 FILE = "migrate.toml"
-KEYS = ("version_table", "version_table_schema")
+KEYS = ("protected", "version_table", "version_table_schema")
+PROTECTED = ("prod", "production", "prd", "live")
+"""Environments whose names are or end in one of these are protected, whatever `migrate.toml` lists."""
 LONGEST_NAME = 63
 """In bytes; PostgreSQL cuts a longer one.
 https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS
@@ -51,33 +53,64 @@ def _is_plain(name: str) -> bool:
     return name.isascii() and name.isidentifier() and name == name.lower()
 
 
-def read_version_table(folder: Path) -> VersionTable:
-    """Return the version table that `migrate.toml` in `folder` names, `public.alembic_version` where it names none.
+@dataclass(frozen=True)
+class Project:
+    """The project's own settings."""
 
-    Raises `InvalidSettings` for a section with an unknown key or an invalid name, or that cannot be read.
+    version_table: VersionTable = VersionTable()
+    protected: tuple[str, ...] = ()
+    """The environments that `migrate.toml` lists as protected."""
+
+    def protects(self, environment: str) -> bool:
+        """Return whether an environment is protected: by its name, or since the project lists it.
+
+        There an upgrade requires a plan id, other changes require confirmation, and fewer verbs are allowed. Letters'
+        case and spaces around a name do not count.
+        """
+        name = _fold(environment)
+        listed = any(name == _fold(one) for one in self.protected)
+        return listed or name.endswith(PROTECTED) or not is_name(name)
+
+
+def _fold(environment: str) -> str:
+    return environment.strip().casefold()
+
+
+def is_name(environment: str) -> bool:
+    """Return whether a text can name an environment: it consists of printable ASCII, so that it is what is seen."""
+    return environment != "" and environment.isascii() and environment.isprintable()
+
+
+def read(folder: Path) -> Project:
+    """Return the settings that `migrate.toml` in `folder` names, and the defaults of the others.
+
+    Raises `InvalidSettings` for a section with an unknown key or a wrong value, or that cannot be read.
     """
     path = folder / FILE
     section = _section(path)
     unknown = [key for key in section if key not in KEYS]
-    wrong = unknown or [key for key in KEYS if not _is_name(section.get(key, "x"))]
+    wrong = unknown or [key for key in KEYS if not _is_valid(key, section.get(key))]
     # PostgreSQL's own schemas; a temporary table would be another one in each session
     if not wrong and section.get("version_table_schema", "").startswith("pg_"):
         wrong = ["version_table_schema"]
     if wrong:
         raise _unusable(path, f"has a wrong {' and '.join(f'`{key}`' for key in sorted(wrong))} in `[project]`")
-    return VersionTable(
+    table = VersionTable(
         section.get("version_table", VersionTable.name), section.get("version_table_schema", VersionTable.schema)
     )
+    return Project(table, tuple(section.get("protected", ())))
 
 
 def _section(path: Path) -> dict[str, Any]:
     """Return the table `[project]`, empty where the file, which is optional, has none."""
     if not path.is_file():
         return {}
-    with translating((OSError, ValueError), lambda _: _unusable(path, "cannot be read, or is not valid TOML")):
+    # a RecursionError is that of values nested too deeply
+    unread = (OSError, ValueError, RecursionError)
+    with translating(unread, lambda _: _unusable(path, "cannot be read, or is not valid TOML")):
         content = path.read_text("utf-8")
-        # few have the section, and without it nothing is imported to read it
-        if "project" not in content and "version_table" not in content:
+        # few have the section, and without it nothing is imported to read it; a key in quotes may be written in escapes
+        if not any(word in content for word in ("project", "version_table", "protected", "\\")):
             return {}
         import tomllib
 
@@ -93,13 +126,20 @@ def _section(path: Path) -> dict[str, Any]:
     return section
 
 
-def _is_name(value: object) -> bool:
+def _is_valid(key: str, value: object) -> bool:
+    if value is None:
+        return True
+    if key == "protected":
+        return isinstance(value, list) and all(isinstance(one, str) and is_name(one.strip()) for one in value)
     # a name with a NUL ends there for PostgreSQL
     return isinstance(value, str) and 0 < len(value.encode()) <= LONGEST_NAME and "\0" not in value
 
 
 def _unusable(path: Path, reason: str) -> InvalidSettings:
-    remedy = f"`[project]` takes `version_table` and `version_table_schema`, names of at most {LONGEST_NAME} bytes."
+    remedy = (
+        f"`[project]` takes `version_table` and `version_table_schema`, names of at most {LONGEST_NAME} bytes, and "
+        "`protected`, a list of environments."
+    )
     return InvalidSettings(f"`{shown(path)}` {reason}.", remedy)
 
 

@@ -1,4 +1,4 @@
-"""The settings: environment variables, and the version table of `migrate.toml`, read and checked in one place."""
+"""The settings: environment variables, and those of `migrate.toml`, read and checked in one place."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,9 +6,8 @@ from pathlib import Path
 
 from runner import project
 from runner.errors import InvalidSettings
-from runner.project import VersionTable
+from runner.project import Project, VersionTable
 
-PROTECTED = ("prod", "production")
 # https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-PROTECTION
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
@@ -20,6 +19,8 @@ class Settings:
     alembic_config: Path
     version_table: VersionTable
     environment: str
+    is_protected: bool
+    """Whether the environment is protected, see `Project.protects`."""
     database_url: str | None = field(repr=False)
     db_secret_arn: str | None
     db_iam_auth: bool
@@ -37,11 +38,6 @@ class Settings:
     function_version: str | None
     image_digest: str | None
 
-    @property
-    def is_protected(self) -> bool:
-        """Return whether the environment is protected."""
-        return is_protected(self.environment)
-
 
 def read(environ: Mapping[str, str]) -> Settings:
     """Read the settings from `environ`, usually `os.environ`, and from the file `migrate.toml` of the project.
@@ -50,11 +46,13 @@ def read(environ: Mapping[str, str]) -> Settings:
     """
     # an empty value counts as not set: compose files and CI steps pass on a variable that is not set as an empty one
     get = {name: value for name, value in environ.items() if value}.get
-    file = project_file(environ)
+    own = project_of(environ)
+    environment = _environment(get("ENVIRONMENT", "dev"))
     return Settings(
-        alembic_config=file,
-        version_table=project.read_version_table(file.parent),
-        environment=get("ENVIRONMENT", "dev"),
+        alembic_config=project_file(environ),
+        version_table=own.version_table,
+        environment=environment,
+        is_protected=own.protects(environment),
         database_url=get("DATABASE_URL"),
         db_secret_arn=get("DB_SECRET_ARN"),
         db_iam_auth=_flag("DB_IAM_AUTH", get("DB_IAM_AUTH", "false")),
@@ -72,18 +70,26 @@ def read(environ: Mapping[str, str]) -> Settings:
     )
 
 
-def is_protected(environment: str) -> bool:
-    """Return whether an environment is protected: its name, in lower case, is `prod` or `production`.
-
-    There an upgrade requires a plan id, other changes require confirmation, and fewer verbs are allowed.
-    """
-    return environment.lower() in PROTECTED
+def project_of(environ: Mapping[str, str]) -> Project:
+    """Return the settings in the file `migrate.toml` of the project. Raises `InvalidSettings`."""
+    return project.read(project_file(environ).parent)
 
 
 def project_file(environ: Mapping[str, str]) -> Path:
     """Return the path of `alembic.ini`: `ALEMBIC_CONFIG`, else in a Lambda's task root, else in the current folder."""
     # the image sets LAMBDA_TASK_ROOT, so that its programs find the project from any folder
     return Path(environ.get("ALEMBIC_CONFIG") or Path(environ.get("LAMBDA_TASK_ROOT") or ".") / "alembic.ini")
+
+
+def _environment(value: str) -> str:
+    # a file with Windows line ends adds a carriage return; inside of a name, a character that is not seen could hide
+    # that the environment is protected
+    name = value.strip() or "dev"
+    if project.is_name(name):
+        return name
+    raise InvalidSettings(
+        "`ENVIRONMENT` has a character that is not printable ASCII.", "Set it to a name such as `staging`."
+    )
 
 
 def port(name: str, value: object) -> int:

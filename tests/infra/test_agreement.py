@@ -10,7 +10,7 @@ import pytest
 
 import dispatch_agent.handler
 import runner.handler
-import runner.settings
+import runner.project
 from dispatch_agent import request
 from infra import metrics, names
 from runner import payloads
@@ -47,9 +47,18 @@ def test_the_agent_emits_what_is_watched(metric: str) -> None:
     assert metric in Path(dispatch_agent.handler.__file__).read_text()
 
 
-def test_the_same_environments_are_protected() -> None:
+@pytest.mark.parametrize("listed", [None, '[project]\nprotected = [" Staging", "QA"]\n'], ids=["no file", "a file"])
+def test_the_same_environments_are_protected(tmp_path: Path, listed: str | None) -> None:
     """Where the runner wants a plan and a confirmation, the state machine wants an approval."""
-    assert names.PROTECTED == runner.settings.PROTECTED
+    file = tmp_path / "migrate.toml"
+    if listed is not None:
+        file.write_text(listed)
+    known = ["dev", "prod", "eu-prod", "preprod", "prod-eu", "production", "prd", "live", "olive", "staging", "qa", "q"]
+    own = runner.project.read(tmp_path)
+    assert [names.is_protected(one, file) for one in known] == [own.protects(one) for one in known]
+    assert {one for one in known if own.protects(one)} >= {"prod", "eu-prod", "preprod", "production", "prd", "live"}
+    assert own.protects("staging") == names.is_protected("staging", file) == (listed is not None)
+    assert (names.MIGRATE_TOML, names.PROTECTED) == (ROOT / runner.project.FILE, runner.project.PROTECTED)
 
 
 def test_the_command_line_knows_the_functions() -> None:

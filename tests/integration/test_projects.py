@@ -303,7 +303,7 @@ def test_a_wrong_section(project: Project, database: Database, section: str, tol
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
         f"settings: `migrate.toml` {told}. Nothing was changed. `[project]` takes `version_table` and "
-        "`version_table_schema`, names of at most 63 bytes.\n"
+        "`version_table_schema`, names of at most 63 bytes, and `protected`, a list of environments.\n"
     )
 
 

@@ -386,6 +386,15 @@ def test_what_is_refused_before_anybody_is_asked_for_a_proof(dev: Dev, words: tu
     assert (done.returncode, done.stdout, done.stderr) == (1, "", message)
 
 
+@pytest.mark.parametrize("name", ["staging", "eu-prod", "PRD"])
+def test_an_environment_that_is_protected_by_another_name(project: Project, name: str) -> None:
+    """By the end of it, or since the project lists it: refused before AWS is asked anything."""
+    listed = f"[project]\nprotected = ['Staging']\n[env.{name}]\nfunction = 'function'\n"
+    (project.folder / "migrate.toml").write_text(listed)
+    done = project.run("migrate", "promote", "--to", name, "--image", "git-1234567")
+    assert (done.returncode, f"`{name}` is protected, and requires an image" in done.stderr) == (1, True)
+
+
 @pytest.mark.parametrize(
     "words",
     [

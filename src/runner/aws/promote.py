@@ -73,7 +73,8 @@ def from_below(
     Raises `ImageNotProven`, `ImageRefused`, `AwsRefused`, `StoppedPromoting`, or `InvalidSettings` of `migrate.toml`.
     """
     source, target = environments.read(environ, below), environments.read(environ, to)
-    if settings.is_protected(below) and not settings.is_protected(to):
+    own = settings.project_of(environ)
+    if own.protects(below) and not own.protects(to):
         raise ImageRefused(
             f"The image of `{below}`",
             f"`{below}` is protected and `{to}` is not, and an image is only promoted upwards",
@@ -92,7 +93,7 @@ def from_registry(environ: Mapping[str, str], image: str, to: str, tell: Tell, d
     Raises the errors of `from_below`.
     """
     target = environments.read(environ, to)
-    if settings.is_protected(to):
+    if settings.project_of(environ).protects(to):
         raise ImageRefused(
             f"`{image}`",
             f"`{to}` is protected, and requires an image that is proven in the environment below",

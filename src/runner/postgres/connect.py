@@ -139,6 +139,15 @@ def open_from(environ: Mapping[str, str], name: str, seconds: float) -> "Engine"
     return open_engine(settings.read(environ), name, Deadline.after(seconds), APPLICATION_SETTINGS)
 
 
+def protected_environment(environ: Mapping[str, str]) -> str | None:
+    """Return the environment of another program of this project where it is protected, else None.
+
+    Raises `InvalidSettings`.
+    """
+    known = settings.read(environ)
+    return known.environment if known.is_protected else None
+
+
 def application_name(request_id: str) -> str:
     """Return the name of this process's sessions in `pg_stat_activity`.
 

@@ -149,12 +149,14 @@ def test_no_tenant_is_made_of_what_is_no_slug(project: Project, migrated: Databa
     assert migrated.query("select count(*) from tenants") == [(0,)]
 
 
-def test_never_in_prod(project: Project, migrated: Database) -> None:
-    done = project.run("dispatch-agent", "sample-data", url=migrated.url, ENVIRONMENT="prod")
+@pytest.mark.parametrize("environment", ["prod", "EU-Prod\r", "staging"])
+def test_never_in_a_protected_environment(project: Project, migrated: Database, environment: str) -> None:
+    (project.folder / "migrate.toml").write_text("[project]\nprotected = ['staging']\n")
+    done = project.run("dispatch-agent", "sample-data", url=migrated.url, ENVIRONMENT=environment)
     assert done.returncode == 1
     assert done.stderr == (
-        "action-not-allowed: Sample data must not be added in `prod`. Nothing was changed. "
-        "Use another database, with its own name in `ENVIRONMENT`.\n"
+        f"action-not-allowed: Sample data must not be added in `{environment.strip()}`, which is protected. Nothing "
+        "was changed. Use another database, with its own name in `ENVIRONMENT`.\n"
     )
     assert migrated.query("select count(*) from tenants") == [(0,)]
 
