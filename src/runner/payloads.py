@@ -12,7 +12,8 @@ Confirmation = Annotated[str, Field(pattern=r"^[A-Za-z0-9_,]+$", max_length=200)
 Limit = Annotated[int, Field(ge=1, le=10_000)]
 PlanId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}-[A-Za-z0-9_-]+$", max_length=2000)]
 Milliseconds = Annotated[int, Field(ge=1, le=900_000)]
-Actor = Annotated[str, Field(min_length=1, max_length=200)]
+# no control character: PostgreSQL keeps no NUL, and a terminal obeys the others
+Label = Annotated[str, Field(pattern=r"^\P{Cc}+$", max_length=200)]
 
 
 class Payload(BaseModel):
@@ -28,9 +29,9 @@ class Payload(BaseModel):
 class Changing(Payload):
     """The fields of a verb that may change a database."""
 
-    actor: Actor | None = None
+    actor: Label | None = None
     """The name of the person or program that calls, as the caller gives it."""
-    idempotency_key: Actor | None = None
+    idempotency_key: Label | None = None
     """Calls with the same key and payload run once; the later ones return the first one's answer."""
 
 
@@ -155,6 +156,8 @@ WRONG = {
     "`target`": "neither a revision nor a step such as `+1`",
     "`confirm`": "not a revision",
     "`plan`": "not the id of a plan",
+    "`actor`": "empty, or has a control character",
+    "`idempotency_key`": "empty, or has a control character",
 }
 
 

@@ -1,5 +1,6 @@
 """Wrong input, each with its whole message, and the database left as it was."""
 
+import json
 import socket
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -61,6 +62,35 @@ PAYLOADS: list[tuple[str, Any, str]] = [
         {"action": "upgrade", "target": "017; drop table leads"},
         "invalid-payload: The field `target` of `upgrade` is neither a revision nor a step such as `+1`. "
         "Nothing was changed. Fields of `upgrade`: `on_error`, `actor`, `idempotency_key`, `plan`, `action`, `target`.",
+    ),
+    *(
+        (
+            f"{name} of `{field}`",
+            {"action": "upgrade", field: value},
+            f"invalid-payload: The field `{field}` of `upgrade` is empty, or has a control character. Nothing was "
+            "changed. Fields of `upgrade`: `on_error`, `actor`, `idempotency_key`, `plan`, `action`, `target`.",
+        )
+        for field in ("actor", "idempotency_key")
+        for name, value in {
+            "NUL": "a\0b",
+            "line break": "a\n",
+            "escape": "\x1b[2J",
+            "C1": "a\x9bm",
+            "nothing": "",
+        }.items()
+    ),
+    (
+        "half a character",
+        {"action": "upgrade", "actor": "\ud83d"},
+        "invalid-payload: The field `actor` of `upgrade` is wrong: input should be a valid string, unable to parse raw "
+        "data as a unicode string. Nothing was changed. Fields of `upgrade`: `on_error`, `actor`, `idempotency_key`, "
+        "`plan`, `action`, `target`.",
+    ),
+    (
+        "deep value",
+        {"action": "upgrade", "actor": json.loads("[" * 300 + "]" * 300)},
+        "invalid-payload: The field `actor` of `upgrade` is wrong: input should be a valid string. Nothing was "
+        "changed. Fields of `upgrade`: `on_error`, `actor`, `idempotency_key`, `plan`, `action`, `target`.",
     ),
     (
         "limit out of range",
@@ -199,6 +229,43 @@ def test_no_setting(project: Project) -> None:
             {"DATABASE_URL": "postgresql://u@localhost/x?schema=public"},
             "settings: `DATABASE_URL` contains an option that libpq rejects. Nothing was changed. Correct its options.",
             id="unknown option",
+        ),
+        *(
+            pytest.param(
+                {"DATABASE_URL": f"postgresql://u@localhost/{place}"},
+                f"settings: `DATABASE_URL` has a {noun} that is an address, or is not printable. Nothing was changed. "
+                f"Give the {noun} alone.",
+                id=f"an address as {noun}, {number}",
+            )
+            for number, (noun, place) in enumerate(
+                [
+                    ("database name", "host%3Dh%20password%3Ds3cret"),
+                    ("database name", "?dbname=password%3Ds3cret"),
+                    ("database name", "?dbname=postgresql%3A%2F%2Fh%2Fs3cret"),
+                    ("database name", "s3cret%0A"),
+                    ("host", "x?host=postgresql%3A%2F%2Fs3cret"),
+                    ("user", "x?user=postgresql%3A%2F%2Fu%3As3cret%40h"),
+                ]
+            )
+        ),
+        *(
+            pytest.param(
+                {"DB_IAM_AUTH": "true", "DB_HOST": "h", "DB_NAME": "x", "DB_USER": "u", name: value},
+                f"settings: `DB_IAM_AUTH` has a {noun} that is an address, or is not printable. Nothing was changed. "
+                f"Give the {noun} alone.",
+                id=f"an address in {name}",
+            )
+            for name, noun, value in [
+                ("DB_NAME", "database name", "postgresql://u:s3cret@h/x"),
+                ("DB_HOST", "host", "u:s3cret@h"),
+                ("DB_USER", "user", "user=u password=s3cret"),
+            ]
+        ),
+        pytest.param(
+            {"ENVIRONMENT": "pr\N{ZERO WIDTH SPACE}od"},
+            "settings: `ENVIRONMENT` has a character that is not printable ASCII. Nothing was changed. "
+            "Set it to a name such as `staging`.",
+            id="environment",
         ),
         pytest.param(
             {"DATABASE_URL": "postgresql://u@localhost/x?sslmode=bogus"},

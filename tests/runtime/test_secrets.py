@@ -127,6 +127,24 @@ def test_an_awkward_password_works_and_is_never_seen(
             "settings: `port` in the secret `{arn}` is not a port number. Nothing was changed. "
             "Set it to a number from 1 to 65535.",
         ),
+        *(
+            (
+                json.dumps({"username": "u", "password": "p", "host": "h", "dbname": "d"} | {key: value}),
+                f"settings: The secret `{{arn}}` has a {noun} that is an address, or is not printable. Nothing was "
+                f"changed. Give the {noun} alone.",
+            )
+            for key, noun, value in [
+                ("dbname", "database name", "postgresql://u:planted-value@h/d"),
+                ("dbname", "database name", "host=h password=planted-value"),
+                ("host", "host", "jdbc:postgresql://h/d?password=planted-value"),
+                ("username", "user", "password=planted-value"),
+            ]
+        ),
+        (
+            f'{{"password": {"[" * 30_000}{"]" * 30_000}}}',
+            "settings: The secret `{arn}` is not a JSON object. Nothing was changed. "
+            'Store it as `{{"username": …, "password": …, "host": …, "port": 5432, "dbname": …}}`.',
+        ),
     ],
 )
 def test_a_malformed_secret(task: Path, aws: dict[str, str], stored: Any, text: str, message: str) -> None:

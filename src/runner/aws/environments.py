@@ -65,7 +65,7 @@ def read(environ: Mapping[str, str], env: str) -> Environment:
 
 
 def _environments(path: Path) -> dict[str, Any]:
-    with translating((OSError, ValueError), lambda error: _unusable(path, _unread(error))):
+    with translating((OSError, ValueError, RecursionError), lambda error: _unusable(path, _unread(error))):
         content = tomllib.loads(path.read_text("utf-8"))
     tables = content.get("env", {})
     odd = sorted(content.keys() - {"env", "project"})

@@ -119,7 +119,7 @@ def _read(environment: Environment, event: Mapping[str, object], text: str) -> d
     """Return the function's answer. Raises `FunctionFailed` for any other content."""
     try:
         content = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         content = {"errorMessage": text}
     if not isinstance(content, dict):
         raise _failed(environment, event, "returned something other than an answer of this tool")

@@ -54,7 +54,7 @@ class Tail:
         """Report a line of the runner, except the answer, which the caller shows."""
         try:
             line = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             # a line that is not the runner's, though it contains the id
             return
         if not isinstance(line, dict) or line.get("invocation") != self.invocation or "status" in line:

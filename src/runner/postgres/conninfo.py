@@ -21,6 +21,8 @@ https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
 """
 
 SCHEME = re.compile(r"postgres(?:ql)?(?:\+psycopg2)?://")
+SHOWN = {"dbname": "database name", "host": "host", "hostaddr": "host address", "user": "user"}
+"""The keywords whose values messages repeat, and what they are called there."""
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 logger = logging.getLogger(__name__)
@@ -112,6 +114,7 @@ def _parse(text: str) -> ConnInfo:
         raise _not_a_url()
     for number in ports:
         port("The port in `DATABASE_URL`", number)
+    _refuse_addresses("`DATABASE_URL`", address)
     return address
 
 
@@ -128,6 +131,24 @@ def _not_a_url() -> InvalidSettings:
         "Set it to `postgresql://user:password@host:5432/database`, with `%`, `@`, `/` and `:` "
         "in the password percent-encoded, or to `embedded:`.",
     )
+
+
+def _refuse_addresses(setting: str, address: ConnInfo) -> None:
+    """Raise `InvalidSettings` where a name is a whole address, which may have a password; it is not repeated.
+
+    Messages show these names, and libpq takes a database name with a scheme or with `=` for an address:
+    https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-DBNAME
+    """
+    for keyword, noun in SHOWN.items():
+        text = address.get(keyword, "")
+        # a socket's folder may have any name
+        if keyword == "host" and text.startswith("/"):
+            continue
+        # a user may have an `@`, as in `name@REALM`
+        if any(sign in text for sign in ("://", "=") + ("@",) * (keyword != "user")) or not text.isprintable():
+            raise InvalidSettings(
+                f"{setting} has a {noun} that is an address, or is not printable.", f"Give the {noun} alone."
+            )
 
 
 def _from_secret(settings: Settings, fresh: bool) -> ConnInfo:
@@ -184,7 +205,7 @@ def _code(error: Exception) -> str:
 def _secret(arn: str, text: str) -> dict[str, Any]:
     try:
         content = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
         raise InvalidSettings(
@@ -225,4 +246,6 @@ def _compose(settings: Settings, password: str | None, asker: str) -> ConnInfo:
         "user": settings.db_user,
         "password": password,
     }
-    return {name: value for name, value in address.items() if value is not None}
+    found = {name: value for name, value in address.items() if value is not None}
+    _refuse_addresses(asker, found)
+    return found

@@ -72,7 +72,7 @@ def load(schema: Path) -> tuple[Accepted, ...]:
     path = schema.parent / FILE
     if not path.exists():
         return ()
-    with translating(ValueError, lambda error: _broken(f"is not valid TOML: {error}")):
+    with translating((ValueError, RecursionError), lambda error: _broken(f"is not valid TOML: {error}")):
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     entries = content.get("accepted", [])
     if content.keys() - {"accepted"} or not isinstance(entries, list):
