@@ -18,6 +18,12 @@ BASE = """
     op.execute("create unique index visits_id on visits (visit_id)")
     op.execute("create schema reports")
     op.execute("create materialized view reports.daily as select 1 as n")
+    op.execute("create view people as select nome from leads")
+    op.execute("create view callers as select lead_id from visits")
+    op.execute("create sequence tickets")
+    op.execute("create function rank_of(n bigint) returns bigint language sql as 'select n'")
+    op.execute("create function rank_of_all(text) returns bigint language sql as 'select 1'")
+    op.execute("create type colour as enum ('red')")
 """
 HELPERS = "from runner import operations\n"
 
@@ -140,6 +146,60 @@ TABLE = {
     "renaming-object": (
         "op.execute(\"alter type mood rename value 'a' to 'z'\")",
         "op.execute(\"alter type mood add value 'z' before 'a'\")",
+    ),
+    "renaming-object (a view)": (
+        'op.execute("alter view people rename to persons")',
+        'op.execute("alter view people rename to persons")\nop.execute("create view people as select * from persons")',
+    ),
+    "renaming-object (a type)": (
+        'op.execute("alter type colour rename to colour_old")\nop.execute("drop type colour_old")',
+        'op.execute("alter type colour rename to colour_old")\n'
+        "op.execute(\"create type colour as enum ('red', 'blue')\")\n"
+        'op.execute("drop type colour_old")',
+    ),
+    "ban-set-schema": (
+        'op.execute("alter view people set schema reports")',
+        'op.execute("alter view people set schema reports")\n'
+        'op.execute("create view people as select * from reports.people")',
+    ),
+    "ban-drop-view": (
+        'op.execute("drop view people")',
+        'op.execute("drop view if exists people; create or replace view people as select nome, status from leads")',
+    ),
+    "ban-drop-view (one of two)": (
+        'op.execute("drop view people, callers; create view people as select nome from leads")',
+        'op.execute("drop view people, callers; create view people as select nome from leads")\n'
+        'op.execute("create view callers as select lead_id, at from visits")',
+    ),
+    "ban-drop-view (materialized)": (
+        'op.execute("drop materialized view reports.daily; create view daily as select 1")',
+        'op.execute("drop materialized view reports.daily; create view reports.daily as select 1 as n")',
+    ),
+    "ban-drop-function": (
+        'op.execute("drop function rank_of(bigint)")',
+        "op.execute(\"drop function rank_of(bigint); create function rank_of(n int8, more text default '') \"\n"
+        "           \"returns int language sql as 'select 1'\")",
+    ),
+    "ban-drop-function (other arguments)": (
+        'op.execute("drop function rank_of; create function rank_of(n text) returns int return 1")',
+        'op.execute("drop function rank_of; create function rank_of(n bigint) returns int return 1")',
+    ),
+    "ban-drop-function (another)": (
+        "op.execute(\"drop function rank_of; create function rank_of_all() returns int language sql as 'select 1'\")",
+        "op.execute(\"create function once() returns int language sql as 'select 1'\")\n"
+        'op.execute("select once(); drop function once()")',
+    ),
+    "ban-drop-type": (
+        'op.execute("drop type colour")',
+        "op.execute(\"drop type colour; create type colour as enum ('blue')\")",
+    ),
+    "ban-drop-domain": (
+        'op.execute("drop domain score")',
+        'op.execute("drop domain score; create domain score as bigint")',
+    ),
+    "ban-drop-sequence": (
+        'op.execute("drop sequence tickets")',
+        'op.execute("drop sequence tickets; create sequence tickets as bigint")',
     ),
     "prefer-bigint-over-int": (
         'op.add_column("leads", sa.Column("visits", sa.Integer()))',
@@ -341,10 +401,53 @@ HIDDEN = {
     "a block of code": ('op.execute("do $$ begin execute \'drop table leads\'; end $$")', "do-block"),
     "a revision that reads afterwards": (
         'op.drop_table("visits")\nif op.get_bind().execute(sa.text("select 1")).scalar(): pass', "ban-drop-table"),
+    "a view made again whose dependents are not": (
+        'op.execute("drop view people cascade; create view people as select nome from leads")', "ban-drop-view"),
+    "a view made again before it is dropped": (
+        'op.execute("create or replace view people as select nome from leads; drop view people")', "ban-drop-view"),
+    "a view made again in another schema": (
+        'op.execute("drop view people; create view reports.people as select nome from leads")', "ban-drop-view"),
+    "a view made again outside of a transaction": (
+        'with op.get_context().autocommit_block():\n    op.execute("drop view if exists people")\n'
+        '    op.execute("create or replace view people as select nome from leads")', "ban-drop-view"),
+    "the same drop once more": (
+        'op.execute("drop view people; create view people as select nome from leads; drop view people")',
+        "ban-drop-view"),
+    "a function made again under the name of a view": (
+        "op.execute(\"drop view people; create function people() returns int language sql as 'select 1'\")",
+        "ban-drop-view"),
     "a constraint of another table": (
         'op.execute("alter table visits add constraint leads_status_check check (at is not null) not valid")\n'
         'op.execute("alter table leads drop constraint leads_status_check")', "ban-drop-constraint"),
 }  # fmt: skip
+
+
+RENAMING = {
+    "renaming-object", "ban-set-schema", "ban-drop-view", "ban-drop-function", "ban-drop-type", "ban-drop-domain",
+    "ban-drop-sequence",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", [case for case in TABLE if case.partition(" ")[0] in RENAMING])
+def test_what_an_older_application_misses_is_an_error(
+    base: tuple[Project, Database], tmp_path: Path, case: str
+) -> None:
+    """As a renamed table is: a deployment that returns to the version before would not find it."""
+    found = plan(base, tmp_path, TABLE[case][0])["findings"]
+    assert ("error", case.partition(" ")[0]) in {(one["level"], one["rule"]) for one in found}
+
+
+def test_what_the_same_plan_made_is_missed_by_nobody(base: tuple[Project, Database], tmp_path: Path) -> None:
+    """An older application cannot use what an earlier revision of this plan makes, unless it was there before."""
+    project = Project.copy(tmp_path)
+    project.add("018_base", BASE)
+    made = 'op.execute("create or replace view {0} as select 1 as n")'
+    project.add("019_made", f"{made.format('fresh')}\n{made.format('people')}", after="018_base")
+    project.add("020_gone", 'op.execute("drop view fresh")\nop.execute("drop view people")', after="019_made")
+    found = project.ask(base[1].url, {"action": "plan"})["findings"]
+    assert [(one["rule"], one["level"], one["statement"]) for one in found] == [
+        ("ban-drop-view", "error", "drop view people;")
+    ]
 
 
 @pytest.mark.parametrize("case", HIDDEN)

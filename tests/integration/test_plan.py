@@ -1,5 +1,6 @@
 """See before you change: what a plan tells, and that an upgrade is held to the plan that was read."""
 
+import json
 import os
 import subprocess
 import sys
@@ -323,25 +324,114 @@ def test_a_large_plan_leaves_its_sql_out_and_says_so(at_017: Project, database: 
     assert done["to"] == names[-1]
 
 
+def plan_without_squawk(
+    project: Project, database: Database, folder: Path, *options: str, **environ: str
+) -> "subprocess.CompletedProcess[str]":
+    """A Python in a folder of its own, and a PATH without it, find no squawk."""
+    alone = folder / "alone"
+    alone.mkdir(exist_ok=True)
+    if not (alone / "python").exists():
+        (alone / "python").symlink_to(Path(sys.executable).resolve())
+    packages = next(path for path in sys.path if path.endswith("site-packages"))
+    known = {"PATH": "/nowhere", "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2] / "src"), packages])}
+    return subprocess.run(
+        [alone / "python", "-c", "from runner.__main__ import main; main()", *options, "plan"],
+        cwd=project.folder, capture_output=True, text=True, check=False,
+        env={**known, "DATABASE_URL": database.url, **environ},
+    )  # fmt: skip
+
+
 def test_without_squawk_the_plan_says_that_it_was_not_linted(
     at_017: Project, database: Database, tmp_path: Path
 ) -> None:
-    """A Python in a folder of its own, and a PATH without it, find no squawk."""
     at_017.add("018_index", 'op.create_index("i", "leads", ["nome"])')
-    alone = tmp_path / "alone"
-    alone.mkdir()
-    (alone / "python").symlink_to(Path(sys.executable).resolve())
-    packages = next(path for path in sys.path if path.endswith("site-packages"))
-    source = str(Path(__file__).parents[2] / "src")
-    done = subprocess.run(
-        [alone / "python", "-c", "from runner.__main__ import main; main()", "plan"],
-        cwd=at_017.folder, capture_output=True, text=True, check=False,
-        env={"PATH": "/nowhere", "PYTHONPATH": os.pathsep.join([source, packages]), "DATABASE_URL": database.url},
-    )  # fmt: skip
+    done = plan_without_squawk(at_017, database, tmp_path)
     assert done.returncode == 0, done.stderr
     assert "no findings. The SQL was not linted because squawk is not installed. The plan id is `" in done.stderr
     linted = at_017.run("migrate", "plan", url=database.url)
     assert "require-concurrent-index-creation" in linted.stdout
+
+
+def test_in_production_a_plan_that_was_not_linted_has_no_id(
+    at_017: Project, database: Database, tmp_path: Path
+) -> None:
+    at_017.add("018_score", SCORE)
+    done = plan_without_squawk(at_017, database, tmp_path, "--json", ENVIRONMENT="eu-prod")
+    answer = json.loads(done.stdout)
+    assert (done.returncode, answer["status"], answer["ok"], answer["plan"]) == (4, "success", False, None)
+    assert answer["message"].endswith(
+        "In `eu-prod` a plan that was not linted has no id: install squawk, the extra `lint`."
+    )
+    # nothing to do needs no id
+    at_017.ask(database.url, {"action": "upgrade"})
+    nothing = plan_without_squawk(at_017, database, tmp_path, "--json", ENVIRONMENT="eu-prod")
+    assert (nothing.returncode, json.loads(nothing.stdout)["ok"]) == (0, True)
+
+
+def test_that_a_plan_was_linted_is_part_of_its_id(at_017: Project, database: Database, tmp_path: Path) -> None:
+    """A plan that was not linted holds, and is gone on with, until the environment is protected."""
+    at_017.add("018_score", SCORE)
+    slow = 'op.execute("select pg_sleep(0.8)")\nop.execute("alter table tenants add x int")'
+    at_017.add("019_slow", slow, after="018_score")
+    done = plan_without_squawk(at_017, database, tmp_path, "--json", ENVIRONMENT="staging")
+    unlinted = json.loads(done.stdout)["plan"]
+    linted = at_017.ask(database.url, {"action": "plan"}, ENVIRONMENT="staging")["plan"]
+    assert unlinted != linted
+    (at_017.folder / "migrate.toml").write_text("[project]\nprotected = ['staging']\n")
+    refused = at_017.ask(database.url, {"action": "upgrade", "plan": unlinted}, ENVIRONMENT="staging")
+    assert (refused["code"], refused["changes"]) == ("plan-stale", ["it was not linted"])
+    assert at_017.ask(database.url, {"action": "plan"}, ENVIRONMENT="staging")["plan"] == linted
+    (at_017.folder / "migrate.toml").unlink()
+    event = {"action": "upgrade", "plan": unlinted}
+    first = at_017.ask(database.url, event, ends_in="019_slow", ENVIRONMENT="staging")
+    assert (first["status"], first["to"]) == ("partial", "018_score"), first["message"]
+    again = at_017.ask(database.url, event, ENVIRONMENT="staging")
+    assert (again["status"], again["to"]) == ("success", "019_slow"), again["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ('op.add_colum("leads", "x")', "AttributeError: module 'alembic.op' has no attribute 'add_colum'"),
+        ('with op.batch_alter_table("leads") as leads:\n    leads.add_colum("x")', "AttributeError: 'BatchOperations'"),
+        ('op.add_column("leads", sa.Colum("x"))', "AttributeError: module 'sqlalchemy' has no attribute 'Colum'"),
+        ("op.get_context().nothing", "AttributeError: 'MigrationContext' object has no attribute 'nothing'"),
+        ("op.execute(statement)", "NameError: name 'statement' is not defined"),
+        ("from no_such_module import anything", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("from alembic.op import add_colum", "ImportError: cannot import name 'add_colum' from 'alembic.op'"),
+        ('exec("op.execute(")', "SyntaxError: "),
+    ],
+)
+def test_a_mistake_in_the_code_is_an_error(at_017: Project, database: Database, body: str, told: str) -> None:
+    """No database would change it, so in production the plan has no id."""
+    at_017.add("018_wrong", f'op.execute("select 1")\n{body}')
+    answer = at_017.ask(database.url, {"action": "plan"}, ENVIRONMENT="prod")
+    assert (answer["ok"], answer["plan"], answer["revisions"][0]["sql"]) == (False, None, None)
+    (found,) = answer["findings"]
+    assert (found["rule"], found["level"], found["revision"]) == ("broken-code", "error", "018_wrong")
+    assert told in found["message"]
+    line = 9 + body.count("\n")
+    assert found["message"].startswith(f"Its code fails in line {line}: ")
+    done = at_017.ask(database.url, {"action": "upgrade"})
+    assert (done["code"], done["revision"]) == ("revision-failed", "018_wrong")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        'op.get_bind().execute(sa.text("select 1")).scalar()',
+        "sa.inspect(op.get_bind()).get_table_names()",
+        'for row in op.get_bind().execute(sa.text("select 1")):\n    row.nothing',
+        "op.get_bind().connection.cursor()",
+        "op.get_bind().dialect.server_version_info[0] + 1",
+    ],
+)
+def test_what_only_a_database_can_answer_is_a_warning(at_017: Project, database: Database, body: str) -> None:
+    """In production too the plan has an id, in which the file's checksum stands for the SQL."""
+    at_017.add("018_reads", body)
+    answer = at_017.ask(database.url, {"action": "plan"}, ENVIRONMENT="prod")
+    assert [(one["rule"], one["level"]) for one in answer["findings"]] == [("not-rendered", "warning")]
+    assert (answer["ok"], answer["plan"] is None) == (True, False)
 
 
 def test_a_plan_may_be_used_again(at_017: Project, database: Database) -> None:

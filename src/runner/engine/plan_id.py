@@ -18,11 +18,14 @@ from runner.schema.catalog import Catalog
 from runner.script.offline import Rendered
 
 Part = tuple[str, str]
-"""A kind (`place`, `heads`, `target`, `image`, `file`, `SQL`, `rest` or a kind of the catalog) and a name."""
+"""A kind (`place`, `heads`, `target`, `image`, `lint`, `file`, `SQL`, `rest` or a kind of the catalog) and a name."""
 Parts = dict[Part, str]
 """The text of each part."""
 
 PLACE, HEADS, TARGET, IMAGE, REST = ("place", ""), ("heads", ""), ("target", ""), ("image", ""), ("rest", "")
+LINT = ("lint", "")
+"""Whether the plan was linted. A run does not lint again: it knows the texts for both, and takes the one that holds."""
+LINTED, NOT_LINTED = "linted", "not linted"
 MOST_HINTS = 60
 """The parts beyond these share one hint: a plan of a thousand revisions would have an id of 16 kB."""
 HINT_BYTES = 3
@@ -35,13 +38,21 @@ def place(environment: str, connection: Connection) -> str:
 
 
 def collect(
-    place: str, heads: Sequence[str], target: str, rendered: Iterable[Rendered], catalog: Catalog, image: str | None
+    place: str,
+    heads: Sequence[str],
+    target: str,
+    rendered: Iterable[Rendered],
+    catalog: Catalog,
+    image: str | None,
+    *,
+    linted: bool = True,
 ) -> Parts:
     """Return the parts of a plan, in the order in which they get hints: those that explain most come first.
 
     `place` comes from the function of that name: a finding that is a warning in one place may be an error in another.
     """
     parts = {PLACE: place, HEADS: ",".join(heads) or "base", TARGET: target, IMAGE: image or "none"}
+    parts[LINT] = LINTED if linted else NOT_LINTED
     for revision in rendered:
         parts["file", revision.revision] = revision.checksum
         parts["SQL", revision.revision] = "\n".join(revision.statements or ())
@@ -156,6 +167,8 @@ def _describe_change(part: Part, now: str, then: bytes | None, formerly: dict[by
             return f"it leads to {before}, and the target is `{now}`"
         case ("image", _):
             return f"the image is now `{now}`"
+        case ("lint", _):
+            return "it was not linted" if now == LINTED else "it was linted"
         case ("file", name):
             return f"`{name}` was edited" if then else f"`{name}` is new"
         case ("SQL", name):

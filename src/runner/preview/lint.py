@@ -6,13 +6,14 @@ creates, or the rows that a downgrade drops. Its rules: https://squawkhq.com/doc
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from runner.postgres import sql
-from runner.preview import squawk
+from runner.preview import remade, squawk
+from runner.preview.remade import Made
 from runner.preview.squawk import Complaint
 from runner.preview.suppressions import allow
 from runner.results import Finding, Level, TableSize
+from runner.schema.catalog import Catalog
 from runner.script.offline import Rendered
 
 LARGE_ROWS = 10_000
@@ -29,8 +30,14 @@ GROWING = frozenset({
 BREAKING = frozenset({
     "adding-required-field", "ban-concurrent-index-creation-in-transaction", "ban-drop-column",
     "ban-drop-database", "ban-drop-schema", "ban-drop-table", "ban-truncate-cascade", "ban-uncommitted-transaction",
-    "downgrade-loses-rows", "mixed-revision", "renaming-column", "renaming-table", "syntax-error",
+    "broken-code", "downgrade-loses-rows", "mixed-revision", "renaming-column", "renaming-table", "syntax-error",
     "transaction-ended", "transaction-nesting", "truncate",
+})  # fmt: skip
+# Rules for statements after which an older version of the application, to which a deployment may return, does not find
+# an object under its name; what the same revision makes again is found.
+RENAMING = frozenset({
+    "ban-drop-domain", "ban-drop-extension", "ban-drop-function", "ban-drop-sequence", "ban-drop-type",
+    "ban-drop-view", "ban-set-schema", "renaming-object",
 })  # fmt: skip
 STYLE = frozenset({
     "ban-char-field", "prefer-bigint-over-int", "prefer-bigint-over-smallint", "prefer-identity", "prefer-text-field",
@@ -72,6 +79,10 @@ class LintContext:
 
     existing: frozenset[sql.Name]
     """Tables and indexes of the database."""
+    known: frozenset[sql.Name]
+    """Objects of the database, of every kind."""
+    routines: Mapping[sql.Name, str]
+    """The names of functions with their arguments, as in the catalog."""
     sizes: Mapping[sql.Name, TableSize]
     new: frozenset[sql.Name]
     """Tables that the plan itself creates, so that the application does not use them yet."""
@@ -79,18 +90,18 @@ class LintContext:
 
 def lint(
     revisions: Sequence[Rendered],
-    existing: Mapping[str, Any],
+    actual: Catalog,
     sizes: Mapping[str, TableSize],
     data_losses: Iterable[Finding],
     program: str | None,
     server_version: str,
 ) -> LintReport:
-    """Return the findings for `revisions` on a database with the tables `existing`, as in its catalog.
+    """Return the findings for `revisions` on a database whose catalog is `actual`.
 
     `sizes` are of the tables that the revisions touch, `data_losses` are the findings for rows that a downgrade drops.
     `program` is the path of squawk, None if it is not installed. `server_version` is such as `15.3`.
     """
-    context = _context(revisions, existing, sizes)
+    context = _context(revisions, actual, sizes)
     effective = [_effective(revision, context) for revision in revisions]
     findings = [*data_losses]
     for revision, statements in zip(revisions, effective, strict=True):
@@ -99,22 +110,30 @@ def lint(
     if program is not None and revisions:
         # one process for all revisions, since each start takes time
         texts = [_text(revision, statements) for revision, statements in zip(revisions, effective, strict=True)]
+        made = [[remade.made(statement) for statement in statements] for statements in effective]
         for complaint in squawk.complain(program, texts, server_version):
             revision, statements = revisions[complaint.text], effective[complaint.text]
-            statement = _statement(revision, statements, complaint)
+            place = _place(revision, statements, complaint)
+            statement = "" if place is None else statements[place]
             finding = _finding(complaint.rule, revision, statement, context, complaint.message, complaint.help)
-            (harmless if _is_harmless(finding, revision, statement, context) else findings).append(finding)
+            found_again = (
+                complaint.rule in RENAMING
+                and place is not None
+                and _is_found_again(revision, statement, made[: complaint.text + 1], place, context)
+            )
+            is_harmless = found_again or _is_harmless(finding, revision, statement, context)
+            (harmless if is_harmless else findings).append(finding)
     kept, allowed, about_comments = allow(revisions, findings, harmless, linted=program is not None)
     order = {revision.revision: place for place, revision in enumerate(revisions)}
     counted = sorted([*kept, *about_comments], key=lambda one: (order[one.revision], LEVELS.index(one.level)))
     return LintReport(tuple(counted), tuple(allowed), squawk.version(program) if program else None)
 
 
-def _context(revisions: Iterable[Rendered], existing: Mapping[str, Any], sizes: Mapping[str, TableSize]) -> LintContext:
-    tables = {sql.read_name(name) for name in existing}
+def _context(revisions: Iterable[Rendered], actual: Catalog, sizes: Mapping[str, TableSize]) -> LintContext:
+    tables = {sql.read_name(name) for name in actual["tables"]}
     indexes = {
         (sql.read_name(name)[0], sql.read_name(index)[1])
-        for name, table in existing.items()
+        for name, table in actual["tables"].items()
         for index in table.get("indexes", ())
     }
     statements = [sql.read(text) for revision in revisions for text in revision.rendered]
@@ -122,6 +141,8 @@ def _context(revisions: Iterable[Rendered], existing: Mapping[str, Any], sizes: 
     creating = [one for one in statements if one.verb.startswith("create") and one.verb.endswith("table")]
     return LintContext(
         frozenset(tables | indexes),
+        frozenset(sql.read_name(name) for objects in actual.values() for name in objects),
+        {sql.read_name(name): name for name in actual.get("functions", ())},
         {sql.read_name(name): size for name, size in sizes.items()},
         frozenset({name for one in creating for name in one.names} - tables),
     )
@@ -155,15 +176,15 @@ def _line(statement: str) -> str:
     return statement.replace("squawk-ignore", "squawk ignores") + "\n;"
 
 
-def _statement(revision: Rendered, statements: Sequence[str], complaint: Complaint) -> str:
-    """Return the statement that a complaint is about, empty for a complaint about the whole text."""
+def _place(revision: Rendered, statements: Sequence[str], complaint: Complaint) -> int | None:
+    """Return the place of the statement that a complaint is about, None for a complaint about the whole text."""
     # squawk gives a line, and a statement may have several
     end = len(_preamble(revision))
-    for statement in statements:
+    for place, statement in enumerate(statements):
         end += _line(statement).count("\n") + 1
         if complaint.line < end:
-            return statement
-    return ""
+            return place
+    return None
 
 
 def _finding(rule: str, revision: Rendered, statement: str, context: LintContext, message: str, remedy: str) -> Finding:
@@ -183,7 +204,25 @@ def _level(rule: str, size: TableSize | None) -> Level:
         return "warning" if small else "error"
     if rule in STYLE:
         return "note"
-    return "error" if rule in BREAKING else "warning"
+    return "error" if rule in BREAKING | RENAMING else "warning"
+
+
+def _is_found_again(
+    revision: Rendered, statement: str, made: Sequence[Sequence[Made | None]], place: int, context: LintContext
+) -> bool:
+    """Return whether nobody misses what a statement removes: the revision makes it again, or the plan made it first.
+
+    `made` are the objects that the statements of the plan make, up to the last one of this revision.
+    """
+    removed = [remade.complete(one, context.routines) for one in remade.removed(statement)]
+    *earlier, own = made
+    # between two statements outside of a transaction, others see that the object is missing
+    after = own[place + 1 :] if revision.transactional else []
+    before = [one for others in (*earlier, own[:place]) for one in others if one and one.name not in context.known]
+    return bool(removed) and (
+        all(any(new and new.replaces(old) for new in after) for old in removed)
+        or all(any(new.is_named_like(old) for new in before) for old in removed)
+    )
 
 
 def _is_harmless(finding: Finding, revision: Rendered, text: str, context: LintContext) -> bool:
@@ -210,7 +249,9 @@ def _adds(other: sql.Statement, statement: sql.Statement, name: str) -> bool:
 
 def _own_findings(one: Rendered, texts: Iterable[str], setting: LintContext) -> Iterator[Finding]:
     """Yield the findings of the rules that squawk does not have."""
-    if one.statements is None:
+    if one.mistake is not None:
+        yield Finding("broken-code", "error", one.revision, one.mistake, "Correct the file.")
+    elif one.statements is None:
         message = f"Its SQL is not known beforehand: {one.unrendered}. The statements after that were not checked."
         yield Finding("not-rendered", "warning", one.revision, message, "Read the file, and rehearse it on a clone.")
     if one.mixed:

@@ -46,27 +46,28 @@ def draw_up(invocation: Invocation, revisions: Revisions, target: str, draft: Dr
         place = plan_id.place(invocation.settings.environment, connection)
         report = lint.lint(
             rendered,
-            actual["tables"],
+            actual,
             sizes,
             _data_losses(snapshots, route.steps, rendered, actual, connection),
             squawk.find(invocation.settings.alembic_config.parent),
             _server_version(connection),
         )
-    parts = plan_id.collect(place, heads, route.target, rendered, actual, invocation.settings.image_digest)
+    settings, linted = invocation.settings, report.linter is not None
+    parts = plan_id.collect(place, heads, route.target, rendered, actual, settings.image_digest, linted=linted)
     errors = [finding for finding in report.findings if finding.level == "error"]
-    refused = bool(errors) and invocation.settings.is_protected
+    refused = bool(rendered) and (bool(errors) or not linted) and settings.is_protected
     result = PlanResult(
         direction=direction,
         # without an id, nobody can run a refused plan; a protected environment requires one
         plan=plan_id.identify(parts) if rendered and not refused else None,
-        ok=not errors,
+        ok=not errors and not refused,
         revisions=tuple(_describe(one, touched[one.revision], baselines) for one in rendered),
         tables=tuple(sizes.values()),
         findings=report.findings,
         allowed=report.allowed,
         linter=report.linter,
     )
-    draft.conclude(_message(draft.change, result, report, invocation.settings.environment if refused else None), result)
+    draft.conclude(_message(draft.change, result, report, settings.environment if refused else None), result)
 
 
 def _server_version(connection: Connection) -> str:
@@ -123,8 +124,10 @@ def _message(change: Change, plan: PlanResult, report: LintReport, refusing: str
     ]
     if report.linter is None:
         said.append("The SQL was not linted because squawk is not installed.")
-    if refusing:
+    if refusing and "error" in levels:
         said.append(f"In `{refusing}` a plan with errors has no id: correct each error, or allow it with a reason.")
+    elif refusing:
+        said.append(f"In `{refusing}` a plan that was not linted has no id: install squawk, the extra `lint`.")
     else:
         said.append(f"The plan id is `{plan.plan}`.")
     return " ".join(said)

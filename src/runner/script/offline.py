@@ -15,7 +15,7 @@ from sqlalchemy import create_mock_engine
 
 from runner.answer import Direction
 from runner.postgres import sql
-from runner.script import alembic_internals, graph
+from runner.script import alembic_internals, graph, mistakes
 from runner.script.step import Step
 
 DIALECT = "postgresql"
@@ -41,6 +41,8 @@ class Rendered:
     transactional: bool
     mixed: bool
     """Whether it enters an autocommit block after other statements, which the engine refuses."""
+    mistake: str | None = None
+    """The error of its own code that rendering met, which no database would change."""
 
     @property
     def statements(self) -> tuple[str, ...] | None:
@@ -84,11 +86,13 @@ def _render(environment: EnvironmentContext, step: Step) -> Rendered:
     context = environment.get_context()
     _refuse_parameters(context)
     blocks = _follow_autocommit_blocks(context, statements)
-    unrendered = None
+    unrendered = mistake = None
     try:
         alembic_internals.run(step.alembic_step, context)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - without a database a revision may fail in any way
-        unrendered = f"it fails without a database ({type(error).__name__})"
+        mistake = mistakes.describe(error, revision.path)
+        why = "its code has a mistake" if mistake else "it fails without a database"
+        unrendered = f"{why} ({type(error).__name__})"
     return Rendered(
         revision=revision.revision,
         description=revision.doc,
@@ -99,6 +103,7 @@ def _render(environment: EnvironmentContext, step: Step) -> Rendered:
         unrendered=unrendered,
         transactional=not blocks,
         mixed=any(blocks),
+        mistake=mistake,
     )
 
 
