@@ -43,7 +43,7 @@ CALLED = {"__enter__", "__exit__", "__init__"}
 DOCUMENTED = {
     "alembic": {"autogenerate", "command", "op"},
     "alembic.config": {"Config"},
-    "alembic.operations": {"Operations"},
+    "alembic.operations": {"BatchOperations", "Operations"},
     "alembic.runtime.environment": {"EnvironmentContext"},
     "alembic.runtime.migration": {"MigrationContext", "MigrationInfo"},
     "alembic.script": {"Script", "ScriptDirectory", "revision"},

@@ -3,10 +3,10 @@
 import traceback
 from types import ModuleType
 
-from alembic.operations.base import AbstractOperations
+from alembic.operations import BatchOperations, Operations
 from alembic.runtime.migration import MigrationContext
 
-ALEMBIC = (ModuleType, AbstractOperations, MigrationContext)
+FIXED = (ModuleType, Operations, BatchOperations, MigrationContext)
 """The objects whose attributes are the same on every database, unlike those of a result that is missing."""
 
 
@@ -24,5 +24,5 @@ def describe(error: BaseException, path: str) -> str | None:
 
 def _is_mistake(error: BaseException) -> bool:
     if isinstance(error, AttributeError):
-        return isinstance(error.obj, ALEMBIC)
+        return isinstance(error.obj, FIXED)
     return isinstance(error, SyntaxError | ImportError | NameError)
