@@ -54,6 +54,11 @@ class Job:
     """On the monotonic clock."""
     now: datetime
 
+    @property
+    def environment(self) -> str:
+        """Return the name of the environment, without spaces or a line end around it."""
+        return self.environ.get("ENVIRONMENT", "").strip() or "dev"
+
     def remaining_s(self) -> float:
         """Return the seconds in which a further chunk may begin."""
         return self.ends_at - monotonic() - MARGIN_S
@@ -132,7 +137,7 @@ def _work(job: Job, engine: Engine, progress: Progress, tell: Tell) -> None:
         circumstances = _circumstances(job, reader, tenant_id)
         usage = reading.read_usage(reader, tenant_id, job.run_id, job.now)
         flag = job.environ.get(FLAG) == "true"
-        environment = fitting("ambiente", job.environ.get("ENVIRONMENT")) or "dev"
+        environment = fitting("ambiente", job.environment) or "dev"
         origin = Origin(tenant_id, job.run_id, environment, flag)
         only = UUID(job.asked.lead_id) if job.asked.lead_id else None
         left = job.asked.batch_size - reading.count_recorded(reader, tenant_id, job.run_id)
@@ -149,10 +154,9 @@ def _work(job: Job, engine: Engine, progress: Progress, tell: Tell) -> None:
 
 
 def _circumstances(job: Job, reader: Connection, tenant_id: UUID) -> Circumstances:
-    environment = job.environ.get("ENVIRONMENT") or "dev"
     blocked, zone = reading.read_blocked(reader, tenant_id), reading.read_zone(reader, tenant_id)
     with translating(ValueError, _of_limits):
-        return Circumstances(job.now, zone, blocked, limits.read(job.environ, environment))
+        return Circumstances(job.now, zone, blocked, limits.read(job.environ, job.environment))
 
 
 def _of_limits(error: ValueError) -> InvalidSettings:

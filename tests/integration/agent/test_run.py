@@ -192,6 +192,13 @@ def test_an_environment_with_a_long_name(database: Database, tmp_path: Path) -> 
     assert database.query("select ambiente from dry_run_log") == [("homologac…",)]
 
 
+def test_an_environment_with_a_space_around_it(database: Database, tmp_path: Path) -> None:
+    """It is the one that is meant, as for the runner."""
+    agency.prepare(tmp_path, database, 1)
+    assert ask(database, {"tenantId": "test-001"}, ENVIRONMENT=" prod ")["success"]
+    assert database.query("select ambiente from dry_run_log") == [("prod",)]
+
+
 @pytest.mark.parametrize("chunk", [1, 7, 100])
 def test_a_run_in_pieces_is_the_run(
     database: Database, tmp_path: Path, chunk: int, monkeypatch: pytest.MonkeyPatch
