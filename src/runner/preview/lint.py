@@ -110,8 +110,11 @@ def lint(
     if program is not None and revisions:
         # one process for all revisions, since each start takes time
         texts = [_text(revision, statements) for revision, statements in zip(revisions, effective, strict=True)]
-        made = [[remade.made(statement) for statement in statements] for statements in effective]
-        for complaint in squawk.complain(program, texts, server_version):
+        complaints = squawk.complain(program, texts, server_version)
+        made: list[list[Made | None]] = []
+        if any(complaint.rule in RENAMING for complaint in complaints):
+            made = [[remade.made(statement) for statement in statements] for statements in effective]
+        for complaint in complaints:
             revision, statements = revisions[complaint.text], effective[complaint.text]
             place = _place(revision, statements, complaint)
             statement = "" if place is None else statements[place]

@@ -22,8 +22,8 @@ BEFORE_KIND = frozenset({
 BEFORE_NAME = ("if", "not", "exists")
 # Two names of one type; an argument with another name is left as a finding.
 TYPES = {"int": "integer", "int4": "integer", "int8": "bigint", "bool": "boolean", "float8": "double precision"}
-LONGEST_HEAD = 500
-"""The most tokens of a statement up to the end of a routine's arguments."""
+HEAD, LONGEST_HEAD = 20, 500
+"""The most tokens of a statement up to its new name, and up to the end of names or of a routine's arguments."""
 
 
 @dataclass(frozen=True)
@@ -88,11 +88,14 @@ def complete(one: Made, routines: Mapping[Name, str]) -> Made:
 
 def made(statement: str) -> Made | None:
     """Return the object that is found under its name from now on, None where there is none."""
-    first = next(tokens.read(statement), None)
-    if first is None or first.keyword not in ("create", "alter"):
+    verb = next((token.keyword for token in tokens.read(statement)), "")
+    if verb not in ("create", "alter"):
         return None
-    objects, rest = _objects(list(islice(tokens.read(statement), LONGEST_HEAD)))
-    if not objects or first.keyword == "create":
+    found = list(islice(tokens.read(statement), HEAD))
+    if any(token.keyword in ROUTINES for token in found):
+        found = list(islice(tokens.read(statement), LONGEST_HEAD))
+    objects, rest = _objects(found)
+    if not objects or verb == "create":
         return objects[0] if objects else None
     schema, name = objects[0].name
     match [token.keyword for token in rest[:2]], [token.value for token in rest[2:3]]:
