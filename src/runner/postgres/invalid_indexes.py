@@ -5,8 +5,7 @@ https://www.postgresql.org/docs/current/sql-reindex.html#SQL-REINDEX-CONCURRENTL
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,8 +71,10 @@ def find(connection: Connection) -> list[InvalidIndex]:
 
 def find_on(connection: Connection, targets: Iterable[Target]) -> list[InvalidIndex]:
     """Return the invalid indexes of what a revision's statements were about; `search_path` is our own."""
-    with _setting_path(connection, search_path.PROJECT, search_path.OWN):
-        return [index for target in targets for index in _find_on(connection, target)]
+    send(connection, search_path.ENTER)
+    found = [index for target in targets for index in _find_on(connection, target)]
+    send(connection, search_path.LEAVE)
+    return found
 
 
 def _find_on(connection: Connection, target: Target, name: str | None = None) -> list[InvalidIndex]:
@@ -95,18 +96,10 @@ def _send(
     connection: Connection, query: str, parameters: dict[str, str | None], relation: str | None, index: str | None
 ) -> Any:
     """Send a query under our own `search_path`, with the oids of two names, and return its first row."""
-    path, *oids = send(connection, _sql("resolve"), {"target": relation, "name": index})
-    with _setting_path(connection, search_path.OWN, path):
-        return send(connection, _sql(query), {**parameters, "relation": oids[0], "index": oids[1]})
-
-
-@contextmanager
-def _setting_path(connection: Connection, path: str, before: str) -> Iterator[None]:
-    """Run the block under another `search_path`."""
-    setting = "select pg_catalog.set_config('search_path', %(path)s, false)"
-    send(connection, setting, {"path": path})
-    yield
-    send(connection, setting, {"path": before})
+    path, *oids, _ = send(connection, _sql("resolve"), {"target": relation, "name": index, "path": search_path.OWN})
+    row = send(connection, _sql(query), {**parameters, "relation": oids[0], "index": oids[1]})
+    send(connection, "select pg_catalog.set_config('search_path', %(path)s, false)", {"path": path})
+    return row
 
 
 def as_record(found: Sequence[InvalidIndex]) -> dict[str, str]:

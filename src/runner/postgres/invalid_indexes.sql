@@ -28,9 +28,11 @@ select coalesce(jsonb_agg(to_jsonb(found) order by found.name), '[]') from (
 ) found;
 
 -- name: resolve
--- Along the `search_path` under which the statement runs that has the names, so all else is qualified.
+-- Along the `search_path` under which the statement runs that has the names, so all else is qualified. The columns are
+-- computed in their order, so that the last one changes the path after its use.
 select pg_catalog.current_setting('search_path'),
-       pg_catalog.to_regclass(%(target)s)::pg_catalog.oid, pg_catalog.to_regclass(%(name)s)::pg_catalog.oid;
+       pg_catalog.to_regclass(%(target)s)::pg_catalog.oid, pg_catalog.to_regclass(%(name)s)::pg_catalog.oid,
+       pg_catalog.set_config('search_path', %(path)s, false);
 
 -- name: locate
 select c.oid::text, format('%%I.%%I', n.nspname, c.relname)
