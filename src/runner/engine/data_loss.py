@@ -57,8 +57,9 @@ def _by_snapshot(snapshots: Snapshots, step: Step) -> set[Dropped] | None:
 
 
 def _by_sql(statements: tuple[str, ...], actual: Catalog) -> Iterator[Dropped]:
+    known = {sql.read_name(table): table for table in actual["tables"]}
     for statement in map(sql.read, statements):
-        tables = [table for table in actual["tables"] if sql.read_name(table) in statement.names]
+        tables = [known[name] for name in statement.names if name in known]
         if statement.verb in ("drop table", "truncate", "truncate table", "delete"):
             yield from ((table, None) for table in tables)
         elif statement.verb == "alter table":

@@ -37,8 +37,15 @@ SETTERS = frozenset({"call", "discard", "do", "execute", "explain", "fetch", "lo
 QUERIES = frozenset({"select", "values", "with"})
 MAY_SET = re.compile(rf"\b(?:{'|'.join(sorted(SETTERS | QUERIES))}|set_config|rollback)\b", re.IGNORECASE)
 TIMEOUTS = frozenset({"lock_timeout", "statement_timeout"})
+# Also a text with escapes, which hide any name.
+MAY_SET_TIMEOUT = re.compile(r"_timeout|u&", re.IGNORECASE)
+# What begins a comment, an escape or a body, in which a quote or a semicolon is none.
+MAY_HIDE = re.compile(r"--|/\*|\\|\$|begin", re.IGNORECASE)
+FIRST_TOKENS = 12
+"""Enough for the verb and the names of nearly every statement."""
 ZERO = re.compile(r"[+-]?0+(?:\.0*)?\s*[a-z]*", re.IGNORECASE)
 CONCURRENT = ("concurrently", "validate")
+EXECUTE = re.compile("execute", re.IGNORECASE)
 PREPARES = re.compile(r"\bprepare\b", re.IGNORECASE)
 # PostgreSQL shows `status IN ('a', 'b')` on a varchar with one cast around the list, and after pg_dump and restore
 # with a cast around each element.
@@ -52,7 +59,14 @@ class Statement:
 
     verb: str
     names: tuple[Name, ...]
-    rest: tuple[Token, ...]
+    text: str
+    end: int
+    """Where the names end in the text, in characters."""
+
+    @property
+    def rest(self) -> Iterator[Token]:
+        """Return the tokens after the names, which are read each time: a statement may have millions of them."""
+        return tokens.read(self.text, self.end)
 
     @property
     def table(self) -> Name | None:
@@ -77,17 +91,29 @@ class Statement:
 
     def names_after(self, word: str) -> Iterator[str]:
         """Yield the name after each occurrence of a keyword such as `drop`, without COLUMN and IF EXISTS."""
-        for at, token in enumerate(self.rest):
-            if token.keyword == word:
-                yield from islice((item.value for item in self.rest[at + 1 :] if item.keyword not in BEFORE_NAME), 1)
+        after = False
+        for token in self.rest:
+            if after and token.keyword not in BEFORE_NAME:
+                yield token.value
+                after = False
+            after = after or token.keyword == word
 
 
 def split(text: str) -> list[str]:
     """Return the statements of a text, with their comments and without their semicolons."""
     # a statement with a million rows is not read for what is not in it
-    if ";" not in text:
-        return [text.strip()] if any(tokens.read(text)) else []
+    single = text if ";" not in text else _without_last_semicolon(text)
+    if single is not None:
+        return [single.strip()] if any(tokens.read(single)) else []
     return [*_split(text)]
+
+
+def _without_last_semicolon(text: str) -> str | None:
+    """Return a text without the one semicolon that ends it, None where it has others or may have it in a literal."""
+    stripped = text.rstrip()
+    one = stripped.find(";") == len(stripped) - 1
+    plain = stripped.count("'") % 2 == stripped.count('"') % 2 == 0 and not MAY_HIDE.search(stripped)
+    return stripped[:-1] if one and plain else None
 
 
 # a statement is asked about several times, before it is sent and after
@@ -136,7 +162,18 @@ def _ends(found: Sequence[Token]) -> Iterator[int]:
 
 def read(statement: str) -> Statement:
     """Return a statement's verb and names, as far as its first words show them."""
-    found = list(tokens.read(statement))
+    most = FIRST_TOKENS
+    while True:
+        found = list(islice(tokens.read(statement), most))
+        verb, names, at = _read_head(found)
+        # behind its last token, more of a longer statement may belong to the names
+        if at < len(found) or len(found) < most:
+            return Statement(verb, names, statement, found[at].start if at < len(found) else len(statement))
+        most *= 10
+
+
+def _read_head(found: Sequence[Token]) -> tuple[str, tuple[Name, ...], int]:
+    """Return the verb and the names at the beginning of these tokens, and the place after them."""
     at = _skip_with(found)
     verb: list[str] = []
     while at < len(found) and (word := found[at].keyword) in VERBS | NOISE:
@@ -156,11 +193,22 @@ def read(statement: str) -> Statement:
         if at >= len(found) or found[at].text != ",":
             break
         at += 1
-    return Statement(" ".join(verb), tuple(names), tuple(found[at:]))
+    return " ".join(verb), tuple(names), at
+
+
+def added_constraints(statement: Statement) -> Iterator[str]:
+    """Yield the name of each constraint that a statement adds."""
+    before: tuple[str, ...] = ()
+    for token in statement.rest:
+        if before == ("add", "constraint"):
+            yield token.value
+        before = (*before[-1:], token.keyword)
 
 
 def made_if_absent(text: str) -> Name | None:
     """Return the name in a CREATE … IF NOT EXISTS, None for another statement."""
+    if "exists" not in text.lower():
+        return None
     # CREATE, at most two words for the kind, IF NOT EXISTS, and a name of three tokens
     found = list(islice(tokens.read(text), 9))
     words = [token.keyword for token in found]
@@ -324,6 +372,8 @@ def timeouts_set(text: str) -> Iterator[tuple[str, bool]]:
 
     The bodies of functions and blocks count too.
     """
+    if not MAY_SET_TIMEOUT.search(text):
+        return
     found = list(tokens.read(text))
     for at, token in enumerate(found):
         if token.kind == "dollar":
@@ -365,7 +415,8 @@ def names_in(text: str) -> Iterator[str]:
 
 def _has_execute(text: str) -> bool:
     """Return whether a text, or a string or body in it, has the word EXECUTE, with which PL/pgSQL runs a string."""
-    return any(
+    # few texts have the word, and the search is much faster than reading the tokens
+    return EXECUTE.search(text) is not None and any(
         token.keyword == "execute" or (token.kind in ("string", "dollar") and _has_execute(token.value))
         for token in tokens.read(text)
     )

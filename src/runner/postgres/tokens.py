@@ -6,25 +6,26 @@ Strings are read as with `standard_conforming_strings`, PostgreSQL's default, wh
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 # The characters that begin and continue a word: letters, among them all that are not ASCII, then also digits and `$`.
 # Written as what they are not, since a range up to the last character takes 50 ms to compile.
 FIRST, LATER = r"[^\x00-@\[-^`{-\x7f]", r"[^\x00-\x23%-/:-@\[-^`{-\x7f]"
 ESCAPED = r"'(?:[^'\\]|\\.|'')*'?"
 TOKEN = re.compile(
+    # the space before a token belongs to the match, which halves their number: a plan may have megabytes
     # a string that follows on a later line continues this one, with the same escapes; an open one goes to the end
     # https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-CONSTANTS
-    rf"""(?P<space>[ \t\n\r\f\v]+|--[^\r\n]*)
-      | (?P<comment>/\*)
+    rf"""(?:[ \t\n\r\f\v]+|--[^\r\n]*)*+
+     (?:(?P<comment>/\*)
       | (?P<string>[eE]{ESCAPED}(?:(?:[ \t\f\v]*(?:--[^\r\n]*)?[\r\n])+[ \t\f\v]*{ESCAPED})*
          | (?:[bBxXnN]|[uU]&)?'(?:[^']|'')*'?)
       | (?P<dollar>\$(?P<tag>(?:{FIRST}(?:(?!\$){LATER})*)?)\$.*?(?:\$(?P=tag)\$|\Z))
       | (?P<quoted>(?:[uU]&)?"(?:[^"]|"")*"?)
       | (?P<word>{FIRST}{LATER}*)
       | (?P<number>0[xXoObB][0-9A-Fa-f_]+|(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][+-]?[0-9][0-9_]*)?)
-      | (?P<other>\$[0-9]+|.)""",
+      | (?P<other>\$[0-9]+|.) | \Z)""",
     re.VERBOSE | re.DOTALL,
 )
 COMMENT_EDGE = re.compile(r"/\*|\*/")
@@ -40,8 +41,7 @@ SIZES = (["(", "number", ")"], ["(", "number", ",", "number", ")"])
 MASKS = {"string": "'…'", "dollar": "'…'", "number": "…"}
 
 
-@dataclass(frozen=True)
-class Token:
+class Token(NamedTuple):
     """A token; spaces and comments are none."""
 
     kind: str
@@ -53,7 +53,9 @@ class Token:
     @property
     def keyword(self) -> str:
         """Return a word in lower case, any other token as it is written: a quoted name is no keyword."""
-        return self.text.translate(FOLD) if self.kind == "word" else self.text
+        if self.kind != "word":
+            return self.text
+        return self.text.lower() if self.text.isascii() else self.text.translate(FOLD)
 
     @property
     def value(self) -> str:
@@ -77,16 +79,15 @@ class Token:
         return {"(": 1, ")": -1}.get(self.text, 0)
 
 
-def read(text: str) -> Iterator[Token]:
-    """Yield the tokens of a text, lazily: a caller often needs the first few of a long text only."""
-    at = 0
-    while matched := TOKEN.match(text, at):
-        at, kind = matched.end(), str(matched.lastgroup)
+def read(text: str, at: int = 0) -> Iterator[Token]:
+    """Yield the tokens of a text from a place on, lazily: a caller often needs the first few of a long text only."""
+    while (matched := TOKEN.match(text, at)) and (kind := matched.lastgroup):
+        at = matched.end()
         # comments nest, which a regular expression cannot follow
         if kind == "comment":
             at = _end_of_comment(text, at)
-        elif kind != "space":
-            yield Token(kind, matched[0], matched.start())
+        else:
+            yield Token(kind, matched[kind], matched.start(kind))
 
 
 def name_parts(found: Sequence[Token], at: int) -> list[str]:
