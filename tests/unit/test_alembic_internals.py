@@ -71,6 +71,10 @@ def offline(script: ScriptDirectory) -> Iterator[MigrationContext]:
         yield entered.get_context()
 
 
+def nothing() -> None:
+    pass
+
+
 def test_the_installed_version_is_the_one_that_was_read() -> None:
     pinned = re.search(r"^alembic==(\S+)", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
     assert pinned is not None
@@ -85,9 +89,11 @@ def test_the_installed_version_is_the_one_that_was_read() -> None:
         (scripts, "ScriptDirectory._upgrade_revs", "self destination current_rev"),
         (scripts, "ScriptDirectory._downgrade_revs", "self destination current_rev"),
         (scripts, "ScriptDirectory._stamp_revs", "self revision heads"),
+        (scripts, "ScriptDirectory._load_revisions", "self"),
         (scripts, "ScriptDirectory._catch_revision_errors", "self ancestor multiple_heads start end resolution"),
         (scripts, "Script.__init__", "self module rev_id path"),
         (scripts, "Script._from_path", "scriptdir path"),
+        (scripts, "Script._list_py_dir", "scriptdir path"),
         (revisions, "Revision.__init__", "self revision down_revision dependencies branch_labels"),
         (revisions, "RevisionMap.__init__", "self generator"),
         (environment, "EnvironmentContext.__enter__", "self"),
@@ -117,10 +123,11 @@ def test_steps_say_where_they_lead_and_what_they_run(script: ScriptDirectory, di
 def test_an_unread_revision_lacks_nothing_but_its_module(script: ScriptDirectory) -> None:
     """`Script.__init__`, which is not called, sets nothing that `init_unread` leaves out."""
     for header in identifiers.read(Path(script.versions)).files:
-        unread, read = graph.UnreadScript(header), alembic_internals.load_script(script, header.path)
+        unread, read = graph.UnreadScript(header, nothing), alembic_internals.load_script(script, header.path)
         assert isinstance(read, Script)
         assert vars(unread) == {**{name: value for name, value in vars(read).items() if name != "module"},
-                                "checksum": header.checksum, "identifiers": header.identifiers}  # fmt: skip
+                                "checksum": header.checksum, "identifiers": header.identifiers,
+                                "import_before": nothing}  # fmt: skip
 
 
 def test_the_graph_is_made_once_of_what_it_is_given(script: ScriptDirectory) -> None:
@@ -128,7 +135,7 @@ def test_the_graph_is_made_once_of_what_it_is_given(script: ScriptDirectory) -> 
     made: list[Script] = []
 
     def load() -> list[Script]:
-        made.append(graph.UnreadScript(first))
+        made.append(graph.UnreadScript(first, nothing))
         return made
 
     alembic_internals.take_revisions(script, load)
@@ -157,6 +164,16 @@ def test_the_folders_are_those_of_alembic_ini(script: ScriptDirectory) -> None:
     assert not alembic_internals.looks_elsewhere(script)
     script.recursive_version_locations = True
     assert alembic_internals.looks_elsewhere(script)
+
+
+def test_all_files_of_a_folder_are_loaded_in_alembics_order(script: ScriptDirectory) -> None:
+    wanted = [revision.path for revision in script._load_revisions()]
+    assert wanted == sorted(map(str, (ROOT / "alembic" / "versions").glob("*.py")))
+    assert [revision.path for revision in alembic_internals.load_scripts(script)] == wanted
+
+
+def test_the_version_table_tells_how_long_an_id_may_be(offline: MigrationContext) -> None:
+    assert alembic_internals.version_length(offline) == 32
 
 
 def test_an_autocommit_block_is_replaced_for_whoever_enters_it(offline: MigrationContext) -> None:

@@ -159,6 +159,16 @@ def options(migration: MigrationContext) -> Mapping[str, Any]:
     return migration.opts
 
 
+def version_length(migration: MigrationContext) -> int | None:
+    """Return how many characters of a revision's id Alembic's version table would hold; None without a limit.
+
+    `runtime/migration.py`: `MigrationContext._version`, the table that Alembic makes; `ddl/impl.py`:
+    `DefaultImpl.version_table_impl`, which an `env.py` may override.
+    """
+    length: int | None = getattr(migration._version.c.version_num.type, "length", None)
+    return length
+
+
 def command_name(config: Config) -> str | None:
     """Return the function of `alembic.command` that Alembic's command line runs; None if Alembic was called otherwise.
 
@@ -197,6 +207,20 @@ def take_revisions(script: ScriptDirectory, load: Callable[[], Iterable[Script]]
 def load_script(script: ScriptDirectory, path: str) -> Script | None:
     """Import a file as Alembic does; None if it is no revision. `script/base.py`: `Script._from_path`."""
     return Script._from_path(script, path)
+
+
+def load_scripts(script: ScriptDirectory) -> Iterator[Script]:
+    """Import the files of every folder of revisions as Alembic does, but for those that macOS makes (`._*`).
+
+    `script/base.py`: `ScriptDirectory._load_revisions`, with its `_version_locations`, and `Script._list_py_dir`.
+    """
+    folders = [folder for folder in script._version_locations if folder.exists()]
+    paths = [path.resolve() for folder in folders for path in Script._list_py_dir(script, folder)]
+    # Alembic warns of a folder that is given twice, and reads it once
+    for path in dict.fromkeys(paths):
+        loaded = None if path.name.startswith("._") else load_script(script, str(path))
+        if loaded is not None:
+            yield loaded
 
 
 def init_unread(script: Script, path: str, identifiers: Mapping[str, Any]) -> None:

@@ -1,9 +1,9 @@
 """The graph of the revision files, and the routes through it from a database's heads to a target."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from runner.answer import Direction
 from runner.errors import InvalidSettings, MultipleHeads, RevisionFailed, UnknownRevision, translating
 from runner.script import alembic_internals, failure, identifiers
 from runner.script.alembic_internals import UNRESOLVED, as_tuple
-from runner.script.identifiers import RevisionFile, RevisionFiles
+from runner.script.identifiers import RevisionFile
 from runner.script.linear import unknown_heads
 from runner.script.step import Route, Step
 from runner.settings import Settings
@@ -53,9 +53,8 @@ class Revisions:
         return sorted(self.script.get_heads())
 
     def import_all(self) -> None:
-        """Import every revision, oldest first. Raises `RevisionFailed` for the first that cannot be imported."""
-        for revision in reversed(list(self.script.walk_revisions())):
-            _ = revision.module
+        """Import every revision in Alembic's order. Raises `RevisionFailed` for the first that cannot be imported."""
+        _import_all(self.script)
 
     def pending(self, heads: tuple[str, ...]) -> list[str]:
         """Return the ids of the revisions that a database at `heads` lacks, in the order in which they run."""
@@ -65,17 +64,23 @@ class Revisions:
 class UnreadScript(Script):
     """A revision of which the identifiers are known; its file is imported when `module` is first read."""
 
-    def __init__(self, file: RevisionFile) -> None:
+    def __init__(self, file: RevisionFile, import_before: Callable[[], None]) -> None:
         self.checksum = file.checksum
         self.identifiers = file.identifiers or {}
+        self.import_before = import_before
         alembic_internals.init_unread(self, file.path, self.identifiers)
 
-    @cached_property
+    @property
     def module(self) -> ModuleType:  # type: ignore[override] # an attribute of Alembic's class, which imports first
-        """Import the file.
+        """Import the file, once.
 
         Raises `RevisionFailed` if that fails, or if the module differs from the text that was read.
         """
+        self.import_before()
+        return self._module
+
+    @cached_property
+    def _module(self) -> ModuleType:
         # a revision's import may raise anything
         with translating(Exception, lambda error: failure.of_file(error, self.path)):
             module = alembic_internals.load_module(self.path)
@@ -96,11 +101,13 @@ class UnreadScript(Script):
         return "it was edited after the run began" if edited else None
 
 
-def load(settings: Settings, *, may_be_empty: bool = False) -> Revisions:
-    """Read `alembic.ini` and the identifiers of every revision; a revision is imported just before it runs.
+def load(settings: Settings, *, may_be_empty: bool = False, runs: bool = False) -> Revisions:
+    """Read `alembic.ini` and the identifiers of every revision; a revision is imported when something of it is needed.
 
-    Raises `InvalidSettings` without an `alembic.ini` or, unless `may_be_empty`, without a revision; `RevisionFailed`
-    for a revision that has to be imported and cannot be; `UnknownRevision` for a missing parent.
+    `runs` says that revisions may run: then the first import imports all of them in Alembic's order, since one may rely
+    on what another imports. Raises `InvalidSettings` without an `alembic.ini` or, unless `may_be_empty`, without a
+    revision; `RevisionFailed` for a revision that has to be imported and cannot be; `UnknownRevision` for a missing
+    parent, or for two files with the same id.
     """
     path = settings.alembic_config
     if not path.is_file():
@@ -112,8 +119,7 @@ def load(settings: Settings, *, may_be_empty: bool = False) -> Revisions:
     with translating(Exception, lambda error: failure.of_import(error, path.resolve().parent)):
         config = Config(str(path))
         script = ScriptDirectory.from_config(config)
-        if not alembic_internals.looks_elsewhere(script):
-            _take(script, identifiers.read(Path(script.versions)))
+        _take(script, runs)
         heads = script.get_heads()
     if not heads and not may_be_empty:
         raise InvalidSettings(
@@ -123,16 +129,57 @@ def load(settings: Settings, *, may_be_empty: bool = False) -> Revisions:
     return Revisions(config, script)
 
 
-def _take(script: ScriptDirectory, revisions: RevisionFiles) -> None:
+def _take(script: ScriptDirectory, runs: bool) -> None:
     """Build the graph of `script` from the identifiers of the files."""
+    if alembic_internals.looks_elsewhere(script):
+        alembic_internals.take_revisions(script, lambda: _unique(alembic_internals.load_scripts(script)))
+        return
+    before = _Once(partial(_import_all, script)) if runs else _nothing
+    files = identifiers.read(Path(script.versions)).files
     alembic_internals.take_revisions(
-        script, lambda: [revision for file in revisions.files if (revision := _script(script, file))]
+        script, lambda: _unique(one for file in files if (one := _script(script, file, before)))
     )
 
 
-def _script(script: ScriptDirectory, file: RevisionFile) -> Script | None:
+def _unique(found: Iterable[Script]) -> list[Script]:
+    """Return the revisions. Raises `UnknownRevision` for two files with the same id: Alembic would take the last."""
+    scripts = list(found)
+    identifiers.refuse_twice((script.revision, str(script.path)) for script in scripts)
+    return scripts
+
+
+def refuse_twice(script: ScriptDirectory) -> None:
+    """Raise `UnknownRevision` for two files with the same id in a graph that Alembic has built by itself."""
+    if not alembic_internals.looks_elsewhere(script):
+        identifiers.refuse_twice(identifiers.read(Path(script.versions)).identified)
+
+
+class _Once:
+    """A function that does its work in the first call only, also where that work calls it again."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self.work = work
+        self.begun = False
+
+    def __call__(self) -> None:
+        if not self.begun:
+            self.begun = True
+            self.work()
+
+
+def _nothing() -> None:
+    """Do nothing."""
+
+
+def _import_all(script: ScriptDirectory) -> None:
+    # the order of the files' names, as in Alembic's `ScriptDirectory`, and not that of the graph
+    for revision in sorted(script.walk_revisions(), key=lambda one: str(one.path)):
+        _ = revision.module
+
+
+def _script(script: ScriptDirectory, file: RevisionFile, before: Callable[[], None]) -> Script | None:
     if file.identifiers is not None:
-        return UnreadScript(file)
+        return UnreadScript(file, before)
     # Alembic also takes an id from the file's name
     return alembic_internals.load_script(script, file.path)
 
@@ -273,6 +320,11 @@ def lineage(script: ScriptDirectory, revision: str) -> str:
     # sorted by id: each text names its parents, so the order of the graph is in the texts
     texts = sorted(f"{one.revision} {checksum(one)}\n" for one in applied_scripts(script, (revision,)))
     return hashlib.sha256("".join(texts).encode()).hexdigest()
+
+
+def source(revision: Script) -> str:
+    """Return a revision's text, as Python reads it."""
+    return identifiers.decode(Path(revision.path).read_bytes())
 
 
 def _explain(

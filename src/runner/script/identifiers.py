@@ -5,16 +5,24 @@ Alembic's template: each identifier is assigned once, a plain literal at the beg
 one of their names, except comments and the docstring. Python has to import any other file.
 """
 
+import codecs
 import hashlib
+import importlib.util
 import os
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-# The same as `_only_source_rev_file` in Alembic's `script/base.py`.
-FILE = re.compile(r"(?!\.#|__init__).*\.py")
+from runner.errors import UnknownRevision
+
+# The same as `_only_source_rev_file` in Alembic's `script/base.py`, but for `._*.py`, in which macOS keeps a file's
+# attributes where a file system or an archive has no place for them.
+FILE = re.compile(r"(?!\.#|\._|__init__).*\.py")
+# What Python looks for in the first two lines: https://docs.python.org/3/reference/lexical_analysis.html#encoding-declarations
+COOKIE = re.compile(rb"(?:[^\n]*\n)?[ \t\f]*#[^\n]*coding[:=]")
 # A backslash could escape the closing quotes.
 DOCSTRING = re.compile(r'\s*"""[^"\\]*"""')
 NAMES = ("revision", "down_revision", "branch_labels", "depends_on")
@@ -45,6 +53,11 @@ class RevisionFiles:
     """The revision files of a folder at one moment; equal only to itself, so that it can be the key of a cache."""
 
     files: tuple[RevisionFile, ...]
+
+    @property
+    def identified(self) -> Iterator[tuple[str, str]]:
+        """Yield the id and the path of each file whose id is known."""
+        return ((file.identifiers["revision"], file.path) for file in self.files if file.identifiers)
 
 
 def read(folder: Path) -> RevisionFiles:
@@ -84,10 +97,36 @@ def checksum(content: bytes) -> str:
     return hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest()
 
 
+def decode(content: bytes) -> str:
+    """Return a file's text as Python reads it: without a byte-order mark, in the encoding that its cookie names.
+
+    Raises `SyntaxError` or `UnicodeDecodeError` for a file that Python cannot read either.
+    """
+    if not content.startswith(codecs.BOM_UTF8) and not COOKIE.match(content):
+        return content.decode(errors="replace")
+    # it imports `tokenize`, which few files need
+    return importlib.util.decode_source(content)
+
+
+def refuse_twice(found: Iterable[tuple[str, str]]) -> None:
+    """Raise `UnknownRevision`, which names both files, where two of these pairs of id and path have the same id."""
+    known: dict[str, str] = {}
+    for revision, path in found:
+        if known.setdefault(revision, path) != path:
+            names = " and ".join(f"`{os.path.basename(one)}`" for one in (known[revision], path))
+            raise UnknownRevision(
+                f"`{revision}` is the id of two files, {names}.",
+                "Remove one of them, or give it another id and correct the `down_revision` of those that follow it.",
+            )
+
+
 def parse(content: bytes) -> dict[str, Any] | None:
     """Return the identifiers that a revision's text assigns, by name; None if only Python can read them."""
     identifiers: dict[str, Any] = {}
-    text = content.decode(errors="replace")
+    try:
+        text = decode(content)
+    except (SyntaxError, UnicodeDecodeError):
+        return None
     docstring = DOCSTRING.match(text)
     for line in text[docstring.end() if docstring else 0 :].splitlines():
         if line.startswith("#") or not any(word in line for word in WORDS):

@@ -36,14 +36,21 @@ class LinearHistory:
 
 
 def read(settings: Settings) -> LinearHistory | None:
-    """Return the linear history; None if it branches, or if only Alembic can read it."""
+    """Return the linear history; None if it branches, or if only Alembic can read it.
+
+    Raises `UnknownRevision` for two files with the same id.
+    """
     config = settings.alembic_config
     try:
         folder = _folder(config.absolute(), identifiers.signature(config.stat()))
-        return _order(identifiers.read(folder)) if folder is not None else None
+        revisions = identifiers.read(folder) if folder is not None else None
     except OSError:
         # `graph.load`, which the caller turns to, has the error for a missing file
         return None
+    if revisions is None:
+        return None
+    identifiers.refuse_twice(revisions.identified)
+    return _order(revisions)
 
 
 def unknown_heads(names: list[str]) -> UnknownRevision:
