@@ -46,7 +46,7 @@ demo: $(VENV)/installed
 	@$(BIN)/dispatch-agent --local stats --tenant test-001
 	@echo 'Three commands to try next:'
 	@echo '  $(BIN)/migrate --local downgrade -1         revert the newest revision'
-	@echo '  $(BIN)/migrate new "add score"              write the next revision, 022_add_score'
+	@echo '  $(BIN)/migrate new "add score"              begin 022_add_score; write it'
 	@echo '  $(BIN)/python -m runner.postgres.embedded psql       look around in the database'
 	@echo 'The PostgreSQL goes on running; `make stop` ends it.'
 

@@ -137,7 +137,7 @@ def _upgraded(invocation: Invocation, revision: str) -> Catalog:
     """Upgrade the database to a revision and return its catalog."""
     # loaded anew each time: a run leaves itself in the configuration
     run = Run(invocation, Draft("snapshot", invocation.request_id), Terms())
-    migrate.change(run, graph.load(invocation.settings), "upgrade", revision)
+    migrate.change(run, graph.load(invocation.settings, runs=True), "upgrade", revision)
     with session.reading(invocation) as connection:
         return catalog.read(connection)
 

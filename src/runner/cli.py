@@ -3,6 +3,7 @@
 A module that only some commands need is imported by those, since imports are most of a command's time.
 """
 
+import contextlib
 import logging
 import os
 import re
@@ -256,7 +257,8 @@ def _answer(ctx: typer.Context, action: str, work: Callable[[Draft, Tell], None]
     given: Options = ctx.obj
     draft = Draft(action, str(uuid.uuid4()))
     try:
-        with signals.raising(), console.progress() as tell:
+        # as in `commands.execute`: what a revision prints must not come between the data
+        with signals.raising(), console.progress() as tell, contextlib.redirect_stdout(sys.stderr):
             work(draft, tell)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - translated as in `commands.execute`
         answer = draft.fail(translation.explain(error))

@@ -3,7 +3,9 @@
 Importing SQLAlchemy and Alembic takes 0.3 s, so each function imports what it needs when it is called.
 """
 
+import contextlib
 import hashlib
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -46,7 +48,9 @@ def execute(event: object, environ: Mapping[str, str], request_id: str, deadline
         payload = payloads.parse(event)
         configured = settings.read(environ)
         policy.allow(configured, payload.action)
-        VERBS[payload.action](payload, Invocation(configured, request_id, deadline, tell), draft)
+        # what `env.py` or a revision prints must not come between the data
+        with contextlib.redirect_stdout(sys.stderr):
+            VERBS[payload.action](payload, Invocation(configured, request_id, deadline, tell), draft)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - clients parse an answer, for a bug of ours too
         problem = translation.explain(error)
     else:
@@ -127,7 +131,7 @@ def plan(payload: payloads.Plan, invocation: Invocation, draft: Draft) -> None:
     from runner.preview import plan
     from runner.script import graph
 
-    plan.draw_up(invocation, graph.load(invocation.settings), payload.target, draft)
+    plan.draw_up(invocation, graph.load(invocation.settings, runs=True), payload.target, draft)
 
 
 def rehearse(payload: payloads.Rehearse, invocation: Invocation, draft: Draft) -> None:
@@ -137,7 +141,8 @@ def rehearse(payload: payloads.Rehearse, invocation: Invocation, draft: Draft) -
     from runner.script import graph
 
     run = Run(invocation, draft, Terms())
-    rehearsal.rehearse(run, graph.load(invocation.settings), payload.target, payload.max_lock_hold_ms)
+    revisions = graph.load(invocation.settings, runs=True)
+    rehearsal.rehearse(run, revisions, payload.target, payload.max_lock_hold_ms)
 
 
 def check(payload: payloads.Check, invocation: Invocation, draft: Draft) -> None:
@@ -257,7 +262,7 @@ def _change(
     from runner.script import graph
 
     run = Run(invocation, draft, _terms(payload, invocation), conclude)
-    migrate.change(run, graph.load(invocation.settings), direction, target)
+    migrate.change(run, graph.load(invocation.settings, runs=True), direction, target)
 
 
 def _terms(payload: payloads.Changing, invocation: Invocation) -> "Terms":

@@ -27,7 +27,7 @@ from runner.engine.state import INVOCATION, RUN, Run, Terms
 from runner.errors import Interrupted, MigrationError, translating
 from runner.invocation import DEFAULT_TIMEOUT_S, Invocation
 from runner.postgres import connect, search_path, session, translation, trust
-from runner.script import alembic_internals, offline
+from runner.script import alembic_internals, graph, offline
 from runner.script.step import Route, Step
 
 logger = logging.getLogger(__name__)
@@ -39,6 +39,8 @@ def run(context: Any, load_metadata: Callable[[], MetaData]) -> None:
     `load_metadata` is called only where the models are compared with the database: a run that changes the database
     must not depend on them. Raises `CommandError` where Alembic's command line is running, else `MigrationError`.
     """
+    if context.config.attributes.get(offline.PREPARING):
+        return
     if context.is_offline_mode():
         _write_sql(context)
         return
@@ -61,7 +63,8 @@ def _write_sql(context: Any) -> None:
     with translating(MigrationError, _in_alembics_words):
         options = settings.read(os.environ).version_table.options_on_path
     context.configure(dialect_name=offline.DIALECT, dialect_opts=offline.DIALECT_OPTIONS, **offline.OPTIONS, **options)
-    with context.begin_transaction():
+    # the context writes its SQL to the stdout that it was configured with; what a revision prints is no SQL
+    with context.begin_transaction(), contextlib.redirect_stdout(sys.stderr):
         context.run_migrations()
 
 
@@ -143,6 +146,7 @@ def _migrate_plainly(context: Any, find_steps: Callable[..., Iterable[Any]]) -> 
         # a program that calls Alembic's functions names no command to compare with `ALLOWED_ACTIONS`
         if command:
             policy.allow(invocation.settings, action)
+        graph.refuse_twice(context.script)
         migrate.migrate(context, Run(invocation, draft, terms), find)
 
 

@@ -302,6 +302,23 @@ class MixedRevision(MigrationError):
 
 
 @dataclass(eq=False)
+class EmptyRevision(MigrationError):
+    """A revision that was begun and not written yet."""
+
+    revision: str
+    file: str
+    code = "empty-revision"
+    what = "`{revision}` is empty, and once it is applied its text cannot change any more."
+    hint = (
+        "Write `upgrade()` in `{file}`. If it is meant to do nothing, say why in a comment there: "
+        "`# lint-allow empty-revision: REASON`."
+    )
+
+    def details(self) -> dict[str, object]:
+        return {"revision": self.revision}
+
+
+@dataclass(eq=False)
 class TransactionEnded(MigrationError):
     """A revision that commits or rolls back by itself.
 

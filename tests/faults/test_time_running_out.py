@@ -164,7 +164,7 @@ def test_the_older_contract_calls_it_an_error(project: Project, tmp_path: Path, 
     project.ask(database.url, {"action": "upgrade", "target": "017"})
     project.add("018_step", "pass")
     project.add("019_step", "op.execute('select pg_sleep(60)')", after="018_step")
-    project.add("020_step", "pass", after="019_step")
+    project.add("020_step", "op.execute('select 1')", after="019_step")
     with emulator.start(lay_out(project, tmp_path), {"DATABASE_URL": database.url}, timeout_s=TIMEOUT_S) as function:
         function.warm_up()
         answer = function.invoke({"action": "run-migration", "target": "all"})

@@ -459,7 +459,7 @@ def test_revision_that_does_not_import(project: Project, database: Database) -> 
 
 def test_what_is_no_python_is_said_by_who_looks_at_all(project: Project, database: Database) -> None:
     """`current` and an upgrade that has nothing to do with it may go on; `repair` does not accept it."""
-    path = project.add("018_fine", "pass")
+    path = project.add("018_fine", "op.execute('select 1')")
     assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
     path.write_text(f"{path.read_text()}\ndef broken(:\n")
     line = len(path.read_text().splitlines())

@@ -234,10 +234,10 @@ def test_an_older_image_beside_another_project(
     project: Project, other: Project, tmp_path_factory: pytest.TempPathFactory, database: Database
 ) -> None:
     """It knows of no other project, and takes the other's live run for a killed one: nobody else believes that."""
-    project.add("018_step", "pass")
+    project.add("018_step", "op.execute('select 1')")
     upgrade(project, database)
     older = Project.copy(tmp_path_factory.mktemp("older"))
-    older.add("018_step", "pass")
+    older.add("018_step", "op.execute('select 1')")
     old_runner.install(older)
     other.add("018_step", UNTIL_TOLD, after=None)
     running = other.start("migrate", "upgrade", url=database.url)

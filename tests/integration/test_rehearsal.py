@@ -126,7 +126,7 @@ def test_one_that_fails(at_017: Project, database: Database) -> None:
     """With the line and the statement, as the run itself would tell it, and those after it are not tried."""
     at_017.add("018_score", 'op.add_column("leads", sa.Column("score", sa.BigInteger()))')
     at_017.add("019_fails", 'op.execute("select 1/0")', after="018_score")
-    at_017.add("020_after", "pass", after="019_fails")
+    at_017.add("020_after", "op.execute('select 1')", after="019_fails")
     before = dump(database)
     answer = rehearse(at_017, database)
     assert (answer["status"], answer["code"], answer["revision"]) == ("error", "revision-failed", "019_fails")
@@ -148,7 +148,7 @@ def test_it_stops_before_what_cannot_run_in_a_transaction(at_017: Project, datab
     at_017.add("018_score", 'op.add_column("leads", sa.Column("score", sa.BigInteger()))')
     at_017.add("019_index", "from runner.operations import create_index_concurrently\n"
                'create_index_concurrently("i", "leads", ["score"])', after="018_score")  # fmt: skip
-    at_017.add("020_after", "pass", after="019_index")
+    at_017.add("020_after", "op.execute('select 1')", after="019_index")
     answer = rehearse(at_017, database)
     assert [one["outcome"] for one in answer["revisions"]] == ["rehearsed", "not-rehearsed", "not-rehearsed"]
     assert answer["message"].endswith(
@@ -265,7 +265,7 @@ def test_a_commit_behind_a_routine_is_still_seen(at_017: Project, database: Data
 
 
 def test_in_production_only_where_configuration_allows_it(at_017: Project, database: Database) -> None:
-    at_017.add("018_score", "pass")
+    at_017.add("018_score", "op.execute('select 1')")
     event = {"action": "rehearse"}
     assert at_017.ask(database.url, event, ENVIRONMENT="prod")["code"] == "action-not-allowed"
     allowed = at_017.ask(database.url, event, ENVIRONMENT="prod", ALLOWED_ACTIONS="current,rehearse")

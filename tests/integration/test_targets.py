@@ -32,7 +32,7 @@ from support.project import Project
 )
 def test_targets(project: Project, database: Database, event: dict, end: str | None, target: str) -> None:
     project.add("018_a", "pass")
-    project.add("019_b", "pass", after="018_a")
+    project.add("019_b", "op.execute('select 1')", after="018_a")
     project.ask(database.url, {"action": "upgrade", "target": "017"})
     answer = project.ask(database.url, event)
     assert (answer["status"], answer["to"], answer["target"]) == ("success", end, target)

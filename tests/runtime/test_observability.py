@@ -35,7 +35,7 @@ def test_every_line_is_json_and_carries_the_request(task: Path, database: Databa
     bad.write_text(
         'import logging, warnings\nfrom alembic import op\nrevision = "018_bad"\ndown_revision = "017_dry_run_log"\n'
         'def upgrade():\n    logging.getLogger("application").warning("speaking")\n    warnings.warn("careful")\n'
-        '    op.execute("select 1/0")\n'
+        '    print("printed")\n    op.execute("select 1/0")\n'
     )
     with emulator.start(task, {"DATABASE_URL": database.url}) as function:
         answers = [function.invoke({"action": "upgrade", "target": "017"}), function.invoke({"action": "upgrade"})]
@@ -56,6 +56,8 @@ def test_every_line_is_json_and_carries_the_request(task: Path, database: Databa
     assert second[1]["message"] == "speaking"
     assert "careful" in second[2]["message"]
     assert (second[3]["message"], second[3]["code"]) == (answers[1]["message"], "revision-failed")
+    # on a line of its own, and in no answer
+    assert "printed" in text.splitlines()
     assert not EMOJI.search(text)
     assert "Traceback" not in text
 

@@ -14,15 +14,15 @@ OTHERS = {
     "runner/aws/invoke.py": "what a function logs",
     "runner/aws/promote.py": "an image's digest",
     "runner/cli.py": "an image's tag",
-    "runner/engine/plan_id.py": "Python's words, where a revision's SQL is not known",
     "runner/handler.py": "an event's id",
     "runner/output/command_line.py": "a target such as `-1`",
     "runner/output/report.py": "Markdown",
     "runner/postgres/conninfo.py": "a URL",
     "runner/postgres/connect.py": "libpq's messages",
     "runner/preview/rehearsal.py": "a message of the server",
-    "runner/preview/suppressions.py": "comments in Python",
+    "runner/script/allowances.py": "comments in Python",
     "runner/script/identifiers.py": "Python's text",
+    "runner/script/offline.py": "Python's words, where a revision's SQL is not known",
 }
 SQL_WORDS = re.compile(
     r"\b(?:alter|atomic|commit|concurrently|create|delete|drop|execute|insert|reindex|rollback|select|update|validate)\b",

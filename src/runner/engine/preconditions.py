@@ -1,17 +1,57 @@
 """The preconditions: what is checked before the first step, once the steps are known."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
+from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 
 from runner.engine import data_loss, ledger, plan_id
 from runner.engine.plan_id import Parts
 from runner.engine.state import Run
-from runner.errors import ConfirmNeeded, Drift, InvalidSettings, PlanNeeded, PlanStale
-from runner.postgres import session
+from runner.errors import ConfirmNeeded, Drift, InvalidSettings, PlanNeeded, PlanStale, RevisionFailed
+from runner.postgres import connect, session, version_table
 from runner.postgres.advisory_lock import MigrationLock
+from runner.project import VersionTable
 from runner.schema import catalog, drift
+from runner.script import alembic_internals, emptiness
 from runner.script.step import Step
+
+
+def refuse_unfit(steps: Iterable[Step], connection: Connection) -> None:
+    """Raise `RevisionFailed` for an id that the version table cannot hold, or `EmptyRevision`.
+
+    `connection` is not the one on which Alembic makes the version table: a column has to be committed to be widened.
+    """
+    steps = tuple(steps)
+    refuse_long_ids(steps, connection)
+    for step in steps:
+        emptiness.refuse(step)
+
+
+def refuse_long_ids(steps: Iterable[Step], connection: Connection) -> None:
+    """Raise `RevisionFailed` for a step after which the version table would have an id that its column cannot hold."""
+    table = connect.version_table(connection)
+    column = version_table.read_column(connection)
+    longest = column.length if column else _length_in_alembic(connection, table)
+    for step in steps:
+        for revision in step.ends:
+            if longest is not None and len(revision) > longest:
+                raise _too_long(revision, longest, step, table if column else None)
+
+
+def _length_in_alembic(connection: Connection, table: VersionTable) -> int | None:
+    """Return how many characters an id may have in the version table that Alembic will make."""
+    return alembic_internals.version_length(MigrationContext.configure(connection, opts=table.options))
+
+
+def _too_long(revision: str, longest: int, step: Step, table: VersionTable | None) -> RevisionFailed:
+    reason = f"its id has {len(revision)} characters, and the version table holds {longest}"
+    remedy = "Shorten the id in `{file}`, and in the revisions that follow it"
+    if table is not None:
+        remedy += f", or widen the column: `ALTER TABLE {table} ALTER COLUMN version_num TYPE varchar({len(revision)})`"
+    file = revision if step.script is None else Path(step.script.path).name
+    return RevisionFailed(revision, file, None, reason, remedy=f"{remedy}.")
 
 
 def require_plan(run: Run, lock: MigrationLock, connection: Connection) -> Parts:
@@ -46,7 +86,7 @@ def plan_of_rest(run: Run, connection: Connection) -> str:
     actual = catalog.read(connection)
     applied_ids = {applied.revision for applied in run.change.applied}
     applied = [rendered for rendered in run.rendering.steps if rendered.revision in applied_ids]
-    touched = {part for rendered in applied for part in plan_id.touched(actual, rendered)}
+    touched = {part for parts in plan_id.touched(actual, applied).values() for part in parts}
     now, then = plan_parts(run, connection), {} if run.begun is None else run.begun.parts
     changed = {part: text for part, text in now.items() if part in touched or part == plan_id.HEADS}
     # a part that somebody else added meanwhile is in neither; without it, this plan is stale when it is resumed

@@ -199,6 +199,8 @@ def _take_earlier_answer(run: Run, lock: MigrationLock) -> bool:
 def _begin(run: Run, steps: tuple[Step, ...], lock: MigrationLock, connection: Connection) -> Begun:
     """Check the preconditions, and write the run's row in the ledger once all of them hold."""
     run.draft.update(pending=tuple(step.revision for step in steps))
+    with lock.turn() as lock_connection:
+        preconditions.refuse_unfit(steps, lock_connection)
     baselines: dict[str, Baseline] = {}
     match run.resolved.direction:
         case "stamp":

@@ -48,6 +48,24 @@ LACKS_USAGE = """
 """
 
 
+# By its names: `to_regclass` fails for a role without USAGE. A type such as `text` has no limit.
+COLUMN = """
+    select case when a.atttypid in ('pg_catalog.varchar'::pg_catalog.regtype, 'pg_catalog.bpchar'::pg_catalog.regtype)
+                then nullif(a.atttypmod, -1) - 4 end
+    from pg_catalog.pg_attribute a
+    join pg_catalog.pg_class c on c.oid = a.attrelid join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = %(schema)s and c.relname = %(name)s and a.attname = 'version_num' and not a.attisdropped
+"""
+
+
+@dataclass(frozen=True)
+class Column:
+    """The column `version_num` of a version table."""
+
+    length: int | None
+    """The most characters of an id, None without a limit."""
+
+
 @dataclass(frozen=True)
 class Holder:
     """The session that holds a migration lock, which any session of the database can take."""
@@ -142,6 +160,12 @@ def read_heads(connection: "Connection") -> tuple[str, ...]:
         raise no_usage(table.schema)
     with translating(DBAPIError, lambda error: unusable(error, table)):
         return MigrationContext.configure(connection, opts=table.options).get_current_heads()
+
+
+def read_column(connection: "Connection") -> Column | None:
+    """Return the column of the version table, None where there is no such table yet."""
+    row = connection.exec_driver_sql(COLUMN, vars(connect.version_table(connection))).first()
+    return None if row is None else Column(row[0])
 
 
 def _require_usage(cursor: Any, table: VersionTable, settings: str) -> None:

@@ -4,13 +4,14 @@ squawk reads one text and no database. It does not have the number of rows of a 
 creates, or the rows that a downgrade drops. Its rules: https://squawkhq.com/docs/rules.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 from runner.postgres import sql
 from runner.preview import remade, squawk
 from runner.preview.remade import Made
-from runner.preview.squawk import Complaint
 from runner.preview.suppressions import allow
 from runner.results import Finding, Level, TableSize
 from runner.schema.catalog import Catalog
@@ -30,7 +31,8 @@ GROWING = frozenset({
 BREAKING = frozenset({
     "adding-required-field", "ban-concurrent-index-creation-in-transaction", "ban-drop-column",
     "ban-drop-database", "ban-drop-schema", "ban-drop-table", "ban-truncate-cascade", "ban-uncommitted-transaction",
-    "broken-code", "downgrade-loses-rows", "mixed-revision", "renaming-column", "renaming-table", "syntax-error",
+    "broken-code", "downgrade-loses-rows", "empty-revision", "mixed-revision", "renaming-column", "renaming-table",
+    "syntax-error",
     "transaction-ended", "transaction-nesting", "truncate",
 })  # fmt: skip
 # Rules for statements after which an older version of the application, to which a deployment may return, does not find
@@ -114,9 +116,12 @@ def lint(
         made: list[list[Made | None]] = []
         if any(complaint.rule in RENAMING for complaint in complaints):
             made = [[remade.made(statement) for statement in statements] for statements in effective]
+        ends = [_ends(revision, statements) for revision, statements in zip(revisions, effective, strict=True)]
         for complaint in complaints:
             revision, statements = revisions[complaint.text], effective[complaint.text]
-            place = _place(revision, statements, complaint)
+            at = bisect_right(ends[complaint.text], complaint.line)
+            # none for a complaint about the whole text
+            place = at if at < len(statements) else None
             statement = "" if place is None else statements[place]
             finding = _finding(complaint.rule, revision, statement, context, complaint.message, complaint.help)
             found_again = (
@@ -179,15 +184,10 @@ def _line(statement: str) -> str:
     return statement.replace("squawk-ignore", "squawk ignores") + "\n;"
 
 
-def _place(revision: Rendered, statements: Sequence[str], complaint: Complaint) -> int | None:
-    """Return the place of the statement that a complaint is about, None for a complaint about the whole text."""
-    # squawk gives a line, and a statement may have several
-    end = len(_preamble(revision))
-    for place, statement in enumerate(statements):
-        end += _line(statement).count("\n") + 1
-        if complaint.line < end:
-            return place
-    return None
+def _ends(revision: Rendered, statements: Iterable[str]) -> list[int]:
+    """Return the line of `_text` behind each statement: squawk gives a line, and a statement may have several."""
+    lengths = (_line(statement).count("\n") + 1 for statement in statements)
+    return [*accumulate(lengths, initial=len(_preamble(revision)))][1:]
 
 
 def _finding(rule: str, revision: Rendered, statement: str, context: LintContext, message: str, remedy: str) -> Finding:
@@ -240,14 +240,10 @@ def _is_harmless(finding: Finding, revision: Rendered, text: str, context: LintC
     if finding.rule == "ban-drop-constraint":
         # a helper such as `set_not_null_safely` adds a constraint and drops it again
         name = next(statement.names_after("constraint"), "")
-        return any(_adds(other, statement, name) for other in map(sql.read, revision.rendered))
+        return (statement.table, name) in revision.added_constraints
     # a downgrade drops what its upgrade created; `data_losses` counts the rows of tables and columns, not of a schema
     counted = ("ban-drop-database", "ban-drop-schema")
     return revision.direction == "downgrade" and finding.rule.startswith("ban-drop-") and finding.rule not in counted
-
-
-def _adds(other: sql.Statement, statement: sql.Statement, name: str) -> bool:
-    return other.table == statement.table and other.contains("add", "constraint", name)
 
 
 def _own_findings(one: Rendered, texts: Iterable[str], setting: LintContext) -> Iterator[Finding]:
@@ -257,6 +253,9 @@ def _own_findings(one: Rendered, texts: Iterable[str], setting: LintContext) -> 
     elif one.statements is None:
         message = f"Its SQL is not known beforehand: {one.unrendered}. The statements after that were not checked."
         yield Finding("not-rendered", "warning", one.revision, message, "Read the file, and rehearse it on a clone.")
+    if one.empty:
+        message = "It is empty, and once it is applied its text cannot change any more, so the runner refuses it."
+        yield Finding("empty-revision", "error", one.revision, message, "Write `upgrade()`.")
     if one.mixed:
         message = "It has an autocommit block after other statements, so the runner refuses it."
         yield Finding("mixed-revision", "error", one.revision, message, "Move the block into a revision of its own.")

@@ -1,12 +1,13 @@
 """The plan of a change: its revisions, their SQL, findings, table sizes, and the plan's id. Nothing is changed."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from sqlalchemy import Connection
 
 from runner.answer import Change, Draft, names
-from runner.engine import baseline, data_loss, history, plan_id
+from runner.engine import baseline, data_loss, history, plan_id, preconditions
 from runner.engine.baseline import Baseline
+from runner.engine.plan_id import Part
 from runner.engine.snapshots import Snapshots
 from runner.errors import count
 from runner.invocation import Invocation
@@ -28,20 +29,23 @@ def draw_up(invocation: Invocation, revisions: Revisions, target: str, draft: Dr
     """Conclude `draft` with the plan from the database's heads to `target`, in either direction.
 
     Takes no migration lock, and its transaction is read-only. Raises the errors by which the change would be refused
-    before its first step: `UnknownRevision`, `MultipleHeads`, `HistoryChanged`, `UnversionedDatabase`.
+    before its first step: `UnknownRevision`, `MultipleHeads`, `HistoryChanged`, `RevisionFailed` for an id that is too
+    long, `UnversionedDatabase`.
     """
+    offline.run_env(revisions.config, revisions.script)
     with session.reading(invocation) as connection:
         heads = version_table.read_heads(connection)
         history.refuse(revisions.script, heads, connection)
         direction = graph.direction(revisions.script, target, heads)
         route = graph.route(revisions.script, direction, target, heads)
         draft.change = Change(heads, heads, route.target, tuple(step.revision for step in route.steps))
+        preconditions.refuse_long_ids(route.steps, connection)
         upgrades, snapshots = direction == "upgrade", Snapshots(revisions.script)
         baselines = baseline.find(connection, snapshots, heads, route.steps) if upgrades else {}
         rendered = offline.render(revisions.config, revisions.script, route.steps)
         actual = catalog.read(connection)
-        touched = {one.revision: _tables(actual, one) for one in rendered}
-        relations = {name for one in rendered for kind, name in plan_id.touched(actual, one) if kind in SIZED}
+        touched = plan_id.touched(actual, rendered)
+        relations = {name for parts in touched.values() for kind, name in parts if kind in SIZED}
         sizes = table_sizes.estimate(connection, relations)
         place = plan_id.place(invocation.settings.environment, connection)
         report = lint.lint(
@@ -61,7 +65,7 @@ def draw_up(invocation: Invocation, revisions: Revisions, target: str, draft: Dr
         # without an id, nobody can run a refused plan; a protected environment requires one
         plan=plan_id.identify(parts) if rendered and not refused else None,
         ok=not errors and not refused,
-        revisions=tuple(_describe(one, touched[one.revision], baselines) for one in rendered),
+        revisions=tuple(_describe(one, _tables(touched[one.revision]), baselines) for one in rendered),
         tables=tuple(sizes.values()),
         findings=report.findings,
         allowed=report.allowed,
@@ -92,8 +96,8 @@ def _data_losses(
                 yield Finding("downgrade-loses-rows", "error", one.revision, f"It drops {lost}.", remedy)
 
 
-def _tables(actual: catalog.Catalog, rendered: Rendered) -> tuple[str, ...]:
-    return tuple(sorted(name for kind, name in plan_id.touched(actual, rendered) if kind == "tables"))
+def _tables(touched: Iterable[Part]) -> tuple[str, ...]:
+    return tuple(sorted(name for kind, name in touched if kind == "tables"))
 
 
 def _describe(rendered: Rendered, tables: tuple[str, ...], baselines: Mapping[str, Baseline]) -> PlannedRevision:

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from runner import signals
 from runner.answer import Change, names
-from runner.engine import baseline, history, migrate, steps
+from runner.engine import baseline, history, migrate, preconditions, steps
 from runner.engine.baseline import Baseline
 from runner.engine.snapshots import Snapshots
 from runner.engine.state import Attempt, Run
@@ -32,7 +32,7 @@ from runner.preview import rollback_only, xact_stats
 from runner.preview.lock_monitor import LockMonitor
 from runner.preview.xact_stats import XactStats
 from runner.results import HeldLock, Outcome, RehearsalResult, RehearsedRevision
-from runner.script import alembic_internals, failure, graph
+from runner.script import alembic_internals, failure, graph, offline
 from runner.script.graph import Revisions
 from runner.script.step import Step
 
@@ -66,6 +66,7 @@ def rehearse(run: Run, revisions: Revisions, target: str, max_lock_hold_ms: int)
     before its first step.
     """
     invocation = run.invocation
+    offline.run_env(revisions.config, revisions.script)
     engine = connect.open_engine(invocation.settings, invocation.request_id, invocation.deadline)
     with (
         migrate.hold_lock(run, engine) as lock,
@@ -81,6 +82,7 @@ def rehearse(run: Run, revisions: Revisions, target: str, max_lock_hold_ms: int)
             history.refuse(revisions.script, heads, lock_connection)
             direction = graph.direction(revisions.script, target, heads)
             route = graph.route(revisions.script, direction, target, heads)
+            preconditions.refuse_unfit(route.steps, lock_connection)
             upgrades = direction == "upgrade"
             snapshots = Snapshots(revisions.script)
             baselines = baseline.find(lock_connection, snapshots, heads, route.steps) if upgrades else {}

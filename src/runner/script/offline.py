@@ -1,9 +1,10 @@
 """The SQL of a revision, rendered without a database, as `alembic upgrade --sql` does it."""
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
-from pathlib import Path
+from functools import cached_property, partial
+from itertools import groupby
 from typing import Any, TextIO, cast
 
 from alembic.config import Config
@@ -15,12 +16,14 @@ from sqlalchemy import create_mock_engine
 
 from runner.answer import Direction
 from runner.postgres import sql
-from runner.script import alembic_internals, graph, mistakes
+from runner.script import alembic_internals, emptiness, graph, mistakes
 from runner.script.step import Step
 
 DIALECT = "postgresql"
 # psycopg2's own style would double every `%` of a literal.
 DIALECT_OPTIONS = {"paramstyle": "named"}
+PREPARING = "runner.preparing"
+"""Key in Alembic's `config.attributes` while `env.py` is run for a plan or a rehearsal, which connect by themselves."""
 OPTIONS: dict[str, Any] = {"literal_binds": True, "transaction_per_migration": True}
 
 
@@ -43,11 +46,32 @@ class Rendered:
     """Whether it enters an autocommit block after other statements, which the engine refuses."""
     mistake: str | None = None
     """The error of its own code that rendering met, which no database would change."""
+    empty: bool = False
+    """Whether nothing is written in it yet, which the engine refuses unless a comment allows it."""
 
     @property
     def statements(self) -> tuple[str, ...] | None:
         """Return all statements of the revision, None if they are not known beforehand."""
         return None if self.unrendered else self.rendered
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """Return the words of the revision that may be names."""
+        if self.statements is None:
+            # every word, also in lower case: a quote in Python's text begins a string and does not keep a name's case
+            words = re.findall(r"[^\W\d][\w$]*", self.source)
+            return frozenset((*words, *map(str.lower, words)))
+        return frozenset(word for statement in self.statements for word in sql.names_in(statement))
+
+    @cached_property
+    def added_constraints(self) -> frozenset[tuple[sql.Name | None, str]]:
+        """Return the tables to which the revision adds a constraint by its name, with that name."""
+        altering = (sql.read(text) for text in self.rendered if "constraint" in text.lower())
+        return frozenset((one.table, name) for one in altering for name in sql.added_constraints(one))
+
+
+INDEX = ("CREATE INDEX ", "CREATE UNIQUE INDEX ")
+"""How SQLAlchemy begins the statements for the indexes of a table."""
 
 
 class _Statements(list[str]):
@@ -58,6 +82,24 @@ class _Statements(list[str]):
 
     def flush(self) -> None:
         """Do nothing; Alembic calls it after each statement."""
+
+
+def run_env(config: Config, script: ScriptDirectory) -> None:
+    """Run `env.py` in a pass that connects to nothing, for what it does before it hands its context over.
+
+    It may register an operation that a revision uses, or say where Python finds a module.
+    """
+    config.attributes[PREPARING] = True
+    try:
+        # an `env.py` that runs Alembic by itself finds no step, and does not make the version table
+        with EnvironmentContext(config, script, fn=_no_steps, dont_mutate=True):
+            script.run_env()
+    finally:
+        del config.attributes[PREPARING]
+
+
+def _no_steps(*_: Any) -> tuple[()]:
+    return ()
 
 
 def render(config: Config, script: ScriptDirectory, steps: Iterable[Step]) -> list[Rendered]:
@@ -71,7 +113,8 @@ def render(config: Config, script: ScriptDirectory, steps: Iterable[Step]) -> li
 
 
 def _compare(first: Rendered, second: Rendered) -> Rendered:
-    if first.unrendered or first.rendered == second.rendered:
+    # sorted: SQLAlchemy keeps the indexes of a table in a set, whose order differs each time
+    if first.unrendered or sorted(first.rendered) == sorted(second.rendered):
         return first
     return replace(first, unrendered="its SQL differs each time")
 
@@ -97,14 +140,25 @@ def _render(environment: EnvironmentContext, step: Step) -> Rendered:
         revision=revision.revision,
         description=revision.doc,
         direction=step.direction,
-        source=Path(revision.path).read_text(encoding="utf-8"),
+        source=graph.source(revision),
         checksum=graph.checksum(revision),
-        rendered=tuple(statements),
+        rendered=tuple(_in_one_order(statements)),
         unrendered=unrendered,
         transactional=not blocks,
         mixed=any(blocks),
         mistake=mistake,
+        empty=step.direction == "upgrade" and emptiness.is_unwritten(revision),
     )
+
+
+def _in_one_order(statements: Iterable[str]) -> Iterator[str]:
+    """Yield the statements, with consecutive indexes sorted: the same plan shows the same text, whatever a set's order.
+
+    The indexes of one CREATE TABLE do not depend on each other.
+    """
+    for is_index, group in groupby(statements, lambda text: text.startswith(INDEX)):
+        together = list(group)
+        yield from sorted(together) if is_index else together
 
 
 def _refuse_parameters(context: MigrationContext) -> None:
@@ -128,7 +182,7 @@ def _follow_autocommit_blocks(context: MigrationContext, statements: list[str]) 
 
     def autocommit_block() -> Iterator[None]:
         # only before the first block: a later statement may be one of that block, outside a transaction
-        blocks.append(any(map(sql.writes, statements)) and not blocks)
+        blocks.append(not blocks and any(map(sql.writes, statements)))
         yield
 
     alembic_internals.replace_autocommit_block(context, autocommit_block)

@@ -1,0 +1,210 @@
+"""Files that are no revision, two that are the same one, and one that was never written."""
+
+import codecs
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support import old_runner
+from support.postgres import Database, dump
+from support.project import Project
+
+VERBS = {
+    "upgrade": {},
+    "downgrade": {"target": "-1"},
+    "plan": {},
+    "rehearse": {},
+    "check": {},
+    "current": {},
+    "heads": {},
+    "history": {},
+    "show": {},
+    "stamp": {"target": "017"},
+    "repair": {"target": "017"},
+    "list-migrations": {},
+    "run-migration": {"target": "all"},
+}
+SCORE = 'op.execute("alter table leads add score bigint")'
+
+
+@pytest.fixture
+def at_017(project: Project, database: Database) -> Project:
+    assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
+    return project
+
+
+def twice(project: Project) -> None:
+    project.add("018_one", SCORE)
+    path = project.add("018_other", SCORE)
+    path.write_text(path.read_text().replace("'018_other'", "'018_one'"))
+
+
+def twice_for_python_only(project: Project) -> None:
+    """The second one's id is no plain text, so that only its import tells it."""
+    twice(project)
+    path = project.folder / "alembic" / "versions" / "018_other.py"
+    path.write_text(path.read_text().replace("'018_one'", "'018_' + 'one'"))
+
+
+def twice_in_two_places(project: Project) -> None:
+    """Alembic finds the files by itself."""
+    twice(project)
+    versions = project.folder / "alembic" / "versions"
+    more = project.folder / "more"
+    more.mkdir()
+    (versions / "018_other.py").rename(more / "018_other.py")
+    config = project.folder / "alembic.ini"
+    places = f"[alembic]\nversion_locations = {versions}:{more}\n"
+    config.write_text(config.read_text().replace("[alembic]\n", places))
+
+
+@pytest.mark.parametrize("make", [twice, twice_for_python_only, twice_in_two_places])
+def test_two_files_with_one_id_are_named_by_every_verb(
+    at_017: Project, database: Database, make: Callable[[Project], None]
+) -> None:
+    """Alembic takes the last one and says so in a warning; the other's work would be missing."""
+    make(at_017)
+    before = dump(database)
+    for action, fields in VERBS.items():
+        answer = at_017.ask(database.url, {"action": action, **fields})
+        assert answer["code"] == "unknown-revision", action
+        assert answer["error"] == "`018_one` is the id of two files, `018_one.py` and `018_other.py`."
+    assert dump(database) == before
+
+
+def test_two_files_with_one_id_are_named_by_the_other_doors(at_017: Project, database: Database) -> None:
+    twice(at_017)
+    for command in (["alembic", "upgrade", "head"], ["migrate", "new", "more"], ["migrate", "snapshot"]):
+        done = at_017.run(*command, url=database.url)
+        assert done.returncode != 0
+        assert "`018_one.py` and `018_other.py`" in done.stderr + done.stdout
+    assert database.query("select version_num from alembic_version") == [("017_dry_run_log",)]
+
+
+def marked(path: Path) -> None:
+    path.write_bytes(codecs.BOM_UTF8 + path.read_bytes())
+
+
+def in_latin_1(path: Path) -> None:
+    path.write_bytes(("# -*- coding: latin-1 -*-\n" + path.read_text()).encode("latin-1"))
+
+
+@pytest.mark.parametrize("write", [marked, in_latin_1])
+def test_a_file_is_read_as_python_reads_it(at_017: Project, database: Database, write: Callable[[Path], None]) -> None:
+    """With a byte-order mark, or in the encoding that its first lines name."""
+    path = at_017.add(
+        "018_score", "op.execute(\"alter table leads add notação text default 'não'\")\n"
+        "op.drop_column('leads', 'tags')  # lint-allow ban-drop-column: não é lido"
+    )  # fmt: skip
+    write(path)
+    plan = at_017.ask(database.url, {"action": "plan"})
+    assert plan["ok"], plan
+    assert plan["allowed"][0]["reason"] == "não é lido"
+    assert at_017.ask(database.url, {"action": "rehearse"})["ok"]
+    done = at_017.ask(database.url, {"action": "upgrade", "plan": plan["plan"]})
+    assert done["to"] == "018_score", done
+    assert database.query("select column_default from information_schema.columns where column_name = 'notação'") == [
+        ("'não'::text",)
+    ]
+    assert at_017.ask(database.url, {"action": "current"})["status"] == "success"
+    assert [one["kind"] for one in at_017.ask(database.url, {"action": "check"})["findings"]] != ["history-changed"]
+
+
+def test_the_files_of_macos_are_no_revisions(at_017: Project, database: Database) -> None:
+    """`._*.py` holds a file's attributes, not Python."""
+    at_017.add("018_score", SCORE)
+    (at_017.folder / "alembic" / "versions" / "._018_score.py").write_bytes(b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X")
+    for action in ("current", "heads", "history", "check", "plan", "rehearse", "upgrade"):
+        answer = at_017.ask(database.url, {"action": action})
+        assert answer["status"] == "success", answer
+    assert answer["to"] == "018_score"
+
+
+EMPTY = ["pass", "...", '"""Say what it does."""', "return", "return None", "'Not yet.'\npass", "# a comment\npass"]
+
+
+@pytest.mark.parametrize("body", EMPTY)
+def test_an_empty_revision_is_refused_before_anything(at_017: Project, database: Database, body: str) -> None:
+    """Once applied it could never be written."""
+    at_017.add("018_later", body)
+    before = dump(database)
+    planned = at_017.ask(database.url, {"action": "plan"})
+    assert (planned["ok"], [(one["rule"], one["level"]) for one in planned["findings"]]) == (
+        False, [("empty-revision", "error")]
+    )  # fmt: skip
+    for action in ("rehearse", "upgrade"):
+        refused = at_017.ask(database.url, {"action": action})
+        assert (refused["code"], refused["revision"]) == ("empty-revision", "018_later")
+        assert refused["message"] == (
+            "empty-revision: `018_later` is empty, and once it is applied its text cannot change any more. Nothing was "
+            "changed. Write `upgrade()` in `018_later.py`. If it is meant to do nothing, say why in a comment there: "
+            "`# lint-allow empty-revision: REASON`."
+        )
+    assert dump(database) == before
+
+
+def test_what_migrate_new_writes_is_empty_by_every_door(at_017: Project, database: Database) -> None:
+    made = at_017.run("migrate", "new", "add score")
+    assert made.returncode == 0, made.stderr
+    for command in (["migrate", "upgrade"], ["alembic", "upgrade", "head"], ["migrate", "snapshot"]):
+        done = at_017.run(*command, url=database.url)
+        assert done.returncode != 0
+        assert "empty-revision: `018_add_score` is empty" in done.stderr + done.stdout
+    assert database.query("select version_num from alembic_version") == [("017_dry_run_log",)]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "import time",
+        "op.get_bind()",
+        "if False:\n    pass",
+        "raise NotImplementedError",
+        "return op.execute('select 1')",
+    ],
+)
+def test_a_revision_that_says_something_is_not_empty(at_017: Project, database: Database, body: str) -> None:
+    at_017.add("018_says", body)
+    found = at_017.ask(database.url, {"action": "plan"})["findings"]
+    assert "empty-revision" not in [one["rule"] for one in found]
+
+
+def test_a_comment_allows_an_empty_revision(at_017: Project, database: Database) -> None:
+    """With a reason; without one it stays refused."""
+    path = at_017.add("018_mark", "pass  # lint-allow empty-revision")
+    assert at_017.ask(database.url, {"action": "upgrade"})["code"] == "empty-revision"
+    path.write_text(path.read_text().replace("empty-revision", "empty-revision: marks the first release"))
+    planned = at_017.ask(database.url, {"action": "plan"})
+    assert (planned["ok"], planned["findings"]) == (True, [])
+    assert [(one["rule"], one["reason"]) for one in planned["allowed"]] == [
+        ("empty-revision", "marks the first release")
+    ]
+    assert at_017.ask(database.url, {"action": "upgrade", "plan": planned["plan"]})["to"] == "018_mark"
+
+
+def test_a_merge_and_a_revision_that_another_follows_may_be_empty(at_017: Project, database: Database) -> None:
+    at_017.add("018_left", "pass")
+    at_017.add("018_right", "pass")
+    merge = at_017.add("019_merge", "pass")
+    merge.write_text(merge.read_text().replace("'017_dry_run_log'", "('018_left', '018_right')"))
+    planned = at_017.ask(database.url, {"action": "plan"})
+    assert (planned["ok"], planned["findings"]) == (True, [])
+    assert at_017.ask(database.url, {"action": "upgrade"})["to"] == "019_merge"
+
+
+def test_an_empty_revision_that_is_applied_goes_on(at_017: Project, database: Database) -> None:
+    """An earlier version of the runner applied it; it is followed and reverted like any other."""
+    at_017.add("018_empty", "pass")
+    ours = (at_017.folder / "alembic" / "env.py").read_text()
+    old_runner.install(at_017)
+    applied = old_runner.start(at_017, "upgrade", url=database.url)
+    assert applied.communicate()[1].endswith("applied in") or applied.returncode == 0
+    (at_017.folder / "alembic" / "env.py").write_text(ours)
+    assert at_017.ask(database.url, {"action": "current"})["pending"] == []
+    assert at_017.ask(database.url, {"action": "upgrade"})["status"] == "success"
+    at_017.add("019_score", SCORE, after="018_empty")
+    assert at_017.ask(database.url, {"action": "upgrade"})["to"] == "019_score"
+    assert at_017.ask(database.url, {"action": "downgrade", "target": "017", "confirm": "019_score"})["status"] == (
+        "success"
+    )
