@@ -361,7 +361,7 @@ def test_the_work_of_a_plan_grows_with_its_length_and_not_with_its_square(at_017
         at_017.add_many(1, f"for n in range({number}):\n    {FOUND}")
         with counting_calls() as count:
             answer = at_017.ask(database.url, {"action": "plan"}, timeout_s=300)
-        assert len(answer["findings"]) > number, answer["message"]
+        assert f"{number} warnings, {number} notes" in answer["message"]
         calls[number] = count.calls
     assert calls[600] < 2.2 * calls[300]
 

@@ -130,9 +130,10 @@ def test_an_id_that_does_not_fit_is_refused_before_anything(
     if not fresh:
         assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
     path = project.add(LONG, 'op.execute("select 1")')
-    (project.folder / "alembic" / "schema" / f"{LONG}.json").write_text(
-        (project.folder / "alembic" / "schema" / "017_dry_run_log.json").read_text()
-    )
+    folder = project.folder / "alembic" / "schema"
+    # without the hash of the texts that it was made from, as an older version wrote it
+    lines = (folder / "017_dry_run_log.json").read_text().splitlines()
+    (folder / f"{LONG}.json").write_text("\n".join(line for line in lines if "made_from" not in line))
     before = dump(database)
     refused = project.ask(database.url, {"action": action, "target": "018"})
     assert refused["code"] == "revision-failed"
