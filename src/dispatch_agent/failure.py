@@ -3,8 +3,6 @@
 Where the runner has the same error, the agent's is a subclass with sentences of its own.
 """
 
-from dataclasses import dataclass
-
 import psycopg2
 from sqlalchemy.exc import DBAPIError
 
@@ -49,10 +47,7 @@ class ReadOnly(MigrationError):
     hint = "Use the cluster's writer endpoint, then repeat."
 
 
-@dataclass(eq=False)
-class DatabaseFailed(MigrationError):
-    sqlstate: str
-    code = "database-failed"
+class DatabaseFailed(errors.DatabaseFailed):
     what = "The database refused a statement (SQLSTATE {sqlstate})."
     hint = "Repeat with `--debug` to see where it failed."
 

@@ -44,15 +44,17 @@ def execute(event: object, environ: Mapping[str, str], request_id: str, deadline
     action = fields.get("action")
     # the action is the caller's text: an answer and a log repeat it only where it is a verb
     draft = Draft(action if isinstance(action, str) and action in VERBS else None, request_id)
+    invocation = None
     try:
         payload = payloads.parse(event)
         configured = settings.read(environ)
         policy.allow(configured, payload.action)
+        invocation = Invocation(configured, request_id, deadline, tell)
         # what `env.py` or a revision prints must not come between the data
         with contextlib.redirect_stdout(sys.stderr):
-            VERBS[payload.action](payload, Invocation(configured, request_id, deadline, tell), draft)
+            VERBS[payload.action](payload, invocation, draft)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - clients parse an answer, for a bug of ours too
-        problem = translation.explain(error)
+        problem = translation.explain(error, invocation)
     else:
         return _reply(draft.succeed()) if draft.earlier is None else _repeat(draft.earlier)
     answer = draft.fail(problem)

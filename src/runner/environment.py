@@ -91,8 +91,9 @@ def _inspect(context: Any, metadata: MetaData) -> None:
     if ours is not None:
         _compare(context, metadata, ours)
         return
-    with translating((MigrationError, DBAPIError), lambda error: _in_alembics_words(translation.explain(error))):
-        _compare(context, metadata, _plain_invocation())
+    plain = _plain_invocation()
+    with translating((MigrationError, DBAPIError), lambda error: _in_alembics_words(translation.explain(error, plain))):
+        _compare(context, metadata, plain)
 
 
 def _compare(context: Any, metadata: MetaData, invocation: Invocation) -> None:
@@ -140,7 +141,7 @@ def _migrate_plainly(context: Any, find_steps: Callable[..., Iterable[Any]]) -> 
         signals.raising() if by_command else contextlib.nullcontext(),
         translating(
             (MigrationError, DBAPIError, KeyboardInterrupt),
-            lambda error: _ended(translation.explain(error), draft, by_command),
+            lambda error: _ended(translation.explain(error, invocation), draft, by_command),
         ),
     ):
         # a program that calls Alembic's functions names no command to compare with `ALLOWED_ACTIONS`

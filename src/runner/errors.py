@@ -122,7 +122,7 @@ class LockHeld(MigrationError):
 class RevisionFailed(MigrationError):
     """A failure of a revision's own code or SQL.
 
-    `reason` names the exception and database objects only: PostgreSQL's message and DETAIL may contain row data.
+    `reason` names the exception, code and database objects only: other texts may contain row data.
     `statement` has its literals masked.
     """
 
@@ -138,7 +138,8 @@ class RevisionFailed(MigrationError):
     hint = "{remedy}"
 
     def __post_init__(self) -> None:
-        self.remedy = self.remedy.format(file=self.file)
+        # not `format`: a remedy may name an object of the database, whose name may contain braces
+        self.remedy = self.remedy.replace("{file}", self.file)
         self.place = f" in line {self.line} of `{self.file}`" if self.line else ""
         self.quoted = f", in `{self.statement}`" if self.statement else ""
         super().__post_init__()
@@ -283,8 +284,64 @@ class ConnectionLost(MigrationError):
     """A connection that a failover, a restart or a termination ended, and that could not be opened again."""
 
     code = "database-unreachable"
-    what = "The connection was lost, and the runner could not reconnect in time."
+    what = "The connection was lost, and not opened again in time."
     hint = "Run it again when the server is back, to continue to the same target."
+
+
+@dataclass(eq=False)
+class SessionEnded(ConnectionLost):
+    """A session that the server ended on purpose, which is no fault of the network."""
+
+    how: str
+    sqlstate: str
+    remedy: str
+    code = "session-ended"
+    what = "The session was ended: {how} (SQLSTATE {sqlstate})."
+    hint = "{remedy}"
+
+    def details(self) -> dict[str, object]:
+        return {"sqlstate": self.sqlstate}
+
+
+@dataclass(eq=False)
+class DatabaseFailed(MigrationError):
+    """A statement of the runner's own that the server refused; its literals are masked."""
+
+    sqlstate: str
+    statement: str = ""
+    reason: str = ""
+    """What the server refused it for, in names of objects; empty where only the SQLSTATE is known."""
+    remedy: str = "Look the SQLSTATE up in PostgreSQL's manual (appendix A), and the message in the server's log."
+    code = "database-failed"
+    what = "The server refused {refused}{why} (SQLSTATE {sqlstate})."
+    hint = "{remedy}"
+
+    def __post_init__(self) -> None:
+        self.refused = f"`{self.statement}`" if self.statement else "a statement"
+        self.why = f": {self.reason}" if self.reason else ""
+        super().__post_init__()
+
+    def details(self) -> dict[str, object]:
+        return {"sqlstate": self.sqlstate} | ({"statement": self.statement} if self.statement else {})
+
+
+@dataclass(eq=False)
+class EnvironmentFailed(MigrationError):
+    """A failure of the project's `env.py`, or of what it imports."""
+
+    file: str
+    line: int | None
+    reason: str
+    code = "environment-failed"
+    what = "`{file}` failed{place}: {reason}."
+    hint = "Correct it, then run the same command again."
+
+    def __post_init__(self) -> None:
+        self.place = f" in line {self.line}" if self.line else ""
+        super().__post_init__()
+
+    def details(self) -> dict[str, object]:
+        return {"line": self.line}
 
 
 @dataclass(eq=False)

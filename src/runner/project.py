@@ -26,12 +26,12 @@ class VersionTable:
 
     def __str__(self) -> str:
         """Return the qualified name as the ledger's rows have it: quoted but for lower case and underscores."""
-        return ".".join(part if _is_plain(part) else self._quote(part) for part in (self.schema, self.name))
+        return ".".join(part if _is_plain(part) else quote(part) for part in (self.schema, self.name))
 
     @property
     def quoted(self) -> str:
         """Return the qualified name for a statement, also where a name is one of SQL's keywords."""
-        return f"{self._quote(self.schema)}.{self._quote(self.name)}"
+        return f"{quote(self.schema)}.{quote(self.name)}"
 
     @property
     def options(self) -> dict[str, Any]:
@@ -44,9 +44,10 @@ class VersionTable:
         # with the name of the default schema, autogenerate would take the table for one to be dropped
         return self.options | ({"version_table_schema": None} if self.schema == "public" else {})
 
-    @staticmethod
-    def _quote(name: str) -> str:
-        return '"' + name.replace('"', '""') + '"'
+
+def quote(name: str) -> str:
+    """Return an identifier as a statement has it, in quotes."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _is_plain(name: str) -> bool:

@@ -19,10 +19,12 @@ OTHERS = {
     "runner/output/report.py": "Markdown",
     "runner/postgres/conninfo.py": "a URL",
     "runner/postgres/connect.py": "libpq's messages",
+    "runner/postgres/privileges.py": "a message of the server",
     "runner/preview/rehearsal.py": "a message of the server",
     "runner/script/allowances.py": "comments in Python",
     "runner/script/identifiers.py": "Python's text",
     "runner/script/offline.py": "Python's words, where a revision's SQL is not known",
+    "runner/script/python_error.py": "Python's messages",
 }
 SQL_WORDS = re.compile(
     r"\b(?:alter|atomic|commit|concurrently|create|delete|drop|execute|insert|reindex|rollback|select|update|validate)\b",

@@ -15,6 +15,7 @@ FILES = {path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.sql")}
 CATALOG = "runner/schema/queries/"
 LEDGER = "runner/engine/ledger.sql"
 INDEXES = "runner/postgres/invalid_indexes.sql"
+PRIVILEGES = "runner/postgres/privileges.sql"
 TRUST, TRUSTED = "runner/postgres/trust.sql", "runner/postgres/trusted.sql"
 
 
@@ -30,7 +31,7 @@ def test_each_file_is_sent_or_included() -> None:
     sent = {f"{CATALOG}{name}.sql" for name in (*catalog.QUERIES, "owners", "scratch", "tables")}
     texts = [(SOURCE / name).read_text(encoding="utf-8") for name in sent]
     included = {f"{CATALOG}{name}.sql" for text in texts for name in re.findall("-- include (.*)", text)}
-    assert sent | included | {LEDGER, INDEXES, TRUST, TRUSTED} == FILES
+    assert sent | included | {LEDGER, INDEXES, PRIVILEGES, TRUST, TRUSTED} == FILES
 
 
 def test_a_file_comes_with_what_it_includes() -> None:

@@ -72,7 +72,7 @@ def change(run: Run, revisions: Revisions, direction: Direction, target: str) ->
     # `env.py` has no parameters: it takes the run from `attributes`, and `migrate` takes `fn` from the context
     revisions.config.attributes[RUN] = run
     with EnvironmentContext(revisions.config, revisions.script, destination_rev=target, fn=find_route):
-        revisions.script.run_env()
+        graph.run_environment(revisions.script)
 
 
 def migrate(context: Any, run: Run, find_route: FindRoute) -> None:
@@ -97,18 +97,18 @@ def migrate(context: Any, run: Run, find_route: FindRoute) -> None:
             if not again or next(pauses, None) is None:
                 if run.attempt is not None and run.attempt.commits is not None:
                     run.draft.update(unsure=run.attempt.step.revision)
-                raise _of_losses(run) or problem
+                raise _of_losses(run, problem) or problem
             if lost:
                 told = "The connection was lost; reconnecting to continue from the revision that was committed last."
                 invocation.tell(told, event="reconnecting")
 
 
-def _of_losses(run: Run) -> MigrationError | None:
+def _of_losses(run: Run, last: MigrationError) -> MigrationError | None:
     """Return the error for a step that has lost a connection in each of its tries, None for any other."""
     if run.attempt is None or run.waits.connection_losses <= MOST_LOSSES:
         return None
     step = run.attempt.step
-    return failure.of_losses(step.revision, step.path, run.waits.connection_losses)
+    return failure.of_losses(step.revision, step.path, run.waits.connection_losses, last)
 
 
 def _connect_and_run(context: Any, run: Run, find_route: FindRoute, engine: Engine) -> MigrationError | None:
@@ -140,7 +140,7 @@ def _connect_and_run(context: Any, run: Run, find_route: FindRoute, engine: Engi
             return problem
     except GONE as error:
         if sqlstate.is_lost(error):
-            return ConnectionLost()
+            return translation.of_loss(error)
         if sqlstate.is_contention(error):
             return run.count_lock_timeout("the ledger")
         raise
@@ -259,18 +259,19 @@ def translate(
         return stopped
     if isinstance(error, MigrationError):
         return error
-    if step is not None and isinstance(error, psycopg2.Error):
-        # SQLAlchemy wraps the errors of our connection, so the revision opened this one or used the driver itself
-        return failure.of_revision(error, step.revision, step.path)
+    # SQLAlchemy wraps the errors of our connection, so the revision opened this one or used the driver itself
+    own = isinstance(error, psycopg2.Error) or sqlstate.sqlstate(error) in sqlstate.SESSION_TIMEOUTS
+    if step is not None and own:
+        return failure.of_revision(error, step.revision, step.path, run.invocation)
     if sqlstate.is_lost(error):
-        return ConnectionLost()
+        return translation.of_loss(error)
     if sqlstate.is_read_only(error) and (step is None or _rejects_writes(lock)):
         with lock.turn() as connection:
             return ReadOnlyDatabase(session.database_name(connection), "the server rejects writes")
     if sqlstate.is_contention(error):
         return run.count_lock_timeout(watchdog.blocker)
     if step is not None:
-        return failure.of_revision(error, step.revision, step.path)
+        return failure.of_revision(error, step.revision, step.path, run.invocation)
     return _of_version_table(error, run)
 
 
@@ -285,8 +286,9 @@ def _rejects_writes(lock: MigrationLock) -> bool:
 
 
 def _of_version_table(error: BaseException, run: Run) -> MigrationError | None:
-    """Return the error for a version table that cannot be made or read; None for another one."""
-    return version_table.unusable(error, run.invocation.settings.version_table) or translation.of_privilege(error)
+    """Return the error for a statement outside of the steps, most often of the version table; None for a bug."""
+    table = run.invocation.settings.version_table
+    return version_table.unusable(error, table) or translation.of_database(error, run.invocation)
 
 
 def _of_stop(error: BaseException, run: Run, watchdog: Watchdog) -> MigrationError | None:

@@ -14,7 +14,7 @@ from runner.deadline import Deadline
 from runner.errors import AuthenticationFailed, DatabaseUnreachable, InvalidSettings, MigrationError, translating
 from runner.postgres import conninfo, search_path
 from runner.postgres.conninfo import ConnInfo, Source
-from runner.project import VersionTable
+from runner.project import VersionTable, quote
 from runner.settings import Settings
 
 if TYPE_CHECKING:
@@ -244,7 +244,7 @@ def _set_role(connection: Any, role: str, address: ConnInfo) -> None:
         user = address.get("user", "")
         return InvalidSettings(
             f"`{user}` cannot set the role `{role}` (SQLSTATE {error.pgcode}).",
-            f'Grant the role (`GRANT "{role}" TO "{user}"`), or correct `DB_ROLE`.',
+            f"Grant the role (`GRANT {quote(role)} TO {quote(user)}`), or correct `DB_ROLE`.",
         )
 
     # psycopg2's connection commits when its block ends: a rollback would restore the role
@@ -254,22 +254,61 @@ def _set_role(connection: Any, role: str, address: ConnInfo) -> None:
 
 APPLICATION = "migrate "
 """How the names of our sessions begin."""
-FINAL_REASONS = ("the database does not exist", "the server's certificate could not be verified")
+MISSING, CLOSED, UNTRUSTED = (
+    "the database does not exist",
+    "the database accepts no connections",
+    "the server's certificate could not be verified",
+)
+FINAL_REASONS = (MISSING, CLOSED, UNTRUSTED)
 """The reasons for which a further try cannot help."""
-REASONS = {
-    # psycopg2 has no SQLSTATE for a failed connection, so libpq's text is matched
-    r'database ".*" does not exist': "the database does not exist",
-    r"certificate verify failed|root certificate file|does not match host name|server certificate": (
-        "the server's certificate could not be verified"
+END_IDLE = (
+    "End idle sessions (`pg_stat_activity` lists them), or raise {limit}, then repeat. A run has two connections."
+)
+# psycopg2 has no SQLSTATE for a failed connection, so libpq's text is matched: the reason, and the next step, which is
+# that of a network's fault where it is None.
+REASONS: dict[str, tuple[str, str | None]] = {
+    r"too many connections for role": (
+        "the role `{user}` has no free connection",
+        END_IDLE.format(limit="its limit (`ALTER ROLE {role} CONNECTION LIMIT -1`)"),
     ),
-    r"does not support SSL": "the server does not support TLS, which `sslmode` requires",
-    r"could not translate host name|Name or service not known": "the host name does not resolve",
-    r"Connection refused|No such file or directory": "no server listens there",
-    r"timeout expired|timed out": "the server did not answer in time",
-    r"unreachable|No route to host": "no route leads there",
-    r"starting up|shutting down|in recovery mode": "the server is starting or stopping",
-    r"too many clients|connection slots|too many connections": "the server has no free connection",
+    r"too many connections for database": (
+        "the database has no free connection",
+        END_IDLE.format(limit="its limit (`ALTER DATABASE {database} CONNECTION LIMIT -1`)"),
+    ),
+    # PostgreSQL's own words, pgbouncer's and those of RDS Proxy
+    r"too many clients|connection slots|no more connections allowed|waiting to acquire database connection": (
+        "the server has no free connection",
+        END_IDLE.format(limit="`max_connections`"),
+    ),
+    r"out of memory|could not fork": (
+        "the server has no memory for another session",
+        "End sessions, or give the server more memory, then repeat.",
+    ),
+    r'database ".*" does not exist': (MISSING, "Create it, or correct the name in {source}."),
+    r"not currently accepting connections|cannot connect to invalid database": (
+        CLOSED,
+        "Run `ALTER DATABASE {database} ALLOW_CONNECTIONS true` as a superuser, or correct the name in {source}.",
+    ),
+    r"certificate verify failed|root certificate file|does not match host name|server certificate": (
+        UNTRUSTED,
+        "Point `PGSSLROOTCERT` to the authority's certificate; do not weaken `DB_SSLMODE`.",
+    ),
+    r"does not support SSL": ("the server does not support TLS, which `sslmode` requires", None),
+    r"could not translate host name|Name or service not known": ("the host name does not resolve", None),
+    r"Connection refused|No such file or directory": ("no server listens there", None),
+    r"timeout expired|timed out": ("the server did not answer in time", None),
+    r"unreachable|No route to host": ("no route leads there", None),
+    r"starting up|shutting down|in recovery mode|not accepting connections|not yet accepting": (
+        "the server is starting or stopping",
+        "Repeat when the server is back; its log says why it restarts.",
+    ),
+    r"terminating connection due to administrator command": (
+        "an administrator ended the session while it began, or the server is stopping",
+        "Repeat it, or ask who ends sessions of this database (`pg_terminate_backend`).",
+    ),
 }
+NO_CONNECT = r"permission denied for database"
+NO_LOGIN = r"is not permitted to log in"
 AUTHENTICATION = r"authentication failed|no password supplied|role .* does not exist|pg_hba\.conf"
 
 
@@ -281,18 +320,23 @@ def _explain(error: Exception, address: ConnInfo, source: Source) -> MigrationEr
     text = str(error)
     named = ",".join(conninfo.hosts(address, None)) or "the local socket"
     place = f"{named}:{address.get('port', 5432)}/{address.get('dbname')}"
+    user, database = address.get("user", ""), str(address.get("dbname"))
     # before the reasons: libpq tries several addresses of a host, and its text lists the failures of all
     if re.search(AUTHENTICATION, text):
-        return AuthenticationFailed(place, address.get("user", ""), source.setting)
-    for pattern, reason in REASONS.items():
+        return AuthenticationFailed(place, user, source.setting)
+    if re.search(NO_CONNECT, text):
+        return InvalidSettings(
+            f"The role `{user}` lacks `CONNECT` on database `{database}`.",
+            f"Run `GRANT CONNECT ON DATABASE {quote(database)} TO {quote(user)}` as its owner, then repeat.",
+        )
+    if re.search(NO_LOGIN, text):
+        return InvalidSettings(
+            f"The role `{user}` may not log in.",
+            f"Run `ALTER ROLE {quote(user)} LOGIN` as an administrator, or correct {source.setting}.",
+        )
+    names = {"source": source.setting, "user": user, "role": quote(user), "database": quote(database)}
+    for pattern, (reason, remedy) in REASONS.items():
         if re.search(pattern, text):
-            return DatabaseUnreachable(place, reason, *_remedy(reason, source))
+            remedies = () if remedy is None else (remedy.format(**names),)
+            return DatabaseUnreachable(place, reason.format(**names), *remedies)
     return DatabaseUnreachable(place, "the server closed the connection, or gave a reason that this tool does not know")
-
-
-def _remedy(reason: str, source: Source) -> tuple[str, ...]:
-    if reason == "the database does not exist":
-        return (f"Create it, or correct the name in {source.setting}.",)
-    if reason == "the server's certificate could not be verified":
-        return ("Point `PGSSLROOTCERT` to the authority's certificate; do not weaken `DB_SSLMODE`.",)
-    return ()

@@ -4,21 +4,33 @@ import psycopg2
 from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
+FEATURE_NOT_SUPPORTED = "0A000"
 CHARACTER_NOT_IN_REPERTOIRE = "22021"
 ACTIVE_SQL_TRANSACTION = "25001"
 READ_ONLY = "25006"
+IDLE_IN_TRANSACTION_TIMEOUT = "25P03"
+TRANSACTION_TIMEOUT = "25P04"
+DEPENDENT_OBJECTS_STILL_EXIST = "2BP01"
 SERIALIZATION_FAILURE = "40001"
 DEADLOCK = "40P01"
 INSUFFICIENT_PRIVILEGE = "42501"
 UNDEFINED_COLUMN = "42703"
+DATATYPE_MISMATCH = "42804"
 UNDEFINED_TABLE = "42P01"
 UNDEFINED_SCHEMA = "3F000"
 LOCK_NOT_AVAILABLE = "55P03"
 UNSAFE_NEW_ENUM_VALUE = "55P04"
 CANCELLED = "57014"
+ADMIN_SHUTDOWN = "57P01"
+CRASH_SHUTDOWN = "57P02"
+CANNOT_CONNECT_NOW = "57P03"
+DATABASE_DROPPED = "57P04"
+IDLE_SESSION_TIMEOUT = "57P05"
 CONTENTION = (LOCK_NOT_AVAILABLE, DEADLOCK, SERIALIZATION_FAILURE)
+SESSION_TIMEOUTS = (IDLE_IN_TRANSACTION_TIMEOUT, TRANSACTION_TIMEOUT, IDLE_SESSION_TIMEOUT)
+"""The ends of a session by a time-out that our sessions turn off, so that only a revision can have set it."""
 # Class 08, connection exceptions, and the shutdowns, crashes and terminations of class 57.
-LOST = ("57P01", "57P02", "57P03", "57P05", "08000", "08003", "08006")
+LOST = (ADMIN_SHUTDOWN, CRASH_SHUTDOWN, CANNOT_CONNECT_NOW, *SESSION_TIMEOUTS, "08000", "08003", "08006")
 
 
 def is_read_only(error: BaseException) -> bool:
@@ -47,8 +59,15 @@ def names_constraint(error: BaseException, name: str) -> bool:
 
 def primary_message(error: BaseException) -> str:
     """Return the server's message, empty for any other error; it may contain row data, so it must not be shown."""
-    diagnosis = getattr(error.orig, "diag", None) if isinstance(error, DBAPIError) else None
-    return getattr(diagnosis, "message_primary", None) or ""
+    return diagnosis(error, "message_primary")
+
+
+def diagnosis(error: BaseException, field: str) -> str:
+    """Return a field of the server's diagnosis, empty where there is none; its texts may contain row data.
+
+    https://www.postgresql.org/docs/current/protocol-error-fields.html
+    """
+    return getattr(getattr(driver_error(error), "diag", None), field, None) or ""
 
 
 def is_lost(error: BaseException) -> bool:
@@ -64,6 +83,19 @@ def is_lost(error: BaseException) -> bool:
 
 def sqlstate(error: BaseException) -> str | None:
     """Return the SQLSTATE of an error of the server, None for any other error."""
-    # SQLAlchemy wraps the driver's error, except where the driver's own cursor is used
-    driver_error = error.orig if isinstance(error, DBAPIError) else error
-    return driver_error.pgcode if isinstance(driver_error, psycopg2.Error) else None
+    found = driver_error(error)
+    return found.pgcode if isinstance(found, psycopg2.Error) else None
+
+
+def driver_error(error: BaseException) -> BaseException | None:
+    """Return the driver's error, which SQLAlchemy wraps, except where the driver's own cursor is used."""
+    return error.orig if isinstance(error, DBAPIError) else error
+
+
+def statement(error: BaseException) -> str:
+    """Return the statement that failed, as it was sent; empty where it is not known."""
+    if isinstance(error, DBAPIError):
+        return error.statement or ""
+    # an error of psycopg2 itself has the cursor, and that the query as it was sent
+    cursor = getattr(error, "cursor", None)
+    return cursor.query.decode(errors="replace") if cursor is not None and cursor.query else ""

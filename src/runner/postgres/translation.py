@@ -1,24 +1,48 @@
 """The translation of any exception into an error of ours."""
 
 import logging
+from typing import TYPE_CHECKING
 
 from runner.errors import (
     Blocked,
     ConnectionLost,
+    DatabaseFailed,
     DeadlinePassed,
     InternalError,
     Interrupted,
     InvalidSettings,
     MigrationError,
+    SessionEnded,
 )
+
+if TYPE_CHECKING:
+    from runner.invocation import Invocation
+
+# By SQLSTATE: what ended a session, and the next step.
+ENDED = {
+    "25P03": ("it was idle in a transaction for longer than `idle_in_transaction_session_timeout`", "Run it again."),
+    "25P04": ("its transaction took longer than `transaction_timeout`", "Run it again."),
+    "57P01": (
+        "an administrator ended it, or the server shut down",
+        "Run it again. If it ends again, ask who ends sessions of this database (`pg_terminate_backend`).",
+    ),
+    "57P02": (
+        "another session crashed, so the server ended all of them",
+        "Look for the crash in the server's log, and run it again when the server is back.",
+    ),
+    "57P05": ("it was idle for longer than `idle_session_timeout`", "Run it again."),
+}
+CANCEL_MARGIN_S = 0.25
+"""The longest time before the deadline at which a `statement_timeout` of ours ends a statement."""
 
 logger = logging.getLogger(__name__)
 
 
-def explain(error: BaseException) -> MigrationError:
+def explain(error: BaseException, invocation: "Invocation | None" = None) -> MigrationError:
     """Return the error of ours for any exception; it has nothing of the text of a foreign one.
 
-    Within a run `engine.migrate.translate` comes first, so contention here is that of a reading command.
+    With the `invocation` that failed, the database is asked for the names that the error lacks. Within a run
+    `engine.migrate.translate` comes first, so contention here is that of a reading command.
     """
     if isinstance(error, MigrationError):
         return error
@@ -28,7 +52,7 @@ def explain(error: BaseException) -> MigrationError:
     from runner.postgres import redact, sqlstate
 
     if isinstance(error, Exception) and sqlstate.is_lost(error):
-        return ConnectionLost()
+        return of_loss(error)
     if sqlstate.is_contention(error):
         return Blocked()
     if sqlstate.sqlstate(error) == sqlstate.CHARACTER_NOT_IN_REPERTOIRE:
@@ -36,33 +60,46 @@ def explain(error: BaseException) -> MigrationError:
             "The database has a name or a text that is not UTF-8; only the encoding `SQL_ASCII` lets that in.",
             "Make a database with the encoding `UTF8`, and restore a dump of this one with its true encoding.",
         )
-    if sqlstate.is_cancelled(error):
+    in_time = invocation is not None and invocation.deadline.remaining_s > CANCEL_MARGIN_S
+    if sqlstate.is_cancelled(error) and not in_time:
         return DeadlinePassed()
-    problem = of_privilege(error)
+    problem = of_database(error, invocation)
     if problem is None:
         problem = InternalError(type(error).__name__, redact.frames(error))
         logger.error("Internal error: %s at %s", problem.type, " < ".join(reversed(problem.frames)))
     return problem
 
 
-def of_privilege(error: BaseException) -> MigrationError | None:
-    """Return the error for a privilege that the role lacks outside of a revision, None for other errors."""
-    from runner.postgres import redact, sqlstate
+def of_loss(error: BaseException) -> ConnectionLost:
+    """Return the error for a lost connection: what ended the session, where the server said it."""
+    from runner.postgres import sqlstate
 
-    if sqlstate.sqlstate(error) != sqlstate.INSUFFICIENT_PRIVILEGE:
+    code = sqlstate.sqlstate(error)
+    if code is None or code not in ENDED:
+        return ConnectionLost()
+    how, remedy = ENDED[code]
+    return SessionEnded(how, code, remedy)
+
+
+def of_database(error: BaseException, invocation: "Invocation | None" = None) -> MigrationError | None:
+    """Return the error for a statement of ours that the server refused, None for an error without a SQLSTATE."""
+    from runner.postgres import catalog_lookup, redact, refusal, sqlstate
+
+    code = sqlstate.sqlstate(error)
+    if code is None:
         return None
-    statement = redact.template(_statement(error))
+    look_up = catalog_lookup.of(invocation) if invocation else catalog_lookup.nowhere
+    refused = refusal.explain(error, look_up)
+    statement = redact.template(sqlstate.statement(error))
+    if code == sqlstate.INSUFFICIENT_PRIVILEGE:
+        return _of_privilege(refused.reason, refused.remedy, statement)
+    made = DatabaseFailed(code, statement, refused.reason)
+    return DatabaseFailed(code, statement, refused.reason, refused.remedy) if refused.remedy else made
+
+
+def _of_privilege(reason: str, remedy: str, statement: str) -> InvalidSettings:
+    said = f"{reason[0].upper()}{reason[1:]}" if reason else "The role lacks a privilege"
     return InvalidSettings(
-        f"The role lacks the privilege for `{statement}` (SQLSTATE {sqlstate.INSUFFICIENT_PRIVILEGE}).",
-        "Grant the privilege to the role, or set `DB_ROLE` to the owner of the objects.",
+        f"{said}, for `{statement}` (SQLSTATE 42501).",
+        remedy or "Grant the privilege to the role, or set `DB_ROLE` to the owner of the objects.",
     )
-
-
-def _statement(error: BaseException) -> str:
-    from sqlalchemy.exc import DBAPIError
-
-    if isinstance(error, DBAPIError):
-        return error.statement or ""
-    # an error of psycopg2 itself has the cursor, and that the query as it was sent
-    cursor = getattr(error, "cursor", None)
-    return cursor.query.decode(errors="replace") if cursor is not None and cursor.query else ""

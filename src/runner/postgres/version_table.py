@@ -14,7 +14,7 @@ from psycopg2.extensions import AsIs
 from runner.errors import DeadlinePassed, InvalidSettings, translating
 from runner.invocation import Invocation
 from runner.postgres import connect, search_path, trust
-from runner.project import VersionTable
+from runner.project import VersionTable, quote
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -44,7 +44,8 @@ SETTINGS = f"""
 POSITION = f"select array(select version_num::text from %(version_table)s), exists (select {HELD_SOMEWHERE})"  # noqa: S608 - put together from the constants above
 # A schema that does not exist has no version table.
 LACKS_USAGE = """
-    select exists (select from pg_namespace where nspname = %(schema)s and not has_schema_privilege(oid, 'usage'))
+    select (select current_user::text from pg_namespace
+            where nspname = %(schema)s and not has_schema_privilege(oid, 'usage'))
 """
 
 
@@ -156,8 +157,9 @@ def read_heads(connection: "Connection") -> tuple[str, ...]:
 
     table = connect.version_table(connection)
     # Alembic does not find the table in such a schema, and would return base
-    if connection.exec_driver_sql(LACKS_USAGE, {"schema": table.schema}).scalar_one():
-        raise no_usage(table.schema)
+    role = connection.exec_driver_sql(LACKS_USAGE, {"schema": table.schema}).scalar_one()
+    if role:
+        raise no_usage(table.schema, role)
     with translating(DBAPIError, lambda error: unusable(error, table)):
         return MigrationContext.configure(connection, opts=table.options).get_current_heads()
 
@@ -170,8 +172,9 @@ def read_column(connection: "Connection") -> Column | None:
 
 def _require_usage(cursor: Any, table: VersionTable, settings: str) -> None:
     cursor.execute(f"{settings}{LACKS_USAGE}", {"schema": table.schema})
-    if cursor.fetchone()[0]:
-        raise no_usage(table.schema)
+    (role,) = cursor.fetchone()
+    if role:
+        raise no_usage(table.schema, role)
 
 
 def key(table: VersionTable) -> int:
@@ -201,10 +204,11 @@ def read_holder(row: Any) -> Holder | None:
     return None if row is None else Holder(*row)
 
 
-def no_usage(schema: str) -> InvalidSettings:
+def no_usage(schema: str, role: str) -> InvalidSettings:
     """Return the error for a role without USAGE on a schema."""
     return InvalidSettings(
-        f"The role lacks the privilege `USAGE` on schema `{schema}`.", "Grant the privilege to the role."
+        f"The role `{role}` lacks `USAGE` on schema `{schema}`.",
+        f"Run `GRANT USAGE ON SCHEMA {quote(schema)} TO {quote(role)}` as its owner, then repeat.",
     )
 
 

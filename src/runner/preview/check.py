@@ -18,7 +18,7 @@ from runner.postgres import advisory_lock, invalid_indexes, search_path, session
 from runner.results import AcceptedDifference, CheckResult, Level, Problem
 from runner.schema import catalog, drift
 from runner.schema.catalog import Difference
-from runner.script import alembic_internals
+from runner.script import alembic_internals, graph
 from runner.script.graph import Revisions
 
 # A constraint that is NOT VALID holds for new rows only: https://www.postgresql.org/docs/current/sql-altertable.html
@@ -236,7 +236,7 @@ def _models(
     revisions.config.attributes[INVOCATION] = invocation
     with EnvironmentContext(revisions.config, revisions.script, fn=compare):
         try:
-            revisions.script.run_env()
+            graph.run_environment(revisions.script)
         except ImportError as error:
             skipped.append(f"the models, because `{error.name}` cannot be imported")
     reported = {_part(one) for one in [*(one for one, _ in drifted.accepted), *drifted.differences]}

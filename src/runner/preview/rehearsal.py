@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError
 
 from runner import signals
 from runner.answer import Change, names
@@ -22,7 +21,15 @@ from runner.engine.baseline import Baseline
 from runner.engine.snapshots import Snapshots
 from runner.engine.state import Attempt, Run
 from runner.engine.watchdog import Watchdog
-from runner.errors import ConnectionLost, InvalidSettings, LockHeldTooLong, MigrationError, MixedRevision, count
+from runner.errors import (
+    ConnectionLost,
+    DatabaseFailed,
+    InvalidSettings,
+    LockHeldTooLong,
+    MigrationError,
+    MixedRevision,
+    count,
+)
 from runner.postgres import connect, session, sql, sqlstate, trust, version_table
 from runner.postgres.advisory_lock import MigrationLock
 from runner.postgres.search_path import ENTER, LEAVE
@@ -289,11 +296,12 @@ def _explain(error: BaseException, rehearsal: Rehearsal) -> MigrationError | Non
         # nothing remains: a COMMIT fails by the trigger, and after a ROLLBACK nothing is written
         return replace(failure.of_ended_transaction(end, attempt.step.revision, attempt.step.path, ()), late=False)
     problem = migrate.translate(error, rehearsal.run, rehearsal.lock, rehearsal.watchdog, transaction)
-    if problem is None and attempt is None and isinstance(error, DBAPIError):
-        code = sqlstate.sqlstate(error)
+    if attempt is None and isinstance(problem, DatabaseFailed):
+        advice = "Rehearse as a role that may create them, or where no event trigger refuses them."
         return InvalidSettings(
-            f"The database refuses the table and the trigger that a rehearsal needs (SQLSTATE {code}).",
-            "Rehearse as a role that may create them, or where no event trigger refuses them.",
+            "The database refuses the table and the trigger that a rehearsal needs (SQLSTATE "
+            f"{problem.sqlstate}){problem.why}.",
+            problem.remedy if problem.reason else advice,
         )
     return problem
 

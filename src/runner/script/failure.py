@@ -1,34 +1,53 @@
 """The errors for exceptions of a revision, without any data of the database.
 
 They have the SQLSTATE, the names of objects, the line of the file, and the statement with its literals masked.
-PostgreSQL's own message and DETAIL are left out, since both may quote a row.
+PostgreSQL's own message and DETAIL are left out, since both may quote a row, but for what `postgres/refusal.py` knows
+to be names. Of Python's exceptions they have what `python_error` knows to be code.
 """
 
 import traceback
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+import psycopg2
 from alembic.script.revision import RevisionError
 from sqlalchemy.exc import DBAPIError
 
-from runner.errors import InvalidSettings, MigrationError, RevisionFailed, TransactionEnded, UnknownRevision
-from runner.postgres import redact, sql
-from runner.postgres.sqlstate import ACTIVE_SQL_TRANSACTION, sqlstate
+from runner.errors import (
+    EnvironmentFailed,
+    InvalidSettings,
+    MigrationError,
+    RevisionFailed,
+    SessionEnded,
+    TransactionEnded,
+    UnknownRevision,
+)
+from runner.invocation import Invocation
+from runner.postgres import catalog_lookup, redact, refusal, sql, sqlstate
+from runner.postgres.sqlstate import ACTIVE_SQL_TRANSACTION
 from runner.postgres.transaction import CLOSING, EndsTransaction
+from runner.script import python_error
 
+RUNNER = Path(__file__).parents[1]
 OUTSIDE = (
     "Move the statement into an autocommit block (`with op.get_context().autocommit_block():`) of a revision of its "
     "own, then run the same command again."
 )
 
 
-def of_revision(error: BaseException, revision: str, path: str | None) -> MigrationError:
-    """Return the error for an exception of a revision's `upgrade()` or `downgrade()`, or of its commit."""
-    if isinstance(error, DBAPIError):
-        return _of_sql(error, revision, path)
-    return RevisionFailed(revision, _name(path), _line(error, path), type(error).__name__)
+def of_revision(
+    error: BaseException, revision: str, path: str | None, invocation: Invocation | None = None
+) -> MigrationError:
+    """Return the error for an exception of a revision's `upgrade()` or `downgrade()`, or of its commit.
+
+    With the `invocation` of the run, the database is asked for the names that the error lacks.
+    """
+    if isinstance(error, DBAPIError | psycopg2.Error):
+        return _of_sql(error, revision, path, invocation)
+    return RevisionFailed(
+        revision, _name(path), _line(error, path), python_error.describe(error) + _elsewhere(error, path)
+    )
 
 
 def of_ended_transaction(
@@ -50,10 +69,13 @@ def of_released_lock(revision: str, path: str | None) -> RevisionFailed:
     return RevisionFailed(revision, _name(path), None, "it released the runner's advisory lock", remedy=remedy)
 
 
-def of_losses(revision: str, path: str | None, tries: int) -> RevisionFailed:
-    """Return the error for a revision that has lost a connection in each of its tries."""
+def of_losses(revision: str, path: str | None, tries: int, last: MigrationError) -> RevisionFailed:
+    """Return the error for a revision that has lost a connection in each of its tries, `last` in the last one."""
     remedy = "If the server is well, remove from `{file}` what ends sessions, then run the same command again."
-    return RevisionFailed(revision, _name(path), None, f"a connection was lost in each of {tries} tries", remedy=remedy)
+    reason, code = f"a connection was lost in each of {tries} tries", None
+    if isinstance(last, SessionEnded):
+        reason, code = f"{reason} ({last.how})", last.sqlstate
+    return RevisionFailed(revision, _name(path), None, reason, code, remedy=remedy)
 
 
 def of_unrun(revision: str, path: str | None, line: int) -> RevisionFailed:
@@ -98,28 +120,59 @@ def of_file(error: Exception, path: str) -> RevisionFailed:
     return _not_imported(error, path, _line(error, path))
 
 
+def of_environment(error: Exception, path: str) -> EnvironmentFailed | None:
+    """Return the error for an exception of the project's `env.py`, whose path is given, or of what it calls.
+
+    None for an error of the runner, which it calls in its turn.
+    """
+    if isinstance(error, MigrationError):
+        return None
+    # a file that does not compile never runs, so it has no frame
+    if isinstance(error, SyntaxError) and error.filename == path:
+        return EnvironmentFailed(Path(path).name, error.lineno, python_error.describe(error))
+    frames = traceback.extract_tb(error.__traceback__)
+    last = max((at for at, frame in enumerate(frames) if frame.filename == path), default=None)
+    # what the runner is called for ends in a frame of the runner, but for the models, which `env.py` loads for it
+    if last is None or any(Path(frame.filename).is_relative_to(RUNNER) for frame in frames[last:]):
+        return None
+    reason = python_error.describe(error) + _elsewhere(error, path)
+    return EnvironmentFailed(Path(path).name, frames[last].lineno, reason)
+
+
 def _not_imported(error: Exception, path: str, line: int | None) -> RevisionFailed:
-    return RevisionFailed(Path(path).stem, Path(path).name, line, f"its import raised {type(error).__name__}")
+    reason = f"its import raised {python_error.describe(error)}{_elsewhere(error, path)}"
+    return RevisionFailed(Path(path).stem, Path(path).name, line, reason)
 
 
-def _of_sql(error: DBAPIError, revision: str, path: str | None) -> MigrationError:
+def _elsewhere(error: BaseException, path: str | None) -> str:
+    """Return the place of a syntax error in another file than the one at `path`, empty for any other error."""
+    place = python_error.syntax_error_place(error)
+    return f", in line {place[1]} of `{Path(place[0]).name}`" if place is not None and place[0] != path else ""
+
+
+def _of_sql(
+    error: DBAPIError | psycopg2.Error, revision: str, path: str | None, invocation: Invocation | None
+) -> MigrationError:
     # the fields of a diagnosis are names, unlike its message and detail
     # https://www.postgresql.org/docs/current/protocol-error-fields.html
-    diagnosis: Any = getattr(error.orig, "diag", None)
-    code = sqlstate(error)
+    code = sqlstate.sqlstate(error)
     names = [
         f"{kind} `{name}`"
         for kind in ("constraint", "column", "datatype", "table")
-        if (name := getattr(diagnosis, f"{kind}_name", None))
+        if (name := sqlstate.diagnosis(error, f"{kind}_name"))
     ]
-    reason = type(error.orig).__name__ + (f" ({code})" if code else "")
+    reason = type(sqlstate.driver_error(error)).__name__ + (f" ({code})" if code else "")
     if names:
         reason += " on " + " of ".join(names)
+    refused = refusal.explain(error, catalog_lookup.of(invocation) if invocation else catalog_lookup.nowhere)
+    if refused.reason:
+        reason += f": {refused.reason}"
     # the message that ends a revision is ours, and begins with the deferred work of the revision
-    shown = CLOSING if error.statement and error.statement.startswith(CLOSING) else error.statement
-    statement = redact.template(shown) if shown else None
+    sent = sqlstate.statement(error)
+    statement = redact.template(CLOSING if sent.startswith(CLOSING) else sent) if sent else None
     failed = RevisionFailed(revision, _name(path), _line(error, path), reason, code, statement)
-    return replace(failed, remedy=OUTSIDE) if code == ACTIVE_SQL_TRANSACTION else failed
+    remedy = OUTSIDE if code == ACTIVE_SQL_TRANSACTION else refused.remedy
+    return replace(failed, remedy=remedy) if remedy else failed
 
 
 def _line(error: BaseException, path: str | None) -> int | None:

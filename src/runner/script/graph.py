@@ -129,6 +129,13 @@ def load(settings: Settings, *, may_be_empty: bool = False, runs: bool = False) 
     return Revisions(config, script)
 
 
+def run_environment(script: ScriptDirectory) -> None:
+    """Run the project's `env.py`. Raises `EnvironmentFailed` for an exception of its own, or of what it imports."""
+    path = script.env_py_location
+    with translating(Exception, lambda error: failure.of_environment(error, path)):
+        script.run_env()
+
+
 def _take(script: ScriptDirectory, runs: bool) -> None:
     """Build the graph of `script` from the identifiers of the files."""
     if alembic_internals.looks_elsewhere(script):

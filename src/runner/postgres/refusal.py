@@ -1,0 +1,121 @@
+"""Why the server refused a statement, in names of objects, and the next step; never its message, which may quote rows.
+
+DETAIL is shown for a few errors of PostgreSQL's own code only, by SQLSTATE and the function of the server that raised
+it: there it consists of descriptions of objects, in the server's language. A function of the database raises all its
+errors from another function of the server.
+"""
+
+from dataclasses import dataclass
+
+from runner.postgres import privileges, sqlstate
+from runner.postgres.catalog_lookup import LookUp, nowhere
+from runner.project import quote
+
+REPEAT = "then run the same command again."
+MOST_NAMED = 5
+"""The most objects that a message names; the server itself names up to 100."""
+LONGEST = 500
+
+DROP_FIRST = f"In `{{file}}`, drop or change first what depends on it, and create it again afterwards, {REPEAT}"
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+DESCRIBED = {
+    (sqlstate.DEPENDENT_OBJECTS_STILL_EXIST, "reportDependentObjects"): DROP_FIRST,
+    (sqlstate.DEPENDENT_OBJECTS_STILL_EXIST, "findDependentObjects"): DROP_FIRST,
+    (sqlstate.DEPENDENT_OBJECTS_STILL_EXIST, "DropRole"): (
+        f"Give away what it owns and drop its privileges first (`REASSIGN OWNED`, `DROP OWNED`), {REPEAT}"
+    ),
+    (sqlstate.FEATURE_NOT_SUPPORTED, "ATExecAlterColumnType"): DROP_FIRST,
+    (sqlstate.FEATURE_NOT_SUPPORTED, "RememberAllDependentForRebuilding"): DROP_FIRST,
+    (sqlstate.FEATURE_NOT_SUPPORTED, "heap_truncate_check_FKs"): "",
+    (sqlstate.DATATYPE_MISMATCH, "ATAddForeignKeyConstraint"): "",
+}
+SERVERS_LOG = "Look for the reason in the server's log"
+# By SQLSTATE, or by its class: what has happened, and the next step; empty where the revision is to be corrected.
+MEANINGS = {
+    "25P02": (
+        "an earlier statement had failed, and the revision went on",
+        f"Where a statement may fail, send it in a savepoint (`with op.get_bind().begin_nested():`), {REPEAT}",
+    ),
+    "25P03": ("`idle_in_transaction_session_timeout`, which the revision has set, ended its session", ""),
+    "25P04": ("`transaction_timeout`, which the revision has set, ended its session", ""),
+    "53": ("the server lacks a resource", f"{SERVERS_LOG}, {REPEAT}"),
+    "53100": ("the server's disk is full", f"Free space on it, or enlarge it, {REPEAT}"),
+    "53200": (
+        "the server ran out of memory, or of room for locks",
+        f"Change fewer objects in one revision, or raise `max_locks_per_transaction` or the server's memory, {REPEAT}",
+    ),
+    "53300": ("the server has no free connection", f"End idle sessions, or raise `max_connections`, {REPEAT}"),
+    "53400": (
+        "it exceeds a limit of the server's configuration, such as `temp_file_limit`",
+        f"Let it do less at once, or raise the limit, {REPEAT}",
+    ),
+    "54": ("it exceeds a fixed limit of PostgreSQL, such as the size of a row or the number of columns", ""),
+    "54001": ("it is too complex for `max_stack_depth`", ""),
+    "57014": (
+        "somebody cancelled it, or a `statement_timeout` did",
+        f"Ask who cancels statements of this database, {REPEAT}",
+    ),
+    "57P01": (
+        "an administrator ended the session, or the server shut down",
+        f"Ask who ends sessions of this database (`pg_terminate_backend`), {REPEAT}",
+    ),
+    "57P05": ("`idle_session_timeout`, which the revision has set, ended its session", ""),
+    "58": ("the server could not read or write its files", f"{SERVERS_LOG}, {REPEAT}"),
+    "F0": ("a file of the server's configuration is wrong", f"{SERVERS_LOG}, {REPEAT}"),
+    "XX": ("the server itself failed, or its data are damaged", f"{SERVERS_LOG} before you repeat it."),
+}
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why the server refused a statement, as a clause, and the next step; either may be empty."""
+
+    reason: str = ""
+    remedy: str = ""
+    """A sentence, in which `{file}` stands for the revision's file."""
+
+
+def explain(error: BaseException, look_up: LookUp = nowhere) -> Refusal:
+    """Return what is known of an error of the server."""
+    code = sqlstate.sqlstate(error) or ""
+    refused = _of_event_trigger(error, look_up)
+    if refused is None and code == sqlstate.INSUFFICIENT_PRIVILEGE:
+        lack = privileges.find(error, look_up)
+        refused = Refusal(lack.reason, f"{lack.remedy}, {REPEAT}") if lack else None
+    if refused is None:
+        refused = _of_description(error, code)
+    return refused or Refusal(*MEANINGS.get(code, MEANINGS.get(code[:2], ())))
+
+
+def _of_event_trigger(error: BaseException, look_up: LookUp) -> Refusal | None:
+    """Return the refusal of an event trigger, whose function raises what it likes; it is known by the CONTEXT."""
+    # a function raises from its language's file: `pl_exec.c`, `plperl.c`, `plpy_elog.c`; errors without one have no
+    # CONTEXT either, so that most failures ask nothing
+    context = sqlstate.diagnosis(error, "context")
+    if not context or not sqlstate.diagnosis(error, "source_file").startswith("pl"):
+        return None
+    for row in look_up("event_triggers", {}):
+        # the server's language does not matter: the name of a function is followed by its arguments, of which such a
+        # function has none
+        if any(f"{shown}()" in context for shown in (row["proname"], quote(row["proname"]))):
+            name, role = row["evtname"], row["role"]
+            disable = f"ALTER EVENT TRIGGER {quote(name)} DISABLE"
+            return Refusal(
+                f"the event trigger `{name}` (function `{row['nspname']}.{row['proname']}`) refused it",
+                f"Let the function pass the role `{role}`, or run `{disable}` as `{row['owner']}` for the time of the "
+                f"migration, {REPEAT}",
+            )
+    return None
+
+
+def _of_description(error: BaseException, code: str) -> Refusal | None:
+    """Return the refusal whose DETAIL, or else whose message, describes objects."""
+    remedy = DESCRIBED.get((code, sqlstate.diagnosis(error, "source_function")))
+    if remedy is None:
+        return None
+    text = sqlstate.diagnosis(error, "message_detail") or sqlstate.diagnosis(error, "message_primary")
+    lines = text.splitlines()
+    named = "; ".join(f"`{line.rstrip('.')}`" for line in lines[:MOST_NAMED])
+    shown = named if len(named) <= LONGEST else f"{named[:LONGEST]} …`"
+    more = len(lines) - MOST_NAMED
+    return Refusal(shown if more <= 0 else f"{shown}, and {more} more", remedy)
