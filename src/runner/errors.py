@@ -288,19 +288,15 @@ class ConnectionLost(MigrationError):
     hint = "Run it again when the server is back, to continue to the same target."
 
 
-@dataclass(eq=False)
 class SessionEnded(ConnectionLost):
-    """A session that the server ended on purpose, which is no fault of the network."""
+    """A session that the server closed, which is no fault of the network."""
 
-    how: str
-    sqlstate: str
-    remedy: str
     code = "session-ended"
-    what = "The session was ended: {how} (SQLSTATE {sqlstate})."
-    hint = "{remedy}"
-
-    def details(self) -> dict[str, object]:
-        return {"sqlstate": self.sqlstate}
+    what = "The server closed the session: an administrator or a time-out ended it, or the server stopped."
+    hint = (
+        "Run it again. If that recurs, find out who ends sessions of this database (`pg_terminate_backend`, a time-out "
+        "of the server, a restart)."
+    )
 
 
 @dataclass(eq=False)
@@ -322,7 +318,8 @@ class DatabaseFailed(MigrationError):
         super().__post_init__()
 
     def details(self) -> dict[str, object]:
-        return {"sqlstate": self.sqlstate} | ({"statement": self.statement} if self.statement else {})
+        fields: dict[str, object] = {"sqlstate": self.sqlstate}
+        return {**fields, "statement": self.statement} if self.statement else fields
 
 
 @dataclass(eq=False)

@@ -407,23 +407,39 @@ def test_role_without_create_on_the_database(project: Project, database: Databas
 def test_role_without_create_on_the_schema(project: Project, database: Database) -> None:
     with role(database, f"grant create on database {database.name} to {{role}}") as url:
         answer = project.ask(url, {"action": "upgrade"})
+    name, owner = f"r_{database.name}", owner_of(database, "public")
     assert answer["code"] == "settings"
-    assert answer["error"].startswith("The role lacks the privilege for `CREATE TABLE alembic_version")
-    assert answer["hint"] == "Grant the privilege to the role, or set `DB_ROLE` to the owner of the objects."
+    assert answer["error"].startswith(
+        f"The role `{name}` lacks `CREATE` on schema `public`, for `CREATE TABLE alembic_version"
+    )
+    assert answer["hint"] == (
+        f'Run `GRANT CREATE ON SCHEMA "public" TO "{name}"` as its owner `{owner}`, then run the same command again.'
+    )
+
+
+def owner_of(database: Database, schema: str) -> str:
+    """Return the owner of a schema, of which `public` has another one from version 15 on."""
+    return str(database.query(f"select nspowner::regrole from pg_namespace where nspname = '{schema}'")[0][0])
 
 
 def test_role_that_may_not_look(project: Project, database: Database) -> None:
     """Where it may not see the version table, that is not taken for a database at base."""
+    name = f"r_{database.name}"
     with role(database, "revoke usage on schema public from public") as url:
         for _ in range(2):
             assert project.ask(url, {"action": "current"})["message"] == (
-                "settings: The role lacks the privilege `USAGE` on schema `public`. Nothing was changed. "
-                "Grant the privilege to the role."
+                f"settings: The role `{name}` lacks `USAGE` on schema `public`. Nothing was changed. "
+                f'Run `GRANT USAGE ON SCHEMA "public" TO "{name}"` as its owner, then repeat.'
             )
             assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
-        database.execute(f"grant usage on schema public to r_{database.name}")
+        database.execute(f"grant usage on schema public to {name}")
         answer = project.ask(url, {"action": "current"})
+        grant = f'GRANT SELECT ON TABLE "public"."alembic_version" TO "{name}"'
+        assert answer["hint"] == f"Run `{grant}` as its owner `postgres`, then run the same command again."
+        database.execute(grant)
+        assert project.ask(url, {"action": "current"})["status"] == "success"
     assert answer["code"] == "settings"
+    assert answer["error"].startswith(f"The role `{name}` lacks `SELECT` on table `public.alembic_version`, for `")
     assert 'select array(select version_num::text from "public"."alembic_version")' in answer["error"]
     assert answer["error"].endswith("(SQLSTATE 42501).")
 
@@ -447,12 +463,12 @@ def test_revision_that_does_not_import(project: Project, database: Database) -> 
     path.write_text("import nothing_of_that_name\n" + path.read_text())
     answer = project.ask(database.url, {"action": "upgrade"})
     assert answer["message"] == (
-        "revision-failed: `018_bad` failed in line 1 of `018_bad.py`: its import raised ModuleNotFoundError. "
-        "Nothing was changed. Correct `018_bad.py`, then run the same command again."
+        "revision-failed: `018_bad` failed in line 1 of `018_bad.py`: its import raised ModuleNotFoundError: No module "
+        "named 'nothing_of_that_name'. Nothing was changed. Correct `018_bad.py`, then run the same command again."
     )
     path.write_text("def upgrade(:\n")
     assert project.ask(database.url, {"action": "upgrade"})["error"] == (
-        "`018_bad` failed in line 1 of `018_bad.py`: its import raised SyntaxError."
+        "`018_bad` failed in line 1 of `018_bad.py`: its import raised SyntaxError: invalid syntax."
     )
     assert database.query("select to_regclass('alembic_version'), to_regnamespace('runner')") == [(None, None)]
 
@@ -463,7 +479,7 @@ def test_what_is_no_python_is_said_by_who_looks_at_all(project: Project, databas
     assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
     path.write_text(f"{path.read_text()}\ndef broken(:\n")
     line = len(path.read_text().splitlines())
-    told = f"`018_fine` failed in line {line} of `018_fine.py`: its import raised SyntaxError."
+    told = f"`018_fine` failed in line {line} of `018_fine.py`: its import raised SyntaxError: invalid syntax."
     assert project.ask(database.url, {"action": "current"})["current"] == ["018_fine"]
     repair = {"action": "repair", "target": "018_fine"}
     assert [project.ask(database.url, event).get("error") for event in ({"action": "check"}, repair)] == [told, told]

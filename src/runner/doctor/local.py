@@ -15,6 +15,7 @@ from runner.doctor.checks import Probe, ProbeFailed, ProbeSkipped
 from runner.errors import MultipleHeads, count, translating
 from runner.postgres import advisory_lock, connect, conninfo, search_path, session, trust
 from runner.postgres.conninfo import ConnInfo
+from runner.project import quote
 from runner.script import graph
 
 LOGIN_TIMEOUT_S = 10
@@ -174,13 +175,13 @@ def _writer(state: LocalState) -> str:
 def _rights(state: LocalState) -> str:
     version_table = connect.version_table(state.opened)
     found = state.opened.execute(PRIVILEGES, vars(version_table)).one()
-    schema = f'"{version_table.schema}"'
+    schema, role = quote(version_table.schema), quote(found.role)
     home = f"GRANT USAGE, CREATE ON SCHEMA {schema} TO" if found.schema else f"CREATE SCHEMA {schema} AUTHORIZATION"
     grants = {
-        f'GRANT CREATE ON DATABASE "{found.database}" TO "{found.role}"': found.ledger,
-        f'GRANT CREATE ON SCHEMA public TO "{found.role}"': found.tables,
-        f'{home} "{found.role}"': found.home,
-        f'GRANT ALL ON {version_table.quoted} TO "{found.role}"': found.version,
+        f"GRANT CREATE ON DATABASE {quote(found.database)} TO {role}": found.ledger,
+        f"GRANT CREATE ON SCHEMA public TO {role}": found.tables,
+        f"{home} {role}": found.home,
+        f"GRANT ALL ON {version_table.quoted} TO {role}": found.version,
     }
     lacking = [grant for grant, granted in grants.items() if not granted]
     if lacking:

@@ -19,7 +19,7 @@ from runner.postgres.advisory_lock import MigrationLock
 from runner.postgres.invalid_indexes import Before
 from runner.postgres.transaction import EndsTransaction, ReleasesLock, Transaction
 from runner.postgres.version_table import lock_key
-from runner.project import VersionTable
+from runner.project import VersionTable, quote
 from runner.script import graph
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _denied(error: ProgrammingError, connection: Connection) -> InvalidSettings 
         )
     return InvalidSettings(
         f"The role `{role}` may not create the schema `runner` in `{database}`, where the ledger is kept.",
-        f'Run `GRANT CREATE ON DATABASE "{database}" TO "{role}"` as the database\'s owner.',
+        f"Run `GRANT CREATE ON DATABASE {quote(database)} TO {quote(role)}` as the database's owner.",
     )
 
 

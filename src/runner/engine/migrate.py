@@ -259,9 +259,8 @@ def translate(
         return stopped
     if isinstance(error, MigrationError):
         return error
-    # SQLAlchemy wraps the errors of our connection, so the revision opened this one or used the driver itself
-    own = isinstance(error, psycopg2.Error) or sqlstate.sqlstate(error) in sqlstate.SESSION_TIMEOUTS
-    if step is not None and own:
+    if step is not None and isinstance(error, psycopg2.Error):
+        # SQLAlchemy wraps the errors of our connection, so the revision opened this one or used the driver itself
         return failure.of_revision(error, step.revision, step.path, run.invocation)
     if sqlstate.is_lost(error):
         return translation.of_loss(error)

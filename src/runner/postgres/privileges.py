@@ -15,7 +15,7 @@ from runner.postgres.tokens import Token
 from runner.project import quote
 
 # PostgreSQL's own files; a function of the database raises from `pl_exec.c` or another language's file.
-SOURCES = frozenset({"acl.c", "aclchk.c", "aclcheck.c", "dbcommands.c", "extension.c", "guc.c", "namespace.c"})
+SOURCES = frozenset({"acl.c", "aclchk.c", "dbcommands.c", "extension.c", "guc.c", "namespace.c", "sequence.c"})
 DENIED = r"permission denied for (?P<kind>[a-z -]+?) (?P<name>.+)"
 NOT_OWNER = r"must be owner of (?P<kind>[a-z -]+?) (?P<name>.+)"
 # The words of a message for a kind of object, and our own, which are those of GRANT.

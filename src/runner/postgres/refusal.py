@@ -36,8 +36,6 @@ MEANINGS = {
         "an earlier statement had failed, and the revision went on",
         f"Where a statement may fail, send it in a savepoint (`with op.get_bind().begin_nested():`), {REPEAT}",
     ),
-    "25P03": ("`idle_in_transaction_session_timeout`, which the revision has set, ended its session", ""),
-    "25P04": ("`transaction_timeout`, which the revision has set, ended its session", ""),
     "53": ("the server lacks a resource", f"{SERVERS_LOG}, {REPEAT}"),
     "53100": ("the server's disk is full", f"Free space on it, or enlarge it, {REPEAT}"),
     "53200": (
@@ -55,11 +53,6 @@ MEANINGS = {
         "somebody cancelled it, or a `statement_timeout` did",
         f"Ask who cancels statements of this database, {REPEAT}",
     ),
-    "57P01": (
-        "an administrator ended the session, or the server shut down",
-        f"Ask who ends sessions of this database (`pg_terminate_backend`), {REPEAT}",
-    ),
-    "57P05": ("`idle_session_timeout`, which the revision has set, ended its session", ""),
     "58": ("the server could not read or write its files", f"{SERVERS_LOG}, {REPEAT}"),
     "F0": ("a file of the server's configuration is wrong", f"{SERVERS_LOG}, {REPEAT}"),
     "XX": ("the server itself failed, or its data are damaged", f"{SERVERS_LOG} before you repeat it."),

@@ -8,8 +8,6 @@ FEATURE_NOT_SUPPORTED = "0A000"
 CHARACTER_NOT_IN_REPERTOIRE = "22021"
 ACTIVE_SQL_TRANSACTION = "25001"
 READ_ONLY = "25006"
-IDLE_IN_TRANSACTION_TIMEOUT = "25P03"
-TRANSACTION_TIMEOUT = "25P04"
 DEPENDENT_OBJECTS_STILL_EXIST = "2BP01"
 SERIALIZATION_FAILURE = "40001"
 DEADLOCK = "40P01"
@@ -21,16 +19,11 @@ UNDEFINED_SCHEMA = "3F000"
 LOCK_NOT_AVAILABLE = "55P03"
 UNSAFE_NEW_ENUM_VALUE = "55P04"
 CANCELLED = "57014"
-ADMIN_SHUTDOWN = "57P01"
-CRASH_SHUTDOWN = "57P02"
-CANNOT_CONNECT_NOW = "57P03"
-DATABASE_DROPPED = "57P04"
-IDLE_SESSION_TIMEOUT = "57P05"
 CONTENTION = (LOCK_NOT_AVAILABLE, DEADLOCK, SERIALIZATION_FAILURE)
-SESSION_TIMEOUTS = (IDLE_IN_TRANSACTION_TIMEOUT, TRANSACTION_TIMEOUT, IDLE_SESSION_TIMEOUT)
-"""The ends of a session by a time-out that our sessions turn off, so that only a revision can have set it."""
 # Class 08, connection exceptions, and the shutdowns, crashes and terminations of class 57.
-LOST = (ADMIN_SHUTDOWN, CRASH_SHUTDOWN, CANNOT_CONNECT_NOW, *SESSION_TIMEOUTS, "08000", "08003", "08006")
+LOST = ("57P01", "57P02", "57P03", "57P05", "08000", "08003", "08006")
+CLOSED = ("server closed the connection", "SSL connection has been closed", "EOF detected")
+"""Words of libpq for a session that the other side ended in an orderly way, which a network does not."""
 
 
 def is_read_only(error: BaseException) -> bool:
@@ -79,6 +72,13 @@ def is_lost(error: BaseException) -> bool:
     if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
         return error.pgcode is None or error.pgcode in LOST
     return isinstance(error, DBAPIError) and (error.connection_invalidated or sqlstate(error) in LOST)
+
+
+def is_closed_by_server(error: BaseException) -> bool:
+    """Return whether the server closed a lost connection; a network that fails resets it, or is silent."""
+    # from version 14 on, libpq drops the server's reason in favour of its own error, so that the SQLSTATE is unknown
+    code = sqlstate(error)
+    return any(words in str(driver_error(error)) for words in CLOSED) if code is None else code.startswith("57P")
 
 
 def sqlstate(error: BaseException) -> str | None:

@@ -18,20 +18,6 @@ from runner.errors import (
 if TYPE_CHECKING:
     from runner.invocation import Invocation
 
-# By SQLSTATE: what ended a session, and the next step.
-ENDED = {
-    "25P03": ("it was idle in a transaction for longer than `idle_in_transaction_session_timeout`", "Run it again."),
-    "25P04": ("its transaction took longer than `transaction_timeout`", "Run it again."),
-    "57P01": (
-        "an administrator ended it, or the server shut down",
-        "Run it again. If it ends again, ask who ends sessions of this database (`pg_terminate_backend`).",
-    ),
-    "57P02": (
-        "another session crashed, so the server ended all of them",
-        "Look for the crash in the server's log, and run it again when the server is back.",
-    ),
-    "57P05": ("it was idle for longer than `idle_session_timeout`", "Run it again."),
-}
 CANCEL_MARGIN_S = 0.25
 """The longest time before the deadline at which a `statement_timeout` of ours ends a statement."""
 
@@ -71,14 +57,10 @@ def explain(error: BaseException, invocation: "Invocation | None" = None) -> Mig
 
 
 def of_loss(error: BaseException) -> ConnectionLost:
-    """Return the error for a lost connection: what ended the session, where the server said it."""
+    """Return the error for a lost connection."""
     from runner.postgres import sqlstate
 
-    code = sqlstate.sqlstate(error)
-    if code is None or code not in ENDED:
-        return ConnectionLost()
-    how, remedy = ENDED[code]
-    return SessionEnded(how, code, remedy)
+    return SessionEnded() if sqlstate.is_closed_by_server(error) else ConnectionLost()
 
 
 def of_database(error: BaseException, invocation: "Invocation | None" = None) -> MigrationError | None:

@@ -72,10 +72,8 @@ def of_released_lock(revision: str, path: str | None) -> RevisionFailed:
 def of_losses(revision: str, path: str | None, tries: int, last: MigrationError) -> RevisionFailed:
     """Return the error for a revision that has lost a connection in each of its tries, `last` in the last one."""
     remedy = "If the server is well, remove from `{file}` what ends sessions, then run the same command again."
-    reason, code = f"a connection was lost in each of {tries} tries", None
-    if isinstance(last, SessionEnded):
-        reason, code = f"{reason} ({last.how})", last.sqlstate
-    return RevisionFailed(revision, _name(path), None, reason, code, remedy=remedy)
+    lost = "the server closed a session" if isinstance(last, SessionEnded) else "a connection was lost"
+    return RevisionFailed(revision, _name(path), None, f"{lost} in each of {tries} tries", remedy=remedy)
 
 
 def of_unrun(revision: str, path: str | None, line: int) -> RevisionFailed:
@@ -114,6 +112,8 @@ def of_import(error: Exception, project: Path) -> MigrationError | None:
 
 def of_file(error: Exception, path: str) -> RevisionFailed:
     """Return the error for an exception while a revision's file was imported."""
+    if isinstance(error, DBAPIError | psycopg2.Error):
+        return _of_sql(error, Path(path).stem, path, None)
     # a file that does not compile has no frame; a syntax error of a file that this one imports is that file's
     if isinstance(error, SyntaxError) and error.filename == path:
         return _not_imported(error, path, error.lineno)
@@ -152,7 +152,7 @@ def _elsewhere(error: BaseException, path: str | None) -> str:
 
 def _of_sql(
     error: DBAPIError | psycopg2.Error, revision: str, path: str | None, invocation: Invocation | None
-) -> MigrationError:
+) -> RevisionFailed:
     # the fields of a diagnosis are names, unlike its message and detail
     # https://www.postgresql.org/docs/current/protocol-error-fields.html
     code = sqlstate.sqlstate(error)
