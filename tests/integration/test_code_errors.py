@@ -177,3 +177,14 @@ def test_models_that_fail(project: Project, database: Database) -> None:
         "environment-failed",
         "AttributeError: type object 'Base' has no attribute 'metadat'.",
     )
+
+
+def test_an_env_py_that_does_not_call_the_runner(project: Project, database: Database) -> None:
+    """Nothing ran, which is no success."""
+    path = project.folder / "alembic" / "env.py"
+    path.write_text(path.read_text().replace("environment.run(context, load_metadata)", ""))
+    for event in ({"action": "upgrade"}, {"action": "stamp", "target": "017"}):
+        assert project.ask(database.url, event)["message"] == (
+            "environment-failed: `env.py` failed: it does not call `environment.run`, so nothing ran. Nothing was "
+            "changed. Correct it, then run the same command again."
+        )

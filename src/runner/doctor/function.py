@@ -10,7 +10,6 @@ from runner.doctor import checks
 from runner.doctor.checks import Probe, ProbeFailed, ProbeSkipped
 from runner.errors import DatabaseUnreachable, FunctionFailed, FunctionUnreachable, translating
 from runner.invocation import Tell
-from runner.postgres import connect
 from runner.results import CurrentResult, read
 
 NO_ANSWER = (FunctionUnreachable.code, FunctionFailed.code)
@@ -20,8 +19,9 @@ PROBE_OF = {
     "authentication-failed": "database",
     "read-only-database": "database",
     "pooled-connection": "database",
+    "session-ended": "database",
+    "database-failed": "database",
 }
-NO_DATABASE = connect.FINAL_REASONS[0]
 OPEN = (
     "Allow the function's security group in that of the database on its port, and put the function into subnets that "
     "have a route to the database."
@@ -151,8 +151,9 @@ def _refuse(state: FunctionState, check: str) -> None:
     if failure is None:
         return
     probe = PROBE_OF.get(failure.code, "settings")
-    # the server was reached, although the code is `database-unreachable`
-    if NO_DATABASE in failure.error:
+    of_network = failure.hint == DatabaseUnreachable.remedy
+    # with another next step the server was reached, although the code is `database-unreachable`
+    if probe == "network" and not of_network:
         probe = "database"
     if probe == check:
-        raise ProbeFailed(failure.error, OPEN if failure.hint == DatabaseUnreachable.remedy else failure.hint)
+        raise ProbeFailed(failure.error, OPEN if of_network else failure.hint)

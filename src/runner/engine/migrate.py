@@ -73,6 +73,9 @@ def change(run: Run, revisions: Revisions, direction: Direction, target: str) ->
     revisions.config.attributes[RUN] = run
     with EnvironmentContext(revisions.config, revisions.script, destination_rev=target, fn=find_route):
         graph.run_environment(revisions.script)
+    # the engine sets it first of all
+    if run.draft.change is None:
+        raise failure.of_unreached(revisions.script.env_py_location)
 
 
 def migrate(context: Any, run: Run, find_route: FindRoute) -> None:

@@ -139,6 +139,11 @@ def of_environment(error: Exception, path: str) -> EnvironmentFailed | None:
     return EnvironmentFailed(Path(path).name, frames[last].lineno, reason)
 
 
+def of_unreached(path: str) -> EnvironmentFailed:
+    """Return the error for an `env.py` that runs nothing of ours."""
+    return EnvironmentFailed(Path(path).name, None, "it does not call `environment.run`, so nothing ran")
+
+
 def _not_imported(error: Exception, path: str, line: int | None) -> RevisionFailed:
     reason = f"its import raised {python_error.describe(error)}{_elsewhere(error, path)}"
     return RevisionFailed(Path(path).stem, Path(path).name, line, reason)
