@@ -188,3 +188,14 @@ def test_an_env_py_that_does_not_call_the_runner(project: Project, database: Dat
             "environment-failed: `env.py` failed: it does not call `environment.run`, so nothing ran. Nothing was "
             "changed. Correct it, then run the same command again."
         )
+
+
+def test_both_command_lines_show_it(people: Project, database: Database) -> None:
+    people.add("018_bad", "op.add_colum('leads')")
+    for command in (("migrate", "upgrade"), ("alembic", "upgrade", "head")):
+        done = people.run(*command, url=database.url)
+        assert (
+            "`018_bad.py`: AttributeError: module 'alembic.op' has no attribute 'add_colum'. Nothing was applied."
+            in (done.stdout + done.stderr)
+        )
+        assert "Traceback" not in done.stderr

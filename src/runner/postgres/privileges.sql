@@ -34,9 +34,11 @@ with objects (kind, schema, name, signature, oid, owner) as (
     where kind = any (%(kinds)s) and name = %(name)s and (schema is null or schema !~ '^pg_|^information_schema$')
 )
 select current_user::pg_catalog.text as role, kind, schema, name, signature, lacking, rolname as owner, rolsuper
-from (select) one
+-- nobody logs in as `pg_database_owner`, to which `public` belongs from version 15 on: it stands for the owner
+from (select datdba as owns from pg_catalog.pg_database where datname = pg_catalog.current_database()) this
 left join found on %(rights)s::pg_catalog.text[] = '{}' or lacking <> '{}'
-left join pg_catalog.pg_roles r on r.oid = found.owner
+left join pg_catalog.pg_roles r
+    on r.oid = case found.owner::pg_catalog.regrole::pg_catalog.text when 'pg_database_owner' then owns else owner end
 order by schema = any (%(schemas)s) desc nulls last, schema = 'public' desc nulls last, schema, signature
 limit 1;
 
