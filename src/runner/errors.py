@@ -284,7 +284,7 @@ class ConnectionLost(MigrationError):
     """A connection that a failover, a restart or a termination ended, and that could not be opened again."""
 
     code = "database-unreachable"
-    what = "The connection was lost, and not opened again in time."
+    what = "The connection was lost."
     hint = "Run it again when the server is back, to continue to the same target."
 
 

@@ -199,3 +199,18 @@ def test_both_command_lines_show_it(people: Project, database: Database) -> None
             in (done.stdout + done.stderr)
         )
         assert "Traceback" not in done.stderr
+
+
+def test_an_alembic_ini_without_revisions(project: Project) -> None:
+    """Alembic's error names the setting; a parser's would quote a line, which may be a URL with a password."""
+    path = project.folder / "alembic.ini"
+    good = path.read_text()
+    path.write_text(good.replace("script_location", "script_place"))
+    assert (
+        "CommandError: No 'script_location' key found in configuration)."
+        in project.ask(None, {"action": "heads"})["error"]
+    )
+    path.write_text(f"postgresql://u:{PLANTED}@h/d\n{good}")
+    refused = project.ask(None, {"action": "heads"})
+    assert "(MissingSectionHeaderError)." in refused["error"]
+    assert PLANTED not in json.dumps(refused)

@@ -42,7 +42,6 @@ MEANINGS = {
         "the server ran out of memory, or of room for locks",
         f"Change fewer objects in one revision, or raise `max_locks_per_transaction` or the server's memory, {REPEAT}",
     ),
-    "53300": ("the server has no free connection", f"End idle sessions, or raise `max_connections`, {REPEAT}"),
     "53400": (
         "it exceeds a limit of the server's configuration, such as `temp_file_limit`",
         f"Let it do less at once, or raise the limit, {REPEAT}",
@@ -53,9 +52,12 @@ MEANINGS = {
         "somebody cancelled it, or a `statement_timeout` did",
         f"Ask who cancels statements of this database, {REPEAT}",
     ),
-    "58": ("the server could not read or write its files", f"{SERVERS_LOG}, {REPEAT}"),
-    "F0": ("a file of the server's configuration is wrong", f"{SERVERS_LOG}, {REPEAT}"),
-    "XX": ("the server itself failed, or its data are damaged", f"{SERVERS_LOG} before you repeat it."),
+    "58030": ("the server could not read or write one of its files", f"{SERVERS_LOG}, {REPEAT}"),
+    "58P01": ("a file that it names does not exist on the server", ""),
+    # also "tuple concurrently updated", which passes by itself
+    "XX000": ("an internal error of the server", f"{SERVERS_LOG}, {REPEAT}"),
+    "XX001": ("a page of a table is damaged", f"{SERVERS_LOG} before you run it again."),
+    "XX002": ("an index is damaged", f"Build it again with `REINDEX INDEX`, {REPEAT}"),
 }
 
 

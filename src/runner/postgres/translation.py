@@ -75,8 +75,8 @@ def of_database(error: BaseException, invocation: "Invocation | None" = None) ->
     statement = redact.template(sqlstate.statement(error))
     if code == sqlstate.INSUFFICIENT_PRIVILEGE:
         return _of_privilege(refused.reason, refused.remedy, statement)
-    made = DatabaseFailed(code, statement, refused.reason)
-    return DatabaseFailed(code, statement, refused.reason, refused.remedy) if refused.remedy else made
+    remedies = (refused.remedy,) if refused.remedy else ()
+    return DatabaseFailed(code, statement, refused.reason, *remedies)
 
 
 def _of_privilege(reason: str, remedy: str, statement: str) -> InvalidSettings:

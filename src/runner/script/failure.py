@@ -102,9 +102,8 @@ def of_import(error: Exception, project: Path) -> MigrationError | None:
             "Correct the `down_revision` that names a missing revision, then run the command again.",
         )
     if file is None:
-        # only its type: the text of the exception may quote a line of the file
         return InvalidSettings(
-            f"`alembic.ini` does not lead to any revisions ({type(error).__name__}).",
+            f"`alembic.ini` does not lead to any revisions ({python_error.describe(error)}).",
             "Correct it: `script_location` names the folder that has `env.py` and `versions/`.",
         )
     return _not_imported(error, file, line)
