@@ -161,6 +161,71 @@ def test_who_is_not_the_owner(project: Project, database: Database, limited: str
         database.execute(f"drop owned by {other}; drop role {other}")
 
 
+def test_the_owner_of_a_view_lacks_the_right(project: Project, database: Database, limited: str) -> None:
+    """A GRANT to the role that runs would not help, so there is none."""
+    quoted = '"' + str(make_url(limited).username).replace('"', '""') + '"'
+    other = f"o_{database.name}"
+    database.execute(f"""
+        create role {other}; create view seen as select * from plain; alter view seen owner to {other};
+        grant select on seen to {quoted}
+    """)
+    try:
+        project.add("018_bad", "op.execute('select * from seen')")
+        answer = project.ask(limited, {"action": "upgrade"})
+    finally:
+        database.execute(f"drop owned by {other}; drop role {other}")
+    assert "(42501): permission is denied for table `plain`, in `select * from seen`" in answer["error"]
+    assert answer["hint"] == (
+        "Grant the right to the role that needs it, which is the owner of a view or a function that the statement "
+        "uses, then run the same command again."
+    )
+
+
+# What the revision sends, what is said of its role, and how the hint begins.
+OTHERS = {
+    "extension": (
+        "create extension if not exists pgcrypto",
+        "may not create the extension `pgcrypto`",
+        'Run `CREATE EXTENSION IF NOT EXISTS "pgcrypto"` as an administrator, and leave that clause in the revision',
+    ),
+    "temporary": (
+        "create temporary table t ()",
+        "lacks `TEMPORARY` on database `DATABASE`",
+        'Run `GRANT TEMPORARY ON DATABASE "DATABASE" TO ROLE` as its owner',
+    ),
+    "member": (
+        "create table mine.t (); alter table mine.t owner to postgres",
+        "`postgres`",
+        "Set `DB_ROLE` to a role that is a member of `postgres`, or leave this statement to one",
+    ),
+}
+
+
+@pytest.mark.parametrize(("sent", "said", "hint"), OTHERS.values(), ids=OTHERS)
+def test_what_has_no_object(
+    project: Project, database: Database, limited: str, sent: str, said: str, hint: str
+) -> None:
+    role = str(make_url(limited).username)
+    database.execute(f"revoke temporary on database {database.name} from public")
+    project.add("018_bad", f"op.execute({sent!r})")
+    answer = project.ask(limited, {"action": "upgrade"})
+    assert f"(42501): the role `{role}` " in answer["error"]
+    assert f"{said.replace('DATABASE', database.name)}, in `" in answer["error"]
+    filled = hint.replace('DATABASE "DATABASE"', f'DATABASE "{database.name}"')
+    filled = filled.replace("ROLE` as", '"' + role.replace('"', '""') + '"` as')
+    assert answer["hint"] == f"{filled}, then run the same command again."
+
+
+def test_a_parameter_of_a_superuser(project: Project, database: Database, limited: str) -> None:
+    role = str(make_url(limited).username)
+    project.add("018_bad", "op.execute(\"set log_statement = 'all'\")")
+    answer = project.ask(limited, {"action": "upgrade"})
+    assert f"the role `{role}` may not set the parameter `log_statement`, in `" in answer["error"]
+    if database.query("select current_setting('server_version_num')::int >= 150000") == [(True,)]:
+        database.execute(re.findall("`(GRANT .*?)` as", answer["hint"])[0])
+        assert project.ask(limited, {"action": "upgrade"})["status"] == "success"
+
+
 def test_row_security_is_no_missing_right(project: Project, database: Database, limited: str) -> None:
     """It has the same SQLSTATE, and no GRANT would help."""
     quoted = '"' + str(make_url(limited).username).replace('"', '""') + '"'

@@ -60,23 +60,28 @@ BEFORE = {
 }
 SKIPPED = frozenset({"only", "table"})
 CREATING = frozenset({"alter", "create", "do"})
-# What a message says beside an object's kind and name: a reason, and a statement for an administrator.
+# What a message says without a kind of object: the reason, and the next step. Nobody is told to become a member of a
+# role that may be a superuser's.
+MEMBER = "Set `DB_ROLE` to a role that is a member of `{name}`, or leave this statement to one"
 OTHERS = {
     r'permission denied to create extension "(?P<name>.+)"': (
         "may not create the extension `{name}`",
-        "CREATE EXTENSION IF NOT EXISTS {quoted}",
+        "Run `CREATE EXTENSION IF NOT EXISTS {quoted}` as an administrator, and leave that clause in the revision",
     ),
     r'permission denied to set parameter "(?P<name>.+)"': (
         "may not set the parameter `{name}`",
-        "GRANT SET ON PARAMETER {quoted} TO {role}",
+        "Run `GRANT SET ON PARAMETER {quoted} TO {role}` as a superuser (from PostgreSQL 15 on)",
     ),
     r'permission denied to create temporary tables in database "(?P<name>.+)"': (
         "lacks `TEMPORARY` on database `{name}`",
-        "GRANT TEMPORARY ON DATABASE {quoted} TO {role}",
+        "Run `GRANT TEMPORARY ON DATABASE {quoted} TO {role}` as its owner",
     ),
-    r'must be (?:a )?member of role "(?P<name>.+)"': ("is no member of `{name}`", "GRANT {quoted} TO {role}"),
-    r'must be able to SET ROLE "(?P<name>.+)"': ("may not become `{name}`", "GRANT {quoted} TO {role}"),
+    r'must be (?:a )?member of role "(?P<name>.+)"': ("is no member of `{name}`", MEMBER),
+    r'must be able to SET ROLE "(?P<name>.+)"': ("may not become `{name}`", MEMBER),
 }
+SOMEBODY = (
+    "Grant the right to the role that needs it, which is the owner of a view or a function that the statement uses"
+)
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,7 @@ class Lack:
 
 
 def find(error: BaseException, look_up: LookUp) -> Lack | None:
-    """Return what the role lacks; None where the error does not say it, or where the catalog says otherwise."""
+    """Return what the role lacks, without its right where the catalog does not tell; None for another error."""
     if sqlstate.diagnosis(error, "source_file") not in SOURCES:
         return None
     message, statement = sqlstate.diagnosis(error, "message_primary"), sqlstate.statement(error)
@@ -108,22 +113,23 @@ def _of_other(name: str, reason: str, remedy: str, look_up: LookUp) -> Lack | No
     if not row:
         return None
     role = row[0]["role"]
-    command = remedy.format(quoted=quote(name), role=quote(role))
-    return Lack(f"the role `{role}` {reason.format(name=name)}", f"Run `{command}` as an administrator")
+    names = {"name": name, "quoted": quote(name), "role": quote(role)}
+    return Lack(f"the role `{role}` {reason.format(**names)}", remedy.format(**names))
 
 
 def _of_object(shown: str, name: str, texts: Sequence[str], look_up: LookUp, *, owned: bool) -> Lack | None:
     kind = KINDS[shown]
     read = [list(tokens.read(text)) for text in texts]
     rights = () if owned else tuple(dict.fromkeys(_rights(kind, name, read)))
+    unknown = Lack(f"{'it must be the owner of' if owned else 'permission is denied for'} {shown} `{name}`", SOMEBODY)
     if not owned and not rights:
-        return None
+        return unknown
     # the message of an owner calls a sequence a table where the statement does
     kinds = ["relation", "sequence"] if kind == "relation" and owned else [kind]
     schemas = [parts[-2] for found in read for parts in _names(found) if parts[-1] == name and len(parts) > 1]
     rows = look_up("lacking", {"kinds": kinds, "name": name, "rights": list(rights), "schemas": schemas})
     if not rows or rows[0]["kind"] is None:
-        return None
+        return unknown
     row = rows[0]
     parts = [part for part in (row["schema"], row["name"]) if part is not None]
     full, quoted = ".".join(parts), ".".join(map(quote, parts))
