@@ -183,11 +183,6 @@ def test_the_owner_of_a_view_lacks_the_right(project: Project, database: Databas
 
 # What the revision sends, what is said of its role, and how the hint begins.
 OTHERS = {
-    "extension": (
-        "create extension if not exists pgcrypto",
-        "may not create the extension `pgcrypto`",
-        'Run `CREATE EXTENSION IF NOT EXISTS "pgcrypto"` as an administrator, and leave that clause in the revision',
-    ),
     "temporary": (
         "create temporary table t ()",
         "lacks `TEMPORARY` on database `DATABASE`",
@@ -214,6 +209,20 @@ def test_what_has_no_object(
     filled = hint.replace('DATABASE "DATABASE"', f'DATABASE "{database.name}"')
     filled = filled.replace("ROLE` as", '"' + role.replace('"', '""') + '"` as')
     assert answer["hint"] == f"{filled}, then run the same command again."
+
+
+def test_an_extension(project: Project, database: Database, limited: str) -> None:
+    """Whichever this server has; the statement to paste makes it, and the revision leaves it as it is."""
+    available = database.query("select name from pg_available_extensions where installed_version is null order by name")
+    if not available:
+        pytest.skip("this server has no other extension")
+    name = next((one for (one,) in available if one == "pgcrypto"), available[0][0])
+    project.add("018_bad", f"op.execute('create extension if not exists \"{name}\"')")
+    answer = project.ask(limited, {"action": "upgrade"})
+    role = make_url(limited).username
+    assert f"(42501): the role `{role}` may not create the extension `{name}`, in `" in answer["error"]
+    database.execute(re.findall("`(CREATE EXTENSION .*?)` as", answer["hint"])[0])
+    assert project.ask(limited, {"action": "upgrade"})["status"] == "success"
 
 
 def test_a_parameter_of_a_superuser(project: Project, database: Database, limited: str) -> None:
