@@ -73,7 +73,9 @@ def _ensure_version_table(context: Any) -> None:
     invocation = _plain_invocation()
     run = Run(invocation, Draft("ensure_version", invocation.request_id), Terms(_login()))
     with (
-        translating((MigrationError, DBAPIError), lambda error: _in_alembics_words(translation.explain(error))),
+        translating(
+            (MigrationError, DBAPIError), lambda error: _in_alembics_words(translation.explain(error, invocation))
+        ),
         migrate.hold_lock(
             run, connect.open_engine(invocation.settings, invocation.request_id, invocation.deadline)
         ) as lock,

@@ -87,13 +87,13 @@ class _Statements(list[str]):
 def run_env(config: Config, script: ScriptDirectory) -> None:
     """Run `env.py` in a pass that connects to nothing, for what it does before it hands its context over.
 
-    It may register an operation that a revision uses, or say where Python finds a module.
+    It may register an operation that a revision uses, or say where Python finds a module. Raises `EnvironmentFailed`.
     """
     config.attributes[PREPARING] = True
     try:
         # an `env.py` that runs Alembic by itself finds no step, and does not make the version table
         with EnvironmentContext(config, script, fn=_no_steps, dont_mutate=True):
-            script.run_env()
+            graph.run_environment(script)
     finally:
         del config.attributes[PREPARING]
 
