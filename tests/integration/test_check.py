@@ -239,6 +239,13 @@ def test_nothing_is_compared(at_head: Project, database: Database, line: str, re
     assert (answer["ok"], answer["not_compared"]) == (True, [reason])
 
 
+def test_an_environment_that_compares_nothing(at_head: Project, database: Database) -> None:
+    """Its `env.py` runs no comparison of ours, and that is said."""
+    (at_head.folder / "alembic" / "env.py").write_text("from alembic import context\n")
+    answer = check(at_head, database)
+    assert answer["not_compared"] == ["the models, because `env.py` does not call `environment.run`"]
+
+
 def test_what_a_killed_run_left(at_head: Project, database: Database) -> None:
     """While it runs it is no leftover; once it is killed it is, until the next run has noted it."""
     add(at_head, "900_slow", 'op.execute("select pg_sleep(30)")')

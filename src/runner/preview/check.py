@@ -222,8 +222,10 @@ def _models(
     A difference from the snapshot is drift already, and is not reported a second time.
     """
     directives: list[Any] = []
+    said, reached = len(skipped), []
 
     def compare(_heads: Any, context: Any) -> list[Any]:
+        reached.append(True)
         metadata = alembic_internals.options(context)["target_metadata"]
         if metadata is None:
             skipped.append("the models, because `env.py` names none")
@@ -239,6 +241,8 @@ def _models(
             graph.run_environment(revisions.script)
         except ImportError as error:
             skipped.append(f"the models, because `{error.name}` cannot be imported")
+    if not reached and len(skipped) == said:
+        skipped.append("the models, because `env.py` does not call `environment.run`")
     reported = {_part(one) for one in [*(one for one, _ in drifted.accepted), *drifted.differences]}
     # Alembic puts the directives for one column into a list
     flat = [directive for one in directives for directive in (one if isinstance(one, list) else [one])]
