@@ -238,7 +238,7 @@ def _models(
     revisions.config.attributes[INVOCATION] = invocation
     with EnvironmentContext(revisions.config, revisions.script, fn=compare):
         try:
-            graph.run_environment(revisions.script)
+            graph.run_environment(revisions.script, needs_models=False)
         except ImportError as error:
             skipped.append(f"the models, because `{error.name}` cannot be imported")
     if not reached and len(skipped) == said:

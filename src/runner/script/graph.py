@@ -14,7 +14,7 @@ from alembic.script import revision as alembic_revision
 from alembic.util import CommandError
 
 from runner.answer import Direction
-from runner.errors import InvalidSettings, MultipleHeads, RevisionFailed, UnknownRevision, translating
+from runner.errors import InvalidSettings, MigrationError, MultipleHeads, RevisionFailed, UnknownRevision, translating
 from runner.script import alembic_internals, failure, identifiers
 from runner.script.alembic_internals import UNRESOLVED, as_tuple
 from runner.script.identifiers import RevisionFile
@@ -129,10 +129,18 @@ def load(settings: Settings, *, may_be_empty: bool = False, runs: bool = False) 
     return Revisions(config, script)
 
 
-def run_environment(script: ScriptDirectory) -> None:
-    """Run the project's `env.py`. Raises `EnvironmentFailed` for an exception of its own, or of what it imports."""
+def run_environment(script: ScriptDirectory, *, needs_models: bool = True) -> None:
+    """Run the project's `env.py`. Raises `EnvironmentFailed` for an exception of its own, or of what it imports.
+
+    Raises the ImportError itself where the models are not needed, which an image may lack.
+    """
     path = script.env_py_location
-    with translating(Exception, lambda error: failure.of_environment(error, path)):
+
+    def explain(error: Exception) -> MigrationError | None:
+        passes = isinstance(error, ImportError) and not needs_models
+        return None if passes else failure.of_environment(error, path)
+
+    with translating(Exception, explain):
         script.run_env()
 
 
