@@ -273,6 +273,24 @@ def test_a_drop_after_a_build_is_finished_by_the_next_try(project: Project, data
 
 
 @pytest.mark.usefixtures("at_017")
+def test_a_drop_that_the_second_try_began_is_finished_by_the_third(project: Project, database: Database) -> None:
+    """The build before it must not take the index for a leftover of an earlier one."""
+    add(
+        project,
+        "create index concurrently if not exists p1_again on p1 (a)",
+        "create index concurrently on t (b)",
+        "drop index concurrently t_a",
+    )
+    kill_at_work(project, database, ("insert into p values (1)",))
+    assert database.query(INVALID) == [("p1_again",)]
+    kill_at_work(project, database, ("select from t",))
+    assert database.query(INVALID) == [("t_a",)]
+    done = project.ask(database.url, {"action": "upgrade"})
+    assert done["status"] == "success", done["message"]
+    assert ("t_a", True) not in database.query(INDEXES)
+
+
+@pytest.mark.usefixtures("at_017")
 @pytest.mark.parametrize("table", ["s.t", "b", "public.other"])
 def test_another_table_of_such_a_name_is_left_alone(project: Project, database: Database, table: str) -> None:
     """One of the same name in another schema, one with a column's name, one that another statement is about."""

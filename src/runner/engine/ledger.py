@@ -195,9 +195,9 @@ def close_interrupted(connection: Connection, run_id: int | None) -> None:
 
 
 def record_invalid(connection: Connection, run: Run, invalid: Mapping[str, str]) -> Before:
-    """Write which indexes are invalid before a revision's autocommit block, and return what its earliest try found.
+    """Write which indexes are invalid before a revision's autocommit block, and return what its tries found and began.
 
-    `invalid` are names by oid.
+    That is what the earliest one found, with the drops that any of them began. `invalid` are names by oid.
     """
     query = _query("record_invalid").bindparams(bindparam("invalid", type_=JSONB))
     parameters = {"run_id": run.run_id, "revision": run.current_attempt.step.revision, "invalid": dict(invalid)}

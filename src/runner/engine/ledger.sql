@@ -134,8 +134,8 @@ where exists (select from unnest(d.planned) p(name)
                                    where l.run_id = d.run_id and l.status = 'success'));
 
 -- name: record_invalid
--- A try after one that failed or was killed keeps the earlier list: what is invalid beside that is what the earlier try
--- left. A later success of the revision ends that.
+-- A try after one that failed or was killed keeps its list, which it has from the tries before it, and the drops that
+-- it began: what is invalid beside that is what an earlier try left. A later success of the revision ends that.
 update runner.migration_run
 set invalid_before = jsonb_build_object(cast(:revision as text), coalesce(
     (select e.invalid_before -> :revision from runner.migration_run e
@@ -143,7 +143,7 @@ set invalid_before = jsonb_build_object(cast(:revision as text), coalesce(
        and not exists (select from runner.migration_log l
                        where l.version_table = :version_table and l.revision = :revision and l.status = 'success'
                          and l.run_id >= e.run_id)
-     order by e.run_id limit 1), jsonb_build_object('invalid', :invalid, 'dropped', '{}'::jsonb)))
+     order by e.run_id desc limit 1), jsonb_build_object('invalid', :invalid, 'dropped', '{}'::jsonb)))
 where run_id = :run_id
 returning invalid_before -> :revision;
 
