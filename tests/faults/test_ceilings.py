@@ -91,6 +91,17 @@ def test_the_lock_timeout_holds_in_an_autocommit_block(project: Project, databas
     assert 0.3 < longest < LONGEST_S, told
 
 
+def test_a_lock_timeout_behind_a_begin_in_an_autocommit_block(project: Project, database: Database) -> None:
+    """The revision's own transaction has failed with it, and is ended before the next try."""
+    project.ask(database.url, {"action": "upgrade"})
+    begins = f"    op.execute('begin')\n    op.execute({ALTER!r})\n    op.execute('commit')"
+    project.add("018_raises", f"with op.get_context().autocommit_block():\n{begins}")
+
+    longest, told = longest_wait_s(project, database)
+
+    assert 0.3 < longest < LONGEST_S, told
+
+
 def test_a_revision_may_lower_its_timeouts(project: Project, database: Database) -> None:
     """A lower time-out holds up to the revision's end, and not in the next one."""
     now = "current_setting('lock_timeout'), current_setting('statement_timeout')"

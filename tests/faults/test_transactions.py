@@ -103,6 +103,8 @@ IN_A_BLOCK = {
     "BEGIN and COMMIT in one text": "op.execute('begin; create table made (); commit')",
     "BEGIN, an error and ROLLBACK": "op.execute('create table made ()')\nop.execute('begin')\n"
     "try:\n    op.execute('select 1 / 0')\nexcept sa.exc.DBAPIError:\n    op.execute('rollback')",
+    "BEGIN and SET TRANSACTION": "op.execute('begin')\nop.execute('set transaction isolation level serializable')\n"
+    "op.execute('create table made ()')\nop.execute('commit')",
     "CALL of a procedure with COMMIT": "op.execute('create procedure p() language plpgsql as "
     "$$ begin create table made (); commit; end $$')\nop.execute('call p()')",
     "DO with COMMIT": "op.execute('do $$ begin create table made (); commit; end $$')",
@@ -117,6 +119,29 @@ def test_an_autocommit_block_may_commit(project: Project, database: Database, ho
     project.ask(database.url, {"action": "upgrade"})
 
     assert database.query("select version_num from alembic_version") == [("018_block",)]
+    assert database.query("select count(*) from pg_class where relname = 'made'") == [(1,)]
+
+
+BEGINS = "with op.get_context().autocommit_block():\n    op.execute('create table made ()')\n    op.execute('begin')\n"
+
+
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        ("insert into one values (1)", "UniqueViolation (23505) on constraint `one_n_key` of table `one`"),
+        ("select 1 / 0", "DivisionByZero (22012)"),
+    ],
+)
+def test_an_error_behind_a_begin_in_a_block_is_told(
+    project: Project, database: Database, statement: str, told: str
+) -> None:
+    """The failed transaction is the revision's own, and nothing but its end can follow."""
+    project.ask(database.url, {"action": "upgrade"})
+    database.execute("create table one (n int unique); insert into one values (1)")
+    project.add("018_block", f"{BEGINS}    op.execute({statement!r})\n    op.execute('commit')")
+    failed = project.ask(database.url, {"action": "upgrade"})
+    assert f"`018_block` failed in line 11 of `018_block.py`: {told}" in failed["message"]
+    assert failed["leftovers"] == []
     assert database.query("select count(*) from pg_class where relname = 'made'") == [(1,)]
 
 

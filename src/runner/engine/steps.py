@@ -358,7 +358,7 @@ def _follow_autocommit_blocks(
             if run.current_attempt.before is None:
                 _record_invalid(run, lock)
             # Alembic commits on the way in, and begins a transaction on the way out
-            with enter(), transaction.set_running(True):
+            with enter(), transaction.undoing_failed(), transaction.set_running(True):
                 yield
 
     alembic_internals.replace_autocommit_block(migration, autocommit_block)

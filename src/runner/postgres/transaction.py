@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import psycopg2
 import psycopg2.extensions
-from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INTRANS
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INERROR, TRANSACTION_STATUS_INTRANS
 from psycopg2.extensions import cursor as PlainCursor  # noqa: N812 - a class
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError
@@ -297,6 +297,17 @@ class Transaction:
         finally:
             self.running = before
 
+    @contextlib.contextmanager
+    def undoing_failed(self) -> Iterator[None]:
+        """Roll back, where the block fails, the failed transaction that it has begun itself in AUTOCOMMIT."""
+        try:
+            yield
+        except BaseException:
+            # what Alembic and we send behind the block would fail in it, and hide the revision's own error
+            if self.driver.info.transaction_status == TRANSACTION_STATUS_INERROR:
+                send(self.connection, "rollback")
+            raise
+
     def bound(self, other: GuardedConnection) -> None:
         """Set the time-outs of a connection that the revision opens by our engine; in a rehearsal it may not write."""
         if not self.running:
@@ -373,8 +384,10 @@ class Transaction:
         if has_failed(opened):
             return statement
         setting = self.timeouts.before(opened, statement, alone=autocommit or self.alone)
-        # what is done in AUTOCOMMIT cannot be rolled back, so both locks are proven before it
-        if self.running and (autocommit or self.marker is None):
+        # what is done in AUTOCOMMIT cannot be rolled back, so both locks are proven before it; not before a statement
+        # that does nothing, and fails behind any query of its transaction
+        proves = not sql.sets_transaction(statement) if autocommit else self.marker is None
+        if self.running and proves:
             self.mark(opened, f"{setting}; " if setting else "")
             self.require_locks()
         elif setting:
