@@ -113,13 +113,30 @@ def test_nobody_queues_behind_a_statement_beside_ours(project: Project, database
     assert run.returncode in (0, 1)
 
 
-def test_a_validation_under_a_held_lock_has_no_time_of_its_own(project: Project, database: Database) -> None:
+CURSOR = "cursor = op.get_bind().connection.cursor()\n"
+ROWS = "import io\n" + CURSOR
+BEFORE = {
+    "DDL": f"op.execute({HELD!r})",
+    # SQLAlchemy sends it by `executemany`
+    "many parameters": "op.get_bind().execute(sa.text('update leads set nome = :n'), [{'n': 'x'}, {'n': 'y'}])",
+    "executemany": CURSOR + "cursor.executemany('insert into made values (%s)', [(1,), (2,)])",
+    "callproc": CURSOR + "cursor.callproc('make', ())",
+    "copy_expert": ROWS + "cursor.copy_expert('copy made from stdin', io.StringIO('1'))",
+    "copy_from": ROWS + "cursor.copy_from(io.StringIO('1'), 'made')",
+    "copy_to": ROWS + "cursor.copy_to(io.StringIO(), 'made')",
+}
+
+
+@pytest.mark.parametrize("way", BEFORE)
+def test_a_validation_under_a_held_lock_has_no_time_of_its_own(project: Project, database: Database, way: str) -> None:
     """It waits for whoever vacuums its table, and the application for the lock that the statement before it took."""
     database.execute("create table other (a int); alter table other add constraint c check (a > 0) not valid")
-    project.add("018_odd", f"op.execute({HELD!r})\nop.execute('alter table other validate constraint c')")
+    database.execute("create table made (n int)")
+    database.execute("create function make() returns void language sql as 'insert into made values (1)'")
+    project.add("018_odd", f"{BEFORE[way]}\nop.execute('alter table other validate constraint c')")
     with closing(psycopg2.connect(database.url)) as vacuum:
         vacuum.cursor().execute("lock table other in share update exclusive mode")
-        run = project.start("migrate", "upgrade", url=database.url, LOCK_TIMEOUT_MS="500")
+        run = project.start("migrate", "--timeout", "20", "upgrade", url=database.url, LOCK_TIMEOUT_MS="500")
         waiting.until_said(run, "Retrying `018_odd`, which was rolled back while it waited for `other`")
     run.communicate()
     assert run.returncode == 0

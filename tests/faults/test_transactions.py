@@ -194,6 +194,17 @@ def test_work_that_nobody_saw_is_not_said_to_be_rolled_back(project: Project, da
     assert database.query("select count(*) from pg_class where relname = 'made'") == [(1,)]
 
 
+MANY = "cursor = op.get_bind().connection.cursor()\ncursor.executemany('insert into ran values (%s)', [(1,), (2,)])\n"
+
+
+def test_what_many_parameters_did_is_named(project: Project, database: Database) -> None:
+    """The driver sends it once for each, and has a method of its own for that."""
+    database.execute("create table ran (place int)")
+    project.add("018_ends", MANY + "cursor.execute('COMMIT')")
+    assert project.ask(database.url, {"action": "upgrade"})["leftovers"] == ["insert into ran values (%s)"]
+    assert database.query("table ran") == [(1,), (2,)]
+
+
 BATCHES = """
 cursor = op.get_bind().connection.cursor()
 for place in range(200):

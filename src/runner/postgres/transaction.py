@@ -10,6 +10,7 @@ import contextlib
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -109,7 +110,7 @@ class GuardedCursor(psycopg2.extensions.cursor):
         if guard is None or not guard.running:
             super().execute(query, vars)
             return
-        text = query if isinstance(query, str) else _as_text(query, connection)
+        text = _as_text(query, connection)
         # with parameters, also none of them, the driver reads `%%` as `%`
         text = text if vars is None else text.replace("%%", "%")
         # what comes through SQLAlchemy and ends something was refused before it came here
@@ -121,21 +122,50 @@ class GuardedCursor(psycopg2.extensions.cursor):
         leftovers = guard.leftovers if guard.driver.autocommit else None
         if leftovers is not None:
             leftovers.clear(text)
-        try:
+        with guard.noting(text, ends=ends):
             super().execute(query, vars)
             while leftovers is not None and leftovers.clear_again(text):
                 super().execute(query, vars)
-        finally:
-            # after an error too: the text may have failed behind its COMMIT
-            if text != NOTHING:
-                guard.sent.append(text)
-            guard.alone = guard.alone and sql.is_concurrent_work(text)
-            if ends:
-                guard.ended = EndsTransaction(text, late=True)
+
+    def executemany(self, query: Any, vars_list: Any) -> None:
+        """Send a statement once for each of many parameters, and note it."""
+        with self._noting(query):
+            super().executemany(query, vars_list)
+
+    def callproc(self, procname: Any, parameters: Any = None) -> Any:
+        """Call a function, and note it."""
+        with self._noting(f"select {procname}()"):
+            return super().callproc(procname, parameters)
+
+    def copy_expert(self, sql: Any, file: Any, *arguments: Any, **options: Any) -> None:
+        """Copy by a statement, and note it."""
+        with self._noting(sql):
+            super().copy_expert(sql, file, *arguments, **options)
+
+    def copy_from(self, file: Any, table: Any, *arguments: Any, **options: Any) -> None:
+        """Copy into a table, and note it."""
+        with self._noting(f"copy {table} from stdin"):
+            super().copy_from(file, table, *arguments, **options)
+
+    def copy_to(self, file: Any, table: Any, *arguments: Any, **options: Any) -> None:
+        """Copy from a table, and note it."""
+        with self._noting(f"copy {table} to stdout"):
+            super().copy_to(file, table, *arguments, **options)
+
+    def _noting(self, query: Any) -> AbstractContextManager[None]:
+        """Return a block whose statement is noted while a revision is running."""
+        connection = cast("GuardedConnection", self.connection)
+        guard = connection.guard
+        if guard is None or not guard.running:
+            return contextlib.nullcontext()
+        text = _as_text(query, connection)
+        return guard.noting(text, ends=not guard.driver.autocommit and sql.ends_transaction(text))
 
 
 def _as_text(query: Any, connection: GuardedConnection) -> str:
-    """Return a query that is bytes, or composed by `psycopg2.sql`, as text."""
+    """Return a query as text, also one that is bytes or that `psycopg2.sql` has composed."""
+    if isinstance(query, str):
+        return query
     return query.decode(errors="replace") if isinstance(query, bytes) else str(query.as_string(connection))
 
 
@@ -287,6 +317,19 @@ class Transaction:
             self.ended = EndsTransaction("close()")
         if self.ended is not None:
             raise self.ended
+
+    @contextlib.contextmanager
+    def noting(self, text: str, *, ends: bool = False) -> Iterator[None]:
+        """Note the statement of the block; `ends` if it ends the transaction."""
+        try:
+            yield
+        finally:
+            # after an error too: the text may have failed behind its COMMIT
+            if text != NOTHING:
+                self.sent.append(text)
+            self.alone = self.alone and sql.is_concurrent_work(text)
+            if ends:
+                self.ended = EndsTransaction(text, late=True)
 
     @contextlib.contextmanager
     def set_running(self, running: bool) -> Iterator[None]:
