@@ -424,6 +424,29 @@ def test_a_repair_hears_a_signal(project: Project, database: Database, number: s
 
 
 @pytest.mark.usefixtures("at_017")
+def test_a_repair_leaves_an_unfinished_drop(project: Project, database: Database) -> None:
+    """The revision that began it, without IF EXISTS, is to find its index; what else is invalid is cleared."""
+    add(project, "drop index concurrently t_a")
+    kill_at_work(project, database, READS)
+    database.execute("insert into t values (1)")
+    with pytest.raises(psycopg2.errors.UniqueViolation):
+        database.execute("create unique index concurrently theirs on t (a)")
+    found = project.ask(database.url, {"action": "check"})
+    remedies = {one["name"]: one["help"] for one in found["findings"] if one["kind"] == "invalid-index"}
+    finishes = "Run `migrate upgrade` again: it finishes the DROP of the index that `018_index` began."
+    assert (sorted(remedies), remedies["public.t_a"]) == (["public.t_a", "public.theirs"], finishes)
+    repaired = project.ask(database.url, {"action": "repair", "target": "017"})
+    assert repaired["cleared"] == ["public.theirs"]
+    assert repaired["message"].endswith(" Left to the revision whose next run finishes its DROP: `public.t_a`.")
+    assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
+    assert database.query(INDEXES) == [("p1_a_idx", True), ("p_a", True)]
+    # whose DROP has succeeded has none to finish
+    database.execute("create index t_a on t (a)")
+    database.execute("update pg_index set indisvalid = false where indexrelid = 't_a'::regclass")
+    assert project.ask(database.url, {"action": "repair", "target": "018"})["cleared"] == ["public.t_a"]
+
+
+@pytest.mark.usefixtures("at_017")
 def test_a_repair_names_what_it_leaves_alone(project: Project, database: Database) -> None:
     add(project, "create index concurrently on t (b)")
     kill_at_work(project, database, WRITES)

@@ -211,6 +211,15 @@ def record_drop(connection: Connection, run: Run, index: Mapping[str, str]) -> B
     return Before(**connection.execute(query, parameters).scalar_one())
 
 
+def unfinished_drops(connection: Connection) -> "dict[tuple[str, str], RowMapping]":
+    """Return the `revision` and its `direction` by the oid and the name of each index that its DROP is yet to finish.
+
+    Empty without a ledger.
+    """
+    rows = _read(connection, "unfinished_drops", needs=NEWEST)
+    return {(row["oid"], row["name"]): row for row in rows}
+
+
 def answered(connection: Connection, key: str, payload_sha256: str | None) -> dict[str, Any] | None:
     """Return the successful answer to an earlier call with the same key and payload, None if there is none."""
     if not _columns(connection):

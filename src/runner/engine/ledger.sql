@@ -154,6 +154,15 @@ set invalid_before = jsonb_set(invalid_before, array[:revision, 'dropped'],
 where run_id = :run_id
 returning invalid_before -> :revision;
 
+-- name: unfinished_drops
+-- Of every project, since the indexes are the database's. A revision that has succeeded since has dropped its own.
+select d.key as oid, d.value as name, e.key as revision, r.direction
+from runner.migration_run r, jsonb_each(r.invalid_before) e, jsonb_each_text(e.value -> 'dropped') d
+where not exists (select from runner.migration_log l
+                  where l.version_table = r.version_table and l.revision = e.key and l.status = 'success'
+                    and l.run_id >= r.run_id)
+order by r.run_id;
+
 -- name: answered
 -- a call that failed is repeated to run again, not to get its error again
 select answer from runner.migration_run

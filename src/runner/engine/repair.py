@@ -69,23 +69,32 @@ def repair(run: Run, revisions: Revisions, target: str) -> None:
         run.draft.update(pending=())
         cleared: list[str] = []
         busy: list[str] = []
+        dropped: list[str] = []
+        drops = ledger.unfinished_drops(connection)
         with (
             signals.hearing(run.interrupted),
             _cancelling(connection, run.interrupted),
             translating(KeyboardInterrupt, lambda _: Interrupted(remains=RECORDED)),
         ):
             for index in invalid_indexes.find(connection):
-                if index.busy:
-                    busy.append(index.name)
+                # the next try of the revision would not find it any more
+                if index.identity in drops or index.busy:
+                    (dropped if index.identity in drops else busy).append(index.name)
                     continue
                 with translating(DBAPIError, partial(_not_mended, index, run, connection)):
                     invalid_indexes.mend(connection, index, invocation.deadline.remaining_ms)
                 cleared.append(index.name)
         told = f"Recorded the present text of `{revision.revision}`, and cleared {count(len(cleared), 'leftover')}."
         if busy:
-            told += f" Left alone, because a session may be building it: {', '.join(f'`{name}`' for name in busy)}."
+            told += f" Left alone, because a session may be building it: {_quoted(busy)}."
+        if dropped:
+            told += f" Left to the revision whose next run finishes its DROP: {_quoted(dropped)}."
         run.draft.conclude(told, RepairResult(tuple(cleared)))
         ledger.finish(connection, run.begun.run_id, run.draft.succeed())
+
+
+def _quoted(names: list[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 @contextmanager

@@ -32,6 +32,11 @@ class InvalidIndex:
     """Whether a session may be building it."""
 
     @property
+    def identity(self) -> tuple[str, str]:
+        """Return its oid and its name, as the ledger has them."""
+        return str(self.oid), self.name
+
+    @property
     def mending(self) -> str:
         """Return the statement that drops it, or that builds it again where it is required."""
         # what a REINDEX leaves is never required: it gets the constraint only once it is valid

@@ -164,6 +164,7 @@ def _of_error(error: MigrationError) -> Problem:
 def _invalid(connection: Connection, heads: tuple[str, ...]) -> Iterator[Problem]:
     # without an applied revision nothing can be repaired, and the next run mends what it left itself
     command = f"`migrate repair {heads[0]}`" if heads else "`migrate upgrade`"
+    drops = ledger.unfinished_drops(connection)
     for index in invalid_indexes.find(connection):
         if index.busy:
             continue
@@ -171,6 +172,9 @@ def _invalid(connection: Connection, heads: tuple[str, ...]) -> Iterator[Problem
         remedy = f"Drop it with {command}; what an interrupted revision left, `migrate upgrade` builds again."
         if index.required:
             remedy = f"Build it again with {command}."
+        if index.identity in drops:
+            revision, direction = (drops[index.identity][key] for key in ("revision", "direction"))
+            remedy = f"Run `migrate {direction}` again: it finishes the DROP of the index that `{revision}` began."
         yield Problem("invalid-index", "error", index.name, message, remedy)
 
 
