@@ -20,6 +20,7 @@ from runner.engine.state import Run, Terms
 from runner.errors import InvalidPayload, MultipleHeads, StaleBranch
 from runner.invocation import Invocation
 from runner.postgres import connect, conninfo, session
+from runner.project import quote
 from runner.schema import catalog
 from runner.schema.catalog import Catalog
 from runner.script import graph
@@ -154,8 +155,17 @@ def _scratch_database(invocation: Invocation) -> Iterator[Invocation]:
         connection.exec_driver_sql(f"create database {name} template template0")
         try:
             url = conninfo.as_url({**conninfo.source(settings).read(False), "dbname": name})
-            scratch = replace(settings, database_url=url)
-            yield replace(invocation, settings=scratch, tell=lambda *_, **__: None)
+            scratch = replace(invocation, settings=replace(settings, database_url=url), tell=lambda *_, **__: None)
+            _create_schema(scratch)
+            yield scratch
         finally:
             # FORCE: after a failure the run's own sessions may still be connected
             connection.exec_driver_sql(f"drop database {name} with (force)")
+
+
+def _create_schema(invocation: Invocation) -> None:
+    """Create the schema of the version table, which a project's own databases have before the first run."""
+    schema = quote(invocation.settings.version_table.schema)
+    engine = connect.open_engine(invocation.settings, invocation.request_id, invocation.deadline)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"create schema if not exists {schema}".replace("%", "%%"))

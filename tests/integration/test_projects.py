@@ -315,6 +315,18 @@ def test_a_section_of_another_name(project: Project, database: Database, content
     assert answer["error"].endswith(" besides `[project]` and `[env.…]`.")
 
 
+def test_a_snapshot_of_a_project_with_a_schema(tmp_path: Path, database: Database) -> None:
+    """The schema exists before the first run, in the scratch database as in the project's own."""
+    other = make_other(tmp_path, "version_table_schema = 'Billing 100%'")
+    other.add("018_step", "op.execute('create table \"Billing 100%\".paid (n int)')", after=None)
+    done = other.run("migrate", "snapshot", url=database.url)
+    assert done.returncode == 0, done.stderr
+    database.execute('create schema "Billing 100%"')
+    assert upgrade(other, database)["to"] == "018_step"
+    findings = other.ask(database.url, {"action": "check"})["findings"]
+    assert [one for one in findings if one["kind"] == "drift"] == []
+
+
 def test_a_missing_schema(tmp_path: Path, database: Database) -> None:
     other = make_other(tmp_path, "version_table_schema = 'nowhere'")
     assert other.ask(database.url, {"action": "current"})["current"] == []
