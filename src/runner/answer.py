@@ -177,7 +177,7 @@ def _state_left(change: Change | None, error: MigrationError) -> str:
     total = count(len(change.applied) + len(change.pending), "revision")
     done = f"{len(change.applied)} of {total} completed" if change.applied else "Nothing was applied"
     if isinstance(error, TransactionEnded) and error.late:
-        sent = f"These statements were sent and may remain: {_list(error.remaining)}."
+        sent = f"These statements were sent and may remain: {_list(error.remaining, error.more)}."
         return f"{done}. The database is at `{at}`. {sent if error.remaining else 'What it sent may remain.'}"
     if change.leftovers is None:
         # the deadline and Ctrl-C end a run between two revisions too, where no revision was rolled back
@@ -189,10 +189,11 @@ def _state_left(change: Change | None, error: MigrationError) -> str:
     return f"{done}. The database is at `{at}`. The failed revision is not transactional: {remain}."
 
 
-def _list(statements: tuple[str, ...]) -> str:
-    """Return the first statements of a list, and the number of the others."""
+def _list(statements: tuple[str, ...], more: int) -> str:
+    """Return the first statements of a list, and the number of the others, with `more` that are not in it."""
     shown = ", ".join(f"`{statement}`" for statement in statements[:SHOWN])
-    return shown if len(statements) <= SHOWN else f"{shown}, and {len(statements) - SHOWN} more"
+    more += len(statements[SHOWN:])
+    return f"{shown}, and {more} more" if more else shown
 
 
 def as_json(part: object) -> Json:

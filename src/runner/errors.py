@@ -377,7 +377,7 @@ class TransactionEnded(MigrationError):
     """A revision that commits or rolls back by itself.
 
     `how` is the statement or the method, where it is known. It was refused, or, if the error is `late`, it was sent
-    past SQLAlchemy: `remaining` are the revision's statements, which may remain.
+    past SQLAlchemy: `remaining` are the revision's first statements, which may remain, and `more` the number of others.
     """
 
     revision: str
@@ -385,6 +385,7 @@ class TransactionEnded(MigrationError):
     line: int | None = None
     how: str = ""
     remaining: tuple[str, ...] = ()
+    more: int = 0
     late: bool = False
     code = "transaction-ended"
     what = "`{revision}` {does} its own transaction{place}{quoted}."
@@ -403,6 +404,11 @@ class TransactionEnded(MigrationError):
             "op.get_context().autocommit_block():`."
         )
         super().__post_init__()
+
+    @property
+    def leftovers(self) -> tuple[str, ...]:
+        """Return the statements that may remain, as an answer lists them."""
+        return (*self.remaining, f"{self.more} more") if self.more else self.remaining
 
     def details(self) -> dict[str, object]:
         return {"revision": self.revision, "line": self.line}

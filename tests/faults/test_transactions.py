@@ -2,6 +2,7 @@
 
 import textwrap
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -194,7 +195,8 @@ def test_work_that_nobody_saw_is_not_said_to_be_rolled_back(project: Project, da
     assert database.query("select count(*) from pg_class where relname = 'made'") == [(1,)]
 
 
-MANY = "cursor = op.get_bind().connection.cursor()\ncursor.executemany('insert into ran values (%s)', [(1,), (2,)])\n"
+CURSOR = "cursor = op.get_bind().connection.cursor()\n"
+MANY = CURSOR + "cursor.executemany('insert into ran values (%s)', [(1,), (2,)])\n"
 
 
 def test_what_many_parameters_did_is_named(project: Project, database: Database) -> None:
@@ -231,6 +233,37 @@ def test_committed_batches_are_not_denied(project: Project, database: Database, 
     assert "rolled back" not in told
     places = [place for (place,) in database.query("select place from ran")]
     assert len(places) == len(set(places)), "the revision was run again"
+
+
+def test_only_the_first_of_many_statements_are_named(project: Project, database: Database) -> None:
+    """An answer has a limit, and the log line and the ledger row that hold it too."""
+    database.execute("create table ran (place int)")
+    inserts = "for place in range(300):\n    cursor.execute('insert into ran values (%s)', (place,))\n"
+    project.add("018_ends", CURSOR + inserts + "cursor.execute('COMMIT')")
+    answer = project.ask(database.url, {"action": "upgrade"})
+    statement = "insert into ran values (%s)"
+    assert answer["leftovers"] == [*(statement for _ in range(50)), "250 more"]
+    assert f"may remain: {', '.join([f'`{statement}`'] * 5)}, and 295 more." in answer["message"]
+
+
+LONG = """
+from pathlib import Path
+def resident_mb():
+    return int(Path('/proc/self/status').read_text().partition('VmRSS:')[2].split()[0]) // 1024
+before = resident_mb()
+cursor = op.get_bind().connection.cursor()
+for place in range(100):
+    cursor.execute(f"select length('{'x' * 1_000_000}{place}')")
+assert resident_mb() - before < 50
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux has this file")
+def test_long_statements_are_not_kept(project: Project, database: Database) -> None:
+    """A revision may write a table's rows as text, and a function has little memory."""
+    project.add("018_long", LONG)
+    answer = project.ask(database.url, {"action": "upgrade"})
+    assert answer["status"] == "success", answer["message"]
 
 
 ISOLATION = "op.execute('set transaction isolation level repeatable read')\n"

@@ -6,7 +6,7 @@ same connections, after a lost connection it opens new ones. The version table s
 
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
@@ -42,6 +42,7 @@ from runner.postgres import (
 )
 from runner.postgres.advisory_lock import GONE, MigrationLock
 from runner.postgres.invalid_indexes import Leftovers
+from runner.postgres.sent import Sent
 from runner.postgres.timeouts import Timeouts
 from runner.postgres.transaction import ReleasesLock, Transaction, guard
 from runner.script import alembic_internals, failure, graph, offline
@@ -312,12 +313,12 @@ def _breaks_protocol(error: BaseException, run: Run, step: Step, transaction: Tr
     if ended is not None:
         problem = failure.of_ended_transaction(ended, step.revision, step.path, transaction.sent)
         if problem.late:
-            run.draft.update(leftovers=problem.remaining)
+            run.draft.update(leftovers=problem.leftovers)
         return problem
     return failure.of_released_lock(step.revision, step.path) if isinstance(error, ReleasesLock) else None
 
 
-def _record_outcome(run: Run, lock: MigrationLock, problem: MigrationError | None, sent: Sequence[str]) -> None:
+def _record_outcome(run: Run, lock: MigrationLock, problem: MigrationError | None, sent: Sent) -> None:
     """Write how the run ended, on the lock's connection, which is in AUTOCOMMIT.
 
     `sent` are the statements of the last revision.

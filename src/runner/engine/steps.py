@@ -2,7 +2,7 @@
 
 import contextlib
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -28,8 +28,9 @@ from runner.errors import (
     UnversionedDatabase,
     translating,
 )
-from runner.postgres import invalid_indexes, session, sql, sqlstate, version_table
+from runner.postgres import invalid_indexes, session, sqlstate, version_table
 from runner.postgres.advisory_lock import GONE, MigrationLock
+from runner.postgres.sent import Sent
 from runner.postgres.timeouts import send
 from runner.postgres.transaction import Transaction
 from runner.script import alembic_internals, failure, graph
@@ -319,7 +320,7 @@ def complete(existing: Baseline, step: Step, transaction: Transaction) -> None:
     """
     connection = transaction.connection
     with translating(DBAPIError, lambda error: _completion_error(error, existing, step)):
-        differences = baseline.complete(connection, existing, transaction.sent)
+        differences = baseline.complete(connection, existing, transaction.sent.defining)
     if differences:
         raise UnversionedDatabase(session.database_name(connection), [str(difference) for difference in differences])
 
@@ -395,19 +396,18 @@ def _warn_of_leftovers(run: Run, lock: MigrationLock) -> None:
         run.invocation.tell(warning, event="warning")
 
 
-def clear_leftovers(run: Run, lock: MigrationLock, sent: Sequence[str]) -> None:
+def clear_leftovers(run: Run, lock: MigrationLock, sent: Sent) -> None:
     """Mend the invalid indexes that a failed revision left outside a transaction, or name them in the answer.
 
     `sent` are the statements of the revision.
     """
     if run.attempt is None or run.attempt.before is None:
         return
-    targets = {target for statement in sent if (target := sql.target_of_build(statement)) is not None}
     leftovers = [UNKNOWN]
     # an error here must not hide the run's own; the next run drops what is left before it builds the index
     with contextlib.suppress(*GONE), lock.turn() as connection:
         # what a DROP has begun is left to the next try of it, which could not find the index any more
-        on_targets = invalid_indexes.find_on(connection, targets)
+        on_targets = invalid_indexes.find_on(connection, sent.targets)
         ours = {index.oid for index in run.attempt.before.built(on_targets)}
         left = run.attempt.before.left(invalid_indexes.find(connection))
         leftovers.clear()

@@ -25,6 +25,7 @@ from runner.errors import ConnectionLost
 from runner.postgres import sql
 from runner.postgres.invalid_indexes import Leftovers
 from runner.postgres.search_path import ENTER, LEAVE
+from runner.postgres.sent import Sent
 from runner.postgres.timeouts import Timeouts, autocommits, has_failed, send
 
 # A subtransaction too has an id once it has written something, catalogs and locks of rows included.
@@ -195,7 +196,7 @@ class Transaction:
     """The timestamp of the present transaction, in microseconds since 1970; None until it is read."""
     held: Sequence[bool] = (True, True)
     """What `locks` returned when the present transaction began."""
-    sent: list[str] = field(default_factory=list)
+    sent: Sent = field(default_factory=Sent)
     """The statements that the revision has sent so far."""
     alone: bool = True
     """Whether none of them takes a lock that blocks reads or writes: all are concurrent work."""
@@ -325,8 +326,8 @@ class Transaction:
             yield
         finally:
             # after an error too: the text may have failed behind its COMMIT
-            if text != NOTHING:
-                self.sent.append(text)
+            if text != NOTHING and not (ends and sql.only_ends_transaction(text)):
+                self.sent.add(text, autocommit=self.driver.autocommit)
             self.alone = self.alone and sql.is_concurrent_work(text)
             if ends:
                 self.ended = EndsTransaction(text, late=True)
@@ -421,7 +422,7 @@ class Transaction:
                 self.refuse_end(statement)
                 return NOTHING
             # not in a rehearsal, whose transaction is that of all revisions
-            if not autocommit and not self.sent and not self.within and sql.sets_transaction(statement):
+            if not autocommit and not self.sent.number and not self.within and sql.sets_transaction(statement):
                 return self._begin_anew(opened, statement)
         # a failed transaction accepts nothing but its end, or ROLLBACK TO SAVEPOINT
         if has_failed(opened):

@@ -33,6 +33,7 @@ from runner.errors import (
 from runner.postgres import connect, session, sql, sqlstate, trust, version_table
 from runner.postgres.advisory_lock import MigrationLock
 from runner.postgres.search_path import ENTER, LEAVE
+from runner.postgres.sent import Sent
 from runner.postgres.timeouts import Timeouts, has_failed, send
 from runner.postgres.transaction import EndsTransaction, Transaction, guard
 from runner.preview import rollback_only, xact_stats
@@ -294,7 +295,7 @@ def _explain(error: BaseException, rehearsal: Rehearsal) -> MigrationError | Non
     end = EndsTransaction() if rollback_only.is_violated(error) else transaction.end_of(error)
     if attempt is not None and end is not None:
         # nothing remains: a COMMIT fails by the trigger, and after a ROLLBACK nothing is written
-        return replace(failure.of_ended_transaction(end, attempt.step.revision, attempt.step.path, ()), late=False)
+        return replace(failure.of_ended_transaction(end, attempt.step.revision, attempt.step.path, Sent()), late=False)
     problem = migrate.translate(error, rehearsal.run, rehearsal.lock, rehearsal.watchdog, transaction)
     if attempt is None and isinstance(problem, DatabaseFailed):
         advice = "Rehearse as a role that may create them, or where no event trigger refuses them."

@@ -6,7 +6,6 @@ to be names. Of Python's exceptions they have what `python_error` knows to be co
 """
 
 import traceback
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from runner.errors import (
 )
 from runner.invocation import Invocation
 from runner.postgres import catalog_lookup, redact, refusal, sql, sqlstate
+from runner.postgres.sent import Sent
 from runner.postgres.sqlstate import ACTIVE_SQL_TRANSACTION
 from runner.postgres.transaction import CLOSING, EndsTransaction
 from runner.script import python_error
@@ -50,17 +50,18 @@ def of_revision(
     )
 
 
-def of_ended_transaction(
-    error: EndsTransaction, revision: str, path: str | None, sent: Sequence[str]
-) -> TransactionEnded:
+def of_ended_transaction(error: EndsTransaction, revision: str, path: str | None, sent: Sent) -> TransactionEnded:
     """Return the error for a revision that ends its own transaction, or that has ended it.
 
     `sent` are its statements so far.
     """
     lines = [frame.lineno for frame in error.stack if frame.filename == path]
     line = lines[-1] if lines and error.how else None
-    remaining = tuple(redact.template(one) for one in sent if not sql.only_ends_transaction(one)) if error.late else ()
-    return TransactionEnded(revision, _name(path), line, redact.template(error.how), remaining, error.late)
+    how = redact.template(error.how)
+    if not error.late:
+        return TransactionEnded(revision, _name(path), line, how)
+    remaining = tuple(redact.template(one) for one in sent.first if not sql.only_ends_transaction(one))
+    return TransactionEnded(revision, _name(path), line, how, remaining, sent.more, late=True)
 
 
 def of_released_lock(revision: str, path: str | None) -> RevisionFailed:
