@@ -59,12 +59,21 @@ def test_the_server_stays_away_in_an_autocommit_block(project: Project, database
     assert "its earlier statements remain, and it left possibly an invalid index." in told
 
 
-@pytest.mark.parametrize("options", ["schema_translate_map={None: 'tenant'}", "stream_results=True"])
-def test_options_of_the_connection_end_with_the_revision(project: Project, database: Database, options: str) -> None:
-    """SQLAlchemy keeps them in place, and Alembic writes the version on the same connection."""
+OPTIONS = {
+    "schema_translate_map": "op.get_bind().execution_options(schema_translate_map={None: 'tenant'})",
+    "stream_results": "op.get_bind().execution_options(stream_results=True)",
+    "cursor_factory": "import psycopg2.extras\n"
+    "op.get_bind().connection.driver_connection.cursor_factory = psycopg2.extras.RealDictCursor",
+}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_options_of_the_connection_end_with_the_revision(project: Project, database: Database, option: str) -> None:
+    """SQLAlchemy and the driver keep them in place, and Alembic writes the version on the same connection."""
     database.execute("create schema tenant; create table tenant.alembic_version as table alembic_version")
-    project.add("018_odd", f"op.get_bind().execution_options({options})\nop.execute('select 1')")
-    project.add("019_next", "op.create_table('following', sa.Column('a', sa.Integer))", after="018_odd")
+    project.add("018_odd", f"{OPTIONS[option]}\nop.execute('select 1')")
+    following = "op.create_table('following', sa.Column('a', sa.Integer))"
+    project.add("019_next", f"assert op.get_bind().scalar(sa.text('select 1')) == 1\n{following}", after="018_odd")
     assert project.ask(database.url, {"action": "rehearse"})["ok"]
     done = project.ask(database.url, {"action": "upgrade"})
     assert done["status"] == "success", done["message"]
@@ -160,11 +169,21 @@ def test_a_commit_of_nothing_ends_its_locks_and_settings(project: Project, datab
     assert database.query("select to_regclass('public.made') is not null") == [(True,)]
 
 
-@pytest.mark.parametrize("kind", ["RealDictCursor", "DictCursor", "NamedTupleCursor"])
-def test_a_commit_on_a_cursor_of_another_class(project: Project, database: Database, kind: str) -> None:
+CURSORS = {
+    "RealDictCursor": "raw.cursor(cursor_factory=psycopg2.extras.RealDictCursor)",
+    "NamedTupleCursor": "raw.cursor(cursor_factory=psycopg2.extras.NamedTupleCursor)",
+    "the plain class": "raw.cursor(cursor_factory=psycopg2.extensions.cursor)",
+    "by its position": "raw.cursor(None, psycopg2.extras.DictCursor)",
+    "of the connection": "[setattr(raw, 'cursor_factory', psycopg2.extras.DictCursor), raw.cursor()][1]",
+}
+
+
+@pytest.mark.parametrize("way", CURSORS)
+def test_a_commit_on_a_cursor_of_another_class(project: Project, database: Database, way: str) -> None:
     body = f"""
     import psycopg2.extras
-    cursor = op.get_bind().connection.cursor(cursor_factory=psycopg2.extras.{kind})
+    raw = op.get_bind().connection.driver_connection
+    cursor = {CURSORS[way]}
     cursor.execute("select 1 as one")
     assert cursor.fetchone()
     cursor.execute("create table made ()")

@@ -138,6 +138,6 @@ def send(connection: Connection, statements: str, parameters: Any = None) -> Any
     def wrap(error: psycopg2.Error) -> DBAPIError:
         return DBAPIError(statements, None, error, hide_parameters=True, connection_invalidated=dbapi.closed != 0)
 
-    with translating(psycopg2.Error, wrap), dbapi.cursor(cursor_factory=PlainCursor) as cursor:
+    with translating(psycopg2.Error, wrap), PlainCursor(dbapi) as cursor:
         cursor.execute(statements, parameters)
         return cursor.fetchone() if cursor.description else None

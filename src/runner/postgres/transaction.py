@@ -88,12 +88,13 @@ class GuardedConnection(psycopg2.extensions.connection):
         if self.guard is None or self.guard.may_end("rollback()"):
             super().rollback()
 
-    def cursor(self, *arguments: Any, **options: Any) -> Any:
+    def cursor(self, name: Any = None, cursor_factory: Any = None, *arguments: Any, **options: Any) -> Any:
         """Return a cursor, of a class that notes its statements also where the revision asks for another class."""
-        kind = options.get("cursor_factory")
-        if self.guard is not None and self.guard.running and kind not in (None, PlainCursor):
-            options["cursor_factory"] = type(kind.__name__, (GuardedCursor, kind), {})
-        return super().cursor(*arguments, **options)
+        kind = cursor_factory or self.cursor_factory or PlainCursor
+        # any callable may be a factory, and of what it returns nothing is known
+        if self.guard is not None and isinstance(kind, type) and not issubclass(kind, GuardedCursor):
+            kind = type(kind.__name__, (GuardedCursor, kind), {})
+        return super().cursor(name, kind, *arguments, **options)
 
     def set_isolation_level(self, level: Any) -> None:
         """Set the isolation level of the next transaction; the driver rolls back the present one."""
@@ -308,7 +309,8 @@ class Transaction:
                 try:
                     yield
                 finally:
-                    # SQLAlchemy keeps options of a connection in place, and the version is written through it
+                    # options of a connection stay in place, and the version is written through it
+                    self.driver.cursor_factory = GuardedCursor
                     self.connection.execution_options(schema_translate_map=None, stream_results=False, yield_per=None)
         except BaseException:
             # looked at here, since a rollback comes next; an error after the end of the transaction undoes nothing
