@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Literal
 
-from runner.errors import DeadlinePassed, Interrupted, MigrationError, TransactionEnded, count
+from runner.errors import DeadlinePassed, MigrationError, TransactionEnded, count
 
 Direction = Literal["upgrade", "downgrade", "stamp"]
 Status = Literal["success", "partial", "error"]
@@ -51,6 +51,8 @@ class Change:
     applied: tuple[Applied, ...] = ()
     begun: bool = False
     """Whether the run reached its first step."""
+    attempted: bool = False
+    """Whether a revision was begun that is not committed."""
     unsure: str | None = None
     """The revision whose COMMIT was sent and got no reply."""
     leftovers: tuple[str, ...] | None = None
@@ -180,9 +182,9 @@ def _state_left(change: Change | None, error: MigrationError) -> str:
         sent = f"These statements were sent and may remain: {_list(error.remaining, error.more)}."
         return f"{done}. The database is at `{at}`. {sent if error.remaining else 'What it sent may remain.'}"
     if change.leftovers is None:
-        # the deadline and Ctrl-C end a run between two revisions too, where no revision was rolled back
-        between = isinstance(error, DeadlinePassed) or (isinstance(error, Interrupted) and error.between)
-        rest = "no revision is partly applied" if between else "the failed revision was rolled back"
+        # a run also ends between two revisions, or behind the last one, where no revision was rolled back
+        rolled_back = change.attempted and not isinstance(error, DeadlinePassed)
+        rest = "the failed revision was rolled back" if rolled_back else "no revision is partly applied"
         return f"{done}. The database is at `{at}`, and {rest}."
     left = f"it left {', '.join(change.leftovers)}" if change.leftovers else "it left no invalid index"
     remain = f"its earlier statements remain, and {left}"

@@ -534,8 +534,6 @@ class PlanStale(MigrationError):
 class Interrupted(MigrationError):
     """Ctrl-C or SIGTERM during a command."""
 
-    between: bool = False
-    """Whether a run was between two revisions, or behind its last one."""
     remains: str = ""
     """The state that is left, where it does not depend on how far a run came."""
     code = "interrupted"

@@ -3,9 +3,13 @@
 import random
 import signal
 import time
+from contextlib import closing
 
+import psycopg2
 import pytest
 
+from runner import commands
+from runner.deadline import Deadline
 from support import waiting
 from support.postgres import Database
 from support.project import UNTIL_TOLD, Project
@@ -30,6 +34,47 @@ def test_a_signal_in_a_statement_rolls_it_back(
     assert "Traceback" not in told
     assert database.query("select version_num from alembic_version") == [("017_dry_run_log",)]
     assert database.query("select relname from pg_class where relname = 'made'") == []
+
+
+def test_a_signal_behind_the_commit_denies_nothing(project: Project, database: Database) -> None:
+    """While the ledger's last row is written, which waits here."""
+    assert project.run("migrate", "upgrade", url=database.url).returncode == 0
+    project.add("018_slow", f"op.execute('create table made ()')\n{UNTIL_TOLD}")
+    run = project.start("migrate", "upgrade", url=database.url)
+    waiting.until(database, waiting.UNTOLD, 1)
+    with closing(psycopg2.connect(database.url)) as other:
+        # the revision's own row refers to it, and needs a weaker lock
+        other.cursor().execute("select from runner.migration_run order by run_id desc limit 1 for no key update")
+        database.execute("create table told ()")
+        waiting.until(database, waiting.BLOCKED, 1)
+        run.send_signal(signal.SIGINT)
+        # heard, while the statement waits
+        waiting.until(database, waiting.BLOCKED, 0)
+    _, told = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert told.endswith(
+        "interrupted: The run was interrupted. 1 of 1 revision completed. The database is at `018_slow`, and no "
+        "revision is partly applied. Run the same command again to continue.\n"
+    )
+    assert project.run("migrate", "upgrade", url=database.url).returncode == 0
+    assert ("running",) not in database.query("select status from runner.migration_run")
+
+
+def test_a_signal_between_two_revisions_denies_nothing(project: Project, database: Database) -> None:
+    """Python raises its exception wherever it is, here while the progress is written."""
+
+    def tell(_: str, **fields: object) -> None:
+        if fields.get("event") == "done":
+            raise KeyboardInterrupt
+
+    environ = {"ALEMBIC_CONFIG": str(project.folder / "alembic.ini"), "DATABASE_URL": database.url}
+    answer = commands.execute({"action": "upgrade"}, environ, "request", Deadline.after(60), tell).document
+    assert answer["message"] == (
+        "interrupted: The run was interrupted. 1 of 2 revisions completed. The database is at "
+        "`016_platform_baseline`, and no revision is partly applied. Run the same command again to continue."
+    )
+    log = "select revision, status from runner.migration_log"
+    assert database.query(log) == [("016_platform_baseline", "success")]
 
 
 @pytest.mark.parametrize("tries", [8, pytest.param(35, marks=pytest.mark.long)])

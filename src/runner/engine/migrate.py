@@ -212,7 +212,7 @@ def _try_once(
         if watchdog.unconfirmed:
             _warn_of_standby(run)
     # also after the last revision: whoever pressed Ctrl-C has to know what it stopped
-    return Interrupted(between=True) if run.interrupted.is_set() else None
+    return Interrupted() if run.interrupted.is_set() else None
 
 
 def _warn_of_standby(run: Run) -> None:

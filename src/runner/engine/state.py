@@ -149,6 +149,16 @@ class Run:
         """Return the run's id in the ledger, None before it has a row."""
         return None if self.begun is None else self.begun.run_id
 
+    def begin_attempt(self, step: Step) -> None:
+        """Begin a try of a step."""
+        self.attempt = Attempt(step)
+        self.draft.update(attempted=True)
+
+    def end_attempt(self) -> None:
+        """End the present try, whose step is committed, or which is rolled back and not repeated."""
+        self.attempt = None
+        self.draft.update(attempted=False)
+
     def lock_wait_ms(self) -> float:
         """Return how long the present step waited for locks, with the attempts that were rolled back."""
         # an attempt that ended by a time-out did nothing that lasted, so all its time counts as waiting

@@ -16,7 +16,7 @@ from runner.answer import Applied, Change, Direction, names
 from runner.engine import baseline, history, ledger, preconditions
 from runner.engine.baseline import Baseline
 from runner.engine.snapshots import Snapshots
-from runner.engine.state import Attempt, Begun, FindRoute, Resolution, Run, Waits
+from runner.engine.state import Begun, FindRoute, Resolution, Run, Waits
 from runner.engine.watchdog import Watchdog
 from runner.errors import (
     ConnectionLost,
@@ -228,19 +228,19 @@ def _run_each(
     for step in steps:
         if run.interrupted.is_set():
             # Python may have raised its exception where a callback swallowed it
-            run.attempt = None
-            raise Interrupted(between=True)
+            run.end_attempt()
+            raise Interrupted
         if run.invocation.deadline.remaining_s <= 0:
             # after a lock time-out the error names the step that waited; otherwise no step failed, and none is recorded
             if not run.waits.tries:
-                run.attempt = None
+                run.end_attempt()
             raise DeadlinePassed
         # the ledger's row would fail as well, but only after the whole step
         if watchdog.lost:
             raise ConnectionLost
         transaction.require_locks()
         transaction.open()
-        run.attempt = Attempt(step)
+        run.begin_attempt(step)
         number = len(run.change.applied) + 1
         about = {"revision": step.revision, "direction": step.direction, "number": number, "total": total}
         doing, done = PROGRESS[step.direction]
@@ -269,7 +269,8 @@ def note_done(run: Run) -> Applied:
     place = change.pending.index(done.revision)
     pending = change.pending[:place] + change.pending[place + 1 :]
     run.draft.update(after=attempt.commits, applied=(*change.applied, done), pending=pending, leftovers=None)
-    run.attempt, run.waits = None, Waits()
+    run.end_attempt()
+    run.waits = Waits()
     return done
 
 
