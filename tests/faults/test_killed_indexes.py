@@ -149,6 +149,24 @@ def test_the_deadline_in_the_midst(project: Project, database: Database) -> None
 
 
 @pytest.mark.usefixtures("at_017")
+def test_all_that_cannot_be_mended_is_named(project: Project, database: Database) -> None:
+    """Also behind the first one, whose mending fails while a transaction is open."""
+    database.execute("create index t_b on t (b)")
+    add(project, "reindex table concurrently t")
+    with held_up(database, *WRITES):
+        process = project.start("migrate", "--json", "upgrade", url=database.url)
+        waiting.until(database, waiting.BLOCKED, 1)
+        database.query(f"select pg_cancel_backend(pid) from ({waiting.BLOCKED.replace('count(*)', 'pid')}) blocked")
+        output, _ = process.communicate()
+    answer = json.loads(output)
+    named = {f"invalid index public.{name}" for (name,) in database.query(INVALID)}
+    assert named == {"invalid index public.t_a_ccnew", "invalid index public.t_b_ccnew"}
+    assert (answer["sqlstate"], {*answer["leftovers"]} & named) == ("57014", named)
+    assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
+    assert database.query(INDEXES) == [*MADE, ("t_b", True)]
+
+
+@pytest.mark.usefixtures("at_017")
 @pytest.mark.parametrize("how", ["deadline", "kill"])
 def test_a_drop_is_finished_by_the_next_try_of_it(project: Project, database: Database, how: str) -> None:
     """Whoever cleared what it left would make the next try fail: it has no IF EXISTS."""

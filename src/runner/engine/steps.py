@@ -411,13 +411,12 @@ def clear_leftovers(run: Run, lock: MigrationLock, sent: Sent) -> None:
         on_targets = invalid_indexes.find_on(connection, sent.targets)
         ours = {index.oid for index in run.attempt.before.built(on_targets)}
         left = run.attempt.before.left(invalid_indexes.find(connection))
-        leftovers.clear()
+        # all are named before the first is mended, so that a failure leaves their names in the list
+        leftovers[:] = [f"invalid index {index.name}" for index in left]
         for index in left:
-            # named before it is mended, so that a failure leaves the name in the list
-            leftovers.append(f"invalid index {index.name}")
             in_time = run.invocation.deadline.remaining_ms > LEFTOVER_BUDGET_MS
             if index.oid in ours and not index.busy and in_time:
                 invalid_indexes.mend(connection, index, LEFTOVER_BUDGET_MS)
-                leftovers.pop()
+                leftovers.remove(f"invalid index {index.name}")
     earlier = tuple(one for one in run.change.leftovers or () if one != UNKNOWN)
     run.draft.update(leftovers=(*earlier, *leftovers))
