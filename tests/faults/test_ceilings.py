@@ -100,6 +100,9 @@ def test_a_lock_timeout_behind_a_begin_in_an_autocommit_block(project: Project, 
     longest, told = longest_wait_s(project, database)
 
     assert 0.3 < longest < LONGEST_S, told
+    assert told.count("Retrying `018_raises` from its beginning after it waited for `leads`, held by") >= 2, told
+    assert told.count("; what its autocommit block has committed remains.") >= 2
+    assert "rolled back" not in told
 
 
 def test_a_revision_may_lower_its_timeouts(project: Project, database: Database) -> None:

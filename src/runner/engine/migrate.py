@@ -178,10 +178,13 @@ def _try_until_unblocked(
         # another step waits for another lock, so its pauses begin short again
         if problem.revision != blocked:
             blocked, pauses = problem.revision, deadline.pauses(FIRST_PAUSE_S, LONGEST_PAUSE_S)
-        run.invocation.tell(
-            f"Retrying `{problem.revision}`, which was rolled back while it waited for {problem.blocker}.",
-            event="blocked", revision=problem.revision, tries=problem.tries,
-        )  # fmt: skip
+        told = f"Retrying `{problem.revision}`, which was rolled back while it waited for {problem.blocker}."
+        if run.change.leftovers is not None:
+            told = (
+                f"Retrying `{problem.revision}` from its beginning after it waited for {problem.blocker}; what its "
+                "autocommit block has committed remains."
+            )
+        run.invocation.tell(told, event="blocked", revision=problem.revision, tries=problem.tries)
         if next(pauses, None) is None:
             return problem
 
