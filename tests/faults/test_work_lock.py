@@ -1,6 +1,7 @@
 """The lock covers work that cannot be rolled back, and a session that only squats on it is told apart."""
 
 import re
+import textwrap
 from contextlib import closing
 
 import psycopg2
@@ -8,7 +9,7 @@ import pytest
 
 from support import waiting
 from support.postgres import Database
-from support.project import Project
+from support.project import UNTIL_TOLD, Project
 
 STEPS = 20
 IN_A_BLOCK = f"""
@@ -38,6 +39,27 @@ def test_a_second_runner_waits_for_the_work(project: Project, database: Database
     assert database.query("select version_num from alembic_version") == [("018_block",)]
     assert database.query("select count(*) from runner.migration_log where revision = '018_block' "
                           "and status = 'success'") == [(1,)]  # fmt: skip
+
+
+@pytest.mark.parametrize("second", ["upgrade", "repair"])
+def test_a_second_runner_takes_no_live_run_for_a_killed_one(project: Project, database: Database, second: str) -> None:
+    """Nor does it mend what the first one's work may be building."""
+    project.ask(database.url, {"action": "upgrade"})
+    project.add("018_block", f"with op.get_context().autocommit_block():\n{textwrap.indent(UNTIL_TOLD, '    ')}")
+    first = project.start("migrate", "upgrade", url=database.url)
+    waiting.until(database, waiting.UNTOLD, 1)
+    waiting.terminate(database, "the lock's")
+    target = () if second == "upgrade" else ("017",)
+    other = project.start("migrate", second, *target, url=database.url)
+    waiting.until_said(other, "Waiting for the migration lock")
+    assert database.query(waiting.UNTOLD) == [(1,)]
+    runs = "select action, status from runner.migration_run order by run_id"
+    assert database.query(runs) == [("upgrade", "success"), ("upgrade", "running")]
+    assert database.query("select count(*) from runner.migration_log where status = 'interrupted'") == [(0,)]
+    database.execute("create table told ()")
+    for run in (other, first):
+        run.communicate(timeout=60)
+        assert run.returncode == 0
 
 
 @pytest.mark.parametrize("block", [False, True], ids=["transaction", "autocommit block"])

@@ -116,8 +116,8 @@ insert into runner.migration_log (version_table, run_id, revision, direction, ch
 values (:version_table, :run_id, :revision, 'stamp', :checksum, 'success', clock_timestamp());
 
 -- name: close_interrupted
--- Under the migration lock no other run of the project is active, so a row that is still `running` belongs to a killed run. It was in
--- the first of its planned revisions that has no row of success.
+-- Under both locks no other run of the project is active, so a row that is still `running` belongs to a killed run. It
+-- was in the first of its planned revisions that has no row of success.
 with dead as (
     update runner.migration_run set status = 'interrupted', finished_at = clock_timestamp()
     where status = 'running' and run_id <> :run_id and version_table = :version_table returning *

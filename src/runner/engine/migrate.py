@@ -127,9 +127,10 @@ def _connect_and_run(context: Any, run: Run, find_route: FindRoute, engine: Engi
                 session.refuse_read_only(lock_connection)
                 trust.require(lock_connection)
             lock.refuse_pooler(connection)
+            lock.hold_work(connection, deadline, report_holder(run))
+            # only now: a run whose lock's session has died goes on with its work
             with lock.turn() as lock_connection:
                 ledger.close_interrupted(lock_connection, run.run_id)
-            lock.hold_work(connection, deadline, report_holder(run))
             timeouts = Timeouts(deadline, run.invocation.settings.lock_timeout_ms)
             transaction = guard(connection, timeouts, lock.held)
             transaction.leftovers = Leftovers(

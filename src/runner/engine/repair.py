@@ -42,55 +42,72 @@ def repair(run: Run, revisions: Revisions, target: str) -> None:
     """
     invocation = run.invocation
     engine = connect.open_engine(invocation.settings, invocation.request_id, invocation.deadline)
-    # the lock's connection serves for all: DROP INDEX CONCURRENTLY requires AUTOCOMMIT, and no revision runs
     with (
         migrate.hold_lock(run, engine) as lock,
-        lock.turn() as connection,
+        # only for its lock: a run whose lock's session has died goes on with its work
+        engine.connect() as work,
     ):
-        trust.require(connection)
-        heads = version_table.read_heads(connection)
-        run.draft.change = Change(heads, heads)
-        revision = graph.get(revisions.script, target)
-        run.draft.update(target=revision.revision)
-        if revision.revision not in graph.applied(revisions.script, heads):
-            raise UnknownRevision(
-                f"`{revision.revision}` is not applied here, so there is nothing to repair.",
-                "List the applied revisions with `migrate history`.",
+        lock.hold_work(work, invocation.deadline, migrate.report_holder(run))
+        # the lock's connection serves for all: DROP INDEX CONCURRENTLY requires AUTOCOMMIT, and no revision runs
+        with lock.turn() as connection:
+            run_id = _record(run, revisions, target, connection)
+            cleared, busy, dropped = _clear(run, connection)
+            told = (
+                f"Recorded the present text of `{run.resolved.target}`, and cleared {count(len(cleared), 'leftover')}."
             )
-        # imports the file: a text that does not even import is not accepted
-        _ = revision.module
-        run.resolution = Resolution(revision.revision, "stamp", tuple(revisions.heads), Snapshots(revisions.script))
-        preconditions.require_confirmation(run)
-        ledger.prepare(connection)
-        ledger.close_interrupted(connection, None)
-        run.draft.update(pending=(revision.revision,))
-        run.begun = Begun(ledger.begin(connection, run))
-        ledger.record_repair(connection, run.begun.run_id, revision.revision, graph.checksum(revision))
-        run.draft.update(pending=())
-        cleared: list[str] = []
-        busy: list[str] = []
-        dropped: list[str] = []
-        drops = ledger.unfinished_drops(connection)
-        with (
-            signals.hearing(run.interrupted),
-            _cancelling(connection, run.interrupted),
-            translating(KeyboardInterrupt, lambda _: Interrupted(remains=RECORDED)),
-        ):
-            for index in invalid_indexes.find(connection):
-                # the next try of the revision would not find it any more
-                if index.identity in drops or index.busy:
-                    (dropped if index.identity in drops else busy).append(index.name)
-                    continue
-                with translating(DBAPIError, partial(_not_mended, index, run, connection)):
-                    invalid_indexes.mend(connection, index, invocation.deadline.remaining_ms)
-                cleared.append(index.name)
-        told = f"Recorded the present text of `{revision.revision}`, and cleared {count(len(cleared), 'leftover')}."
-        if busy:
-            told += f" Left alone, because a session may be building it: {_quoted(busy)}."
-        if dropped:
-            told += f" Left to the revision whose next run finishes its DROP: {_quoted(dropped)}."
-        run.draft.conclude(told, RepairResult(tuple(cleared)))
-        ledger.finish(connection, run.begun.run_id, run.draft.succeed())
+            if busy:
+                told += f" Left alone, because a session may be building it: {_quoted(busy)}."
+            if dropped:
+                told += f" Left to the revision whose next run finishes its DROP: {_quoted(dropped)}."
+            run.draft.conclude(told, RepairResult(tuple(cleared)))
+            ledger.finish(connection, run_id, run.draft.succeed())
+
+
+def _record(run: Run, revisions: Revisions, target: str, connection: Connection) -> int:
+    """Record the checksum of the revision's present text, and return the id of the run in the ledger."""
+    trust.require(connection)
+    heads = version_table.read_heads(connection)
+    run.draft.change = Change(heads, heads)
+    revision = graph.get(revisions.script, target)
+    run.draft.update(target=revision.revision)
+    if revision.revision not in graph.applied(revisions.script, heads):
+        raise UnknownRevision(
+            f"`{revision.revision}` is not applied here, so there is nothing to repair.",
+            "List the applied revisions with `migrate history`.",
+        )
+    # imports the file: a text that does not even import is not accepted
+    _ = revision.module
+    run.resolution = Resolution(revision.revision, "stamp", tuple(revisions.heads), Snapshots(revisions.script))
+    preconditions.require_confirmation(run)
+    ledger.prepare(connection)
+    ledger.close_interrupted(connection, None)
+    run.draft.update(pending=(revision.revision,))
+    run.begun = Begun(ledger.begin(connection, run))
+    ledger.record_repair(connection, run.begun.run_id, revision.revision, graph.checksum(revision))
+    run.draft.update(pending=())
+    return run.begun.run_id
+
+
+def _clear(run: Run, connection: Connection) -> tuple[list[str], list[str], list[str]]:
+    """Mend the invalid indexes; return their names, those of the busy ones, and of those that a revision drops."""
+    cleared: list[str] = []
+    busy: list[str] = []
+    dropped: list[str] = []
+    drops = ledger.unfinished_drops(connection)
+    with (
+        signals.hearing(run.interrupted),
+        _cancelling(connection, run.interrupted),
+        translating(KeyboardInterrupt, lambda _: Interrupted(remains=RECORDED)),
+    ):
+        for index in invalid_indexes.find(connection):
+            # the next try of the revision would not find it any more
+            if index.identity in drops or index.busy:
+                (dropped if index.identity in drops else busy).append(index.name)
+                continue
+            with translating(DBAPIError, partial(_not_mended, index, run, connection)):
+                invalid_indexes.mend(connection, index, run.invocation.deadline.remaining_ms)
+            cleared.append(index.name)
+    return cleared, busy, dropped
 
 
 def _quoted(names: list[str]) -> str:

@@ -90,7 +90,7 @@ class GuardedConnection(psycopg2.extensions.connection):
 
     def cursor(self, name: Any = None, cursor_factory: Any = None, *arguments: Any, **options: Any) -> Any:
         """Return a cursor, of a class that notes its statements also where the revision asks for another class."""
-        kind = cursor_factory or self.cursor_factory or PlainCursor
+        kind = cursor_factory or cast("Any", self.cursor_factory) or PlainCursor
         # any callable may be a factory, and of what it returns nothing is known
         if self.guard is not None and isinstance(kind, type) and not issubclass(kind, GuardedCursor):
             kind = type(kind.__name__, (GuardedCursor, kind), {})
