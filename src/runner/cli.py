@@ -34,7 +34,7 @@ IMAGE = re.compile(r"sha256:[0-9a-f]{64}|[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 app = command_line.create(
     command_line.StepsAllowed,
     "Change a PostgreSQL schema with Alembic revisions, safely, while the application is serving.",
-    "0 done, 1 error, 2 usage, 3 partly done, 4 the answer is no, 130 interrupted",
+    "0 done, 1 error, 2 usage, 3 partly done, 4 the answer is no, 130 interrupted, 143 ended by SIGTERM",
 )
 
 
@@ -278,11 +278,7 @@ def _ask(ctx: typer.Context, event: dict[str, object], markdown: bool = False) -
     except KeyboardInterrupt:
         # before the work began, or behind its end
         answer = answer or Draft(str(payload["action"]), str(uuid.uuid4())).fail(Interrupted()).as_json()
-    code = console.show(answer, given.form)
-    if signals.received() is not None and code != signals.exit_code():
-        signals.tell()
-        code = signals.exit_code()
-    raise typer.Exit(code)
+    raise typer.Exit(console.show(answer, given.form))
 
 
 def _execute(given: Options, payload: dict[str, object], tell: Tell) -> dict[str, Json]:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from runner import signals
 from runner.answer import Answer, Json
+from runner.errors import Interrupted
 from runner.invocation import Tell
 from runner.output import report
 from runner.output.report import Row
@@ -19,7 +20,7 @@ PARTLY_DONE = 3
 BY_STATUS = {"success": 0, "error": 1, "partial": PARTLY_DONE}
 """The exit codes by an answer's status."""
 # 2 is what Click exits with for a wrong option; 130 is 128 + SIGINT, as a shell reports it.
-BY_CODE = {"invalid-payload": 2, "interrupted": 130}
+BY_CODE = {"invalid-payload": 2, Interrupted.code: 130}
 """The exit codes by an error's code, where the status is not enough."""
 NO = 4
 """The exit code of a successful command whose answer is no: drift, findings, a failed check."""
@@ -35,12 +36,15 @@ def show(document: dict[str, Json], form: str) -> int:
         sys.stdout.write(report.markdown(answer))
     elif form == "tables":
         _show_for_people(answer)
-    # also where the exception of the signal was lost on its way, and the answer is another one
+    code = answer.failure.code if answer.failure else ""
     if signals.received() is not None:
+        # the exception of the signal was lost on its way, and the answer is that of the whole work
+        if code != Interrupted.code:
+            signals.tell()
         return signals.exit_code()
     if answer.is_no:
         return NO
-    return BY_CODE.get(answer.failure.code if answer.failure else "", BY_STATUS[answer.status])
+    return BY_CODE.get(code, BY_STATUS[answer.status])
 
 
 def put(answer: object) -> None:
