@@ -241,6 +241,17 @@ def test_what_cannot_be_dropped_is_built_again(project: Project, database: Datab
 
 
 @pytest.mark.usefixtures("at_017")
+def test_the_advice_for_what_cannot_be_dropped(project: Project, database: Database) -> None:
+    """A warning says what the repair does."""
+    database.execute("alter table t add primary key (a)")
+    add(project, "update pg_index set indisvalid = false where indexrelid = 't_pkey'::regclass")
+    advice = "build it again with `migrate repair 018_index`"
+    warning = f"`public.t_pkey` has been invalid since `018_index` ran; {advice}."
+    assert project.ask(database.url, {"action": "upgrade"})["warnings"] == [warning]
+    assert project.ask(database.url, {"action": "repair", "target": "018"})["cleared"] == ["public.t_pkey"]
+
+
+@pytest.mark.usefixtures("at_017")
 def test_what_cannot_be_built_again_either(project: Project, database: Database) -> None:
     """Two rows of one key came in while the index was invalid."""
     database.execute(PARTS)

@@ -389,9 +389,10 @@ def _warn_of_leftovers(run: Run, lock: MigrationLock) -> None:
         found = invalid_indexes.find(connection)
     left = [index for index in run.current_attempt.before.left(found) if not index.busy]
     revision, at = run.current_attempt.step.revision, run.current_attempt.commits
-    # a repair names an applied revision, which there is none of at base
-    advice = f"drop it with `migrate repair {at[0]}`" if at else "`migrate check` lists it"
     for index in left:
+        # a repair names an applied revision, which there is none of at base
+        does = "build it again" if index.required else "drop it"
+        advice = f"{does} with `migrate repair {at[0]}`" if at else "`migrate check` lists it"
         warning = f"`{index.name}` has been invalid since `{revision}` ran; {advice}."
         run.draft.update(warnings=(*run.change.warnings, warning))
         run.invocation.tell(warning, event="warning")
