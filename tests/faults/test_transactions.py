@@ -178,6 +178,9 @@ UNSEEN_WORK = {
     "a COMMIT": DRIVER_ONLY + "cursor.execute('COMMIT')",
     "a COMMIT and a failure": DRIVER_ONLY + "cursor.execute('COMMIT')\nraise ValueError",
     "a COMMIT in a text that fails": DRIVER_ONLY + "cursor.execute('COMMIT; select 1 / 0')",
+    "a COMMIT on a cursor made by hand": "import psycopg2.extensions\n"
+    "cursor = psycopg2.extensions.cursor(op.get_bind().connection.driver_connection)\n"
+    "cursor.execute('create table made ()')\ncursor.execute('COMMIT; BEGIN')\nraise ValueError",
     "a COMMIT, and one that is seen": DRIVER_ONLY + "cursor.execute('COMMIT')\nop.execute('COMMIT')",
 }
 

@@ -271,11 +271,20 @@ class Transaction:
         return error if isinstance(error, EndsTransaction) else None if self.rolled_back else self.ended
 
     def require_open(self) -> None:
-        """Raise `EndsTransaction` if the server has no transaction, although nobody has ended it that we can see."""
-        idle = self.driver.info.transaction_status == TRANSACTION_STATUS_IDLE
-        if idle and self.ended is None and self.marker is not None and not self.driver.autocommit:
+        """Raise `EndsTransaction` if the server has no transaction or another one, although we saw none end."""
+        if self.ended is None and self.marker is not None and not self.driver.autocommit and self._is_over():
             self.ended = EndsTransaction(late=True)
             raise self.ended
+
+    def _is_over(self) -> bool:
+        """Return whether the server's transaction is not the marked one; False where it has failed and cannot tell."""
+        status = self.driver.info.transaction_status
+        if status == TRANSACTION_STATUS_INTRANS:
+            # the revision's own error is what is told where this one fails as well
+            with contextlib.suppress(psycopg2.Error), PlainCursor(self.driver) as cursor:
+                cursor.execute(f"select {NOW}")
+                return cursor.fetchone() != (self.marker,)
+        return status == TRANSACTION_STATUS_IDLE
 
     def require_same(self) -> None:
         """Raise `EndsTransaction` unless the present transaction is the one that was marked, and as `require_locks`."""
