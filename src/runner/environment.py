@@ -82,9 +82,9 @@ def _ensure_version_table(context: Any) -> None:
         lock.turn() as connection,
     ):
         session.refuse_read_only(connection)
-        trust.require(connection)
         context.configure(connection=connection, **invocation.settings.version_table.options)
-        context.run_migrations()
+        alembic_internals.ensure_version_table(context.get_context())
+        trust.look(connection)
 
 
 def _inspect(context: Any, metadata: MetaData) -> None:

@@ -450,6 +450,8 @@ class HistoryContradicted(MigrationError):
     """The other view, of the ledger or of the revisions."""
     ways: str
     """A command for each of the two views."""
+    lost: tuple[str, ...] = ()
+    """The newest revisions that only the ledger has."""
     code = "history-changed"
     what = "The version table is contradicted: it says `{at}`, and {view}."
     hint = "Find out which of the two the schema is like, and write that: {ways}."

@@ -1,9 +1,14 @@
 """No statement of ours runs other people's code with the rights of the migrating role."""
 
+import json
+from contextlib import closing
+
 import pytest
 from sqlalchemy import make_url
 
-from support import traps
+from runner.postgres import version_table
+from runner.project import VersionTable
+from support import traps, waiting
 from support.postgres import PASSWORD, Database
 from support.project import Project
 
@@ -69,6 +74,7 @@ ESCALATES = """
 """
 LEDGER = "create schema runner; create table runner.migration_run (run_id bigint); create table runner.migration_log ()"
 RDS = "do $$ begin create role rds_superuser; exception when duplicate_object then end $$"
+WAITS = "select count(*) from pg_stat_activity where query like '%pg_try_advisory_lock%' and state = 'idle'"
 FORCED = "alter table alembic_version {} row level security"
 # Made by either role, and what the error begins with.
 MADE_BEFOREHAND = {
@@ -98,6 +104,7 @@ MADE_BEFOREHAND = {
         "`runner.migration_log` belongs to `{mallory}`",
     ),
 }
+READING = ("current", "plan", "history", "check")
 EVENTS = (
     {"action": "current"},
     {"action": "plan"},
@@ -128,7 +135,10 @@ def test_what_somebody_else_has_prepared_is_not_used(
     database.execute(f"grant create on database {database.name} to {mallory}; {statements}")
     for event in EVENTS:
         answer = project.ask(url, event)
-        assert answer["code"] == "untrusted-object", answer["message"]
+        if rights == "ordinary" and "belongs to" in told and event["action"] in READING:
+            # it may not write there, so no code of the owner would run
+            continue
+        assert answer["code"] == "untrusted-object", (event, answer["message"])
         assert answer["error"].startswith(told), answer["error"]
     plain = project.run("alembic", "upgrade", "head", url=url)
     assert f"FAILED: untrusted-object: {told}" in plain.stderr + plain.stdout
@@ -263,3 +273,49 @@ def test_a_revision_runs_under_the_projects_path(project: Project, database: Dat
     assert database.query("select count(*) from notes") == [
         (int((where, action) == ("in a deferred trigger", "upgrade")),)
     ]
+
+
+@pytest.mark.parametrize("action", ["upgrade", "rehearse", "stamp"])
+def test_what_appears_while_a_run_waits_is_not_used(
+    project: Project, database: Database, mallory: str, action: str
+) -> None:
+    """The look before the wait is not enough: another role holds the second lock, and makes the table meanwhile."""
+    key = version_table.work_key(VersionTable())
+    with closing(database.server.connect(database.name)) as session, session.cursor() as cursor:
+        cursor.execute(f"set role {mallory}; select pg_advisory_lock({key})")
+        process = project.start("migrate", "--json", action, *(["017"] if action == "stamp" else []), url=database.url)
+        waiting.until(database, WAITS, 1)
+        cursor.execute(f"{OWNED}; {ESCALATES.replace('{mallory}', mallory)}; select pg_advisory_unlock({key})")
+        answer = json.loads(process.communicate()[0])
+    # a rehearsal needs no version table any more then
+    assert answer.get("code") == (None if action == "rehearse" else "untrusted-object"), answer["message"]
+    assert database.query(f"select rolsuper from pg_roles where rolname = '{mallory}'") == [(False,)]
+
+
+def test_a_trap_in_an_extension_of_its_own(project: Project, database: Database, mallory: str) -> None:
+    """Whoever may create an extension may add members to it, which still belong to him."""
+    project.ask(database.url, {"action": "upgrade"})
+    database.execute(
+        f"grant create on database {database.name} to {mallory}; set role {mallory}; create extension citext;"
+        "create function public.array_position(text[], text) returns int language sql as 'select 1';"
+        "alter extension citext add function public.array_position(text[], text)"
+    )
+    (shadow,) = find(project, database, "shadowing-object")
+    assert shadow["name"] == "ROUTINE public.array_position(text[],text)"
+    compared = project.run("alembic", "check", url=database.url)
+    assert "untrusted-object" in compared.stderr + compared.stdout
+
+
+def test_a_reader_trusts_whom_it_only_reads(project: Project, database: Database) -> None:
+    """It may not write, so nobody's code runs as it; a trigger is refused to whoever may."""
+    _, url = add_migrator(database)
+    assert project.ask(url, {"action": "upgrade"})["status"] == "success"
+    reader = f"reader_{database.name}"
+    database.execute(
+        f"create role {reader} login password '{PASSWORD}'; grant usage on schema runner to {reader};"
+        f"grant select on all tables in schema public, runner to {reader}"
+    )
+    own = make_url(database.url).set(username=reader, password=PASSWORD).render_as_string(hide_password=False)
+    for action in ("current", "plan", "history", "check"):
+        assert project.ask(own, {"action": action}).get("code") is None, action
+    assert project.ask(own, {"action": "upgrade"})["code"] == "untrusted-object"

@@ -61,7 +61,7 @@ def test_a_contradiction_is_refused_with_both_views(project: Project, upgraded: 
         answer = project.ask(upgraded.url, event)
         assert answer["code"] == "history-changed", answer["message"]
         assert views.replace("{today}", today) in answer["error"]
-        assert answer["hint"].endswith(": " + " or ".join(f"`migrate {command}`" for command in commands) + ".")
+        assert answer["hint"].endswith(": " + "; or ".join(f"`migrate {command}`" for command in commands) + ".")
     plain = project.run("alembic", "upgrade", "head", url=upgraded.url)
     assert "FAILED: history-changed: The version table is contradicted" in plain.stderr + plain.stdout
     found = [one["kind"] for one in project.ask(upgraded.url, {"action": "check"})["findings"]]
@@ -188,3 +188,77 @@ def _purge(project: Project, database: Database, door: str, target: str) -> "sub
         f"from alembic import command, config; command.stamp(config.Config('alembic.ini'), '{target}', purge=True)"
     )
     return project.run("python", "-c", program, url=database.url)
+
+
+BRANCHES = {"018_a": "create table a ()", "018_b": "create table b ()"}
+
+
+@pytest.fixture
+def branched(project: Project, database: Database) -> Database:
+    """A database at two heads."""
+    for name, statement in BRANCHES.items():
+        project.add(name, f"op.execute('{statement}')", downgrade=f"op.drop_table('{name[-1]}')")
+    done = project.run("alembic", "upgrade", "heads", url=database.url)
+    assert done.returncode == 0, done.stderr
+    return database
+
+
+@pytest.mark.parametrize("rows", ["version_num = '018_b'", "true"])
+def test_a_lost_branch(project: Project, branched: Database, rows: str) -> None:
+    """The commands for the ledger's view bring back each head, although no snapshot is of both."""
+    branched.execute(f"delete from alembic_version where {rows}")
+    refused = project.run("alembic", "upgrade", "heads", url=branched.url)
+    assert "history-changed" in refused.stderr + refused.stdout
+    hint = project.ask(branched.url, {"action": "plan"})["hint"]
+    for command in hint.partition(": ")[2].partition(";")[0].split(", then "):
+        done = project.run(*command.strip("`").split(), url=branched.url)
+        assert done.returncode == 0, done.stderr
+    assert sorted(branched.query("select version_num from alembic_version")) == [("018_a",), ("018_b",)]
+    assert project.run("alembic", "upgrade", "heads", url=branched.url).returncode == 0
+
+
+def test_a_stamp_of_one_branch_says_nothing_of_the_other(project: Project, branched: Database) -> None:
+    branched.execute("drop table a")
+    project.add("019_a", "op.execute('select 1')", after="018_a")
+    branched.execute("delete from alembic_version where version_num = '018_b'")
+    done = project.run("alembic", "upgrade", "heads", url=branched.url)
+    assert "history-changed" in done.stderr + done.stdout
+    # that of the other branch, behind the rows of both
+    branched.execute(
+        "insert into runner.migration_run (request_id, action, target, planned, direction, tool_version, status) "
+        "values ('x', 'stamp', '018_a', '{018_a}', 'stamp', '0', 'success');"
+        "insert into runner.migration_log (run_id, revision, direction, status, started_at) "
+        "select max(run_id), '018_a', 'stamp', 'success', now() from runner.migration_run"
+    )
+    again = project.run("alembic", "upgrade", "heads", url=branched.url)
+    assert "history-changed" in again.stderr + again.stdout
+    # a purge speaks of the whole table
+    branched.execute("drop table b")
+    assert project.run("alembic", "stamp", "--purge", "017_dry_run_log", url=branched.url).returncode == 0
+    done = project.run("alembic", "upgrade", "heads", url=branched.url)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_stamp_counts_although_its_run_was_killed(project: Project, upgraded: Database) -> None:
+    """It was committed together with its row; only the run's own end is missing."""
+    upgraded.execute("drop table dry_run_log")
+    assert project.ask(upgraded.url, {"action": "stamp", "target": "016"})["status"] == "success"
+    upgraded.execute("update runner.migration_run set status = 'interrupted' where action = 'stamp'")
+    assert project.ask(upgraded.url, {"action": "plan"})["status"] == "success"
+
+
+def test_a_row_that_another_one_depends_on(project: Project, database: Database) -> None:
+    """It is implied like an ancestor, and a stamp removes it."""
+    other = project.add("100_a", "op.execute('create table a ()')", after=None)
+    path = project.add("018_b", "op.execute('create table b ()')")
+    path.write_text(path.read_text() + "depends_on = '100_a'\n")
+    assert other.exists()
+    assert project.run("alembic", "upgrade", "heads", url=database.url).returncode == 0
+    assert database.query("select version_num from alembic_version") == [("018_b",)]
+    assert project.run("migrate", "snapshot", url=database.url).returncode == 0
+    database.execute("insert into alembic_version values ('100_a')")
+    answer = project.ask(database.url, {"action": "plan"})
+    assert (answer["code"], answer["hint"].endswith("`migrate stamp 018_b`.")) == ("history-changed", True)
+    done = project.run("migrate", "stamp", "018_b", url=database.url)
+    assert done.returncode == 0, done.stderr
+    assert database.query("select version_num from alembic_version") == [("018_b",)]

@@ -193,7 +193,7 @@ def _rights(state: LocalState) -> str:
 
 
 def _trust(state: LocalState) -> str:
-    trust.require(state.opened)
+    trust.look(state.opened)
     schema = search_path.PROJECT
     shadows = trust.shadows(state.opened, schema)
     if shadows:

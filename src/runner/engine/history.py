@@ -3,12 +3,13 @@
 The version table says where the database is. The ledger testifies: what ran, and with which text.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Connection
 
 from runner.engine import ledger
+from runner.engine.ledger import Testimony
 from runner.errors import HistoryChanged, HistoryContradicted
 from runner.script import graph
 
@@ -31,35 +32,73 @@ def problems(
     yield from _changed(scripts, connection)
 
 
-def contradicts(script: ScriptDirectory, heads: tuple[str, ...], connection: Connection) -> bool:
-    """Return whether the version table, whose rows are `heads`, contradicts the ledger or itself."""
-    return _contradiction(script, heads, graph.applied(script, heads), connection) is not None
+def find_contradiction(
+    script: ScriptDirectory, rows: tuple[str, ...], connection: Connection
+) -> HistoryContradicted | None:
+    """Return the error for a version table, with these rows, that contradicts the ledger or itself, else None."""
+    return _contradiction(script, rows, graph.applied(script, rows), connection)
+
+
+def find_lost_branches(script: ScriptDirectory, rows: tuple[str, ...], connection: Connection) -> tuple[str, ...]:
+    """Return the heads that only the ledger has, where the database has others beside; else none."""
+    # rows that no file has are those of a purge
+    if not set(rows) <= graph.ids(script):
+        return ()
+    found = find_contradiction(script, rows, connection)
+    lost = () if found is None else found.lost
+    return lost if len(_ends(script, {*lost, *rows})) > 1 else ()
 
 
 def _contradiction(
-    script: ScriptDirectory, heads: tuple[str, ...], applied: set[str], connection: Connection
+    script: ScriptDirectory, rows: tuple[str, ...], applied: set[str], connection: Connection
 ) -> HistoryContradicted | None:
     """Return the error for a version table that contradicts the ledger or itself, None for one that does not.
 
-    `applied` are the revisions that its rows, `heads`, imply. It contradicts the ledger where the newest row of a
-    revision says that it was applied, nothing has reverted or stamped it since, and it is not among `applied`. A
-    version without a row in the ledger was adopted. Of a revision without a file, which is in no graph, nothing can be
-    said.
+    `applied` are the revisions that its rows imply. It contradicts the ledger where that says that another one is
+    applied. A version without a row in the ledger was adopted.
     """
-    extra = graph.implied_rows(script, heads)
-    kept = tuple(head for head in heads if head not in extra)
-    missing = {name: at for name, at in ledger.applied(connection).items() if name not in applied}
-    if missing:
-        known = graph.ids(script)
-        missing = {name: at for name, at in missing.items() if name in known}
+    extra = graph.implied_rows(script, rows)
+    kept = tuple(row for row in rows if row not in extra)
+    missing = _missing(script, applied, ledger.testimonies(connection))
     if missing:
         were = f"{_list(missing)} was applied on" if len(missing) == 1 else f"{_list(missing)} were, the last one on"
         newest = _ends(script, applied | missing.keys())
         said = f"the ledger says that {were} {max(missing.values())}"
-        return HistoryContradicted(_at(heads), said, f"{_stamps(newest)} or {_stamps(kept)}")
+        lost = tuple(name for name in newest if name in missing)
+        return HistoryContradicted(_at(rows), said, f"{_stamps(lost)}; or {_stamps(kept)}", lost)
     if extra:
-        return HistoryContradicted(_at(heads), f"the revisions say that the others imply {_list(extra)}", _stamps(kept))
+        said = f"the revisions say that the others imply {_list(extra)}"
+        return HistoryContradicted(_at(rows), said, _stamps(kept[:1]))
     return None
+
+
+def _missing(script: ScriptDirectory, applied: set[str], testimonies: Sequence[Testimony]) -> dict[str, str]:
+    """Return the revisions that the ledger says are applied and that are not among `applied`, with the day.
+
+    The newest row of a revision counts, unless a later stamp spoke of it: one of a revision before or behind it, one of
+    base, or one without a step. Of a revision without a file, which is in no graph, nothing can be said.
+    """
+    newest: dict[str, Testimony] = {}
+    for one in testimonies:
+        if not one.settles and one.revision != "base":
+            newest[one.revision] = max(newest.get(one.revision, one), one, key=lambda each: each.run_id)
+    claimed = {name: one for name, one in newest.items() if name not in applied and one.direction != "downgrade"}
+    if not claimed:
+        return {}
+    known = graph.ids(script)
+    stamps = [one for one in testimonies if one.direction == "stamp"]
+    return {
+        name: one.ran_at
+        for name, one in claimed.items()
+        if name in known and not any(_overrides(script, stamp, one) for stamp in stamps)
+    }
+
+
+def _overrides(script: ScriptDirectory, stamp: Testimony, earlier: Testimony) -> bool:
+    if stamp.run_id <= earlier.run_id:
+        return False
+    line = graph.before(script, [stamp.revision]), graph.before(script, [earlier.revision])
+    return stamp.settles or stamp.revision == "base" or earlier.revision in line[0] or stamp.revision in line[1]
 
 
 def _changed(scripts: Iterable[Script], connection: Connection) -> Iterator[HistoryChanged]:

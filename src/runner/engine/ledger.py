@@ -1,6 +1,7 @@
 """The ledger: who ran what, when and for how long, in schema `runner`, which autogenerate does not compare."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from runner.answer import Answer
 from runner.engine.state import Run
 from runner.errors import ConnectionLost, InvalidSettings, translating
 from runner.length import fit
-from runner.postgres import connect, queries, sqlstate
+from runner.postgres import connect, queries, sqlstate, trust
 from runner.postgres.advisory_lock import MigrationLock
 from runner.postgres.invalid_indexes import Before
 from runner.postgres.transaction import EndsTransaction, ReleasesLock, Transaction
@@ -53,6 +54,8 @@ def prepare(connection: Connection) -> None:
         return
     with translating(ProgrammingError, lambda error: _denied(error, connection)):
         connection.exec_driver_sql(_sql("make"), {"key": KEY})
+    # others may have made some of it first
+    trust.look(connection)
 
 
 def _columns(connection: Connection) -> set[str]:
@@ -60,6 +63,9 @@ def _columns(connection: Connection) -> set[str]:
     known: set[str] | None = connection.info.get(COLUMNS)
     if known is None:
         known = set(connection.execute(_query("columns")).scalars())
+        # only now: what was not there a moment ago may be somebody else's
+        if known and not trust.exists(connection, "log"):
+            return set()
         # an older ledger, or none, may become a whole one at any moment
         if NEWEST in known:
             connection.info[COLUMNS] = known
@@ -233,9 +239,22 @@ def checksums(connection: Connection) -> dict[str, Any]:
     return {row["revision"]: row for row in _read(connection, "checksums")}
 
 
-def applied(connection: Connection) -> dict[str, str]:
-    """Return the revisions that, as the ledger has it, are applied, with the day (UTC); empty without a ledger."""
-    return {row["revision"]: row["ran_at"] for row in _read(connection, "applied")}
+@dataclass(frozen=True)
+class Testimony:
+    """What the ledger says of a revision, or of a stamp."""
+
+    revision: str
+    run_id: int
+    direction: str
+    ran_at: str
+    """The day, in UTC."""
+    settles: bool
+    """Whether it is a stamp without a step, which says that the version table is right as it is."""
+
+
+def testimonies(connection: Connection) -> list[Testimony]:
+    """Return the newest row of each revision, and all stamps; empty without a ledger."""
+    return [Testimony(**row) for row in _read(connection, "testimonies")]
 
 
 def finish(connection: Connection, run_id: int, answer: Answer, plan_of_rest: str | None = None) -> None:

@@ -176,19 +176,21 @@ from runner.migration_log l
 where status = 'success' and direction <> 'downgrade' and checksum is not null and {log} = :version_table
 order by revision, log_id desc;
 
--- name: applied
--- A stamp says anew what is applied, so earlier rows count no more; a repair is no stamp. Of several heads that a stamp
--- has written, the row has all.
-select unnest(string_to_array(revision, ',')) as revision, ran_at from (
-    select distinct on (revision) revision, direction, run_id,
-           to_char(started_at at time zone 'UTC', 'YYYY-MM-DD') as ran_at
-    from runner.migration_log l where status = 'success' and {log} = :version_table
-    order by revision, log_id desc
+-- name: testimonies
+-- The row of a stamp has all the heads that it wrote; a repair is no stamp, but says that its revision is applied.
+select unnest(string_to_array(revision, ',')) as revision, run_id, direction,
+       to_char(started_at at time zone 'UTC', 'YYYY-MM-DD') as ran_at, false as settles
+from (
+    select distinct on (l.revision, l.direction = 'stamp' and r.action <> 'repair') l.revision, l.run_id, l.started_at,
+           case when r.action = 'repair' then 'upgrade' else l.direction end as direction
+    from runner.migration_log l join runner.migration_run r using (run_id)
+    where l.status = 'success' and {log} = :version_table
+    order by l.revision, l.direction = 'stamp' and r.action <> 'repair', l.log_id desc
 ) newest
-where direction <> 'downgrade' and revision <> 'base'
-  and run_id >= coalesce((select max(run_id) from runner.migration_run r
-                          where direction = 'stamp' and action <> 'repair' and status in ('success', 'partial')
-                            and {run} = :version_table), 0);
+union all
+select target, run_id, direction, to_char(started_at at time zone 'UTC', 'YYYY-MM-DD'), true
+from runner.migration_run r
+where direction = 'stamp' and action <> 'repair' and planned = '{{}}' and status = 'success' and {run} = :version_table;
 
 -- name: finish
 update runner.migration_run

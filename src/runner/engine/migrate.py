@@ -125,7 +125,7 @@ def _connect_and_run(context: Any, run: Run, find_route: FindRoute, engine: Engi
         ):
             with lock.turn() as lock_connection:
                 session.refuse_read_only(lock_connection)
-                trust.require(lock_connection)
+                trust.exists(lock_connection, "version")
             lock.refuse_pooler(connection)
             lock.hold_work(connection, deadline, report_holder(run))
             # only now: a run whose lock's session has died goes on with its work
@@ -199,6 +199,7 @@ def _try_once(
     watchdog.start()
     try:
         _render_ahead(context.get_context(), run, find_route, transaction.connection)
+        _secure_version_table(context.get_context(), lock, transaction.connection)
         with context.begin_transaction():
             context.run_migrations()
     except BaseException as error:
@@ -223,6 +224,17 @@ def _warn_of_standby(run: Run) -> None:
     warning = "The last commit is done on this server, and its synchronous standby has not confirmed it."
     run.draft.update(warnings=(*run.change.warnings, warning))
     run.invocation.tell(warning, event="warning")
+
+
+def _secure_version_table(migration: MigrationContext, lock: MigrationLock, connection: Connection) -> None:
+    """Make the version table where there is none, and refuse one that others made meanwhile: Alembic reads it next."""
+    with lock.turn() as lock_connection:
+        there = trust.exists(lock_connection, "version")
+    if not there:
+        # in the transaction that Alembic goes on with, so that it is undone together with that
+        connection.begin()
+        alembic_internals.ensure_version_table(migration)
+        trust.look(connection)
 
 
 def _render_ahead(migration: MigrationContext, run: Run, find_route: FindRoute, connection: Connection) -> None:
@@ -353,9 +365,9 @@ def _record_outcome(run: Run, lock: MigrationLock, problem: MigrationError | Non
 
 
 def _record_idle(run: Run, lock: MigrationLock) -> None:
-    """Write the row of a run without a step: of an upgrade, the only proof that an image without new revisions runs."""
-    recorded = run.settled or run.draft.action in UPGRADING
-    if run.begun is not None or run.draft.earlier is not None or not recorded:
+    """Write a row without a step: of an upgrade, the only proof that an image without new revisions runs."""
+    idle = run.begun is None and run.draft.action in UPGRADING
+    if run.draft.earlier is not None or not (idle or run.settled):
         return
     with lock.turn() as connection:
         ledger.prepare(connection)

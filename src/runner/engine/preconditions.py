@@ -6,7 +6,7 @@ from pathlib import Path
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 
-from runner.engine import data_loss, ledger, plan_id
+from runner.engine import data_loss, history, ledger, plan_id
 from runner.engine.plan_id import Parts
 from runner.engine.state import Run
 from runner.errors import ConfirmNeeded, Drift, InvalidSettings, PlanNeeded, PlanStale, RevisionFailed
@@ -127,12 +127,19 @@ def confirm_data_loss(run: Run, steps: Iterable[Step], connection: Connection) -
         raise ConfirmNeeded(f"Downgrading to `{run.resolved.target}` drops {' and '.join(lost)}", _at(run))
 
 
-def compare_stamped(run: Run, target: str, connection: Connection) -> None:
+def compare_stamped(run: Run, target: str, lock: MigrationLock, connection: Connection) -> None:
     """Raise `Drift` if the database differs from the target's snapshot in more than the accepted differences.
 
-    Raises `InvalidSettings` if the target has no snapshot, or one that was made from another text.
+    Raises `InvalidSettings` if the target has no snapshot, or one that was made from another text. A snapshot is of one
+    head: where the version table has lost one of several, that it was applied is taken from the ledger.
     """
     snapshots = run.resolved.snapshots
+    with lock.turn() as lock_connection:
+        lost = history.find_lost_branches(snapshots.script, run.change.before, lock_connection)
+    if set(target.split(",")) & set(lost):
+        told = f"The schema was not compared, since it has several heads; that `{target}` was applied is in the ledger."
+        run.draft.update(warnings=(*run.change.warnings, told))
+        return
     expected = catalog.EMPTY if target == "base" else snapshots.catalog(target)
     if expected is None:
         raise InvalidSettings(

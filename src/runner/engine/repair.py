@@ -65,7 +65,7 @@ def repair(run: Run, revisions: Revisions, target: str) -> None:
 
 def _record(run: Run, revisions: Revisions, target: str, connection: Connection) -> int:
     """Record the checksum of the revision's present text, and return the id of the run in the ledger."""
-    trust.require(connection)
+    trust.exists(connection, "version")
     heads = version_table.read_heads(connection)
     run.draft.change = Change(heads, heads)
     revision = graph.get(revisions.script, target)

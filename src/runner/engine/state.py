@@ -124,7 +124,9 @@ class Run:
     """None before the first step, and between two steps."""
     waits: Waits = Waits()
     settled: bool = False
-    """Whether a stamp without a step has confirmed the version table against the ledger, or removed rows from it."""
+    """Whether a stamp says that the version table is right as it leaves it, whatever the ledger says: a purge, or one
+    without a step.
+    """
 
     @property
     def change(self) -> Change:

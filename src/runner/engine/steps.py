@@ -58,12 +58,13 @@ def configure(
     surplus: set[str] = set()
 
     def yield_steps(heads: tuple[str, ...], migration: MigrationContext) -> Iterator[AlembicStep]:
-        rows = version_table.read_heads(connection) if alembic_internals.purges(migration) else tuple(heads)
+        run.settled = alembic_internals.purges(migration)
+        rows = version_table.read_heads(connection) if run.settled else tuple(heads)
         surplus.update(_surplus(run, rows, migration))
         steps = _find_route(run, find_route, rows, surplus, migration, lock).steps
         if not steps and run.draft.action == "stamp" and run.draft.earlier is None:
             # the version table has the target already, but a stamp also claims that the schema is the target's
-            preconditions.compare_stamped(run, run.resolved.target, connection)
+            preconditions.compare_stamped(run, run.resolved.target, lock, connection)
             _settle(run, surplus, migration, lock, transaction)
         if steps:
             _follow_autocommit_blocks(migration, run, lock, transaction)
@@ -122,8 +123,8 @@ def _settle(
     """
     assert migration.script is not None  # noqa: S101 - an EnvironmentContext always has one
     with lock.turn() as lock_connection:
-        contradicted = history.contradicts(migration.script, run.change.before, lock_connection)
-    if not contradicted and not surplus:
+        contradicted = history.find_contradiction(migration.script, run.change.before, lock_connection)
+    if contradicted is None and not surplus:
         return
     preconditions.require_confirmation(run)
     if surplus:
@@ -205,7 +206,7 @@ def _begin(run: Run, steps: tuple[Step, ...], lock: MigrationLock, connection: C
     baselines: dict[str, Baseline] = {}
     match run.resolved.direction:
         case "stamp":
-            preconditions.compare_stamped(run, steps[-1].revision, connection)
+            preconditions.compare_stamped(run, steps[-1].revision, lock, connection)
         case "upgrade":
             baselines = baseline.find(connection, run.resolved.snapshots, run.change.before, steps)
         case _:

@@ -21,7 +21,8 @@ def reading(invocation: Invocation) -> Iterator[Connection]:
     # https://www.postgresql.org/docs/current/transaction-iso.html#XACT-REPEATABLE-READ
     with opened.connect().execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True) as connection:
         timeouts.bind(connection, invocation.deadline, invocation.settings.lock_timeout_ms)
-        trust.require(connection)
+        # before any verb reads them
+        trust.exists(connection, "version")
         yield connection
 
 

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 
+TRUSTED = "trusted"
+"""Key in `Connection.info` of the relations that are known to exist and to be trusted."""
+
+
 def _sql(name: str) -> str:
     return queries.load_named("runner.postgres", "trust.sql")[name]
 
@@ -28,23 +32,39 @@ class Shadow:
     owner: str
 
 
-def refuse_untrusted(cursor: Any, table: VersionTable, settings: str = "") -> None:
-    """Raise `UntrustedObject` for a ledger or a version table that would run other people's code.
+def read(cursor: Any, table: VersionTable, settings: str) -> frozenset[str]:
+    """Return which of our relations exist, as `look` does, for a role that only reads them.
 
-    `cursor` is of the driver. `settings` are sent in the same message, and set `search_path` to `pg_catalog` unless the
-    session has that already. Relations that do not exist are trusted.
+    `cursor` is of the driver. `settings` are sent in the same message, and set `search_path` to `pg_catalog`.
     """
-    cursor.execute(f"{settings}{_sql('find')}", vars(table))
-    found = cursor.fetchone()
-    if found is not None:
-        raise _explain(*found)
+    cursor.execute(f"{settings}{_sql('find')}", {**vars(table), "reads": True})
+    return _existing(cursor.fetchone())
 
 
-def require(connection: "Connection") -> None:
-    """Raise `UntrustedObject` as `refuse_untrusted` does, on a connection of `open_engine`."""
-    found = connection.exec_driver_sql(_sql("find"), vars(connect.version_table(connection))).first()
-    if found is not None:
-        raise _explain(*found)
+def look(connection: "Connection") -> frozenset[str]:
+    """Return which of our relations exist: `run` and `log` of the ledger, and `version`; all of them can be trusted.
+
+    Raises `UntrustedObject`. `connection` is one of `open_engine`. What exists and is trusted can be used: only its
+    owner and the schema's could put another one in its place. What does not exist may be made by others at any moment.
+    """
+    reads = bool(connection.get_execution_options().get("postgresql_readonly"))
+    parameters = {**vars(connect.version_table(connection)), "reads": reads}
+    return _existing(connection.exec_driver_sql(_sql("find"), parameters).one())
+
+
+def exists(connection: "Connection", relation: str) -> bool:
+    """Return whether a relation of `look` exists, which is asked once for each that does."""
+    known: frozenset[str] = connection.info.get(TRUSTED, frozenset())
+    if relation not in known:
+        known = connection.info[TRUSTED] = look(connection)
+    return relation in known
+
+
+def _existing(row: Any) -> frozenset[str]:
+    existing, kind, *named = row
+    if kind is not None:
+        raise _explain(kind, *named)
+    return frozenset(existing)
 
 
 def is_open(connection: "Connection", schema: str) -> bool:

@@ -1,20 +1,23 @@
 -- The statements of `trust.py`. The line above each statement has its name.
 
 -- name: find
--- A row for each reason not to use one of our relations, the first one first; none for relations that do not exist.
+-- Which of our relations exist, and the first reason not to use one of them, null without one. Whoever only reads need
+-- not trust an owner: to read a table runs no code of its owner.
 with ours as (
-    select c.oid, c.relkind, c.relowner, format('%%I.%%I', n.nspname, c.relname) as name
+    select c.oid, c.relkind, c.relowner, format('%%I.%%I', n.nspname, c.relname) as name,
+           case when n.nspname = 'runner' and c.relname = 'migration_run' then 'run'
+                when n.nspname = 'runner' and c.relname = 'migration_log' then 'log' else 'version' end as part
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where (n.nspname = 'runner' and c.relname in ('migration_run', 'migration_log'))
        or (n.nspname = %(schema)s and c.relname = %(name)s)
 ), owned as (
-    select 1 as place, 'SCHEMA' as kind, 'runner' as name, nspowner as owner from pg_namespace where nspname = 'runner'
+    select 1 as place, 'SCHEMA' as kind, 'runner' as name, nspowner as owner,
+           has_schema_privilege(oid, 'CREATE') as writable from pg_namespace where nspname = 'runner'
     union all
-    select 2, 'TABLE', name, relowner from ours
-)
-select kind, name, detail, current_user::text as role from (
+    select 2, 'TABLE', name, relowner, has_table_privilege(oid, 'INSERT, UPDATE, DELETE, TRUNCATE') from ours
+), found as (
     select place, 'OWNER ' || kind as kind, name, pg_get_userbyid(owner)::text as detail from owned
-    where not exists (select from pg_roles r where r.oid = owned.owner and (
+    where (writable or not %(reads)s) and not exists (select from pg_roles r where r.oid = owned.owner and (
         -- include trusted
     ))
     union all
@@ -26,7 +29,10 @@ select kind, name, detail, current_user::text as role from (
     where relkind in ('r', 'p')
     union all
     select 6, 'ROWS', name, '' from ours where relkind in ('r', 'p') and row_security_active(oid)
-) found order by place, name, detail;
+)
+select array(select part from ours), first.kind, first.name, first.detail, us.role
+from (select current_user::text as role) us
+left join (select kind, name, detail from found order by place, name, detail limit 1) first on true;
 
 -- name: open
 -- Whether every role may create objects in a schema.
@@ -35,21 +41,21 @@ select exists (
     where n.nspname = %(schema)s and a.grantee = 0 and a.privilege_type = 'CREATE');
 
 -- name: shadows
--- The functions and operators of untrusted roles that have the name of one of PostgreSQL's own. An extension's objects
--- belong to whoever made the extension, often a role that is not trusted.
+-- The functions and operators of untrusted roles that have the name of one of PostgreSQL's own. Those of an extension
+-- belong to whom its script ran as, which is a superuser where another role may create it.
+-- https://www.postgresql.org/docs/current/sql-createextension.html
 with found as (
-    select 'pg_proc'::regclass as catalog, p.oid, p.proowner as owner, 'ROUTINE ' || p.oid::regprocedure::text as name
+    select p.proowner as owner, 'ROUTINE ' || p.oid::regprocedure::text as name
     from pg_proc p where p.pronamespace = to_regnamespace(%(schema)s)
      and exists (select from pg_proc b where b.proname = p.proname and b.pronamespace = 'pg_catalog'::regnamespace)
     union all
-    select 'pg_operator'::regclass, o.oid, o.oprowner, 'OPERATOR ' || format('%%I.%%s (%%s, %%s)', %(schema)s, o.oprname,
+    select o.oprowner, 'OPERATOR ' || format('%%I.%%s (%%s, %%s)', %(schema)s, o.oprname,
            coalesce(nullif(o.oprleft, 0)::regtype::text, 'NONE'), o.oprright::regtype)
     from pg_operator o where o.oprnamespace = to_regnamespace(%(schema)s)
      and exists (select from pg_operator b where b.oprname = o.oprname and b.oprnamespace = 'pg_catalog'::regnamespace)
 )
 select name, pg_get_userbyid(owner)::text as owner from found
-where not exists (select from pg_depend d where d.classid = catalog and d.objid = found.oid and d.deptype = 'e')
-  and not exists (select from pg_roles r where r.oid = found.owner and (
+where not exists (select from pg_roles r where r.oid = found.owner and (
       -- include trusted
   ))
 order by name;

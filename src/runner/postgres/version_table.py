@@ -127,16 +127,13 @@ def read_position(invocation: Invocation) -> Position:
 def _read_position(cursor: Any, table: VersionTable, bounds: dict[str, int]) -> Position:
     settings = cursor.mogrify(SETTINGS, bounds).decode()
     parameters = {"key": key(table), "version_table": AsIs(table.quoted)}
-    trust.refuse_untrusted(cursor, table, settings)
     # `held` is true until it is known: without a version table a first run may be about to make it
     versions, held = (), True
     try:
-        with translating(psycopg2.errors.UndefinedColumn, lambda _: no_version_table(table)):
-            cursor.execute(f"{settings}{POSITION}", parameters)
-        versions, held = cursor.fetchone()
-    except psycopg2.errors.UndefinedTable:
-        # at base, provided that the role could have seen the table
-        _require_usage(cursor, table, settings)
+        if "version" in trust.read(cursor, table, settings):
+            with translating(psycopg2.errors.UndefinedColumn, lambda _: no_version_table(table)):
+                cursor.execute(f"{settings}{POSITION}", parameters)
+            versions, held = cursor.fetchone()
     except psycopg2.errors.InsufficientPrivilege:
         # on another cursor: `translation` reads the failed statement from that of the error
         with cursor.connection.cursor() as another:
@@ -160,6 +157,8 @@ def read_heads(connection: "Connection") -> tuple[str, ...]:
     role = connection.exec_driver_sql(LACKS_USAGE, {"schema": table.schema}).scalar_one()
     if role:
         raise no_usage(table.schema, role)
+    if not trust.exists(connection, "version"):
+        return ()
     with translating(DBAPIError, lambda error: unusable(error, table)):
         return MigrationContext.configure(connection, opts=table.options).get_current_heads()
 

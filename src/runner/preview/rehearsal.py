@@ -83,7 +83,7 @@ def rehearse(run: Run, revisions: Revisions, target: str, max_lock_hold_ms: int)
     ):
         with lock.turn() as lock_connection:
             session.refuse_read_only(lock_connection)
-            trust.require(lock_connection)
+            trust.exists(lock_connection, "version")
         lock.refuse_pooler(connection)
         with lock.turn() as lock_connection:
             heads = version_table.read_heads(lock_connection)

@@ -57,6 +57,14 @@ def is_ambiguous(error: Exception) -> bool:
     return "mbiguous" in str(error)
 
 
+def all_parents(revision: Script) -> tuple[str, ...]:
+    """Return the ids of the revisions directly before `revision`, and of those that it depends on.
+
+    `script/revision.py`: `Revision._all_down_revisions`.
+    """
+    return revision._all_down_revisions
+
+
 def run(step: AlembicStep, migration: MigrationContext) -> None:
     """Call a step's `upgrade()` or `downgrade()` with `alembic.op` bound to `migration`, and do nothing else.
 
@@ -121,6 +129,11 @@ def defer_purge(migration: MigrationContext) -> None:
     """
     ensure = migration._ensure_version_table
     migration._ensure_version_table = lambda purge=False: ensure()  # type: ignore[method-assign] # on this one object
+
+
+def ensure_version_table(migration: MigrationContext) -> None:
+    """Make the version table unless it exists. `runtime/migration.py`: `MigrationContext._ensure_version_table`."""
+    migration._ensure_version_table()
 
 
 def ensures_version_table(find_steps: Callable[..., Any] | None) -> bool:

@@ -289,14 +289,19 @@ def ids(script: ScriptDirectory) -> set[str]:
 
 def implied_rows(script: ScriptDirectory, rows: tuple[str, ...]) -> set[str]:
     """Return those of the version table's rows that another row implies: Alembic keeps the newest of a line only."""
-    known = {revision.revision: parents(revision) for revision in script.walk_revisions()} if len(rows) > 1 else {}
-    implied: set[str] = set()
-    pending = [parent for row in rows for parent in known.get(row, ())]
+    return before(script, rows) & set(rows) if len(rows) > 1 else set()
+
+
+def before(script: ScriptDirectory, names: Iterable[str]) -> set[str]:
+    """Return the ids of the revisions that run before one of `names`, as its ancestors or what it depends on."""
+    known = {one.revision: alembic_internals.all_parents(one) for one in script.walk_revisions()}
+    found: set[str] = set()
+    pending = [parent for name in names for parent in known.get(name, ())]
     while pending:
-        if (name := pending.pop()) not in implied:
-            implied.add(name)
+        if (name := pending.pop()) not in found:
+            found.add(name)
             pending += known.get(name, ())
-    return implied & set(rows)
+    return found
 
 
 def _own_rows(script: ScriptDirectory, rows: tuple[str, ...]) -> tuple[str, ...]:
