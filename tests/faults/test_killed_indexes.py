@@ -281,7 +281,7 @@ def test_a_drop_after_a_build_is_finished_by_the_next_try(project: Project, data
     )
     with held_up(database, "select from t"):
         process = project.start("migrate", "upgrade", url=database.url)
-        waiting.until(database, waiting.BLOCKED, 1)
+        waiting.until(database, f"{waiting.BLOCKED} and query like 'reindex%'", 1)
         # the reader holds up the end of the REINDEX, which is to go on
         assert database.query(INVALID)[0] != ('"Old%1"',)
     waiting.until(database, f"select count(*) from ({INDEXES}) i (name, valid) where not valid", 0)
