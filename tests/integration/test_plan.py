@@ -19,6 +19,10 @@ from support.waiting import ASLEEP, until
 SCORE = 'op.add_column("leads", sa.Column("score", sa.BigInteger()))'
 NO_SCORE = 'op.drop_column("leads", "score")'
 NOTHING = 'op.execute("select 1")'
+ONLINE = """
+if not op.get_context().as_sql:
+    owner = op.get_bind().execute(sa.text("select tableowner from pg_tables where tablename = 'leads'")).scalar()
+"""
 FILES = "the file of a revision was edited, added or removed"
 TABLES = "a table that it touches was altered, made or dropped"
 
@@ -469,6 +473,8 @@ def test_a_mistake_in_the_code_is_an_error(at_017: Project, database: Database, 
         'for row in op.get_bind().execute(sa.text("select 1")):\n    row.nothing',
         "op.get_bind().connection.cursor()",
         "op.get_bind().dialect.server_version_info[0] + 1",
+        f"{ONLINE}op.execute(f'comment on table leads is {{owner!r}}')",
+        f"{ONLINE}op.execute(''.join(f'comment on table leads is {{owner!r}}' for _ in (1,)))",
     ],
 )
 def test_what_only_a_database_can_answer_is_a_warning(at_017: Project, database: Database, body: str) -> None:
@@ -477,6 +483,7 @@ def test_what_only_a_database_can_answer_is_a_warning(at_017: Project, database:
     answer = at_017.ask(database.url, {"action": "plan"}, ENVIRONMENT="prod")
     assert [(one["rule"], one["level"]) for one in answer["findings"]] == [("not-rendered", "warning")]
     assert (answer["ok"], answer["plan"] is None) == (True, False)
+    assert at_017.ask(database.url, {"action": "rehearse"})["ok"] == ("nothing" not in body)
 
 
 def test_a_plan_may_be_used_again(at_017: Project, database: Database) -> None:

@@ -144,6 +144,15 @@ def of_unreached(path: str) -> EnvironmentFailed:
     return EnvironmentFailed(Path(path).name, None, "it does not call `environment.run`, so nothing ran")
 
 
+def mistake(error: BaseException, path: str) -> str | None:
+    """Return an exception of the code itself as a sentence, with its line in the file `path`; None for any other."""
+    if not python_error.is_mistake(error):
+        return None
+    line = _line(error, path)
+    place = f" in line {line}" if line is not None else ""
+    return f"Its code fails{place}: {python_error.describe(error)}."
+
+
 def _not_imported(error: Exception, path: str, line: int | None) -> RevisionFailed:
     reason = f"its import raised {python_error.describe(error)}{_elsewhere(error, path)}"
     return RevisionFailed(Path(path).stem, Path(path).name, line, reason)

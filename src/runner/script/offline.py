@@ -16,7 +16,7 @@ from sqlalchemy import create_mock_engine
 
 from runner.answer import Direction
 from runner.postgres import sql
-from runner.script import alembic_internals, emptiness, graph, mistakes
+from runner.script import alembic_internals, emptiness, failure, graph
 from runner.script.step import Step
 
 DIALECT = "postgresql"
@@ -133,7 +133,7 @@ def _render(environment: EnvironmentContext, step: Step) -> Rendered:
     try:
         alembic_internals.run(step.alembic_step, context)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - without a database a revision may fail in any way
-        mistake = mistakes.describe(error, revision.path)
+        mistake = failure.mistake(error, revision.path)
         why = "its code has a mistake" if mistake else "it fails without a database"
         unrendered = f"{why} ({type(error).__name__})"
     return Rendered(

@@ -12,10 +12,16 @@ import traceback
 from collections.abc import Iterable, Iterator
 from types import CodeType, ModuleType
 
+from alembic.operations import BatchOperations, Operations
+from alembic.runtime.migration import MigrationContext
 from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 
 LONGEST = 300
+FIXED = (ModuleType, Operations, BatchOperations, MigrationContext)
+"""The objects whose attributes are the same on every database, unlike those of a result that is missing."""
+UNBOUND = "cannot access free variable"
+"""How the text of a NameError begins that is an UnboundLocalError of an enclosing function."""
 UNDEFINED = (
     r"name '(?P<name>\w+)' is not defined",
     r"cannot access (?:local|free) variable '(?P<name>\w+)' where it is not associated with a value"
@@ -56,6 +62,19 @@ def describe(error: BaseException) -> str:
     shown = text if len(text) <= LONGEST else f"{text[:LONGEST]} …"
     # our sentence has a full stop of its own
     return f"{type(error).__name__}: {shown.rstrip('.')}" if shown else type(error).__name__
+
+
+def is_mistake(error: BaseException) -> bool:
+    """Return whether an exception is one of the code itself, which no database would change."""
+    match error:
+        case AttributeError():
+            return isinstance(error.obj, FIXED)
+        # the variable may have its value only where there is a database to read it from
+        case UnboundLocalError():
+            return False
+        case NameError():
+            return not str(error).startswith(UNBOUND)
+    return isinstance(error, SyntaxError | ImportError)
 
 
 def syntax_error_place(error: BaseException) -> tuple[str, int | None] | None:
