@@ -39,7 +39,8 @@ def run(context: Any, load_metadata: Callable[[], MetaData]) -> None:
     `load_metadata` is called only where the models are compared with the database: a run that changes the database
     must not depend on them. Raises `CommandError` where Alembic's command line is running, else `MigrationError`.
     """
-    if context.config.attributes.get(offline.PREPARING):
+    if offline.PREPARING in context.config.attributes:
+        context.config.attributes[offline.PREPARING] = True
         return
     if context.is_offline_mode():
         _write_sql(context)

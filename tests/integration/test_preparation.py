@@ -2,7 +2,9 @@
 
 import json
 import subprocess
+from pathlib import Path
 
+import alembic
 import pytest
 
 from runner import settings
@@ -62,13 +64,43 @@ def test_what_env_py_registers_is_there_for_all_three(at_017: Project, database:
 
 
 def test_the_pass_before_a_plan_connects_to_nothing(project: Project) -> None:
-    """No setting says where a database is, and an `env.py` that runs Alembic by itself finds nothing to do."""
+    """No setting says where a database is."""
     begin(project, "env.py", "import builtins\nbuiltins.passes = getattr(builtins, 'passes', 0) + 1\n")
     revisions = graph.load(settings.read({"ALEMBIC_CONFIG": str(project.folder / "alembic.ini")}))
     offline.run_env(revisions.config, revisions.script)
     import builtins
 
     assert vars(builtins).pop("passes") == 1
+
+
+TEMPLATE = Path(alembic.__file__).parent / "templates" / "generic" / "env.py"
+ENVIRONMENTS = {
+    "nothing": "from alembic import context\n",
+    "Alembic's template": TEMPLATE.read_text(),
+    # where Alembic itself commits what it does outside of a transaction
+    "autocommit": TEMPLATE.read_text().replace(
+        "connectable.connect()", "connectable.connect().execution_options(isolation_level='AUTOCOMMIT')"
+    ),
+}
+
+
+@pytest.mark.parametrize("env", ENVIRONMENTS.values(), ids=ENVIRONMENTS)
+def test_an_env_py_that_does_not_call_the_runner_has_no_plan(project: Project, database: Database, env: str) -> None:
+    """With it a run would do nothing, or Alembic alone: all three refuse it in the same words and change nothing."""
+    (project.folder / "alembic" / "env.py").write_text(env)
+    config = project.folder / "alembic.ini"
+    url = database.url.replace("%", "%%").replace("postgresql:", "postgresql+psycopg2:")
+    config.write_text(config.read_text().replace("[alembic]\n", f"[alembic]\nsqlalchemy.url = {url}\n"))
+    before = dump(database)
+    for action in ("plan", "rehearse", "upgrade"):
+        refused = project.run("migrate", "--json", action, url=database.url)
+        answer = json.loads(refused.stdout)
+        assert (answer["code"], answer["error"]) == (
+            "environment-failed", "`env.py` failed: it does not call `environment.run`, so nothing ran.",
+        )  # fmt: skip
+    # a check compares what it can
+    assert project.run("migrate", "check", url=database.url).returncode != 0
+    assert dump(database) == before
 
 
 @pytest.mark.parametrize("action", ["plan", "rehearse", "upgrade"])

@@ -68,15 +68,22 @@ def change(run: Run, revisions: Revisions, direction: Direction, target: str) ->
     """
 
     def find_route(heads: tuple[str, ...], _: MigrationContext) -> Route:
+        refuse_unreached()
         return graph.route(revisions.script, direction, target, heads)
+
+    def refuse_unreached() -> None:
+        # the engine sets it first of all; an `env.py` that runs Alembic by itself calls `find_route` without it
+        if run.draft.change is None:
+            raise failure.of_unreached(revisions.script.env_py_location)
 
     # `env.py` has no parameters: it takes the run from `attributes`, and `migrate` takes `fn` from the context
     revisions.config.attributes[RUN] = run
-    with EnvironmentContext(revisions.config, revisions.script, destination_rev=target, fn=find_route):
+    # `dont_mutate`, which the engine takes back, since Alembic would make the version table before it asks for steps
+    with EnvironmentContext(
+        revisions.config, revisions.script, destination_rev=target, fn=find_route, dont_mutate=True
+    ):
         graph.run_environment(revisions.script)
-    # the engine sets it first of all
-    if run.draft.change is None:
-        raise failure.of_unreached(revisions.script.env_py_location)
+    refuse_unreached()
 
 
 def migrate(context: Any, run: Run, find_route: FindRoute) -> None:

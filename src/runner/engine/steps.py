@@ -92,6 +92,7 @@ def configure(
         transaction_per_migration=True,
         on_version_apply=on_version_apply,
         fn=yield_steps,
+        dont_mutate=False,
     )
     alembic_internals.defer_purge(context.get_context())
 

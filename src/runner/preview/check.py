@@ -240,7 +240,7 @@ def _models(
 
     # only the project's `env.py` imports the models
     revisions.config.attributes[INVOCATION] = invocation
-    with EnvironmentContext(revisions.config, revisions.script, fn=compare):
+    with EnvironmentContext(revisions.config, revisions.script, fn=compare, dont_mutate=True):
         try:
             graph.run_environment(revisions.script, needs_models=False)
         except ImportError as error:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import groupby
-from typing import Any, TextIO, cast
+from typing import Any, NoReturn, TextIO, cast
 
 from alembic.config import Config
 from alembic.operations import Operations
@@ -23,7 +23,10 @@ DIALECT = "postgresql"
 # psycopg2's own style would double every `%` of a literal.
 DIALECT_OPTIONS = {"paramstyle": "named"}
 PREPARING = "runner.preparing"
-"""Key in Alembic's `config.attributes` while `env.py` is run for a plan or a rehearsal, which connect by themselves."""
+"""Key in Alembic's `config.attributes` while `env.py` is run for a plan or a rehearsal, which connect by themselves.
+
+Its value says whether `env.py` has called `environment.run`.
+"""
 OPTIONS: dict[str, Any] = {"literal_binds": True, "transaction_per_migration": True}
 
 
@@ -87,19 +90,23 @@ class _Statements(list[str]):
 def run_env(config: Config, script: ScriptDirectory) -> None:
     """Run `env.py` in a pass that connects to nothing, for what it does before it hands its context over.
 
-    It may register an operation that a revision uses, or say where Python finds a module. Raises `EnvironmentFailed`.
+    It may register an operation that a revision uses, or say where Python finds a module. Raises `EnvironmentFailed`,
+    also for an `env.py` with which a run would do nothing.
     """
-    config.attributes[PREPARING] = True
+    unreached = failure.of_unreached(script.env_py_location)
+
+    def refuse(*_: Any) -> NoReturn:
+        raise unreached
+
+    config.attributes[PREPARING] = False
     try:
-        # an `env.py` that runs Alembic by itself finds no step, and does not make the version table
-        with EnvironmentContext(config, script, fn=_no_steps, dont_mutate=True):
+        # an `env.py` that runs Alembic by itself, on a connection of its own, gets no step and no version table
+        with EnvironmentContext(config, script, fn=refuse, dont_mutate=True):
             graph.run_environment(script)
     finally:
-        del config.attributes[PREPARING]
-
-
-def _no_steps(*_: Any) -> tuple[()]:
-    return ()
+        reached = config.attributes.pop(PREPARING)
+    if not reached:
+        raise unreached
 
 
 def render(config: Config, script: ScriptDirectory, steps: Iterable[Step]) -> list[Rendered]:
