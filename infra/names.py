@@ -17,13 +17,19 @@ LIVE = "live"
 
 def is_protected(environment: str, file: Path = MIGRATE_TOML) -> bool:
     """Tell whether `environment`, a name of the context, is protected, as the runner decides it."""
-    return environment.endswith(PROTECTED) or environment in _listed(file)
+    name = _fold(environment)
+    is_name = name != "" and name.isascii() and name.isprintable()
+    return name.endswith(PROTECTED) or name in _listed(file) or not is_name
 
 
 @cache
 def _listed(file: Path) -> frozenset[str]:
     section = tomllib.loads(file.read_text("utf-8")).get("project", {}) if file.is_file() else {}
-    return frozenset(name.strip().casefold() for name in section.get("protected", ()))
+    return frozenset(map(_fold, section.get("protected", ())))
+
+
+def _fold(environment: str) -> str:
+    return environment.strip().casefold()
 
 
 def runner(environment: str) -> str:

@@ -54,6 +54,7 @@ def test_the_same_environments_are_protected(tmp_path: Path, listed: str | None)
     if listed is not None:
         file.write_text(listed)
     known = ["dev", "prod", "eu-prod", "preprod", "prod-eu", "production", "prd", "live", "olive", "staging", "qa", "q"]
+    known += [" prod", "PROD", "prod\r", "Staging ", "pr\N{ZERO WIDTH SPACE}od", "\N{CYRILLIC SMALL LETTER ER}rod", ""]
     own = runner.project.read(tmp_path)
     assert [names.is_protected(one, file) for one in known] == [own.protects(one) for one in known]
     assert {one for one in known if own.protects(one)} >= {"prod", "eu-prod", "preprod", "production", "prd", "live"}
