@@ -52,6 +52,12 @@ def test_links_lead_somewhere(document: Path) -> None:
     assert list(astray(document)) == []
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda one: str(one.relative_to(ROOT)))
+def test_a_heading_stands_alone(document: Path) -> None:
+    """With an empty line before it, or what stands there is one paragraph with it for many readers."""
+    assert re.findall(r"(?<=[^\n]\n)#{1,6} .+", text(document)) == []
+
+
 def test_every_decision_is_in_the_index() -> None:
     """Each heading stands in the index once, in its own words, and the index has nothing else."""
     decisions = text(DOCS / "decisions.md")
