@@ -12,9 +12,11 @@ import sys
 import uuid
 import warnings
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import MetaData
 from sqlalchemy.exc import DBAPIError, SAWarning
@@ -39,9 +41,12 @@ def run(context: Any, load_metadata: Callable[[], MetaData]) -> None:
     `load_metadata` is called only where the models are compared with the database: a run that changes the database
     must not depend on them. Raises `CommandError` where Alembic's command line is running, else `MigrationError`.
     """
-    if offline.PREPARING in context.config.attributes:
-        context.config.attributes[offline.PREPARING] = True
+    attributes = context.config.attributes
+    if offline.PREPARING in attributes:
+        attributes[offline.PREPARING] = True
         return
+    if RUN not in attributes and INVOCATION not in attributes:
+        _take_revisions(context.script)
     if context.is_offline_mode():
         _write_sql(context)
         return
@@ -53,10 +58,16 @@ def run(context: Any, load_metadata: Callable[[], MetaData]) -> None:
     # only a command that runs revisions has a destination
     elif options.get("destination_rev") is None:
         _inspect(context, load_metadata())
-    elif (ours := context.config.attributes.get(RUN)) is not None:
+    elif (ours := attributes.get(RUN)) is not None:
         migrate.migrate(context, ours, options["fn"])
     else:
         _migrate_plainly(context, options["fn"])
+
+
+def _take_revisions(script: ScriptDirectory) -> None:
+    """Give Alembic, which reads no revision before `env.py` runs, the same graph as a run of ours has."""
+    with translating(MigrationError, _in_alembics_words):
+        graph.take(script, Path(script.env_py_location).parents[1], runs=True)
 
 
 def _write_sql(context: Any) -> None:
@@ -150,7 +161,6 @@ def _migrate_plainly(context: Any, find_steps: Callable[..., Iterable[Any]]) -> 
         # a program that calls Alembic's functions names no command to compare with `ALLOWED_ACTIONS`
         if command:
             policy.allow(invocation.settings, action)
-        graph.refuse_twice(context.script)
         migrate.migrate(context, Run(invocation, draft, terms), find)
 
 

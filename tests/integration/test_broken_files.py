@@ -121,6 +121,24 @@ def test_the_files_of_macos_are_no_revisions(at_017: Project, database: Database
     assert answer["to"] == "018_score"
 
 
+def test_plain_alembic_reads_the_same_files(at_017: Project, database: Database) -> None:
+    """Wherever it runs `env.py`: without those of macOS, with any encoding, and with words for one that is broken."""
+    marked(at_017.add("018_score", SCORE))
+    in_latin_1(at_017.add("019_note", "op.execute(\"alter table leads add notação text\")", after="018_score"))
+    (at_017.folder / "alembic" / "versions" / "._018_score.py").write_bytes(b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X")
+    for command in (["upgrade", "017_dry_run_log:head", "--sql"], ["upgrade", "head"], ["current"]):
+        done = at_017.run("alembic", *command, url=database.url)
+        assert done.returncode == 0, done.stderr
+        assert "019_note" in done.stdout + done.stderr
+    assert database.query("select version_num from alembic_version") == [("019_note",)]
+    at_017.add("020_wrong", SCORE, after="019_note").write_text("revision =\n")
+    for command in (["upgrade", "head"], ["upgrade", "head", "--sql"]):
+        done = at_017.run("alembic", *command, url=database.url)
+        assert done.returncode != 0
+        assert "`020_wrong.py`: its import raised SyntaxError: invalid syntax" in done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+
+
 EMPTY = ["pass", "...", '"""Say what it does."""', "return", "return None", "'Not yet.'\npass", "# a comment\npass"]
 
 

@@ -115,18 +115,28 @@ def load(settings: Settings, *, may_be_empty: bool = False, runs: bool = False) 
             f"There is no `{path}`.",
             "Run from the project's folder, or set `ALEMBIC_CONFIG` to its `alembic.ini`.",
         )
-    # a revision's import may raise anything
-    with translating(Exception, lambda error: failure.of_import(error, path.resolve().parent)):
+    folder = path.resolve().parent
+    with translating(Exception, lambda error: failure.of_import(error, folder)):
         config = Config(str(path))
         script = ScriptDirectory.from_config(config)
-        _take(script, runs)
-        heads = script.get_heads()
-    if not heads and not may_be_empty:
+    take(script, folder, runs=runs)
+    if not script.get_heads() and not may_be_empty:
         raise InvalidSettings(
             f"There is no revision in `{script.versions}`.",
             "Point `script_location` in `alembic.ini` to the folder that has them, or create one with `migrate new`.",
         )
     return Revisions(config, script)
+
+
+def take(script: ScriptDirectory, project: Path, *, runs: bool) -> None:
+    """Build the graph of `script` as `load` does, also where Alembic made it; `project` is the folder of `alembic.ini`.
+
+    Raises the errors of a revision that `load` raises.
+    """
+    # a revision's import may raise anything
+    with translating(Exception, lambda error: failure.of_import(error, project)):
+        _take(script, runs)
+        script.get_heads()
 
 
 def run_environment(script: ScriptDirectory, *, needs_models: bool = True) -> None:
@@ -161,12 +171,6 @@ def _unique(found: Iterable[Script]) -> list[Script]:
     scripts = list(found)
     identifiers.refuse_twice((script.revision, str(script.path)) for script in scripts)
     return scripts
-
-
-def refuse_twice(script: ScriptDirectory) -> None:
-    """Raise `UnknownRevision` for two files with the same id in a graph that Alembic has built by itself."""
-    if not alembic_internals.looks_elsewhere(script):
-        identifiers.refuse_twice(identifiers.read(Path(script.versions)).identified)
 
 
 class _Once:
