@@ -365,7 +365,8 @@ class EmptyRevision(MigrationError):
     what = "`{revision}` is empty, and once it is applied its text cannot change any more."
     hint = (
         "Write `upgrade()` in `{file}`. If it is meant to do nothing, say why in a comment there: "
-        "`# lint-allow empty-revision: REASON`."
+        "`# lint-allow empty-revision: REASON`. If another database has applied it, leave its text as it is, and write "
+        "the revision after it: `migrate new`."
     )
 
     def details(self) -> dict[str, object]:

@@ -1,13 +1,13 @@
 """Files that are no revision, two that are the same one, and one that was never written."""
 
 import codecs
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from support import old_runner
-from support.postgres import Database, dump
+from support.postgres import Database, dump, new_database, read_catalog
 from support.project import Project
 
 VERBS = {
@@ -124,7 +124,7 @@ def test_the_files_of_macos_are_no_revisions(at_017: Project, database: Database
 def test_plain_alembic_reads_the_same_files(at_017: Project, database: Database) -> None:
     """Wherever it runs `env.py`: without those of macOS, with any encoding, and with words for one that is broken."""
     marked(at_017.add("018_score", SCORE))
-    in_latin_1(at_017.add("019_note", "op.execute(\"alter table leads add notação text\")", after="018_score"))
+    in_latin_1(at_017.add("019_note", 'op.execute("alter table leads add notação text")', after="018_score"))
     (at_017.folder / "alembic" / "versions" / "._018_score.py").write_bytes(b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X")
     for command in (["upgrade", "017_dry_run_log:head", "--sql"], ["upgrade", "head"], ["current"]):
         done = at_017.run("alembic", *command, url=database.url)
@@ -157,7 +157,8 @@ def test_an_empty_revision_is_refused_before_anything(at_017: Project, database:
         assert refused["message"] == (
             "empty-revision: `018_later` is empty, and once it is applied its text cannot change any more. Nothing was "
             "changed. Write `upgrade()` in `018_later.py`. If it is meant to do nothing, say why in a comment there: "
-            "`# lint-allow empty-revision: REASON`."
+            "`# lint-allow empty-revision: REASON`. If another database has applied it, leave its text as it is, and "
+            "write the revision after it: `migrate new`."
         )
     assert dump(database) == before
 
@@ -165,7 +166,7 @@ def test_an_empty_revision_is_refused_before_anything(at_017: Project, database:
 def test_what_migrate_new_writes_is_empty_by_every_door(at_017: Project, database: Database) -> None:
     made = at_017.run("migrate", "new", "add score")
     assert made.returncode == 0, made.stderr
-    for command in (["migrate", "upgrade"], ["alembic", "upgrade", "head"], ["migrate", "snapshot"]):
+    for command in (["migrate", "upgrade"], ["alembic", "upgrade", "head"]):
         done = at_017.run(*command, url=database.url)
         assert done.returncode != 0
         assert "empty-revision: `018_add_score` is empty" in done.stderr + done.stdout
@@ -211,8 +212,9 @@ def test_a_merge_and_a_revision_that_another_follows_may_be_empty(at_017: Projec
     assert at_017.ask(database.url, {"action": "upgrade"})["to"] == "019_merge"
 
 
-def test_an_empty_revision_that_is_applied_goes_on(at_017: Project, database: Database) -> None:
-    """An earlier version of the runner applied it; it is followed and reverted like any other."""
+@pytest.fixture
+def at_empty(at_017: Project, database: Database) -> Project:
+    """Return the project with an empty revision, `018_empty`, which an earlier version of the runner applied."""
     at_017.add("018_empty", "pass")
     ours = (at_017.folder / "alembic" / "env.py").read_text()
     old_runner.install(at_017)
@@ -221,10 +223,55 @@ def test_an_empty_revision_that_is_applied_goes_on(at_017: Project, database: Da
     assert applied.returncode == 0, told
     assert database.query("select version_num from alembic_version") == [("018_empty",)]
     (at_017.folder / "alembic" / "env.py").write_text(ours)
-    assert at_017.ask(database.url, {"action": "current"})["pending"] == []
-    assert at_017.ask(database.url, {"action": "upgrade"})["status"] == "success"
-    at_017.add("019_score", SCORE, after="018_empty")
-    assert at_017.ask(database.url, {"action": "upgrade"})["to"] == "019_score"
-    assert at_017.ask(database.url, {"action": "downgrade", "target": "017", "confirm": "019_score"})["status"] == (
+    return at_017
+
+
+@pytest.fixture
+def fresh(database: Database) -> Iterator[Database]:
+    with new_database(database.server, f"{database.name}_fresh") as made:
+        yield made
+
+
+def test_the_snapshot_of_an_empty_revision_is_made(at_empty: Project, database: Database) -> None:
+    """In a scratch database it does not become history."""
+    done = at_empty.run("migrate", "snapshot", url=database.url)
+    assert done.returncode == 0, done.stderr
+    assert at_empty.snapshot("018_empty") == at_empty.snapshot("017_dry_run_log")
+
+
+def test_a_fresh_database_gets_there_by_the_next_revision(
+    at_empty: Project, database: Database, fresh: Database
+) -> None:
+    """An empty one again, if its comment says why; the text that is applied elsewhere stays as it is."""
+    refused = at_empty.ask(fresh.url, {"action": "upgrade"})
+    assert (refused["code"], refused["applied"]) == ("empty-revision", [])
+    made = at_empty.run("migrate", "new", "go on")
+    assert made.returncode == 0, made.stderr
+    path = at_empty.folder / "alembic" / "versions" / "019_go_on.py"
+    reason = "pass  # lint-allow empty-revision: 018 is empty too, and applied"
+    path.write_text(path.read_text().replace("pass", reason, 1))
+    for one in (fresh, database):
+        assert at_empty.ask(one.url, {"action": "upgrade"})["to"] == "019_go_on"
+        assert at_empty.ask(one.url, {"action": "current"})["status"] == "success"
+    assert read_catalog(fresh) == read_catalog(database)
+
+
+def test_a_fresh_database_gets_there_by_the_comment(at_empty: Project, database: Database, fresh: Database) -> None:
+    """It changes the text, so the database that has applied the revision accepts it by a repair."""
+    path = at_empty.folder / "alembic" / "versions" / "018_empty.py"
+    path.write_text(path.read_text().replace("pass", "pass  # lint-allow empty-revision: marks the release", 1))
+    assert at_empty.ask(fresh.url, {"action": "upgrade"})["to"] == "018_empty"
+    assert at_empty.ask(database.url, {"action": "upgrade"})["code"] == "history-changed"
+    assert at_empty.ask(database.url, {"action": "repair", "target": "018_empty"})["status"] == "success"
+    assert at_empty.ask(database.url, {"action": "upgrade"})["status"] == "success"
+
+
+def test_an_empty_revision_that_is_applied_goes_on(at_empty: Project, database: Database) -> None:
+    """It is followed and reverted like any other."""
+    assert at_empty.ask(database.url, {"action": "current"})["pending"] == []
+    assert at_empty.ask(database.url, {"action": "upgrade"})["status"] == "success"
+    at_empty.add("019_score", SCORE, after="018_empty")
+    assert at_empty.ask(database.url, {"action": "upgrade"})["to"] == "019_score"
+    assert at_empty.ask(database.url, {"action": "downgrade", "target": "017", "confirm": "019_score"})["status"] == (
         "success"
     )

@@ -18,14 +18,15 @@ from runner.script import alembic_internals, emptiness
 from runner.script.step import Step
 
 
-def refuse_unfit(steps: Iterable[Step], connection: Connection) -> None:
+def refuse_unfit(steps: Iterable[Step], connection: Connection, *, scratch: bool = False) -> None:
     """Raise `RevisionFailed` for an id that the version table cannot hold, or `EmptyRevision`.
 
-    `connection` is not the one on which Alembic makes the version table: a column has to be committed to be widened.
+    In a `scratch` database, which is dropped at once, an empty revision does not become history. `connection` is not
+    the one on which Alembic makes the version table: a column has to be committed to be widened.
     """
     steps = tuple(steps)
     refuse_long_ids(steps, connection)
-    for step in steps:
+    for step in () if scratch else steps:
         emptiness.refuse(step)
 
 

@@ -203,7 +203,7 @@ def _begin(run: Run, steps: tuple[Step, ...], lock: MigrationLock, connection: C
     """Check the preconditions, and write the run's row in the ledger once all of them hold."""
     run.draft.update(pending=tuple(step.revision for step in steps))
     with lock.turn() as lock_connection:
-        preconditions.refuse_unfit(steps, lock_connection)
+        preconditions.refuse_unfit(steps, lock_connection, scratch=run.draft.action == "snapshot")
     baselines: dict[str, Baseline] = {}
     match run.resolved.direction:
         case "stamp":
