@@ -410,7 +410,7 @@ def test_role_without_create_on_the_schema(project: Project, database: Database)
     name = f"r_{database.name}"
     assert answer["code"] == "settings"
     assert answer["error"].startswith(
-        f"The role `{name}` lacks `CREATE` on schema `public`, for `CREATE TABLE alembic_version"
+        f"The role `{name}` lacks `CREATE` on schema `public`, for `CREATE TABLE public.alembic_version"
     )
     assert answer["hint"] == (
         f'Run `GRANT CREATE ON SCHEMA "public" TO "{name}"` as its owner `postgres`, then run the same command again.'

@@ -203,8 +203,8 @@ def _serve_one(event: object, trace: str, task: Path, environ: dict[str, str]) -
     return json.loads(answers[0])
 
 
-QUESTION = {"alembic", "sqlalchemy", "mako", "runner.postgres.queries", "runner.postgres.sql", "runner.postgres.tokens"}
-"""What `current` does without: it asks for one thing, and reads neither a file of queries nor SQL."""
+QUESTION = {"alembic", "sqlalchemy", "mako", "runner.postgres.sql", "runner.postgres.tokens"}
+"""What `current` does without: it asks for one thing, and reads no SQL."""
 
 
 @pytest.mark.parametrize(("action", "left_out"), [("upgrade", NEVER_LOADED), ("current", NEVER_LOADED | QUESTION)])

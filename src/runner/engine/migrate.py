@@ -187,7 +187,7 @@ def _try_until_unblocked(
         if problem.revision != blocked:
             blocked, pauses = problem.revision, deadline.pauses(FIRST_PAUSE_S, LONGEST_PAUSE_S)
         told = f"Retrying `{problem.revision}`, which was rolled back while it waited for {problem.blocker}."
-        if run.change.leftovers is not None:
+        if run.draft.change is not None and run.draft.change.leftovers is not None:
             told = (
                 f"Retrying `{problem.revision}` from its beginning after it waited for {problem.blocker}; what its "
                 "autocommit block has committed remains."

@@ -134,6 +134,9 @@ def _read_position(cursor: Any, table: VersionTable, bounds: dict[str, int]) -> 
             with translating(psycopg2.errors.UndefinedColumn, lambda _: no_version_table(table)):
                 cursor.execute(f"{settings}{POSITION}", parameters)
             versions, held = cursor.fetchone()
+        else:
+            # every other verb refuses such a role
+            _require_usage(cursor, table, settings)
     except psycopg2.errors.InsufficientPrivilege:
         # on another cursor: `translation` reads the failed statement from that of the error
         with cursor.connection.cursor() as another:
