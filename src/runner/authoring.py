@@ -22,6 +22,7 @@ from runner.invocation import Invocation
 from runner.postgres import connect, conninfo, session
 from runner.project import quote
 from runner.schema import catalog
+from runner.schema import snapshot as snapshot_file
 from runner.schema.catalog import Catalog
 from runner.script import graph
 from runner.settings import Settings
@@ -61,6 +62,10 @@ def snapshot(invocation: Invocation) -> list[Path]:
     snapshots = Snapshots(revisions.script)
     folder = snapshots.folder
     folder.mkdir(exist_ok=True)
+    # one that cannot be read is written anew; until then the runs below would be refused
+    for path in folder.glob("*.json"):
+        if not snapshot_file.is_readable(folder, path.stem):
+            path.unlink()
     taken = _take(invocation, revisions.script)
     texts = {folder / f"{revision}.json": snapshots.render(revision, made) for revision, made in taken}
     stale = [path for path in folder.glob("*.json") if path not in texts]

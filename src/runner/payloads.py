@@ -171,7 +171,10 @@ def _explain(kind: type[AnyPayload], problem: Any) -> InvalidPayload:
         "extra_forbidden": f"`{action}` has no field {name}.",
         "string_pattern_mismatch": f"The field {name} of `{action}` is {WRONG.get(name, WRONG['`target`'])}.",
     }.get(problem["type"], f"The field {name} of `{action}` is wrong: {_lower(problem['msg'])}.")
-    return InvalidPayload(reason, f"Fields of `{action}`: {fields}.")
+    remedy = (
+        "Make a plan with `migrate plan`, and name its id." if name == "`plan`" else f"Fields of `{action}`: {fields}."
+    )
+    return InvalidPayload(reason, remedy)
 
 
 def _lower(sentence: str) -> str:

@@ -109,7 +109,7 @@ def _section(path: Path) -> dict[str, Any]:
     # a RecursionError is that of values nested too deeply
     unread = (OSError, ValueError, RecursionError)
     with translating(unread, lambda _: _unusable(path, "cannot be read, or is not valid TOML")):
-        content = path.read_text("utf-8")
+        content = path.read_text("utf-8-sig")
         # few have the section, and without it nothing is imported to read it; a key in quotes may be written in escapes
         if not any(word in content for word in ("project", "version_table", "protected", "\\")):
             return {}

@@ -275,3 +275,81 @@ def test_an_empty_revision_that_is_applied_goes_on(at_empty: Project, database: 
     assert at_empty.ask(database.url, {"action": "downgrade", "target": "017", "confirm": "019_score"})["status"] == (
         "success"
     )
+
+
+BROKEN = {
+    "it ends the process": (
+        "import sys\nsys.exit('pw=hunter2')\nrevision = '018_bad'\ndown_revision = '017_dry_run_log'\n"
+    ),
+    "it has no id": "x = 1\n",
+    "its id is empty": "revision = ''\ndown_revision = '017_dry_run_log'\ndef upgrade():\n    1 / 0\n",
+    "its id is a number": "revision = 4\ndown_revision = '017_dry_run_log'\n",
+    "its id is nothing": "revision = None\ndown_revision = '017_dry_run_log'\n",
+    "its id has a character that Alembic refuses": "revision = '018@x'\ndown_revision = '017_dry_run_log'\n",
+    "it is UTF-16": "\xff\xfe\x00",
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_broken_file_is_named(at_017: Project, database: Database, how: str) -> None:
+    """Never as `alembic.ini`'s fault, and never by a process that ends without an answer."""
+    (at_017.folder / "alembic" / "versions" / "018_bad.py").write_text(BROKEN[how], "latin-1")
+    for action in ("upgrade", "plan", "check", "rehearse"):
+        answer = at_017.ask(database.url, {"action": action})
+        assert answer["code"] == "revision-failed", answer["message"]
+        assert "`018_bad`" in answer["error"] or "018_bad.py" in answer["error"]
+        assert "hunter2" not in answer["message"]
+    done = at_017.run("alembic", "upgrade", "head", url=database.url)
+    assert done.returncode not in (0, 3)
+    assert "018_bad" in done.stderr + done.stdout
+
+
+def test_an_environment_that_ends_the_process(at_017: Project, database: Database) -> None:
+    env = at_017.folder / "alembic" / "env.py"
+    env.write_text("raise SystemExit(0)\n" + env.read_text())
+    for action in ("upgrade", "plan"):
+        assert at_017.ask(database.url, {"action": action})["code"] == "environment-failed"
+
+
+@pytest.mark.parametrize("text", ["<<<<<<< HEAD\n{}\n", "{", "[]", '{"tables": 1}'])
+def test_a_snapshot_that_cannot_be_read(at_017: Project, database: Database, text: str) -> None:
+    """It is named, and the command that is named writes it again."""
+    at_017.add("018_score", SCORE)
+    path = at_017.folder / "alembic" / "schema" / "017_dry_run_log.json"
+    path.write_text(text)
+    for event in ({"action": "check"}, {"action": "stamp", "target": "017"}):
+        answer = at_017.ask(database.url, event)
+        assert (answer["code"], "017_dry_run_log.json" in answer["error"]) == ("settings", True), answer["message"]
+    done = at_017.run("migrate", "snapshot", url=database.url)
+    assert done.returncode == 0, done.stderr
+    assert at_017.ask(database.url, {"action": "upgrade"})["status"] == "success"
+
+
+@pytest.mark.parametrize("row", ["", "zzz", "  017_dry_run_log"])
+def test_a_row_that_no_file_has(at_017: Project, database: Database, row: str) -> None:
+    """Alone or beside the right one, it is an unknown revision, and the command that is named mends it."""
+    database.execute("insert into alembic_version values (%s)", (row,))
+    for event in ({"action": "upgrade"}, {"action": "plan"}, {"action": "downgrade", "target": "-1"}):
+        assert at_017.ask(database.url, event)["code"] == "unknown-revision"
+    hint = at_017.ask(database.url, {"action": "upgrade"})["hint"].split("`")[1]
+    done = at_017.run(*hint.replace("REVISION", "017_dry_run_log").split(), url=database.url)
+    assert done.returncode == 0, done.stderr
+    assert at_017.ask(database.url, {"action": "upgrade"})["status"] == "success"
+
+
+def test_a_table_that_a_plan_would_make_again(project: Project, database: Database) -> None:
+    """Only IF NOT EXISTS adopts it; without that the plan has an error before the run has."""
+    body = "op.create_table('made', sa.Column('id', sa.BigInteger(), primary_key=True, autoincrement=False){})"
+    project.add("018_made", body.format(""), downgrade="op.drop_table('made')")
+    assert project.run("migrate", "snapshot", url=database.url).returncode == 0
+    assert project.ask(database.url, {"action": "upgrade", "target": "017"})["status"] == "success"
+    database.execute("create table made (id bigint primary key)")
+    rules = [one["rule"] for one in project.ask(database.url, {"action": "plan"})["findings"]]
+    assert "table-exists" in rules
+    project.add("018_made", body.format(", if_not_exists=True"), downgrade="op.drop_table('made')")
+    assert project.run("migrate", "snapshot", url=database.url).returncode == 0
+    plan = project.ask(database.url, {"action": "plan"})
+    assert "findings" in plan, plan["message"]
+    assert "table-exists" not in [one["rule"] for one in plan["findings"]]
+    answer = project.ask(database.url, {"action": "upgrade"})
+    assert answer["status"] == "success", answer["message"]

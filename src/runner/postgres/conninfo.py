@@ -53,7 +53,7 @@ def source(settings: Settings) -> Source:
     raise InvalidSettings(
         "No setting says where the database is.",
         "Set `DATABASE_URL`, `DB_SECRET_ARN`, or `DB_IAM_AUTH=true` with `DB_HOST`, `DB_NAME` and `DB_USER`; "
-        "for a local scratch database run `migrate --local`.",
+        "for a local scratch database run `migrate --local`, or set `DATABASE_URL=embedded:`.",
     )
 
 

@@ -32,8 +32,7 @@ BREAKING = frozenset({
     "adding-required-field", "ban-concurrent-index-creation-in-transaction", "ban-drop-column",
     "ban-drop-database", "ban-drop-schema", "ban-drop-table", "ban-truncate-cascade", "ban-uncommitted-transaction",
     "broken-code", "downgrade-loses-rows", "empty-revision", "mixed-revision", "renaming-column", "renaming-table",
-    "syntax-error",
-    "transaction-ended", "transaction-nesting", "truncate",
+    "syntax-error", "table-exists", "transaction-ended", "transaction-nesting", "truncate",
 })  # fmt: skip
 # Rules for statements after which an older version of the application, to which a deployment may return, does not find
 # an object under its name; what the same revision makes again is found.
@@ -94,18 +93,18 @@ def lint(
     revisions: Sequence[Rendered],
     actual: Catalog,
     sizes: Mapping[str, TableSize],
-    data_losses: Iterable[Finding],
+    of_database: Iterable[Finding],
     program: str | None,
     server_version: str,
 ) -> LintReport:
     """Return the findings for `revisions` on a database whose catalog is `actual`.
 
-    `sizes` are of the tables that the revisions touch, `data_losses` are the findings for rows that a downgrade drops.
+    `sizes` are of the tables that the revisions touch, `of_database` are the findings that need the database itself.
     `program` is the path of squawk, None if it is not installed. `server_version` is such as `15.3`.
     """
     context = _context(revisions, actual, sizes)
     effective = [_effective(revision, context) for revision in revisions]
-    findings = [*data_losses]
+    findings = [*of_database]
     for revision, statements in zip(revisions, effective, strict=True):
         findings += _own_findings(revision, statements, context)
     harmless: list[Finding] = []
@@ -241,7 +240,7 @@ def _is_harmless(finding: Finding, revision: Rendered, text: str, context: LintC
         # a helper such as `set_not_null_safely` adds a constraint and drops it again
         name = next(statement.names_after("constraint"), "")
         return (statement.table, name) in revision.added_constraints
-    # a downgrade drops what its upgrade created; `data_losses` counts the rows of tables and columns, not of a schema
+    # a downgrade drops what its upgrade created; the rows of tables and columns are counted, not those of a schema
     counted = ("ban-drop-database", "ban-drop-schema")
     return revision.direction == "downgrade" and finding.rule.startswith("ban-drop-") and finding.rule not in counted
 

@@ -11,7 +11,7 @@ from runner.engine.plan_id import Part
 from runner.engine.snapshots import Snapshots
 from runner.errors import count
 from runner.invocation import Invocation
-from runner.postgres import session, version_table
+from runner.postgres import session, sql, version_table
 from runner.preview import lint, squawk, table_sizes
 from runner.preview.lint import LintReport
 from runner.results import Finding, PlannedRevision, PlanResult
@@ -52,7 +52,10 @@ def draw_up(invocation: Invocation, revisions: Revisions, target: str, draft: Dr
             rendered,
             actual,
             sizes,
-            _data_losses(snapshots, route.steps, rendered, actual, connection),
+            [
+                *_data_losses(snapshots, route.steps, rendered, actual, connection),
+                *_existing_tables(rendered, baselines),
+            ],
             squawk.find(invocation.settings.alembic_config.parent),
             _server_version(connection),
         )
@@ -94,6 +97,26 @@ def _data_losses(
             for lost in data_loss.find(snapshots, step, one, actual, connection):
                 remedy = "Keep a copy if the rows may be needed again."
                 yield Finding("downgrade-loses-rows", "error", one.revision, f"It drops {lost}.", remedy)
+
+
+def _existing_tables(rendered: Sequence[Rendered], baselines: Mapping[str, Baseline]) -> Iterator[Finding]:
+    """Yield a finding for each existing table that a revision creates without IF NOT EXISTS."""
+    for one in rendered:
+        existing = baselines[one.revision].tables if one.revision in baselines else ()
+        made = {name for text in one.rendered if sql.made_if_absent(text) is None for name in _names(text, "create")}
+        dropped = {name for text in one.rendered for name in _names(text, "drop")}
+        for name in existing:
+            if sql.read_name(name) in made - dropped:
+                message = f"`{name}` exists already, and the revision creates it without IF NOT EXISTS, which fails."
+                remedy = "Pass `if_not_exists=True`, so that the table is adopted, or move it away."
+                yield Finding("table-exists", "error", one.revision, message, remedy)
+
+
+def _names(text: str, verb: str) -> Iterator[sql.Name]:
+    """Yield the names in a CREATE TABLE or a DROP TABLE, as `verb` says; none in any other statement."""
+    statement = sql.read(text)
+    if statement.verb.startswith(verb) and statement.verb.endswith("table"):
+        yield from statement.names
 
 
 def _tables(touched: Iterable[Part]) -> tuple[str, ...]:

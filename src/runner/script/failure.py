@@ -30,6 +30,8 @@ from runner.postgres.transaction import CLOSING, EndsTransaction
 from runner.script import python_error
 
 RUNNER = Path(__file__).parents[1]
+RAISED = (Exception, SystemExit)
+"""What the code of a project may raise; SystemExit would end the process without an answer, or with its own."""
 OUTSIDE = (
     "Move the statement into an autocommit block (`with op.get_context().autocommit_block():`) of a revision of its "
     "own, then run the same command again."
@@ -83,7 +85,7 @@ def of_unrun(revision: str, path: str | None, line: int) -> RevisionFailed:
     return RevisionFailed(revision, _name(path), line, reason)
 
 
-def of_import(error: Exception, project: Path) -> MigrationError | None:
+def of_import(error: BaseException, project: Path) -> MigrationError | None:
     """Return the error for an exception while the revisions were read; None for a `MigrationError`.
 
     The last frame inside the project's `alembic/` says which file and line failed.
@@ -100,7 +102,7 @@ def of_import(error: Exception, project: Path) -> MigrationError | None:
     if file is None and isinstance(error, RevisionError | KeyError | UserWarning):
         return UnknownRevision(
             f"The revisions do not fit together: {error}.",
-            "Correct the `down_revision` that names a missing revision, then run the command again.",
+            "Correct the `revision` or the `down_revision` that it is about, then run the command again.",
         )
     if file is None:
         return InvalidSettings(
@@ -110,8 +112,10 @@ def of_import(error: Exception, project: Path) -> MigrationError | None:
     return _not_imported(error, file, line)
 
 
-def of_file(error: Exception, path: str) -> RevisionFailed:
+def of_file(error: BaseException, path: str) -> MigrationError:
     """Return the error for an exception while a revision's file was imported."""
+    if isinstance(error, MigrationError):
+        return error
     if isinstance(error, DBAPIError | psycopg2.Error):
         return _of_sql(error, Path(path).stem, path, None)
     # a file that does not compile has no frame; a syntax error of a file that this one imports is that file's
@@ -120,7 +124,7 @@ def of_file(error: Exception, path: str) -> RevisionFailed:
     return _not_imported(error, path, _line(error, path))
 
 
-def of_environment(error: Exception, path: str) -> EnvironmentFailed | None:
+def of_environment(error: BaseException, path: str) -> EnvironmentFailed | None:
     """Return the error for an exception of the project's `env.py`, whose path is given, or of what it calls.
 
     None for an error of the runner, which it calls in its turn.
@@ -153,7 +157,7 @@ def mistake(error: BaseException, path: str) -> str | None:
     return f"Its code fails{place}: {python_error.describe(error)}."
 
 
-def _not_imported(error: Exception, path: str, line: int | None) -> RevisionFailed:
+def _not_imported(error: BaseException, path: str, line: int | None) -> RevisionFailed:
     reason = f"its import raised {python_error.describe(error)}{_elsewhere(error, path)}"
     return RevisionFailed(Path(path).stem, Path(path).name, line, reason)
 

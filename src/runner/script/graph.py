@@ -82,7 +82,7 @@ class UnreadScript(Script):
     @cached_property
     def _module(self) -> ModuleType:
         # a revision's import may raise anything
-        with translating(Exception, lambda error: failure.of_file(error, self.path)):
+        with translating(failure.RAISED, lambda error: failure.of_file(error, self.path)):
             module = alembic_internals.load_module(self.path)
         difference = self._difference(module)
         if difference is not None:
@@ -116,7 +116,7 @@ def load(settings: Settings, *, may_be_empty: bool = False, runs: bool = False) 
             "Run from the project's folder, or set `ALEMBIC_CONFIG` to its `alembic.ini`.",
         )
     folder = path.resolve().parent
-    with translating(Exception, lambda error: failure.of_import(error, folder)):
+    with translating(failure.RAISED, lambda error: failure.of_import(error, folder)):
         config = Config(str(path))
         script = ScriptDirectory.from_config(config)
     take(script, folder, runs=runs)
@@ -134,7 +134,7 @@ def take(script: ScriptDirectory, project: Path, *, runs: bool) -> None:
     Raises the errors of a revision that `load` raises.
     """
     # a revision's import may raise anything
-    with translating(Exception, lambda error: failure.of_import(error, project)):
+    with translating(failure.RAISED, lambda error: failure.of_import(error, project)):
         _take(script, runs)
         script.get_heads()
 
@@ -146,11 +146,11 @@ def run_environment(script: ScriptDirectory, *, needs_models: bool = True) -> No
     """
     path = script.env_py_location
 
-    def explain(error: Exception) -> MigrationError | None:
+    def explain(error: BaseException) -> MigrationError | None:
         passes = isinstance(error, ImportError) and not needs_models
         return None if passes else failure.of_environment(error, path)
 
-    with translating(Exception, explain):
+    with translating(failure.RAISED, explain):
         script.run_env()
 
 
@@ -169,6 +169,11 @@ def _take(script: ScriptDirectory, runs: bool) -> None:
 def _unique(found: Iterable[Script]) -> list[Script]:
     """Return the revisions. Raises `UnknownRevision` for two files with the same id: Alembic would take the last."""
     scripts = list(found)
+    for script in scripts:
+        # Alembic would leave out one that is empty
+        if not script.revision or not isinstance(script.revision, str):
+            file = Path(script.path)
+            raise RevisionFailed(file.stem, file.name, None, "its `revision` is no id")
     identifiers.refuse_twice((script.revision, str(script.path)) for script in scripts)
     return scripts
 
@@ -197,10 +202,11 @@ def _import_all(script: ScriptDirectory) -> None:
 
 
 def _script(script: ScriptDirectory, file: RevisionFile, before: Callable[[], None]) -> Script | None:
-    if file.identifiers is not None:
-        return UnreadScript(file, before)
-    # Alembic also takes an id from the file's name
-    return alembic_internals.load_script(script, file.path)
+    with translating(failure.RAISED, lambda error: failure.of_file(error, file.path)):
+        if file.identifiers is not None:
+            return UnreadScript(file, before)
+        # Alembic also takes an id from the file's name
+        return alembic_internals.load_script(script, file.path)
 
 
 def route(script: ScriptDirectory, direction: Direction, target: str, heads: tuple[str, ...]) -> Route:
@@ -309,7 +315,9 @@ def before(script: ScriptDirectory, names: Iterable[str]) -> set[str]:
 
 
 def _own_rows(script: ScriptDirectory, rows: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the rows that no other implies: Alembic refuses the others."""
+    """Return the rows that no other implies: Alembic refuses the others. Raises `UnknownRevision` for an empty one."""
+    if "" in rows:
+        raise unknown_heads([""], [])
     implied = implied_rows(script, rows)
     return tuple(row for row in rows if row not in implied)
 
@@ -361,7 +369,7 @@ def _explain(
     matches = sorted(revision_id for revision_id in ids if revision_id.startswith(target))
     # first: whatever the target is, there is no way from a head without a file
     if unknown:
-        return unknown_heads(unknown)
+        return unknown_heads(unknown, [head for head in heads if head in ids])
     if isinstance(cause, alembic_revision.MultipleHeads):
         return MultipleHeads(tuple(sorted(cause.heads)))
     if len(matches) > 1:

@@ -31,7 +31,7 @@ class LinearHistory:
         Raises `UnknownRevision` for a head without a file.
         """
         if unknown := set(heads) - set(self.revisions):
-            raise unknown_heads(sorted(unknown))
+            raise unknown_heads(sorted(unknown), sorted(set(heads) - unknown))
         return list(self.revisions[max((self.revisions.index(head) + 1 for head in heads), default=0) :])
 
 
@@ -53,11 +53,12 @@ def read(settings: Settings) -> LinearHistory | None:
     return _order(revisions)
 
 
-def unknown_heads(names: list[str]) -> UnknownRevision:
-    """Return the error for a database whose heads `names` have no file here."""
+def unknown_heads(names: list[str], known: list[str]) -> UnknownRevision:
+    """Return the error for a database whose heads `names` have no file here, beside the `known` ones."""
+    stamp = f"alembic stamp --purge {' '.join(known) or 'REVISION'}"
     return UnknownRevision(
         f"The database is at `{', '.join(names)}`, which is not among the revisions here.",
-        "Use the image, or the branch, that has it.",
+        f"Use the image, or the branch, that has it; if none has, `{stamp}` replaces the rows.",
     )
 
 
