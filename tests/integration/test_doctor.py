@@ -18,7 +18,7 @@ from support.endpoint import Endpoint, refusal, serve
 from support.postgres import PASSWORD, Database, free_port
 from support.project import Project
 
-LOCAL = ["settings", "name", "port", "tls", "login", "version", "writer", "rights", "lock", "revisions"]
+LOCAL = ["settings", "name", "port", "tls", "login", "version", "writer", "rights", "trust", "lock", "revisions"]
 FUNCTION = ["credentials", "function", "invocation", "settings", "network", "database", "lock"]
 
 
@@ -60,7 +60,7 @@ def test_as_a_table(project: Project, database: Database) -> None:
     assert done.returncode == 4
     assert rows[0] == ["check", "state", "told", "advice"]
     assert [row[0] for row in rows[1:]] == LOCAL
-    assert done.stderr.startswith("1 of 10 checks failed. The first is `login`: ")
+    assert done.stderr.startswith("1 of 11 checks failed. The first is `login`: ")
 
 
 def test_no_setting(project: Project) -> None:
