@@ -194,13 +194,13 @@ def test_who_is_trusted(project: Project, database: Database) -> None:
 
 
 def test_check_and_doctor_name_the_traps(project: Project, database: Database, mallory: str) -> None:
-    """An open schema is a warning; what shadows a built-in name is an error, but not what an extension has."""
+    """An open schema is a warning; what shadows a built-in name is an error, but not what a trusted role has made."""
     project.ask(database.url, {"action": "upgrade"})
     (opened,) = find(project, database, "open-schema")
     assert (opened["level"], opened["name"]) == ("warning", "public")
     assert opened["help"] == "Run `REVOKE CREATE ON SCHEMA public FROM PUBLIC` as its owner."
     position = "returns int language sql as 'select 1'"
-    database.execute(f"create extension citext; create function array_position(text, text) {position}")
+    database.execute(f"create function array_position(text, text) {position}")
     assert find(project, database, "shadowing-object") == []
     database.execute(
         f"set role {mallory}; create function public.array_position(text[], text) {position};"
@@ -214,7 +214,7 @@ def test_check_and_doctor_name_the_traps(project: Project, database: Database, m
     assert doctor.returncode == 4
     assert f"`{mallory}` has put OPERATOR public.!~ (name, name) into `public`" in doctor.stdout
     database.execute(";".join(f"drop {name}" for name in names))
-    database.execute("revoke create on schema public from public; drop extension citext")
+    database.execute("revoke create on schema public from public")
     assert "No other role's code runs in a migration." in project.run("migrate", "doctor", url=database.url).stdout
 
 
@@ -294,12 +294,15 @@ def test_what_appears_while_a_run_waits_is_not_used(
 
 def test_a_trap_in_an_extension_of_its_own(project: Project, database: Database, mallory: str) -> None:
     """Whoever may create an extension may add members to it, which still belong to him."""
+    if not database.query("select from pg_available_extensions where name = 'citext'"):
+        pytest.skip("this server has no other extension")
     project.ask(database.url, {"action": "upgrade"})
     database.execute(
         f"grant create on database {database.name} to {mallory}; set role {mallory}; create extension citext;"
         "create function public.array_position(text[], text) returns int language sql as 'select 1';"
         "alter extension citext add function public.array_position(text[], text)"
     )
+    # those of the extension itself belong to a superuser
     (shadow,) = find(project, database, "shadowing-object")
     assert shadow["name"] == "ROUTINE public.array_position(text[],text)"
     compared = project.run("alembic", "check", url=database.url)

@@ -190,7 +190,7 @@ def test_no_setting(project: Project) -> None:
     assert answer["message"] == (
         "settings: No setting says where the database is. Nothing was changed. Set `DATABASE_URL`, `DB_SECRET_ARN`, "
         "or `DB_IAM_AUTH=true` with `DB_HOST`, `DB_NAME` and `DB_USER`; for a local scratch database run "
-        "`migrate --local`."
+        "`migrate --local`, or set `DATABASE_URL=embedded:`."
     )
 
 

@@ -317,7 +317,7 @@ def before(script: ScriptDirectory, names: Iterable[str]) -> set[str]:
 def _own_rows(script: ScriptDirectory, rows: tuple[str, ...]) -> tuple[str, ...]:
     """Return the rows that no other implies: Alembic refuses the others. Raises `UnknownRevision` for an empty one."""
     if "" in rows:
-        raise unknown_heads([""], [])
+        raise unknown_heads([""], [row for row in rows if row])
     implied = implied_rows(script, rows)
     return tuple(row for row in rows if row not in implied)
 

@@ -55,11 +55,12 @@ def read(settings: Settings) -> LinearHistory | None:
 
 def unknown_heads(names: list[str], known: list[str]) -> UnknownRevision:
     """Return the error for a database whose heads `names` have no file here, beside the `known` ones."""
-    stamp = f"alembic stamp --purge {' '.join(known) or 'REVISION'}"
-    return UnknownRevision(
-        f"The database is at `{', '.join(names)}`, which is not among the revisions here.",
-        f"Use the image, or the branch, that has it; if none has, `{stamp}` replaces the rows.",
-    )
+    advice = "Use the image, or the branch, that has it."
+    # most often the image is only older, for which a stamp would be the wrong advice
+    if known or "" in names:
+        stamp = f"alembic stamp --purge {' '.join(known) or 'REVISION'}"
+        advice = f"Use the image, or the branch, that has it; if none has, `{stamp}` replaces the rows."
+    return UnknownRevision(f"The database is at `{', '.join(names)}`, which is not among the revisions here.", advice)
 
 
 @lru_cache(maxsize=1)
