@@ -101,6 +101,8 @@ class Finding:
     """The planner's estimate for the table; None where there is none."""
     reason: str | None = None
     """The reason in the comment that allows it."""
+    instead: tuple[str, ...] = ()
+    """The Python to write instead: one text for the `upgrade()` of each revision, in their order."""
 
 
 @dataclass(frozen=True)

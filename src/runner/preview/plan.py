@@ -11,10 +11,11 @@ from runner.engine.plan_id import Part
 from runner.engine.snapshots import Snapshots
 from runner.errors import count
 from runner.invocation import Invocation
+from runner.lint import report, squawk
+from runner.lint.report import LintReport
 from runner.postgres import session, sql, version_table
-from runner.preview import lint, squawk, table_sizes
-from runner.preview.lint import LintReport
-from runner.results import Finding, PlannedRevision, PlanResult
+from runner.preview import refusals, table_sizes
+from runner.results import Finding, PlannedRevision, PlanResult, TableSize
 from runner.schema import catalog
 from runner.script import graph, offline
 from runner.script.graph import Revisions
@@ -48,20 +49,14 @@ def draw_up(invocation: Invocation, revisions: Revisions, target: str, draft: Dr
         relations = {name for parts in touched.values() for kind, name in parts if kind in SIZED}
         sizes = table_sizes.estimate(connection, relations)
         place = plan_id.place(invocation.settings.environment, connection)
-        report = lint.lint(
-            rendered,
-            actual,
-            sizes,
-            [
-                *_data_losses(snapshots, route.steps, rendered, actual, connection),
-                *_existing_tables(rendered, baselines),
-            ],
-            squawk.find(invocation.settings.alembic_config.parent),
-            _server_version(connection),
-        )
-    settings, linted = invocation.settings, report.linter is not None
+        beside = [
+            *_data_losses(snapshots, route.steps, rendered, actual, connection),
+            *_existing_tables(rendered, baselines),
+        ]
+        found = lint(invocation, rendered, actual, sizes, beside, connection)
+    settings, linted = invocation.settings, found.linter is not None
     parts = plan_id.collect(place, heads, route.target, rendered, actual, settings.image_digest, linted=linted)
-    errors = [finding for finding in report.findings if finding.level == "error"]
+    errors = [finding for finding in found.findings if finding.level == "error"]
     refused = bool(rendered) and (bool(errors) or not linted) and settings.is_protected
     result = PlanResult(
         direction=direction,
@@ -70,11 +65,39 @@ def draw_up(invocation: Invocation, revisions: Revisions, target: str, draft: Dr
         ok=not errors and not refused,
         revisions=tuple(_describe(one, _tables(touched[one.revision]), baselines) for one in rendered),
         tables=tuple(sizes.values()),
-        findings=report.findings,
-        allowed=report.allowed,
-        linter=report.linter,
+        findings=found.findings,
+        allowed=found.allowed,
+        linter=found.linter,
     )
-    draft.conclude(_message(draft.change, result, report, settings.environment if refused else None), result)
+    draft.conclude(_message(draft.change, result, found, settings.environment if refused else None), result)
+
+
+def lint(
+    invocation: Invocation,
+    rendered: list[Rendered],
+    actual: catalog.Catalog,
+    sizes: Mapping[str, TableSize],
+    beside: Iterable[Finding],
+    connection: Connection,
+) -> LintReport:
+    """Return what is found in the revisions; `beside` are the findings that come from rows of the database.
+
+    `sizes` are of the tables that the revisions touch.
+    """
+    findings = [*beside, *refusals.find(rendered)]
+    harmless: list[Finding] = []
+    linter = None
+    program = squawk.find(invocation.settings.alembic_config.parent)
+    if program is not None:
+        # they load PostgreSQL's parser, which the extra `lint` installs
+        from runner.lint import findings as rules
+        from runner.lint import statement
+
+        database = statement.describe(actual, sizes, _server_version(connection))
+        found, harmless = rules.find(rendered, database, program)
+        findings += found
+        linter = squawk.version(program)
+    return report.report(rendered, findings, harmless, linter)
 
 
 def _server_version(connection: Connection) -> str:
@@ -138,23 +161,23 @@ def _describe(rendered: Rendered, tables: tuple[str, ...], baselines: Mapping[st
     )
 
 
-def _message(change: Change, plan: PlanResult, report: LintReport, refusing: str | None) -> str:
+def _message(change: Change, plan: PlanResult, found: LintReport, refusing: str | None) -> str:
     at = names(change.after) or "base"
     total = len(change.pending)
     if not total:
         return f"Nothing to do: the database is at `{at}`."
     verb = "apply" if plan.direction == "upgrade" else "revert"
-    levels = [finding.level for finding in report.findings]
-    found = [count(levels.count(level), level) for level in lint.LEVELS if level in levels]
+    levels = [finding.level for finding in found.findings]
+    told = [count(levels.count(level), level) for level in report.LEVELS if level in levels]
     said = [
-        f"From `{at}` to `{change.target}`: {count(total, 'revision')} to {verb}; {', '.join(found) or 'no findings'}."
+        f"From `{at}` to `{change.target}`: {count(total, 'revision')} to {verb}; {', '.join(told) or 'no findings'}."
     ]
-    if report.linter is None:
-        said.append("The SQL was not linted because squawk is not installed.")
+    if found.linter is None:
+        said.append("The SQL was not linted because the extra `lint` is not installed.")
     if refusing and "error" in levels:
         said.append(f"In `{refusing}` a plan with errors has no id: correct each error, or allow it with a reason.")
     elif refusing:
-        said.append(f"In `{refusing}` a plan that was not linted has no id: install squawk, the extra `lint`.")
+        said.append(f"In `{refusing}` a plan that was not linted has no id: install the extra `lint`.")
     else:
         said.append(f"The plan id is `{plan.plan}`.")
     return " ".join(said)

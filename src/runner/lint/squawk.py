@@ -1,5 +1,6 @@
 """squawk, the linter of PostgreSQL's DDL: https://squawkhq.com/docs/rules."""
 
+import importlib.util
 import json
 import os
 import shutil
@@ -29,7 +30,9 @@ class Complaint:
 
 
 def find(project: Path) -> str | None:
-    """Return the path of the program, None if it is not installed."""
+    """Return the path of the program, None unless the extra `lint` is installed: it and PostgreSQL's parser."""
+    if importlib.util.find_spec("postgast") is None:
+        return None
     # beside this Python in a virtual environment, in the project's `bin` in the image
     places = [Path(sys.executable).parent, project / "bin", *os.get_exec_path()]
     return shutil.which(EXECUTABLE, path=os.pathsep.join(map(str, places)))

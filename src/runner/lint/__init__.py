@@ -1,0 +1,1 @@
+"""The lint of a plan: rules over the statements of its revisions, with this database's tables in mind."""

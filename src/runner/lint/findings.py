@@ -1,0 +1,158 @@
+"""What the rules find in a plan: our own rules over its parse trees, and squawk's rules of style over its text.
+
+squawk reads one text and no database: https://squawkhq.com/docs/rules. What does harm depends on the database, so those
+rules are our own, and squawk's of the same purpose are turned off.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
+
+from runner.lint import rules, squawk
+from runner.lint.rule import Rule, Violation
+from runner.lint.statement import Database, Revision, arrange, shown
+from runner.postgres import sql
+from runner.results import Finding, Level
+from runner.script.offline import Rendered
+
+# squawk's rules whose purpose a rule of ours has under another name.
+REPLACED = frozenset({
+    "ban-alter-domain-with-add-constraint", "prefer-repack", "require-lock-timeout", "require-statement-timeout",
+    "require-timeout-settings",
+})  # fmt: skip
+# What squawk finds that makes a revision fail or that a run refuses; all else of squawk's is a warning or of style.
+BREAKING = frozenset({"ban-uncommitted-transaction", "syntax-error", "transaction-nesting"})
+STYLE = frozenset({
+    "ban-char-field", "prefer-bigint-over-int", "prefer-bigint-over-smallint", "prefer-identity", "prefer-text-field",
+    "prefer-timestamp-tz", "require-enum-value-ordering",
+})  # fmt: skip
+STATEMENT_LENGTH = 120
+"""Characters of a statement in a finding."""
+
+# ALTER TABLE actions that succeed a second time; squawk's `prefer-robust-stmts` reports them outside a transaction.
+REPEATABLE = (["set", "not", "null"], ["drop", "not", "null"], ["set", "default"], ["drop", "default"], ["validate"])
+
+
+def find(rendered: Sequence[Rendered], database: Database, program: str) -> tuple[list[Finding], list[Finding]]:
+    """Return the findings for `rendered` on `database`, and those of squawk that do no harm here.
+
+    `program` is the path of squawk.
+    """
+    effective = [_effective(one, database) for one in rendered]
+    revisions = arrange(rendered, effective, database)
+    findings = [found for one in revisions for found in _find(one)]
+    harmless: list[Finding] = []
+    if revisions:
+        for found, is_harmless in _complaints(program, revisions, effective):
+            (harmless if is_harmless else findings).append(found)
+    return findings, harmless
+
+
+def _effective(revision: Rendered, database: Database) -> list[str]:
+    """Return a revision's statements, except those that do nothing here.
+
+    They are IF NOT EXISTS for an existing object, and what ends the transaction: that is refused, or it is not sent.
+    """
+    ends = sql.ends_transaction if revision.transactional else lambda _: False
+    return [text for text in revision.rendered if sql.made_if_absent(text) not in database.existing and not ends(text)]
+
+
+def _find(revision: Revision) -> Iterator[Finding]:
+    """Yield what our own rules find in a revision."""
+    for rule in rules.load():
+        for one in rule.find(revision):
+            yield _finding(rule, one, revision)
+
+
+def _finding(rule: Rule, one: Violation, revision: Revision) -> Finding:
+    table, statement = one.table, one.statement
+    has_rows = table is not None and table.origin is not None
+    return Finding(
+        rule.id,
+        one.level,
+        revision.rendered.revision,
+        one.message,
+        one.remedy,
+        _excerpt(statement.text) if statement is not None else None,
+        shown(table.name) if table is not None else None,
+        revision.database.rows(table) if has_rows else None,
+        instead=one.instead,
+    )
+
+
+def _excerpt(text: str) -> str:
+    return " ".join(text.split())[:STATEMENT_LENGTH]
+
+
+def _complaints(
+    program: str, revisions: Sequence[Revision], effective: Sequence[Sequence[str]]
+) -> Iterator[tuple[Finding, bool]]:
+    """Yield the findings of squawk, each with whether it does no harm here."""
+    rendered = [one.rendered for one in revisions]
+    # one process for all revisions, since each start takes time
+    texts = [_text(one, statements) for one, statements in zip(rendered, effective, strict=True)]
+    ends = [_ends(one, statements) for one, statements in zip(rendered, effective, strict=True)]
+    own = {rule.id for rule in rules.load()} | REPLACED
+    for complaint in squawk.complain(program, texts, revisions[0].database.version):
+        if complaint.rule in own:
+            continue
+        revision, statements = revisions[complaint.text], effective[complaint.text]
+        at = bisect_right(ends[complaint.text], complaint.line)
+        # none for a complaint about the whole text
+        text = statements[at] if at < len(statements) else ""
+        # the tables as they are before the statement, which may be made or renamed by an earlier one
+        before = next((one.before for one in revision.statements if one.place >= at), revision.database.tables)
+        name = sql.read(text).table
+        table = before.find(name) if name is not None else None
+        has_rows = table is not None and table.origin is not None
+        rows = revision.database.rows(table) if has_rows else None
+        finding = Finding(
+            complaint.rule,
+            _level(complaint.rule),
+            revision.rendered.revision,
+            complaint.message,
+            complaint.help,
+            _excerpt(text),
+            shown(name) if name is not None else None,
+            rows,
+        )
+        is_new = name is not None and complaint.rule not in BREAKING and before.is_new(name)
+        yield finding, is_new or _is_harmless(complaint.rule, revision.rendered, text)
+
+
+def _level(rule: str) -> Level:
+    if rule in STYLE:
+        return "note"
+    return "error" if rule in BREAKING else "warning"
+
+
+def _is_harmless(rule: str, revision: Rendered, text: str) -> bool:
+    """Return whether a finding of squawk does no harm, for reasons that are not in the text it reads."""
+    if rule == "prefer-robust-stmts":
+        # a mixed revision has an error of its own
+        statement = sql.read(text)
+        return revision.mixed or any(statement.contains(*phrase) for phrase in REPEATABLE)
+    # a downgrade drops what its upgrade created
+    return revision.direction == "downgrade" and rule.startswith("ban-drop-")
+
+
+def _text(revision: Rendered, statements: Iterable[str]) -> str:
+    """Return a revision's SQL as the engine sends it."""
+    lines = [*_preamble(revision), *(_line(statement) for statement in statements)]
+    return "\n".join([*lines, "COMMIT;"] if revision.transactional else lines)
+
+
+def _preamble(revision: Rendered) -> list[str]:
+    return ["BEGIN;"] if revision.transactional else []
+
+
+def _line(statement: str) -> str:
+    """Return a statement for squawk."""
+    # an allowance needs a reason, so squawk's own comment must not work; a comment at the end would hide the semicolon
+    return statement.replace("squawk-ignore", "squawk ignores") + "\n;"
+
+
+def _ends(revision: Rendered, statements: Iterable[str]) -> list[int]:
+    """Return the line of `_text` behind each statement: squawk gives a line, and a statement may have several."""
+    lengths = (_line(statement).count("\n") + 1 for statement in statements)
+    return [*accumulate(lengths, initial=len(_preamble(revision)))][1:]

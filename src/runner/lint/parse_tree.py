@@ -1,0 +1,294 @@
+"""Parse trees: what PostgreSQL's own grammar reads in a statement, and the names, types and parts in a tree.
+
+The parser is that of PostgreSQL 18, through libpg_query. `runner.postgres.sql` reads the statements of a run, without
+this extra and in microseconds; a lint has the time to read them whole.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import postgast
+from postgast import nodes
+from postgast import pg_query_pb2 as pb
+from postgast.nodes import AstNode
+
+from runner.postgres.search_path import PROJECT
+from runner.postgres.sql import Name
+
+T = TypeVar("T", bound=AstNode)
+
+
+@dataclass(frozen=True)
+class Type:
+    """A type, by the name that the grammar gives it, such as `int4` for `integer`."""
+
+    name: str
+    modifiers: tuple[int, ...] = ()
+    """The numbers in parentheses, such as 10 and 2 of `numeric(10,2)`."""
+    schema: str = ""
+    """Empty for the types of PostgreSQL, and where the name is unqualified."""
+    is_array: bool = False
+
+    def __str__(self) -> str:
+        name = f"{self.schema}.{self.name}" if self.schema else SQL_NAMES.get(self.name, self.name)
+        size = f"({','.join(map(str, self.modifiers))})" if self.modifiers else ""
+        return f"{name}{size}{'[]' if self.is_array else ''}"
+
+
+SQL_NAMES = {
+    "bool": "boolean", "bpchar": "char", "float4": "real", "float8": "double precision", "int2": "smallint",
+    "int4": "integer", "int8": "bigint",
+}  # fmt: skip
+"""The names by which people know types."""
+
+
+def parse(text: str) -> tuple[AstNode, ...]:
+    """Return the trees of the statements in a text. Raises `postgast.PgQueryError` for what is not PostgreSQL 18's."""
+    found = nodes.wrap(postgast.parse(text))
+    assert isinstance(found, nodes.ParseResult)  # noqa: S101 - `wrap` has one type for all trees
+    return tuple(one.stmt for one in found.stmts if one.stmt is not None)
+
+
+def walk(tree: AstNode, kind: type[T]) -> Iterator[T]:
+    """Yield the nodes of a kind in a tree, itself included, in the order of the text."""
+    return (node for _, node in postgast.walk_typed(tree) if isinstance(node, kind))
+
+
+def name(relation: nodes.RangeVar) -> Name:
+    """Return the schema, `public` where the text has none, and the name of a relation."""
+    return relation.schemaname or PROJECT, relation.relname
+
+
+def parts_name(parts: Iterable[AstNode]) -> Name:
+    """Return the schema and the name that a list of strings or a list within it spells."""
+    texts = words(parts)
+    return (texts[-2] if len(texts) > 1 else PROJECT), texts[-1]
+
+
+def words(parts: Iterable[AstNode]) -> list[str]:
+    """Return the texts of a list of strings."""
+    flat = (inner for one in parts for inner in (one.items if isinstance(one, nodes.List) else (one,)))
+    return [one.sval for one in flat if isinstance(one, nodes.String)]
+
+
+def dropped(node: nodes.DropStmt) -> list[Name]:
+    """Return the names in a DROP, each with its schema; those of the tables for what belongs to a table."""
+    found = []
+    belongs = node.remove_type in (pb.OBJECT_POLICY, pb.OBJECT_RULE, pb.OBJECT_TRIGGER)
+    for one in node.objects:
+        match one:
+            case nodes.List(items=items):
+                found.append(parts_name(items[:-1] if belongs else items))
+            case nodes.TypeName(names=names):
+                found.append(parts_name(names))
+            case nodes.ObjectWithArgs(objname=objname):
+                found.append(parts_name(objname))
+            case nodes.String(sval=sval):
+                found.append((PROJECT, sval))
+    return found
+
+
+def read_type(found: nodes.TypeName | None) -> Type:
+    """Return a type as the rules compare it."""
+    if found is None:
+        return Type("")
+    texts = words(found.names)
+    schema = texts[-2] if len(texts) > 1 and texts[-2] != "pg_catalog" else ""
+    sizes = tuple(value for one in found.typmods if (value := integer(one)) is not None)
+    return Type(texts[-1], sizes, schema, is_array=bool(found.array_bounds))
+
+
+@lru_cache(maxsize=1024)
+def type_of(text: str) -> Type:
+    """Return the type that a text of PostgreSQL's catalog names, such as `character varying(500)`."""
+    for plain in (text, text.partition(" collate ")[0].partition(" generated ")[0]):
+        try:
+            (tree,) = parse(f"select null::{plain}")
+        except postgast.PgQueryError:
+            continue
+        return read_type(next(walk(tree, nodes.TypeCast)).type_name)
+    return Type(text)
+
+
+@lru_cache(maxsize=1024)
+def definition(text: str) -> nodes.Constraint | None:
+    """Return the constraint that PostgreSQL's text defines, such as `CHECK ((price > 0)) NOT VALID`; None if unread."""
+    try:
+        (tree,) = parse(f"alter table t add constraint c {text}")
+    except postgast.PgQueryError:
+        return None
+    return next(walk(tree, nodes.Constraint), None)
+
+
+@lru_cache(maxsize=1024)
+def index_definition(text: str) -> nodes.IndexStmt | None:
+    """Return the index that PostgreSQL's text defines; None if it is unread."""
+    try:
+        (tree,) = parse(text)
+    except postgast.PgQueryError:
+        return None
+    return tree if isinstance(tree, nodes.IndexStmt) else None
+
+
+def integer(node: AstNode | None) -> int | None:
+    """Return the number of a constant, None for anything else."""
+    match node:
+        case nodes.A_Const(val=nodes.Integer(ival=value)):
+            return int(value)
+    return None
+
+
+def string(node: AstNode | None) -> str | None:
+    """Return the text of a constant, also of one with a cast; None for anything else."""
+    match node:
+        case nodes.A_Const(val=nodes.String(sval=value)):
+            return str(value)
+        case nodes.TypeCast(arg=inner):
+            return string(inner)
+    return None
+
+
+def commands(node: AstNode | None, *subtypes: int) -> Iterator[nodes.AlterTableCmd]:
+    """Yield the actions of an ALTER TABLE that are of these subtypes, all of them where none is given."""
+    if isinstance(node, nodes.AlterTableStmt):
+        for command in node.cmds:
+            if isinstance(command, nodes.AlterTableCmd) and (not subtypes or command.subtype in subtypes):
+                yield command
+
+
+def option(node: Sequence[AstNode], wanted: str) -> nodes.DefElem | None:
+    """Return the option of a name in a list of options."""
+    return next((one for one in node if isinstance(one, nodes.DefElem) and one.defname == wanted), None)
+
+
+def is_on(options: Sequence[AstNode], wanted: str) -> bool:
+    """Return whether an option is given, without a value or with one that turns it on."""
+    found = option(options, wanted)
+    if found is None:
+        return False
+    match found.arg:
+        case nodes.String(sval=value):
+            return value.lower() not in ("off", "false", "0")
+        case nodes.Integer(ival=value):
+            return bool(value)
+        case nodes.Boolean(boolval=value):
+            return bool(value)
+    return True
+
+
+def not_null_columns(expression: AstNode | None) -> frozenset[str]:
+    """Return the columns that are not null wherever a condition is true: those of IS NOT NULL, joined by AND."""
+    match expression:
+        case nodes.NullTest(nulltesttype=pb.IS_NOT_NULL, arg=nodes.ColumnRef(fields=fields)):
+            return frozenset(words(fields)[-1:])
+        case nodes.BoolExpr(boolop=pb.AND_EXPR, args=args):
+            return frozenset().union(*map(not_null_columns, args))
+    return frozenset()
+
+
+def is_always_true(condition: AstNode | None) -> bool:
+    """Return whether a WHERE is true for each row without looking at it: absent, TRUE, `1 = 1`, or an OR with these."""
+    match condition:
+        case None:
+            return True
+        case nodes.A_Const(val=nodes.Boolean(boolval=value)):
+            return bool(value)
+        case nodes.A_Expr(
+            kind=pb.AEXPR_OP, name=operator, lexpr=nodes.A_Const() as left, rexpr=nodes.A_Const() as right
+        ):
+            return words(operator) == ["="] and same(left, right)
+        case nodes.TypeCast(arg=nodes.A_Const(val=nodes.String(sval=value))):
+            return value in ("t", "true", "on", "yes", "1")
+        case nodes.BoolExpr(boolop=pb.OR_EXPR, args=args):
+            return any(map(is_always_true, args))
+        case nodes.BoolExpr(boolop=pb.AND_EXPR, args=args):
+            return all(map(is_always_true, args))
+    return False
+
+
+def same(one: AstNode, other: AstNode) -> bool:
+    """Return whether two expressions are written alike."""
+    return expression_text(one) == expression_text(other)
+
+
+def expression_text(node: AstNode) -> str:
+    """Return an expression as SQL."""
+    query = pb.SelectStmt(limit_option=pb.LIMIT_OPTION_DEFAULT, op=pb.SETOP_NONE)
+    target = query.target_list.add().res_target.val
+    getattr(target, _field(target, node)).CopyFrom(node._pb)
+    tree = pb.ParseResult()
+    tree.stmts.add().stmt.select_stmt.CopyFrom(query)
+    return postgast.deparse(tree).removeprefix("SELECT ")
+
+
+def _field(wrapper: Any, node: AstNode) -> str:
+    """Return the field of the grammar's `Node` that holds trees of this kind."""
+    kind = type(node._pb).DESCRIPTOR.name
+    return str(next(one.name for one in wrapper.DESCRIPTOR.fields if one.message_type.name == kind))
+
+
+def body(node: AstNode) -> tuple[str, str] | None:
+    """Return the language and the text of a DO block's or a function's code; None for any other statement."""
+    match node:
+        case nodes.DoStmt(args=options) | nodes.CreateFunctionStmt(options=options):
+            code, language = option(options, "as"), option(options, "language")
+            texts = words([code.arg]) if code is not None and code.arg is not None else []
+            named = words([language.arg]) if language is not None and language.arg is not None else []
+            # the default of DO: https://www.postgresql.org/docs/current/sql-do.html
+            return (named[0].lower() if named else "plpgsql"), (texts[0] if texts else "")
+    return None
+
+
+@dataclass(frozen=True)
+class Body:
+    """The statements in a block of PL/pgSQL."""
+
+    statements: tuple[str, ...]
+    is_whole: bool
+    """Whether these are all: not where EXECUTE runs a text that is put together."""
+
+
+def read_body(text: str) -> Body:
+    """Return the statements of the PL/pgSQL in a DO or CREATE FUNCTION. Raises `postgast.PgQueryError`."""
+    found: list[str] = []
+    whole = True
+    for kind, part in _parts(postgast.parse_plpgsql(text)):
+        query = part.get("sqlstmt") or part.get("expr") or part.get("query")
+        written = query["PLpgSQL_expr"]["query"] if isinstance(query, dict) and "PLpgSQL_expr" in query else None
+        if written is None:
+            continue
+        if kind == "PLpgSQL_stmt_dynexecute":
+            constant = _constant(written)
+            whole = whole and constant is not None
+            written = constant
+        if written is not None and kind in STATEMENTS:
+            found.append(written)
+    return Body(tuple(found), whole)
+
+
+STATEMENTS = frozenset({"PLpgSQL_stmt_execsql", "PLpgSQL_stmt_perform", "PLpgSQL_stmt_dynexecute", "PLpgSQL_stmt_fors"})
+
+
+def _parts(tree: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the parts of PL/pgSQL's tree, which is nested dictionaries of one key, its kind."""
+    match tree:
+        case list():
+            for one in tree:
+                yield from _parts(one)
+        case dict():
+            for kind, part in tree.items():
+                if isinstance(part, dict):
+                    yield kind, part
+                yield from _parts(part)
+
+
+def _constant(expression: str) -> str | None:
+    """Return the text that an expression is, None where it is put together."""
+    try:
+        (tree,) = parse(f"select {expression}")
+    except (postgast.PgQueryError, ValueError):
+        return None
+    target = next(walk(tree, nodes.ResTarget), None)
+    return string(target.val) if target is not None else None

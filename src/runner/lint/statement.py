@@ -1,0 +1,202 @@
+"""The statements of a plan, each with the tables as they are before it and the locks that its transaction holds."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import postgast
+from postgast import nodes
+from postgast.nodes import AstNode
+
+from runner.lint import course, locks, parse_tree
+from runner.lint.tables import Constraint, Table, Tables, of_catalog
+from runner.postgres import sql
+from runner.postgres.sql import Name
+from runner.results import Level, TableSize
+from runner.schema.catalog import Catalog
+from runner.script.offline import Rendered
+
+LARGE_ROWS = 10_000
+"""Below this, a scan or a rewrite takes tens of milliseconds."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """A lock that an earlier statement of the transaction took."""
+
+    mode: locks.Mode
+    text: str
+    """The statement."""
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A statement at its place in a plan."""
+
+    text: str
+    node: AstNode | None
+    """Its parse tree, None where the parser does not accept it."""
+    place: int
+    """Which of its revision's statements it is, from 0; those in a DO block have the place of the block."""
+    before: Tables
+    after: Tables
+    held: Mapping[Name, Held]
+    """The locks that block the application, by the names that the tables have in the database."""
+    in_transaction: bool
+    in_block: bool = False
+    """Whether it is a part of a DO block."""
+
+    @property
+    def table(self) -> Table | None:
+        """Return the table of an ALTER TABLE or CREATE INDEX, None where there is none that is known."""
+        match self.node:
+            case nodes.AlterTableStmt(relation=nodes.RangeVar() as relation):
+                return self.before.find(parse_tree.name(relation))
+            case nodes.IndexStmt(relation=nodes.RangeVar() as relation):
+                return self.before.find(parse_tree.name(relation))
+        return None
+
+    def constraints(self, *kinds: str) -> Iterator[Constraint]:
+        """Yield the constraints of these kinds that an ALTER TABLE adds to a table of the database."""
+        table = self.table
+        if table is not None and table.origin is not None:
+            yield from (one for one in course.added_constraints(self.node, table) if one.kind in kinds)
+
+    def columns(self) -> Iterator[nodes.ColumnDef]:
+        """Yield the columns that an ALTER TABLE adds to a table of the database."""
+        table = self.table
+        if table is not None and table.origin is not None:
+            # with IF NOT EXISTS, a column that is there stays as it is
+            made = self.after.find(table.name)
+            yield from (
+                one
+                for one in course.added_columns(self.node)
+                if one.colname not in table.columns or made is None or made is not table
+            )
+
+
+@dataclass(frozen=True)
+class Database:
+    """What the rules use of the database."""
+
+    tables: Tables
+    sizes: Mapping[Name, TableSize]
+    """By the names that the tables have in the database."""
+    existing: frozenset[Name]
+    """Tables, views and indexes."""
+    known: frozenset[Name]
+    """Objects of every kind."""
+    routines: Mapping[Name, str]
+    """The names of functions with their arguments, as in the catalog."""
+    version: str
+    """The server's version, such as `15.3`."""
+    dependents: Callable[[str, Name], tuple[str, ...]] | None = None
+    """Returns what goes with an object of a kind, such as `table`, when it is dropped with CASCADE; None offline."""
+
+    def rows(self, table: Table | None) -> int | None:
+        """Return the planner's estimate of a table's rows: 0 for a table that the plan makes, None if unknown."""
+        if table is None or table.origin is None:
+            return 0
+        size = self.sizes.get(table.origin)
+        return size.rows if size is not None else None
+
+    def by_rows(self, table: Table | None) -> Level:
+        """Return the level of what takes time for each row of a table; an unknown number of rows counts as large."""
+        rows = self.rows(table)
+        return "warning" if rows is not None and rows < LARGE_ROWS else "error"
+
+    def count(self, table: Table | None) -> str:
+        """Return the rows of a table in words: `about 20,000 rows`, or `all rows` where their number is unknown."""
+        rows = self.rows(table)
+        return "all rows" if rows is None else f"about {rows:,} rows"
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A revision of a plan with its statements, as the rules read it."""
+
+    rendered: Rendered
+    statements: tuple[Statement, ...]
+    database: Database
+    earlier: tuple["Revision", ...]
+    """The revisions of the plan before this one."""
+    end: Tables
+    """The tables after the whole plan."""
+
+
+def describe(
+    actual: Catalog,
+    sizes: Mapping[str, TableSize],
+    version: str,
+    dependents: Callable[[str, Name], tuple[str, ...]] | None = None,
+) -> Database:
+    """Return what the rules use of a database with that catalog; `sizes` are of the tables that the plan touches."""
+    tables = of_catalog(actual)
+    relations = {sql.read_name(name) for kind in ("tables", "views") for name in actual.get(kind, {})}
+    return Database(
+        tables,
+        {sql.read_name(name): size for name, size in sizes.items()},
+        frozenset(relations | tables.owners.keys()),
+        frozenset(sql.read_name(name) for objects in actual.values() for name in objects),
+        {sql.read_name(name): name for name in actual.get("functions", ())},
+        version,
+        dependents,
+    )
+
+
+def shown(name: Name) -> str:
+    """Return a name as messages show it: without the schema where that is `public`."""
+    return name[1] if name[0] == "public" else ".".join(name)
+
+
+def arrange(rendered: Iterable[Rendered], effective: Iterable[Iterable[str]], database: Database) -> list[Revision]:
+    """Return the revisions of a plan with their statements; `effective` are the texts of each that do something."""
+    tables = database.tables
+    pieces: list[tuple[Rendered, tuple[Statement, ...]]] = []
+    for one, texts in zip(rendered, effective, strict=True):
+        statements = tuple(_follow(one, texts, tables))
+        tables = statements[-1].after if statements else tables
+        pieces.append((one, statements))
+    revisions: list[Revision] = []
+    for one, statements in pieces:
+        revisions.append(Revision(one, statements, database, tuple(revisions), tables))
+    return revisions
+
+
+def _follow(rendered: Rendered, texts: Iterable[str], tables: Tables) -> Iterator[Statement]:
+    """Yield the statements of a revision in their order, those of a DO block after the block."""
+    held: dict[Name, Held] = {}
+    for place, text in enumerate(texts):
+        for piece, node, in_block in _read(text):
+            after = course.after(tables, node)
+            yield Statement(piece, node, place, tables, after, dict(held), rendered.transactional, in_block)
+            if rendered.transactional:
+                for name, mode in locks.taken(node, tables).items():
+                    table = tables.find(name)
+                    if table is not None and table.origin is not None:
+                        held.setdefault(table.origin, Held(mode, piece))
+            tables = after
+
+
+def _read(text: str) -> Iterator[tuple[str, AstNode | None, bool]]:
+    """Yield the statements of a text, each with its tree; those in a DO block follow the block."""
+    try:
+        found = parse_tree.parse(text)
+    except (postgast.PgQueryError, ValueError):
+        yield text, None, False
+        return
+    for node in found:
+        yield text, node, False
+        if isinstance(node, nodes.DoStmt) and (body := block(node, text)) is not None:
+            for inner in body.statements:
+                yield from ((piece, tree, True) for piece, tree, _ in _read(inner))
+
+
+def block(node: nodes.DoStmt, text: str) -> parse_tree.Body | None:
+    """Return the statements of a DO block, None where its code is not PL/pgSQL or the parser does not accept it."""
+    code = parse_tree.body(node)
+    if code is None or code[0] != "plpgsql":
+        return None
+    try:
+        return parse_tree.read_body(text)
+    except (postgast.PgQueryError, ValueError):
+        return None

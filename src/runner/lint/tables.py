@@ -1,0 +1,240 @@
+"""The tables as they are before each statement of a plan: those of the database, with what the plan has done to them.
+
+A table that the database does not have is nobody's yet, so only its name is followed. The others keep the name that
+they have in the database as `origin`, whatever the plan renames them to: sizes and dependents are looked up by it.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from postgast import nodes
+from postgast import pg_query_pb2 as pb
+
+from runner.lint import parse_tree
+from runner.lint.parse_tree import Type
+from runner.postgres import sql
+from runner.postgres.sql import Name
+from runner.schema.catalog import Catalog
+
+ConstraintKind = Literal["check", "exclude", "foreign key", "not null", "primary key", "unique"]
+KINDS: dict[int, ConstraintKind] = {
+    pb.CONSTR_CHECK: "check", pb.CONSTR_EXCLUSION: "exclude", pb.CONSTR_FOREIGN: "foreign key",
+    pb.CONSTR_NOTNULL: "not null", pb.CONSTR_PRIMARY: "primary key", pb.CONSTR_UNIQUE: "unique",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table."""
+
+    name: str
+    type: Type
+    not_null: bool = False
+    has_default: bool = False
+    """Whether it has a default, an identity or a generation expression."""
+    is_made: bool = False
+    """Whether the plan added it."""
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """A constraint of a table, or one that a statement adds."""
+
+    name: str
+    kind: ConstraintKind
+    columns: tuple[str, ...]
+    node: nodes.Constraint
+    valid: bool = True
+    is_made: bool = False
+    """Whether the plan added it."""
+    column: str | None = None
+    """The column in whose definition it stands, None for one of the table."""
+
+    @property
+    def referred(self) -> Name | None:
+        """Return the table that a foreign key references."""
+        return parse_tree.name(self.node.pktable) if self.node.pktable is not None else None
+
+    @property
+    def referred_columns(self) -> tuple[str, ...]:
+        """Return the columns that a foreign key names of the table that it references; none for its primary key."""
+        return tuple(parse_tree.words(self.node.pk_attrs))
+
+
+@dataclass(frozen=True)
+class Index:
+    """An index of a table, or the one of a key."""
+
+    name: str
+    columns: tuple[str, ...]
+    """The columns in their order, with an empty text for an expression."""
+    unique: bool
+    partial: bool
+    is_made: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table, a view or a materialized view."""
+
+    name: Name
+    origin: Name | None
+    """Its name in the database, None for one that the plan makes."""
+    kind: Literal["table", "view", "materialized view"] = "table"
+    columns: Mapping[str, Column] = field(default_factory=dict)
+    constraints: Mapping[str, Constraint] = field(default_factory=dict)
+    indexes: Mapping[str, Index] = field(default_factory=dict)
+    is_partitioned: bool = False
+    parents: tuple[Name, ...] = ()
+    """The partitioned table that it is a partition of, or the tables that it inherits from."""
+    row_security: bool = False
+    policies: frozenset[str] = frozenset()
+
+    @property
+    def proven(self) -> frozenset[str]:
+        """Return the columns that are NOT NULL, or of which a valid CHECK says it."""
+        checks = (one.node.raw_expr for one in self.constraints.values() if one.kind == "check" and one.valid)
+        declared = frozenset(name for name, column in self.columns.items() if column.not_null)
+        return declared.union(*map(parse_tree.not_null_columns, checks))
+
+    def key(self) -> tuple[str, ...]:
+        """Return the columns of the primary key, none where there is none."""
+        return next((one.columns for one in self.constraints.values() if one.kind == "primary key"), ())
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables at one moment of a plan."""
+
+    load: Callable[[Name], Table | None]
+    """Returns a table of the database."""
+    owners: Mapping[Name, Name]
+    """The table of each index of the database, by both names."""
+    children: Mapping[Name, tuple[Name, ...]]
+    """The partitions of each partitioned table of the database, by its name there."""
+    changed: Mapping[Name, Table | None] = field(default_factory=dict)
+    """What the plan has made or altered so far, None for a name that no longer has a table."""
+
+    def find(self, name: Name) -> Table | None:
+        """Return the table of that name, None where there is none, or where nothing is known of it."""
+        return self.changed[name] if name in self.changed else self.load(name)
+
+    def is_new(self, name: Name) -> bool:
+        """Return whether the database has no such table, so that nobody uses it and it has no rows of anybody."""
+        found = self.find(name)
+        return found is None or found.origin is None
+
+    def with_index(self, index: Name) -> Table | None:
+        """Return the table that has an index of that name."""
+        for table in self.changed.values():
+            if table is not None and table.name[0] == index[0] and index[1] in table.indexes:
+                return table
+        owner = self.owners.get(index)
+        # a renamed table's own name is kept in `changed`
+        here = next((one for one in self.changed.values() if one is not None and one.origin == owner), None)
+        return here or (self.find(owner) if owner is not None else None)
+
+    def partitions(self, name: Name) -> tuple[Name, ...]:
+        """Return the names of a table's partitions, those of the database first."""
+        table = self.find(name)
+        origin = table.origin if table is not None else None
+        there = self.children.get(origin, ()) if origin is not None else ()
+        made = [one.name for one in self.changed.values() if one is not None and name in one.parents]
+        gone = {key for key, one in self.changed.items() if one is None or name not in one.parents}
+        return (*(one for one in there if one not in gone), *(one for one in made if one not in there))
+
+    def having(self, *tables: Table) -> "Tables":
+        """Return the tables with these in place of those of the same names."""
+        return replace(self, changed={**self.changed, **{table.name: table for table in tables}})
+
+    def without(self, *names: Name) -> "Tables":
+        """Return the tables without these."""
+        return replace(self, changed={**self.changed, **dict.fromkeys(names)})
+
+
+def of_catalog(actual: Catalog) -> Tables:
+    """Return the tables of a database, each read from its catalog when it is asked for."""
+    listed = {sql.read_name(name): (kind, name) for kind in ("views", "tables") for name in actual.get(kind, {})}
+    loaded: dict[Name, Table | None] = {}
+
+    def load(name: Name) -> Table | None:
+        if name not in loaded:
+            kind, found = listed.get(name, ("", ""))
+            loaded[name] = _read(name, kind, actual[kind][found]) if kind else None
+        return loaded[name]
+
+    children: dict[Name, list[Name]] = {}
+    for name, (kind, found) in listed.items():
+        for parent in _parents(actual[kind][found]):
+            children.setdefault(parent, []).append(name)
+    owners = {
+        (name[0], sql.read_name(index)[1]): name
+        for name, (kind, found) in listed.items()
+        for section in ("indexes", "constraints")
+        for index in actual[kind][found].get(section, ())
+    }
+    return Tables(load, owners, {parent: tuple(names) for parent, names in children.items()})
+
+
+def _parents(sections: Mapping[str, Mapping[str, str]]) -> list[Name]:
+    listed = sections.get("shape", {}).get("inherits", "")
+    return [sql.read_name(one) for one in listed.split(", ")] if listed else []
+
+
+def _read(name: Name, kind: str, sections: Mapping[str, Mapping[str, str]]) -> Table:
+    """Return a table from the texts of a catalog."""
+    if kind == "views":
+        is_kept = sections.get("definition", {}).get("", "").startswith("materialized")
+        indexes = dict(_read_indexes(sections))
+        return Table(name, name, "materialized view" if is_kept else "view", indexes=indexes)
+    defaults, not_null = sections.get("defaults", {}), sections.get("not_null", {})
+    columns = {}
+    for quoted, text in sections.get("columns", {}).items():
+        column = _plain(quoted)
+        is_made_up = " generated " in text
+        columns[column] = Column(
+            column, parse_tree.type_of(text), quoted in not_null, has_default=quoted in defaults or is_made_up
+        )
+    constraints = {one.name: one for one in _read_constraints(sections)}
+    keys = {
+        one.name: Index(one.name, one.columns, unique=True, partial=False)
+        for one in constraints.values()
+        if one.kind in ("primary key", "unique")
+    }
+    return Table(
+        name,
+        name,
+        columns=columns,
+        constraints=constraints,
+        indexes={**dict(_read_indexes(sections)), **keys},
+        is_partitioned="partition_key" in sections.get("shape", {}),
+        parents=tuple(_parents(sections)),
+        row_security="row_security" in sections.get("settings", {}),
+        policies=frozenset(map(_plain, sections.get("policies", ()))),
+    )
+
+
+def _plain(quoted: str) -> str:
+    return sql.read_name(quoted)[1]
+
+
+def _read_constraints(sections: Mapping[str, Mapping[str, str]]) -> Iterator[Constraint]:
+    for quoted, text in sections.get("constraints", {}).items():
+        node = parse_tree.definition(text.partition(" -- ")[0])
+        if node is not None and node.contype in KINDS:
+            columns = tuple(parse_tree.words(node.fk_attrs or node.keys))
+            yield Constraint(_plain(quoted), KINDS[node.contype], columns, node, valid=not node.skip_validation)
+
+
+def _read_indexes(sections: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, Index]]:
+    for quoted, text in sections.get("indexes", {}).items():
+        node = parse_tree.index_definition(text.partition(" -- ")[0])
+        if node is not None:
+            yield _plain(quoted), read_index(_plain(quoted), node)
+
+
+def read_index(name: str, node: nodes.IndexStmt, *, is_made: bool = False) -> Index:
+    """Return the index that a CREATE INDEX describes."""
+    columns = tuple(one.name for one in node.index_params if isinstance(one, nodes.IndexElem))
+    return Index(name, columns, unique=node.unique, partial=node.where_clause is not None, is_made=is_made)

@@ -1,0 +1,83 @@
+"""The tables of the lint's examples, in a project of their own, with many rows or none."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from runner import operations
+from support.postgres import Database, Server, new_database
+from support.project import ROOT, Project
+
+TABLES = Path(__file__).with_name("examples.sql").read_text(encoding="utf-8")
+HELPERS = ", ".join(
+    sorted(name for name, one in vars(operations).items() if getattr(one, "__module__", "") == operations.__name__
+           and not name.startswith("_"))
+)  # fmt: skip
+ROWS = """
+    insert into accounts (email, name, code, balance) select n || '@example.com', 'a' || n, n, n
+        from generate_series(1, {rows}) n;
+    insert into items (account_id, code, number, name, price, during)
+        select n, n, n, 'i' || n, n % 100, tstzrange(timestamptz '2026-01-01' + n * interval '1 hour',
+                                                     timestamptz '2026-01-01' + (n + 1) * interval '1 hour')
+        from generate_series(1, {rows}) n;
+    insert into visits (visit_id, account_id, item_id, at) select n, n, n, now() from generate_series(1, {rows}) n;
+    insert into events (id, at, item_id, kind)
+        select n, timestamptz '2025-06-01' + n % 2 * interval '1 year', n, 'k' from generate_series(1, {rows}) n;
+    insert into events_2024 (id, at, item_id, kind) select n, timestamptz '2024-06-01', n, 'k'
+        from generate_series(1, {rows}) n;
+    insert into archive.items (id, account_id, price) select n, n, 1 from generate_series(1, {rows}) n;
+    refresh materialized view account_totals;
+"""
+ANALYZE = (
+    "analyze accounts, items, visits, events, events_2025, events_2026, events_2024, archive.items, account_totals"
+)
+
+
+def project(folder: Path) -> Project:
+    """Return a project whose only revision makes the tables."""
+    shutil.copy(ROOT / "alembic.ini", folder)
+    versions = folder / "alembic" / "versions"
+    versions.mkdir(parents=True)
+    for name in ("env.py", "script.py.mako"):
+        shutil.copy(ROOT / "alembic" / name, folder / "alembic")
+    found = Project(folder)
+    found.add("001_examples", f"op.execute({TABLES!r})", after=None)
+    return found
+
+
+def add(found: Project, bodies: str) -> list[str]:
+    """Write the revisions of an example, which are divided by lines of `---`, after that of the tables."""
+    names = ["001_examples"]
+    for number, body in enumerate(bodies.split("\n---\n"), 2):
+        names.append(f"{number:03d}_example")
+        found.add(names[-1], f"from runner.operations import {HELPERS}\n{body}", after=names[-2])
+    return names[1:]
+
+
+@contextmanager
+def database(server: Server, name: str, folder: Path, rows: int) -> Iterator[Database]:
+    """Make a database with the tables, and with rows in each of them."""
+    with new_database(server, name) as made:
+        answer = project(folder).ask(made.url, {"action": "upgrade"})
+        assert answer["status"] == "success", answer["message"]
+        made.execute(ROWS.format(rows=rows) + ANALYZE)
+        yield made
+
+
+@contextmanager
+def copy(original: Database, name: str) -> Iterator[Database]:
+    """Make a copy of a database, to which nobody may be connected meanwhile."""
+    with closing(original.server.connect()) as admin, admin.cursor() as cursor:
+        cursor.execute(f"create database {name} template {original.name}")
+        yield Database(original.server, name)
+        cursor.execute(f"drop database {name} with (force)")
+
+
+def plan(found: Project, at: Database) -> dict[str, Any]:
+    """Return the plan of a project."""
+    answer = found.ask(at.url, {"action": "plan"})
+    assert answer["status"] == "success", answer["message"]
+    assert answer["linter"].startswith("squawk ")
+    return answer

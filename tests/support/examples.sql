@@ -1,0 +1,55 @@
+-- The tables that the examples of the lint's rules are about.
+create type mood as enum ('new', 'old');
+create type colour as enum ('red', 'green');
+create type size as (width integer, height integer);
+create domain grade as integer;
+create domain positive as integer check (value > 0);
+create schema archive;
+create sequence tickets;
+create table accounts (
+    id bigint generated always as identity primary key,
+    email text,
+    name varchar(50),
+    code integer not null,
+    balance numeric(10, 2),
+    settings jsonb,
+    created_at timestamptz not null default now()
+);
+create index accounts_email on accounts (email);
+create table items (
+    id bigint generated always as identity primary key,
+    account_id bigint,
+    code integer not null,
+    number integer,
+    name varchar(20),
+    price numeric(10, 2) not null,
+    quantity integer default 1,
+    score grade,
+    mood mood default 'new',
+    note text,
+    at timestamptz not null default now(),
+    during tstzrange
+);
+create unique index items_code on items (code);
+create index items_name on items (name);
+alter table items add constraint items_price_check check (price >= 0);
+alter table items add constraint items_number_check check (number > 0) not valid;
+alter table items add constraint items_account_id_not_null check (account_id is not null);
+-- without any key, and with a foreign key that nothing enforces
+create table visits (visit_id bigint not null, account_id bigint, item_id integer, at timestamptz, mood mood);
+create unique index visits_id on visits (visit_id);
+create table events (id bigint not null, at timestamptz not null, item_id bigint, kind text) partition by range (at);
+create table events_2025 partition of events for values from ('2025-01-01') to ('2026-01-01');
+create table events_2026 partition of events for values from ('2026-01-01') to ('2027-01-01');
+create index events_2026_kind on events_2026 (kind);
+create table events_2024 (id bigint not null, at timestamptz not null, item_id bigint, kind text);
+create table archive.items (id bigint primary key, account_id bigint, price numeric(10, 2) not null);
+create view cheap_items as select id, name, price from items where price < 10;
+create view cheapest_items as select id, name from cheap_items where price < 1;
+create materialized view account_totals as
+    select account_id, count(*) as items, sum(price) as total from items group by account_id;
+create unique index account_totals_account on account_totals (account_id);
+create function rank_of(n bigint) returns bigint language sql immutable as 'select n';
+create function touch() returns trigger language plpgsql as 'begin return new; end';
+create trigger items_touch before update on items for each row execute function touch();
+create extension if not exists pg_trgm;
