@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo stop test test-long lint image image-test bench bench-quick constraints
+.PHONY: help demo stop test test-long lint image image-test bench bench-quick rules constraints
 
 help:
 	@echo "make demo         a database from nothing: upgrade, current, history, tables; then the agent at work"
@@ -16,6 +16,7 @@ help:
 	@echo "make image-test   builds it and runs it as Lambda does, with an engine and a base of its own where there is none"
 	@echo "make bench        side by side with other tools, in under 25 minutes; writes benchmarks/RESULTS.md"
 	@echo "make bench-quick  the same in under 3, with less of it; prints only"
+	@echo "make rules        docs/rules.md anew, from the files of the lint's rules"
 	@echo "make constraints  pin every dependency anew in constraints.txt and constraints-infra.txt"
 
 # The installed packages depend on these two files alone, so nothing is installed again until they change.
@@ -94,6 +95,9 @@ bench: $(VENV)/installed
 
 bench-quick: $(VENV)/installed
 	PYTHONPATH=tests $(BIN)/python -m benchmarks --quick
+
+rules: $(VENV)/installed
+	$(BIN)/python -m runner.lint.pages > docs/rules.md
 
 PIN := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml

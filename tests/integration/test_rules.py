@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from runner.lint import rules
+from runner.lint import pages, rules
 from support import examples
 from support.postgres import Database, Server
+from support.project import ROOT
 
 RULES = {rule.id: rule for rule in rules.load()}
 BAD = [pytest.param(rule.id, body, id=f"{rule.id}-{n}") for rule in RULES.values() for n, body in enumerate(rule.bad)]
@@ -34,6 +35,11 @@ def test_a_file_is_named_like_its_rule() -> None:
     for rule in RULES.values():
         assert rule.bad
         assert rule.safe
+
+
+def test_the_page_is_made_of_the_files() -> None:
+    """`make rules` writes it."""
+    assert (ROOT / "docs" / "rules.md").read_text("utf-8") == pages.render()
 
 
 @pytest.mark.parametrize(("rule", "body"), BAD)

@@ -30,7 +30,9 @@ ROWS = """
     insert into archive.items (id, account_id, price) select n, n, 1 from generate_series(1, {rows}) n;
     refresh materialized view account_totals;
 """
-ANALYZE = (
+ANALYZE = """
+    analyze accounts, items, visits, events, events_2025, events_2026, events_2024, archive.items, account_totals;
+"""
     "analyze accounts, items, visits, events, events_2025, events_2026, events_2024, archive.items, account_totals"
 )
 

@@ -152,6 +152,10 @@ def _of_plan(plan: PlanResult, answer: Answer) -> Iterator[Section]:
     for title, findings in (("Findings", plan.findings), ("Allowed by a comment", plan.allowed)):
         rows = [_finding(one) for one in findings]
         yield Section(title, rows, sentences=("what", "statement", "instead", "reason"))
+    for one in plan.findings:
+        # a text, not a cell: what is wrapped cannot be pasted
+        if one.instead:
+            yield Section(f"Instead, for {one.rule} in {one.revision}", text=_python(one), language="python")
     for one in plan.revisions:
         yield Section(f"SQL of {one.revision}", text=_sql(one, answer.left_out), language="sql")
 
@@ -168,6 +172,14 @@ def _finding(finding: Finding) -> Row:
         "instead": finding.help,
         "reason": finding.reason or "",
     }
+
+
+def _python(finding: Finding) -> str:
+    """Return what to write instead, with a comment above each revision where there are several."""
+    total = len(finding.instead)
+    if total == 1:
+        return finding.instead[0]
+    return "\n\n".join(f"# revision {number} of {total}\n{body}" for number, body in enumerate(finding.instead, 1))
 
 
 def _sql(revision: PlannedRevision, left_out: str | None) -> str:
