@@ -33,8 +33,6 @@ ROWS = """
 ANALYZE = """
     analyze accounts, items, visits, events, events_2025, events_2026, events_2024, archive.items, account_totals;
 """
-    "analyze accounts, items, visits, events, events_2025, events_2026, events_2024, archive.items, account_totals"
-)
 
 
 def project(folder: Path) -> Project:
