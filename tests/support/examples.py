@@ -71,8 +71,10 @@ def copy(original: Database, name: str) -> Iterator[Database]:
     """Make a copy of a database, to which nobody may be connected meanwhile."""
     with closing(original.server.connect()) as admin, admin.cursor() as cursor:
         cursor.execute(f"create database {name} template {original.name}")
-        yield Database(original.server, name)
-        cursor.execute(f"drop database {name} with (force)")
+        try:
+            yield Database(original.server, name)
+        finally:
+            cursor.execute(f"drop database {name} with (force)")
 
 
 def plan(found: Project, at: Database) -> dict[str, Any]:

@@ -23,6 +23,8 @@ SERIAL = {
     "smallserial": "int2",
 }  # fmt: skip
 """The types of the columns that PostgreSQL makes of these words."""
+LIKE_DEFAULTS = 0b111000
+"""The bits of INCLUDING DEFAULTS, GENERATED and IDENTITY, as `TableLikeOption` in PostgreSQL's `parsenodes.h`."""
 
 
 def added_columns(node: AstNode | None) -> Iterator[nodes.ColumnDef]:
@@ -49,10 +51,11 @@ def _constraint(node: nodes.Constraint, owner: str, column: str | None, table: T
     if node.contype not in KINDS:
         return
     kind = KINDS[node.contype]
-    columns = tuple(parse_tree.words(node.fk_attrs or node.keys)) or ((column,) if column else ())
+    columns = parse_tree.constrained(node) or ((column,) if column else ())
     if node.indexname and table is not None and node.indexname in table.indexes:
         columns = table.indexes[node.indexname].columns
-    named = () if kind == "primary key" else columns
+    # PostgreSQL names a CHECK after its column only where it has one
+    named = () if kind == "primary key" or (kind == "check" and len(columns) != 1) else columns
     name = node.conname or "_".join((owner, *named, ENDINGS[kind]))
     yield Constraint(name, kind, columns, node, not node.skip_validation, is_made=True, column=column)
 
@@ -79,8 +82,10 @@ def after(tables: Tables, node: AstNode | None) -> Tables:  # noqa: C901 - a cas
             table = tables.find(parse_tree.name(relation))
             if table is None:
                 return tables
-            index = index or f"{table.name[1]}_idx"
             made_index = read_index(index, node, is_made=True)
+            if not index:
+                index = "_".join((table.name[1], *(one or "expr" for one in made_index.columns), "idx"))
+                made_index = replace(made_index, name=index)
             return tables.having(replace(table, indexes={**table.indexes, index: made_index}))
         case nodes.CreatePolicyStmt(table=nodes.RangeVar() as relation, policy_name=policy):
             table = tables.find(parse_tree.name(relation))
@@ -94,7 +99,8 @@ def _create(tables: Tables, node: nodes.CreateStmt, name: Name) -> Tables:
     if node.if_not_exists and tables.find(name) is not None:
         return tables
     parents = tuple(parse_tree.name(one) for one in node.inh_relations if isinstance(one, nodes.RangeVar))
-    table = Table(name, None, is_partitioned=node.partspec is not None, parents=parents)
+    columns = {key: one for parent in parents if (found := tables.find(parent)) for key, one in found.columns.items()}
+    table = Table(name, None, columns=columns, is_partitioned=node.partspec is not None, parents=parents)
     for element in (*node.table_elts, *node.constraints):
         match element:
             case nodes.ColumnDef():
@@ -102,6 +108,12 @@ def _create(tables: Tables, node: nodes.CreateStmt, name: Name) -> Tables:
                 for one in element.constraints:
                     if isinstance(one, nodes.Constraint):
                         table = _with_constraints(table, _constraint(one, name[1], element.colname, table))
+            case nodes.TableLikeClause(relation=nodes.RangeVar() as relation, options=options):
+                like = tables.find(parse_tree.name(relation))
+                keeps = bool(options & LIKE_DEFAULTS)
+                copied = (like.columns if like is not None else {}).values()
+                new = {one.name: replace(one, has_default=keeps and one.has_default) for one in copied}
+                table = replace(table, columns={**table.columns, **new})
             case nodes.Constraint() as constraint:
                 table = _with_constraints(table, _constraint(constraint, name[1], None, table))
     return tables.having(table)
@@ -126,7 +138,9 @@ def _with_constraints(table: Table, added: Iterable[Constraint]) -> Table:
         table = replace(table, constraints={**table.constraints, one.name: one})
         if one.kind in ("primary key", "unique"):
             index = Index(one.name, one.columns, unique=True, partial=False, is_made=True)
-            table = replace(table, indexes={**table.indexes, one.name: index})
+            # USING INDEX renames the index to the constraint
+            others = {name: other for name, other in table.indexes.items() if name != one.node.indexname}
+            table = replace(table, indexes={**others, one.name: index})
         if one.kind in ("primary key", "not null"):
             table = _changed(table, one.columns, not_null=True)
     return table

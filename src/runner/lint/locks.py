@@ -67,6 +67,8 @@ def _taken(node: AstNode | None, tables: Tables) -> Iterator[tuple[Name, Mode]]:
                 yield parse_tree.name(relation), "ACCESS EXCLUSIVE"
         case nodes.AlterObjectSchemaStmt(relation=nodes.RangeVar() as relation):
             yield parse_tree.name(relation), "ACCESS EXCLUSIVE"
+        case nodes.ViewStmt(view=nodes.RangeVar() as relation) if tables.find(parse_tree.name(relation)) is not None:
+            yield parse_tree.name(relation), "ACCESS EXCLUSIVE"
         case nodes.DropStmt():
             yield from _by_drop(node, tables)
         case nodes.TruncateStmt(relations=relations):
@@ -126,9 +128,9 @@ def _by_drop(node: nodes.DropStmt, tables: Tables) -> Iterator[tuple[Name, Mode]
             case pb.OBJECT_TABLE | pb.OBJECT_VIEW | pb.OBJECT_MATVIEW:
                 yield name, "ACCESS EXCLUSIVE"
                 table = tables.find(name)
-                for one in table.constraints.values() if table is not None else ():
-                    if one.referred is not None:
-                        yield one.referred, "ACCESS EXCLUSIVE"
+                if table is not None:
+                    referred = (one.referred for one in table.constraints.values() if one.referred is not None)
+                    yield from ((one, "ACCESS EXCLUSIVE") for one in (*referred, *table.parents))
             case pb.OBJECT_INDEX if not node.concurrent:
                 owner = tables.with_index(name)
                 if owner is not None:

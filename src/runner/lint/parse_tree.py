@@ -188,6 +188,17 @@ def not_null_columns(expression: AstNode | None) -> frozenset[str]:
     return frozenset()
 
 
+def constrained(node: nodes.Constraint) -> tuple[str, ...]:
+    """Return the columns of a constraint in their order, none for the one of its own column."""
+    if node.contype == pb.CONSTR_EXCLUSION:
+        elements = (part for one in node.exclusions for part in walk(one, nodes.IndexElem))
+        return tuple(one.name for one in elements)
+    if node.contype == pb.CONSTR_CHECK and node.raw_expr is not None:
+        found = (words(one.fields)[-1:] for one in walk(node.raw_expr, nodes.ColumnRef))
+        return tuple(dict.fromkeys(name for names in found for name in names))
+    return tuple(words(node.fk_attrs or node.keys))
+
+
 def is_always_true(condition: AstNode | None) -> bool:
     """Return whether a WHERE is true for each row without looking at it: absent, TRUE, `1 = 1`, or an OR with these."""
     match condition:

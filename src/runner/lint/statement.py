@@ -107,7 +107,9 @@ class Database:
     def count(self, table: Table | None) -> str:
         """Return the rows of a table in words: `about 20,000 rows`, or `all rows` where their number is unknown."""
         rows = self.rows(table)
-        return "all rows" if rows is None else f"about {rows:,} rows"
+        if not rows:
+            return "all rows" if rows is None else "no rows yet"
+        return f"about {rows:,} rows"
 
 
 @dataclass(frozen=True)

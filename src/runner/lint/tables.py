@@ -223,7 +223,7 @@ def _read_constraints(sections: Mapping[str, Mapping[str, str]]) -> Iterator[Con
     for quoted, text in sections.get("constraints", {}).items():
         node = parse_tree.definition(text.partition(" -- ")[0])
         if node is not None and node.contype in KINDS:
-            columns = tuple(parse_tree.words(node.fk_attrs or node.keys))
+            columns = parse_tree.constrained(node)
             yield Constraint(_plain(quoted), KINDS[node.contype], columns, node, valid=not node.skip_validation)
 
 

@@ -152,10 +152,11 @@ def _of_plan(plan: PlanResult, answer: Answer) -> Iterator[Section]:
     for title, findings in (("Findings", plan.findings), ("Allowed by a comment", plan.allowed)):
         rows = [_finding(one) for one in findings]
         yield Section(title, rows, sentences=("what", "statement", "instead", "reason"))
-    for one in plan.findings:
+    for finding in plan.findings:
         # a text, not a cell: what is wrapped cannot be pasted
-        if one.instead:
-            yield Section(f"Instead, for {one.rule} in {one.revision}", text=_python(one), language="python")
+        if finding.instead:
+            title = f"Instead, for {finding.rule} in {finding.revision}"
+            yield Section(title, text=_python(finding), language="python")
     for one in plan.revisions:
         yield Section(f"SQL of {one.revision}", text=_sql(one, answer.left_out), language="sql")
 
