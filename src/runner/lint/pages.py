@@ -33,7 +33,7 @@ These are about the whole revision, and found without the extra `lint` too.
 | finding | level | what |
 |---|---|---|
 | `broken-code` | error | the revision's Python has a mistake that no database would change |
-| `empty-revision` | error | its `upgrade()` does nothing; [what to do](../README.md#when-something-fails) |
+| `empty-revision` | error | its `upgrade()` does nothing; [what to do](../README.md#when-it-fails-operate) |
 | `mixed-revision` | error | it has an autocommit block after other statements |
 | `transaction-ended` | error | it ends its own transaction |
 | `table-exists` | error | it creates a table that exists, without IF NOT EXISTS |
