@@ -53,7 +53,36 @@ def parse(text: str) -> tuple[AstNode, ...]:
 
 def walk(tree: AstNode, kind: type[T]) -> Iterator[T]:
     """Yield the nodes of a kind in a tree, itself included, in the order of the text."""
-    return (node for _, node in postgast.walk_typed(tree) if isinstance(node, kind))
+    wanted = kind.__name__
+    for message in _messages(tree._pb, constants=kind in CONSTANTS):
+        if message.DESCRIPTOR.name == wanted and (found := _typed(message, kind)) is not None:
+            yield found
+
+
+CONSTANTS: frozenset[type[AstNode]] = frozenset({nodes.A_Const, nodes.Integer, nodes.String})
+"""The kinds that are constants or parts of them: an INSERT may have a million, which other searches leave out."""
+
+
+def _messages(message: Any, *, constants: bool) -> Iterator[Any]:
+    """Yield the messages of a tree."""
+    yield message
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            continue
+        for one in value if field.is_repeated else (value,):
+            which = _node(one)
+            if constants or which != "a_const":
+                yield from _messages(getattr(one, which) if which else one, constants=constants)
+
+
+def _node(message: Any) -> str | None:
+    """Return the name of what the grammar's `Node` holds, None for any other message."""
+    return message.WhichOneof("node") if message.DESCRIPTOR.name == "Node" else None
+
+
+def _typed(message: Any, kind: type[T]) -> T | None:
+    found = nodes.wrap(message)
+    return found if isinstance(found, kind) else None
 
 
 def name(relation: nodes.RangeVar) -> Name:
