@@ -126,7 +126,7 @@ def test_the_helpers_can_be_printed_as_sql(project: Project) -> None:
     done = project.run("alembic", "upgrade", "017_dry_run_log:head", "--sql")
     assert done.returncode == 0, done.stderr
     assert "CREATE INDEX CONCURRENTLY IF NOT EXISTS leads_nome ON leads (nome)" in done.stdout
-    assert "VALIDATE CONSTRAINT leads_nome_not_null" in done.stdout
+    assert "VALIDATE CONSTRAINT nome_not_null_" in done.stdout
     assert "NOT VALID" in done.stdout
 
 

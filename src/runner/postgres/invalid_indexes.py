@@ -17,6 +17,8 @@ from runner.postgres.sql import Target
 from runner.postgres.timeouts import send
 
 LOOK_EVERY_S = 0.2
+MOST_NAMED = 10
+"""The most partitions that a finding names: a table may have thousands."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,35 @@ class InvalidIndex:
 
 
 @dataclass(frozen=True)
+class IncompleteIndex:
+    """The index of a partitioned table, which is invalid until each partition has a valid one attached to it."""
+
+    name: str
+    """With its schema, quoted where it must be, as the partitions."""
+    key: bool
+    """Whether it is that of a UNIQUE or PRIMARY KEY constraint."""
+    partitions: Sequence[str]
+    """Those without a valid one; none where the last became valid after it was attached."""
+
+    @property
+    def reason(self) -> str:
+        """Return why it is invalid."""
+        if not self.partitions:
+            return "It is still invalid, because an index of a partition became valid after it was attached."
+        named = ", ".join(f"`{name}`" for name in self.partitions[:MOST_NAMED])
+        more = len(self.partitions) - MOST_NAMED
+        return f"No query uses it yet: no valid index is attached for {named}{f' and {more} more' if more > 0 else ''}."
+
+    @property
+    def remedy(self) -> str:
+        """Return the next step."""
+        if not self.partitions:
+            return "Attach that one again with `attach_index`, in a revision."
+        key = ", make it a key with `add_key_using_index`" if self.key else ""
+        return f"Build one on each with `create_index_concurrently`{key}, then attach it with `attach_index`."
+
+
+@dataclass(frozen=True)
 class Before:
     """What an autocommit block finds, in its revision's earliest try; both are names by oid.
 
@@ -72,6 +103,11 @@ def find(connection: Connection) -> list[InvalidIndex]:
     """
     nothing = dict.fromkeys(("kind", "target", "name", "relation", "index"))
     return _of(send(connection, _sql("find"), nothing))
+
+
+def find_incomplete(connection: Connection) -> list[IncompleteIndex]:
+    """Return the incomplete indexes of partitioned tables, in the order of their names; `search_path` is our own."""
+    return [IncompleteIndex(**index) for index in send(connection, _sql("find_incomplete"), {})[0]]
 
 
 def find_on(connection: Connection, targets: Iterable[Target]) -> list[InvalidIndex]:

@@ -27,6 +27,23 @@ select coalesce(jsonb_agg(to_jsonb(found) order by found.name), '[]') from (
           else true end
 ) found;
 
+-- name: find_incomplete
+-- The indexes of partitioned tables that are invalid, each with the partitions that have no valid one attached to it.
+-- A partition that is being detached does not count for PostgreSQL either.
+select coalesce(jsonb_agg(to_jsonb(found) order by found.name), '[]') from (
+    select format('%%I.%%I', n.nspname, c.relname) as name,
+           exists (select from pg_constraint k where k.conindid = c.oid) as key,
+           coalesce((select jsonb_agg(p.name order by p.name) from (
+               select format('%%I.%%I', pn.nspname, pc.relname) as name
+               from pg_inherits h join pg_class pc on pc.oid = h.inhrelid join pg_namespace pn on pn.oid = pc.relnamespace
+               where h.inhparent = i.indrelid and not h.inhdetachpending
+                 and not exists (select from pg_inherits a join pg_index own on own.indexrelid = a.inhrelid
+                                 where a.inhparent = i.indexrelid and own.indrelid = h.inhrelid and own.indisvalid)
+           ) p), '[]') as partitions
+    from pg_index i join pg_class c on c.oid = i.indexrelid join pg_namespace n on n.oid = c.relnamespace
+    where not i.indisvalid and c.relkind = 'I' and n.nspname !~ '^pg_' and has_schema_privilege(n.oid, 'usage')
+) found;
+
 -- name: resolve
 -- Along the `search_path` under which the statement runs that has the names, so all else is qualified. The columns are
 -- computed in their order, so that the last one changes the path after its use.

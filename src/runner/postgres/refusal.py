@@ -17,6 +17,7 @@ MOST_NAMED = 5
 LONGEST = 500
 
 DROP_FIRST = f"In `{{file}}`, drop or change first what depends on it, and create it again afterwards, {REPEAT}"
+NOT_NULL_FIRST = f"Make the columns of the primary key NOT NULL first (`set_not_null_safely`), {REPEAT}"
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 DESCRIBED = {
     (sqlstate.DEPENDENT_OBJECTS_STILL_EXIST, "reportDependentObjects"): DROP_FIRST,
@@ -28,6 +29,30 @@ DESCRIBED = {
     (sqlstate.FEATURE_NOT_SUPPORTED, "RememberAllDependentForRebuilding"): DROP_FIRST,
     (sqlstate.FEATURE_NOT_SUPPORTED, "heap_truncate_check_FKs"): "",
     (sqlstate.DATATYPE_MISMATCH, "ATAddForeignKeyConstraint"): "",
+    # ADD PRIMARY KEY for ONLY a partitioned table, before PostgreSQL 18 and since
+    (sqlstate.INVALID_TABLE_DEFINITION, "ATExecCheckNotNull"): NOT_NULL_FIRST,
+    (sqlstate.INTERNAL_ERROR, "ATPrepAddPrimaryKey"): NOT_NULL_FIRST,
+    # with a DETAIL: the key of a partitioned table lacks a column of the partition key
+    (sqlstate.FEATURE_NOT_SUPPORTED, "DefineIndex"): "",
+}
+# What PostgreSQL does not do for a partitioned table. The message names the objects, and a DETAIL, where there is one,
+# nothing. Some of these functions raise the same code for other reasons.
+PARTITIONED = {
+    (sqlstate.FEATURE_NOT_SUPPORTED, "DefineIndex"): (
+        "If the table is partitioned, use `create_index_on_only`, then `create_index_concurrently` on each partition "
+        f"and `attach_index`, {REPEAT}"
+    ),
+    (sqlstate.FEATURE_NOT_SUPPORTED, "RemoveRelations"): (
+        "If the index is that of a partitioned table, use `op.drop_index`, which blocks reads and writes of its "
+        f"partitions for a moment, {REPEAT}"
+    ),
+    (sqlstate.FEATURE_NOT_SUPPORTED, "ATExecAddIndexConstraint"): (
+        f"Use `add_key_using_index` on each partition, then `add_key_on_only` on the table and `attach_index`, {REPEAT}"
+    ),
+    (sqlstate.WRONG_OBJECT_TYPE, "ATAddForeignKeyConstraint"): (
+        "If the table is partitioned, use `add_foreign_key_not_valid` and `validate_constraint` on each partition, "
+        f"then `op.create_foreign_key` on the table, {REPEAT}"
+    ),
 }
 SERVERS_LOG = "Look for the reason in the server's log"
 # By SQLSTATE, or by its class: what has happened, and the next step; empty where the revision is to be corrected.
@@ -105,10 +130,14 @@ def _of_event_trigger(error: BaseException, look_up: LookUp) -> Refusal | None:
 
 def _of_description(error: BaseException, code: str) -> Refusal | None:
     """Return the refusal whose DETAIL, or else whose message, describes objects."""
-    remedy = DESCRIBED.get((code, sqlstate.diagnosis(error, "source_function")))
+    raised = code, sqlstate.diagnosis(error, "source_function")
+    remedy = DESCRIBED.get(raised)
+    detail, primary = (sqlstate.diagnosis(error, f"message_{part}") for part in ("detail", "primary"))
+    if raised in PARTITIONED and not (detail and raised in DESCRIBED):
+        return Refusal(f"`{primary}`", PARTITIONED[raised])
     if remedy is None:
         return None
-    text = sqlstate.diagnosis(error, "message_detail") or sqlstate.diagnosis(error, "message_primary")
+    text = detail or primary
     lines = text.splitlines()
     named = "; ".join(f"`{line.rstrip('.')}`" for line in lines[:MOST_NAMED])
     shown = named if len(named) <= LONGEST else f"{named[:LONGEST]} …`"

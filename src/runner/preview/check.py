@@ -53,7 +53,8 @@ def inspect(invocation: Invocation, revisions: Revisions, draft: Draft) -> None:
             problems += edited or _outdated(snapshots, heads)
         drifted = _drift(snapshots, heads, connection, skipped)
         problems += _of_drift(heads, drifted)
-        problems += [*_invalid(connection, heads), *_unvalidated(connection, snapshots, heads, drifted)]
+        problems += [*_invalid(connection, heads), *_incomplete(connection)]
+        problems += _unvalidated(connection, snapshots, heads, drifted)
         problems += [*_killed_runs(connection), *_untrusted(connection)]
     # below the head, every pending change would be a difference from the models
     if set(heads) != set(revisions.heads):
@@ -176,6 +177,11 @@ def _invalid(connection: Connection, heads: tuple[str, ...]) -> Iterator[Problem
             revision, direction = (drops[index.identity][key] for key in ("revision", "direction"))
             remedy = f"Run `migrate {direction}` again: it finishes the DROP of the index that `{revision}` began."
         yield Problem("invalid-index", "error", index.name, message, remedy)
+
+
+def _incomplete(connection: Connection) -> Iterator[Problem]:
+    for index in invalid_indexes.find_incomplete(connection):
+        yield Problem("incomplete-index", "warning", index.name, index.reason, index.remedy)
 
 
 def _unvalidated(
