@@ -39,8 +39,17 @@ def server(pytestconfig: pytest.Config) -> Iterator[Server]:
         yield Server(kind.binaries, kind.start(stack))
 
 
+@pytest.fixture(scope="session")
+def newest() -> Iterator[Server]:
+    """The newest version that there is on every machine."""
+    with postgres.cluster(postgres.embedded_binaries()) as running:
+        yield Server(running.binaries, running.url)
+
+
 @pytest.fixture
-def database(server: Server, request: pytest.FixtureRequest) -> Iterator[Database]:
+def database(request: pytest.FixtureRequest) -> Iterator[Database]:
+    """An empty database, on the server that an indirect parameter names, else on the usual one."""
+    server = request.getfixturevalue(getattr(request, "param", "server"))
     with postgres.new_database(server, f"test_{abs(hash(request.node.nodeid)) % 10**12}") as made:
         yield made
 
