@@ -260,6 +260,6 @@ def _not_null_check(column: str) -> str:
 
 def _quoted(name: str, schema: str | None = None) -> str:
     # `op.execute` doubles each `%` for the driver, and so would the dialect of the connection
-    dialect = type(op.get_context().impl.dialect)(paramstyle="named")
-    quote = dialect.identifier_preparer.quote
+    dialect: Any = type(op.get_context().impl.dialect)
+    quote = dialect(paramstyle="named").identifier_preparer.quote
     return f"{quote(schema)}.{quote(name)}" if schema else str(quote(name))

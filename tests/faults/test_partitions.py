@@ -220,24 +220,28 @@ def test_not_null(project: Project, database: Database) -> None:
     assert database.query("select count(*) from pg_constraint where conname like 'b_not_null%'") == [(0,)]
 
 
+IN_FILE = "In `018_step.py`, "
 REFUSED = {
     "index": (
         "create_index_concurrently('p_b', 'p', ['b'])",
         'FeatureNotSupported (0A000): `cannot create index on partitioned table "p" concurrently`',
-        "If the table is partitioned, use `create_index_on_only`, then `create_index_concurrently` on each partition "
+        IN_FILE
+        + "if the table is partitioned, use `create_index_on_only`, then `create_index_concurrently` on each partition "
         "and `attach_index`, then run the same command again.",
     ),
     "drop": (
         "drop_index_concurrently('p_a')",
         'FeatureNotSupported (0A000): `cannot drop partitioned index "p_a" concurrently`',
-        "If the index is that of a partitioned table, use `op.drop_index`, which blocks reads and writes of its "
+        IN_FILE
+        + "if the index is that of a partitioned table, use `op.drop_index`, which blocks reads and writes of its "
         "partitions for a moment, then run the same command again.",
     ),
     "key using index": (
         "add_key_using_index('p_key', 'p', 'p_a')",
         "`ALTER TABLE / ADD CONSTRAINT USING INDEX is not supported on partitioned tables`",
-        "Use `add_key_using_index` on each partition, then `add_key_on_only` on the table and `attach_index`, then run "
-        "the same command again.",
+        IN_FILE
+        + "use `add_key_using_index` on each partition, then `add_key_on_only` on the table and `attach_index`, then "
+        "run the same command again.",
     ),
     "key without the partition's": (
         "add_key_on_only('p_key', 'p', ['b'])",
@@ -245,16 +249,29 @@ REFUSED = {
         "key`",
         "Correct `018_step.py`, then run the same command again.",
     ),
+    "attach without a key": (
+        "add_key_on_only('p_key', 'p', ['a'])\nattach_index('p_key', 'p1_a')",
+        'InvalidObjectDefinition (42P17): `The index "p_key" belongs to a constraint in table "p" but no constraint '
+        'exists for index "p1_a"`',
+        "Correct `018_step.py`, then run the same command again.",
+    ),
+    "attach twice": (
+        "attach_index('p_a', 'p1_a')",
+        'ObjectNotInPrerequisiteState (55000): `Another index is already attached for partition "p1"`',
+        "Correct `018_step.py`, then run the same command again.",
+    ),
     "primary key": (
         "add_key_on_only('p_key', 'p', ['a'], primary=True)",
         "`",
-        "Make the columns of the primary key NOT NULL first (`set_not_null_safely`), then run the same command again.",
+        IN_FILE + "make the columns of the primary key NOT NULL first (`set_not_null_safely`), then run the same "
+        "command again.",
     ),
     "foreign key": (
         "add_foreign_key_not_valid('p_fk', 'p', 'owners', ['b'], ['id'])",
         'WrongObjectType (42809): `cannot add NOT VALID foreign key on partitioned table "p" referencing relation '
         '"owners"`',
-        "If the table is partitioned, use `add_foreign_key_not_valid` and `validate_constraint` on each partition, "
+        IN_FILE
+        + "if the table is partitioned, use `add_foreign_key_not_valid` and `validate_constraint` on each partition, "
         "then `op.create_foreign_key` on the table, then run the same command again.",
     ),
 }
@@ -265,7 +282,7 @@ REFUSED = {
 def test_what_is_refused(project: Project, database: Database, case: str) -> None:
     """The server refuses what cannot be done; the answer says so, and what can be done."""
     call, said, hint = REFUSED[case]
-    database.execute("create unique index p_a on p (a)")
+    database.execute("create unique index p_a on p (a); create unique index p1_a on p1 (a)")
     add(project, call)
     if case == "foreign key" and database.query("select current_setting('server_version_num')::int >= 180000")[0][0]:
         upgrade(project, database)
@@ -273,7 +290,7 @@ def test_what_is_refused(project: Project, database: Database, case: str) -> Non
     failed = project.ask(database.url, {"action": "upgrade"})
     assert (failed["code"], failed["hint"]) == ("revision-failed", hint)
     assert said in failed["error"]
-    assert database.query(INDEXES) == [("p1_a_idx", True), ("p2_a_idx", True), ("p_a", True)]
+    assert database.query(INDEXES) == [("p1_a", True), ("p1_a_idx", True), ("p2_a_idx", True), ("p_a", True)]
 
 
 def test_an_index_that_became_valid_after_it_was_attached(project: Project, database: Database) -> None:
@@ -303,3 +320,28 @@ def test_an_index_that_became_valid_after_it_was_attached(project: Project, data
     add(project, "attach_index('p_b', 'p2_b')")
     upgrade(project, database)
     assert incomplete(project, database) == []
+
+
+def test_printed_as_sql(project: Project, database: Database) -> None:
+    """What is printed is what runs, in other schemas and with names that need quotes too."""
+    database.execute("""
+        create schema "old%"; create table "old%"."Of p" partition of p for values from (1000) to (2000);
+        create unique index "Of i" on "old%"."Of p" (a);
+        alter table "old%"."Of p" add constraint "Of i" unique using index "Of i";
+        drop table p1, p2
+    """)
+    add(
+        project,
+        "add_key_on_only('The key', 'p', ['a'], schema='public')\n"
+        "create_index_on_only('p_b', 'p', ['b'], unique=False, where='b > 0', schema='public')\n"
+        "attach_index('The key', 'Of i', schema='public', partition_schema='old%')",
+    )
+    printed = project.run("alembic", "upgrade", "017_dry_run_log:head", "--sql").stdout
+    for statement in (
+        'ALTER TABLE ONLY public.p ADD CONSTRAINT "The key" UNIQUE (a);',
+        "CREATE INDEX IF NOT EXISTS p_b ON ONLY public.p (b) WHERE b > 0;",
+        'ALTER INDEX public."The key" ATTACH PARTITION "old%"."Of i";',
+    ):
+        assert statement in printed
+    upgrade(project, database)
+    assert ('"The key"', True) in database.query(INDEXES.replace(", 'p1'::regclass, 'p2'::regclass", ""))

@@ -17,7 +17,7 @@ MOST_NAMED = 5
 LONGEST = 500
 
 DROP_FIRST = f"In `{{file}}`, drop or change first what depends on it, and create it again afterwards, {REPEAT}"
-NOT_NULL_FIRST = f"Make the columns of the primary key NOT NULL first (`set_not_null_safely`), {REPEAT}"
+NOT_NULL_FIRST = f"In `{{file}}`, make the columns of the primary key NOT NULL first (`set_not_null_safely`), {REPEAT}"
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 DESCRIBED = {
     (sqlstate.DEPENDENT_OBJECTS_STILL_EXIST, "reportDependentObjects"): DROP_FIRST,
@@ -32,6 +32,10 @@ DESCRIBED = {
     # ADD PRIMARY KEY for ONLY a partitioned table, before PostgreSQL 18 and since
     (sqlstate.INVALID_TABLE_DEFINITION, "ATExecCheckNotNull"): NOT_NULL_FIRST,
     (sqlstate.INTERNAL_ERROR, "ATPrepAddPrimaryKey"): NOT_NULL_FIRST,
+    # the definitions differ, the index of a key needs one of a key, and a partition has one attached
+    (sqlstate.INVALID_OBJECT_DEFINITION, "ATExecAttachPartitionIdx"): "",
+    (sqlstate.OBJECT_NOT_IN_PREREQUISITE_STATE, "ATExecAttachPartitionIdx"): "",
+    (sqlstate.OBJECT_NOT_IN_PREREQUISITE_STATE, "refuseDupeIndexAttach"): "",
     # with a DETAIL: the key of a partitioned table lacks a column of the partition key
     (sqlstate.FEATURE_NOT_SUPPORTED, "DefineIndex"): "",
 }
@@ -39,19 +43,20 @@ DESCRIBED = {
 # nothing. Some of these functions raise the same code for other reasons.
 PARTITIONED = {
     (sqlstate.FEATURE_NOT_SUPPORTED, "DefineIndex"): (
-        "If the table is partitioned, use `create_index_on_only`, then `create_index_concurrently` on each partition "
-        f"and `attach_index`, {REPEAT}"
+        "In `{file}`, if the table is partitioned, use `create_index_on_only`, then `create_index_concurrently` on "
+        f"each partition and `attach_index`, {REPEAT}"
     ),
     (sqlstate.FEATURE_NOT_SUPPORTED, "RemoveRelations"): (
-        "If the index is that of a partitioned table, use `op.drop_index`, which blocks reads and writes of its "
-        f"partitions for a moment, {REPEAT}"
+        "In `{file}`, if the index is that of a partitioned table, use `op.drop_index`, which blocks reads and writes "
+        f"of its partitions for a moment, {REPEAT}"
     ),
     (sqlstate.FEATURE_NOT_SUPPORTED, "ATExecAddIndexConstraint"): (
-        f"Use `add_key_using_index` on each partition, then `add_key_on_only` on the table and `attach_index`, {REPEAT}"
+        "In `{file}`, use `add_key_using_index` on each partition, then `add_key_on_only` on the table and "
+        f"`attach_index`, {REPEAT}"
     ),
     (sqlstate.WRONG_OBJECT_TYPE, "ATAddForeignKeyConstraint"): (
-        "If the table is partitioned, use `add_foreign_key_not_valid` and `validate_constraint` on each partition, "
-        f"then `op.create_foreign_key` on the table, {REPEAT}"
+        "In `{file}`, if the table is partitioned, use `add_foreign_key_not_valid` and `validate_constraint` on each "
+        f"partition, then `op.create_foreign_key` on the table, {REPEAT}"
     ),
 }
 SERVERS_LOG = "Look for the reason in the server's log"
