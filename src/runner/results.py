@@ -103,6 +103,10 @@ class Finding:
     """The reason in the comment that allows it."""
     instead: tuple[str, ...] = ()
     """The Python to write instead: one text for the `upgrade()` of each revision, in their order."""
+    path: str | None = None
+    """The revision's file, relative to the project's folder."""
+    line: int | None = None
+    """The line of that file that sends the statement; of a whole revision, that of its function."""
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,7 @@ def _finding(rule: Rule, one: Violation, revision: Revision) -> Finding:
         shown(table.name) if table is not None else None,
         revision.database.rows(table) if has_rows else None,
         instead=one.instead,
+        line=revision.rendered.line_of(statement.sent) if statement is not None else None,
     )
 
 
@@ -115,6 +116,7 @@ def _complaints(
             _excerpt(text),
             shown(name) if name is not None else None,
             rows,
+            line=revision.rendered.line_of(text),
         )
         is_new = name is not None and complaint.rule not in BREAKING and before.is_new(name)
         yield finding, is_new or _is_harmless(complaint.rule, revision.rendered, text)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from runner.lint.places import locate
 from runner.lint.suppressions import allow
 from runner.results import Finding, Level
 from runner.script.offline import Rendered
@@ -27,4 +28,4 @@ def report(
     kept, allowed, about_comments = allow(rendered, findings, harmless, linted=linter is not None)
     order = {one.revision: place for place, one in enumerate(rendered)}
     counted = sorted([*kept, *about_comments], key=lambda one: (order[one.revision], LEVELS.index(one.level)))
-    return LintReport(tuple(counted), tuple(allowed), linter)
+    return LintReport(locate(counted, rendered), locate(allowed, rendered), linter)

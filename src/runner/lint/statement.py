@@ -33,6 +33,8 @@ class Statement:
     """A statement at its place in a plan."""
 
     text: str
+    sent: str
+    """The text that the revision sends: of a statement in a DO block, the whole block."""
     node: AstNode | None
     """Its parse tree, None where the parser does not accept it."""
     place: int
@@ -170,7 +172,7 @@ def _follow(rendered: Rendered, texts: Iterable[str], tables: Tables) -> Iterato
     for place, text in enumerate(texts):
         for piece, node, in_block in _read(text):
             after = course.after(tables, node)
-            yield Statement(piece, node, place, tables, after, dict(held), rendered.transactional, in_block)
+            yield Statement(piece, text, node, place, tables, after, dict(held), rendered.transactional, in_block)
             if rendered.transactional:
                 for name, mode in locks.taken(node, tables).items():
                     table = tables.find(name)

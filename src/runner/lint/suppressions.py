@@ -29,8 +29,10 @@ def allow(
         if allowance.reason is None:
             message = f"The comment `lint-allow{allowance.rule}` has no effect: it must name one rule and a reason."
             remedy = "Write `# lint-allow RULE: reason`, one comment for each rule."
-            idle.append(Finding("suppression-without-reason", "warning", revision, message, remedy))
+            line = allowance.line
+            idle.append(Finding("suppression-without-reason", "warning", revision, message, remedy, line=line))
         elif linted and (revision, allowance.rule) not in found:
             message = f"A comment allows `{allowance.rule}`, which has no finding."
-            idle.append(Finding("unused-suppression", "warning", revision, message, "Remove the comment."))
+            remedy, line = "Remove the comment.", allowance.line
+            idle.append(Finding("unused-suppression", "warning", revision, message, remedy, line=line))
     return kept, allowed, idle

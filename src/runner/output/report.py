@@ -151,7 +151,7 @@ def _of_plan(plan: PlanResult, answer: Answer) -> Iterator[Section]:
     ])  # fmt: skip
     for title, findings in (("Findings", plan.findings), ("Allowed by a comment", plan.allowed)):
         rows = [_finding(one) for one in findings]
-        yield Section(title, rows, sentences=("what", "statement", "instead", "reason"))
+        yield Section(title, rows, sentences=("where", "what", "statement", "instead", "reason"))
     for finding in plan.findings:
         # a text, not a cell: what is wrapped cannot be pasted
         if finding.instead:
@@ -168,6 +168,7 @@ def _finding(finding: Finding) -> Row:
         "rule": finding.rule,
         "revision": finding.revision,
         "table": f"{finding.table}{rows}" if finding.table else "",
+        "where": ":".join(str(part) for part in (finding.path, finding.line) if part is not None),
         "what": finding.message,
         "statement": finding.statement or "",
         "instead": finding.help,

@@ -126,13 +126,15 @@ def _existing_tables(rendered: Sequence[Rendered], baselines: Mapping[str, Basel
     """Yield a finding for each existing table that a revision creates without IF NOT EXISTS."""
     for one in rendered:
         existing = baselines[one.revision].tables if one.revision in baselines else ()
-        made = {name for text in one.rendered if sql.made_if_absent(text) is None for name in _names(text, "create")}
+        making = [text for text in one.rendered if sql.made_if_absent(text) is None]
+        made = {name: one.line_of(text) for text in making for name in _names(text, "create")}
         dropped = {name for text in one.rendered for name in _names(text, "drop")}
         for name in existing:
-            if sql.read_name(name) in made - dropped:
+            if sql.read_name(name) in made.keys() - dropped:
                 message = f"`{name}` exists already, and the revision creates it without IF NOT EXISTS, which fails."
                 remedy = "Pass `if_not_exists=True`, so that the table is adopted, or move it away."
-                yield Finding("table-exists", "error", one.revision, message, remedy)
+                line = made[sql.read_name(name)]
+                yield Finding("table-exists", "error", one.revision, message, remedy, line=line)
 
 
 def _names(text: str, verb: str) -> Iterator[sql.Name]:

@@ -15,10 +15,11 @@ def find(revisions: Iterable[Rendered]) -> Iterator[Finding]:
 
 def _find(one: Rendered) -> Iterator[Finding]:
     if one.mistake is not None:
-        yield Finding("broken-code", "error", one.revision, one.mistake, "Correct the file.")
+        yield Finding("broken-code", "error", one.revision, one.mistake, "Correct the file.", line=one.failed_at)
     elif one.statements is None:
         message = f"Its SQL is not known beforehand: {one.unrendered}. The statements after that were not checked."
-        yield Finding("not-rendered", "warning", one.revision, message, "Read the file, and rehearse it on a clone.")
+        remedy = "Read the file, and rehearse it on a clone."
+        yield Finding("not-rendered", "warning", one.revision, message, remedy, line=one.failed_at)
     if one.empty:
         message = "It is empty, and once it is applied its text cannot change any more, so the runner refuses it."
         yield Finding("empty-revision", "error", one.revision, message, "Write `upgrade()`.")
@@ -37,5 +38,5 @@ def _ends_of_transaction(one: Rendered) -> Iterator[Finding]:
                 "Remove it. What cannot run in a transaction goes into an autocommit block of a revision of its own."
             )
             shown = " ".join(text.split())[:120]
-            yield Finding("transaction-ended", "error", one.revision, message, remedy, shown)
+            yield Finding("transaction-ended", "error", one.revision, message, remedy, shown, line=one.line_of(text))
             return

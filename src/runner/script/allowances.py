@@ -20,6 +20,7 @@ class Allowance:
     rule: str
     reason: str | None
     """None for a comment that is not `# lint-allow RULE: reason`; `rule` is then the whole text after `lint-allow`."""
+    line: int
 
 
 def read(source: str, direction: Direction) -> Iterator[Allowance]:
@@ -32,7 +33,7 @@ def read(source: str, direction: Direction) -> Iterator[Allowance]:
         if comment and (token.start[0] in lines) == (direction == "downgrade"):
             match = ALLOWED.fullmatch(comment["text"])
             rule, reason = (match["rule"], match["reason"]) if match else (comment["text"], None)
-            yield Allowance(rule, reason)
+            yield Allowance(rule, reason, token.start[0])
 
 
 def _end(node: ast.FunctionDef) -> int:

@@ -48,7 +48,7 @@ def of_revision(
     if isinstance(error, DBAPIError | psycopg2.Error):
         return _of_sql(error, revision, path, invocation)
     return RevisionFailed(
-        revision, _name(path), _line(error, path), python_error.describe(error) + _elsewhere(error, path)
+        revision, _name(path), line_of(error, path), python_error.describe(error) + _elsewhere(error, path)
     )
 
 
@@ -121,7 +121,7 @@ def of_file(error: BaseException, path: str) -> MigrationError:
     # a file that does not compile has no frame; a syntax error of a file that this one imports is that file's
     if isinstance(error, SyntaxError) and error.filename == path:
         return _not_imported(error, path, error.lineno)
-    return _not_imported(error, path, _line(error, path))
+    return _not_imported(error, path, line_of(error, path))
 
 
 def of_environment(error: BaseException, path: str) -> EnvironmentFailed | None:
@@ -152,7 +152,7 @@ def mistake(error: BaseException, path: str) -> str | None:
     """Return an exception of the code itself as a sentence, with its line in the file `path`; None for any other."""
     if not python_error.is_mistake(error):
         return None
-    line = _line(error, path)
+    line = line_of(error, path)
     place = f" in line {line}" if line is not None else ""
     return f"Its code fails{place}: {python_error.describe(error)}."
 
@@ -188,12 +188,13 @@ def _of_sql(
     # the message that ends a revision is ours, and begins with the deferred work of the revision
     sent = sqlstate.statement(error)
     statement = redact.template(CLOSING if sent.startswith(CLOSING) else sent) if sent else None
-    failed = RevisionFailed(revision, _name(path), _line(error, path), reason, code, statement)
+    failed = RevisionFailed(revision, _name(path), line_of(error, path), reason, code, statement)
     remedy = OUTSIDE if code == ACTIVE_SQL_TRANSACTION else refused.remedy
     return replace(failed, remedy=remedy) if remedy else failed
 
 
-def _line(error: BaseException, path: str | None) -> int | None:
+def line_of(error: BaseException, path: str | None) -> int | None:
+    """Return the line of the file `path` at which an exception was raised, None where that file did not raise it."""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
     return lines[-1] if lines else None
 

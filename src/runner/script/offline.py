@@ -1,10 +1,16 @@
 """The SQL of a revision, rendered without a database, as `alembic upgrade --sql` does it."""
 
+import ast
+import inspect
+import os
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
 from typing import Any, NoReturn, TextIO, cast
 
 from alembic.config import Config
@@ -51,11 +57,24 @@ class Rendered:
     """The error of its own code that rendering met, which no database would change."""
     empty: bool = False
     """Whether nothing is written in it yet, which the engine refuses unless a comment allows it."""
+    path: str | None = None
+    """The path of its file, relative to the project's folder."""
+    lines: tuple[int | None, ...] = ()
+    """For each of `rendered` the line of its file that sent it; None for one that another file sent."""
+    line: int | None = None
+    """The line of `def upgrade` or `def downgrade`; None where another file has that function."""
+    failed_at: int | None = None
+    """The line of its file at which rendering failed."""
 
     @property
     def statements(self) -> tuple[str, ...] | None:
         """Return all statements of the revision, None if they are not known beforehand."""
         return None if self.unrendered else self.rendered
+
+    def line_of(self, statement: str) -> int | None:
+        """Return the line that sent `statement`, or that of the function where no line of its file did."""
+        sent = zip(self.rendered, self.lines, strict=False)
+        return next((line for text, line in sent if text == statement and line is not None), self.line)
 
     @cached_property
     def words(self) -> frozenset[str]:
@@ -77,11 +96,22 @@ INDEX = ("CREATE INDEX ", "CREATE UNIQUE INDEX ")
 """How SQLAlchemy begins the statements for the indexes of a table."""
 
 
-class _Statements(list[str]):
-    """Statements, written as text by Alembic."""
+Sent = tuple[str, int | None]
+"""A statement, and the line of the revision's file that sent it."""
+
+
+@dataclass(frozen=True)
+class _Statements:
+    """Statements, written as text by Alembic while a revision runs."""
+
+    module: Mapping[str, Any]
+    """The names of the revision's module, by which a frame of its own code is known."""
+    sent: list[Sent] = field(default_factory=list)
 
     def write(self, text: str) -> None:
-        self.extend(f"{statement};" for statement in sql.split(text))
+        """Keep the statements in `text`, with the line that sends them."""
+        line = _line_in(self.module)
+        self.sent.extend((f"{statement};", line) for statement in sql.split(text))
 
     def flush(self) -> None:
         """Do nothing; Alembic calls it after each statement."""
@@ -119,6 +149,25 @@ def render(config: Config, script: ScriptDirectory, steps: Iterable[Step]) -> li
         return [_compare(_render(environment, step), _render(environment, step)) for step in steps]
 
 
+def _line_in(module: Mapping[str, Any]) -> int | None:
+    """Return the line at which the innermost code of a module stands, None where none of it is running."""
+    stack = traceback.walk_stack(inspect.currentframe())
+    return next((line for frame, line in stack if frame.f_globals is module), None)
+
+
+def _line_of_function(source: str, name: str) -> int | None:
+    """Return the line of a function's `def` in a revision's text, None where it has none."""
+    found = (one.lineno for one in ast.parse(source).body if isinstance(one, ast.FunctionDef) and one.name == name)
+    return next(found, None)
+
+
+def _path_in_project(config: Config, path: str) -> str:
+    """Return the path of a file relative to the folder of `alembic.ini`, with slashes."""
+    # both real: a temporary folder is often a symbolic link
+    project = os.path.dirname(os.path.realpath(config.config_file_name or "."))
+    return Path(os.path.relpath(os.path.realpath(path), project)).as_posix()
+
+
 def _compare(first: Rendered, second: Rendered) -> Rendered:
     # sorted: SQLAlchemy keeps the indexes of a table in a set, whose order differs each time
     if first.unrendered or sorted(first.rendered) == sorted(second.rendered):
@@ -129,43 +178,48 @@ def _compare(first: Rendered, second: Rendered) -> Rendered:
 def _render(environment: EnvironmentContext, step: Step) -> Rendered:
     revision = step.script
     assert revision is not None  # noqa: S101 - only a revision with a file runs anything
-    statements = _Statements()
+    statements = _Statements(vars(revision.module))
     environment.configure(
         dialect_name=DIALECT, dialect_opts=DIALECT_OPTIONS, output_buffer=cast("TextIO", statements), **OPTIONS
     )
     context = environment.get_context()
     _refuse_parameters(context)
-    blocks = _follow_autocommit_blocks(context, statements)
-    unrendered = mistake = None
+    blocks = _follow_autocommit_blocks(context, statements.sent)
+    unrendered = mistake = failed_at = None
     try:
         alembic_internals.run(step.alembic_step, context)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - without a database a revision may fail in any way
-        mistake = failure.mistake(error, revision.path)
+        mistake, failed_at = failure.mistake(error, revision.path), failure.line_of(error, revision.path)
         why = "its code has a mistake" if mistake else "it fails without a database"
         unrendered = f"{why} ({type(error).__name__})"
+    sent, source = tuple(_in_one_order(statements.sent)), graph.source(revision)
     return Rendered(
         revision=revision.revision,
         description=revision.doc,
         direction=step.direction,
-        source=graph.source(revision),
+        source=source,
         checksum=graph.checksum(revision),
-        rendered=tuple(_in_one_order(statements)),
+        rendered=tuple(text for text, _ in sent),
         unrendered=unrendered,
         transactional=not blocks,
         mixed=any(blocks),
         mistake=mistake,
         empty=step.direction == "upgrade" and emptiness.is_unwritten(revision),
+        path=_path_in_project(environment.config, revision.path),
+        lines=tuple(line for _, line in sent),
+        line=_line_of_function(source, step.direction),
+        failed_at=failed_at,
     )
 
 
-def _in_one_order(statements: Iterable[str]) -> Iterator[str]:
+def _in_one_order(statements: Iterable[Sent]) -> Iterator[Sent]:
     """Yield the statements, with consecutive indexes sorted: the same plan shows the same text, whatever a set's order.
 
     The indexes of one CREATE TABLE do not depend on each other.
     """
-    for is_index, group in groupby(statements, lambda text: text.startswith(INDEX)):
+    for is_index, group in groupby(statements, lambda one: one[0].startswith(INDEX)):
         together = list(group)
-        yield from sorted(together) if is_index else together
+        yield from sorted(together, key=itemgetter(0)) if is_index else together
 
 
 def _refuse_parameters(context: MigrationContext) -> None:
@@ -183,13 +237,13 @@ def _refuse_parameters(context: MigrationContext) -> None:
     alembic_internals.replace_connection(context, connection)
 
 
-def _follow_autocommit_blocks(context: MigrationContext, statements: list[str]) -> list[bool]:
+def _follow_autocommit_blocks(context: MigrationContext, sent: list[Sent]) -> list[bool]:
     """Return a list to which each autocommit block adds an entry: whether it makes the revision a mixed one."""
     blocks: list[bool] = []
 
     def autocommit_block() -> Iterator[None]:
         # only before the first block: a later statement may be one of that block, outside a transaction
-        blocks.append(not blocks and any(map(sql.writes, statements)))
+        blocks.append(not blocks and any(sql.writes(text) for text, _ in sent))
         yield
 
     alembic_internals.replace_autocommit_block(context, autocommit_block)
