@@ -140,6 +140,12 @@ def show(ctx: typer.Context, target: options.Named = "head") -> None:
 
 
 @app.command(epilog=COMMON)
+def sizes(ctx: typer.Context) -> None:
+    """List the tables, the largest first, with estimated rows; its --json is a file for `plan --offline --sizes`."""
+    _ask(ctx, {"action": "sizes"})
+
+
+@app.command(epilog=COMMON)
 def stamp(
     ctx: typer.Context, target: options.Named, confirm: options.Confirm = None, actor: options.Actor = None
 ) -> None:

@@ -232,6 +232,13 @@ def show(payload: payloads.Show, invocation: Invocation, draft: Draft) -> None:
     draft.conclude(f"`{revision.revision}`: {revision.doc.rstrip('.')}.", ShowResult((shown,)))
 
 
+def sizes(payload: payloads.Sizes, invocation: Invocation, draft: Draft) -> None:
+    """List the tables of the database with their sizes and the planner's estimates of their rows."""
+    from runner.preview import table_sizes
+
+    table_sizes.report(invocation, draft)
+
+
 # The payload is `Any`: each function takes its own class, and a parameter of their union would not match it.
 Verb = Callable[[Any, Invocation, Draft], None]
 VERBS: dict[str, Verb] = {
@@ -244,6 +251,7 @@ VERBS: dict[str, Verb] = {
     "heads": heads,
     "history": history,
     "show": show,
+    "sizes": sizes,
     "stamp": stamp,
     "repair": repair,
     "list-migrations": list_migrations,

@@ -107,6 +107,10 @@ class Show(Payload):
     target: Target = "head"
 
 
+class Sizes(Payload):
+    action: Literal["sizes"]
+
+
 class ListMigrations(Payload):
     action: Literal["list-migrations"]
 
@@ -124,6 +128,7 @@ AnyPayload = (
     | Heads
     | History
     | Show
+    | Sizes
     | ListMigrations
 )
 # Not a discriminated union of pydantic's: that would build the validators of all its classes at once.

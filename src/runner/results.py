@@ -260,6 +260,15 @@ class ShowResult(Result):
 
 
 @dataclass(frozen=True)
+class SizesResult(Result):
+    """The tables of a database, the largest first."""
+
+    tables: tuple[TableSize, ...]
+    server_version: str
+    """Such as `15.3`; the rules of `plan --offline` are those for this version."""
+
+
+@dataclass(frozen=True)
 class RepairResult(Result):
     """The invalid indexes that a repair dropped or built again."""
 
@@ -323,6 +332,7 @@ BY_ACTION: Mapping[str, type[Result]] = {
     "heads": HeadsResult,
     "history": HistoryResult,
     "show": ShowResult,
+    "sizes": SizesResult,
     "repair": RepairResult,
     "list-migrations": MigrationsResult,
     "new": FilesResult,

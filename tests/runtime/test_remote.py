@@ -36,6 +36,7 @@ TYPED = {
     "heads": [],
     "history": ["--limit", "2"],
     "show": ["016"],
+    "sizes": [],
     "stamp": ["017", "--actor", "ana"],
     "repair": ["016", "--actor", "ana"],
     "list-migrations": [],

@@ -28,7 +28,7 @@ def test_the_wheel_has_them(tmp_path: Path) -> None:
 
 
 def test_each_file_is_sent_or_included() -> None:
-    sent = {f"{CATALOG}{name}.sql" for name in (*catalog.QUERIES, "owners", "scratch", "tables")}
+    sent = {f"{CATALOG}{name}.sql" for name in (*catalog.QUERIES, "owners", "scratch", "sized", "tables")}
     texts = [(SOURCE / name).read_text(encoding="utf-8") for name in sent]
     included = {f"{CATALOG}{name}.sql" for text in texts for name in re.findall("-- include (.*)", text)}
     assert sent | included | {LEDGER, INDEXES, PRIVILEGES, TRUST, TRUSTED} == FILES
@@ -36,7 +36,7 @@ def test_each_file_is_sent_or_included() -> None:
 
 def test_a_file_comes_with_what_it_includes() -> None:
     """It is one statement then, and says of no file any more that it is to be included."""
-    for name in (*catalog.QUERIES, "owners", "scratch", "tables"):
+    for name in (*catalog.QUERIES, "owners", "scratch", "sized", "tables"):
         text = queries.load("runner.schema", f"queries/{name}.sql")
         assert queries.INCLUDE not in text
         assert len(sql.split(text)) == 1

@@ -1,7 +1,7 @@
 """An answer as tables and texts for people, and as Markdown for a comment on a pull request."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from runner.answer import Answer
@@ -23,6 +23,8 @@ from runner.results import (
     RehearsedRevision,
     ShownRevision,
     ShowResult,
+    SizesResult,
+    TableSize,
     UnreadResult,
 )
 
@@ -69,6 +71,8 @@ def _sections(answer: Answer) -> Iterator[Section]:  # noqa: C901 - one case for
         case ShowResult(revisions=shown):
             yield Section("Revisions", [_shown(revision) for revision in shown])
             yield from (Section(revision.revision, text=revision.text.rstrip()) for revision in shown)
+        case SizesResult(tables=tables):
+            yield _sizes(tables)
         case DoctorResult(checks=checks):
             yield Section("Checks", [vars(check) for check in checks])
         # a promotion that failed after the proof has no digest, and its message says all
@@ -146,9 +150,7 @@ def _of_plan(plan: PlanResult, answer: Answer) -> Iterator[Section]:
         }
         for one in plan.revisions
     ])  # fmt: skip
-    yield Section("Tables", [
-        {"table": one.table, "rows (estimate)": _rows(one.rows), "size": _size(one.bytes)} for one in plan.tables
-    ])  # fmt: skip
+    yield _sizes(plan.tables)
     for title, findings in (("Findings", plan.findings), ("Allowed by a comment", plan.allowed)):
         rows = [_finding(one) for one in findings]
         yield Section(title, rows, sentences=("where", "what", "statement", "instead", "reason"))
@@ -159,6 +161,12 @@ def _of_plan(plan: PlanResult, answer: Answer) -> Iterator[Section]:
             yield Section(title, text=_python(finding), language="python")
     for one in plan.revisions:
         yield Section(f"SQL of {one.revision}", text=_sql(one, answer.left_out), language="sql")
+
+
+def _sizes(tables: Iterable[TableSize]) -> Section:
+    return Section("Tables", [
+        {"table": one.table, "rows (estimate)": _rows(one.rows), "size": _size(one.bytes)} for one in tables
+    ])  # fmt: skip
 
 
 def _finding(finding: Finding) -> Row:

@@ -53,6 +53,13 @@ def backend_pid(connection: Connection) -> int:
     return int(connection.connection.driver_connection.info.backend_pid)  # type: ignore[union-attr] # never None while open
 
 
+def server_version(connection: Connection) -> str:
+    """Return the server's version as squawk takes it, such as `15.3`."""
+    # 150003; `server_version` may have a distribution's suffix
+    number = int(connection.exec_driver_sql("show server_version_num").scalar_one())
+    return f"{number // 10000}.{number % 10000}"
+
+
 def database_name(connection: Connection) -> str:
     """Return the name of the session's database."""
     return str(connection.exec_driver_sql("select current_database()").scalar_one())

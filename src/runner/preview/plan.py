@@ -93,18 +93,11 @@ def lint(
         from runner.lint import findings as rules
         from runner.lint import statement
 
-        database = statement.describe(actual, sizes, _server_version(connection))
+        database = statement.describe(actual, sizes, session.server_version(connection))
         found, harmless = rules.find(rendered, database, program)
         findings += found
         linter = squawk.version(program)
     return report.report(rendered, findings, harmless, linter)
-
-
-def _server_version(connection: Connection) -> str:
-    """Return the server's version in squawk's form, such as `15.3`."""
-    # 150003; `server_version` may have a distribution's suffix
-    number = int(connection.exec_driver_sql("show server_version_num").scalar_one())
-    return f"{number // 10000}.{number % 10000}"
 
 
 def _data_losses(

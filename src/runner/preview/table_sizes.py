@@ -4,7 +4,12 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection, text
 
-from runner.results import TableSize
+from runner.answer import Draft
+from runner.errors import count
+from runner.invocation import Invocation
+from runner.postgres import session
+from runner.results import SizesResult, TableSize
+from runner.schema import catalog
 
 # `reltuples` is of the last ANALYZE or VACUUM, -1 before the first; the planner scales it to the present size.
 # https://www.postgresql.org/docs/current/row-estimation-examples.html
@@ -25,6 +30,21 @@ SIZES = text("""
            sum(pg_total_relation_size(oid))::bigint as bytes
     from part group by name order by name
 """)
+
+
+def report(invocation: Invocation, draft: Draft) -> None:
+    """Conclude `draft` with the size of each table and materialized view of the project's database, the largest first.
+
+    It reads neither a row nor the name of a column.
+    """
+    with session.reading(invocation) as connection:
+        sizes = estimate(connection, catalog.sized_names(connection)).values()
+        version, name = session.server_version(connection), session.database_name(connection)
+    # the largest first: what an answer's limit cuts off is at the end
+    tables = tuple(sorted(sizes, key=lambda one: (-one.bytes, one.table)))
+    draft.conclude(
+        f"`{name}` has {count(len(tables), 'table')}, materialized views included.", SizesResult(tables, version)
+    )
 
 
 def estimate(connection: Connection, tables: Iterable[str]) -> dict[str, TableSize]:

@@ -113,6 +113,11 @@ def table_names(connection: Connection) -> set[str]:
     return set(connection.execute(_query("tables"), _version_table(connection)).scalars())
 
 
+def sized_names(connection: Connection) -> set[str]:
+    """Return the names of a database's tables and materialized views, which have rows of their own."""
+    return set(connection.execute(_query("sized"), _version_table(connection)).scalars())
+
+
 def owners(connection: Connection) -> dict[str, tuple[str, str]]:
     """Return the kind of each relation, and for an index the table that it belongs to, else an empty text; by name."""
     return {row.name: (row.kind, row.owner) for row in connection.execute(_query("owners"))}
