@@ -1,6 +1,9 @@
 """The plan of a change: its revisions, their SQL, findings, table sizes, and the plan's id. Nothing is changed."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -17,6 +20,7 @@ from runner.postgres import session, sql, version_table
 from runner.preview import refusals, table_sizes
 from runner.results import Finding, PlannedRevision, PlanResult, TableSize
 from runner.schema import catalog
+from runner.schema.catalog import Catalog
 from runner.script import graph, offline
 from runner.script.graph import Revisions
 from runner.script.offline import Rendered
@@ -24,6 +28,28 @@ from runner.script.step import Step
 
 SIZED = ("tables", "views")
 """The kinds of the catalog that may hold rows, materialized views included; a plain view has no size."""
+
+
+@dataclass(frozen=True)
+class Examined:
+    """The effects of revisions on a database."""
+
+    touched: Mapping[str, set[Part]]
+    """The objects that each revision names."""
+    sizes: Mapping[str, TableSize]
+    report: LintReport
+
+    @property
+    def has_errors(self) -> bool:
+        """Return whether a finding is an error."""
+        return any(finding.level == "error" for finding in self.report.findings)
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """Return the fields of a `PlanResult` that it has."""
+        report = self.report
+        found = {"findings": report.findings, "allowed": report.allowed, "linter": report.linter}
+        return {"tables": tuple(self.sizes.values()), **found}
 
 
 def draw_up(invocation: Invocation, revisions: Revisions, target: str, draft: Draft) -> None:
@@ -45,46 +71,48 @@ def draw_up(invocation: Invocation, revisions: Revisions, target: str, draft: Dr
         baselines = baseline.find(connection, snapshots, heads, route.steps) if upgrades else {}
         rendered = offline.render(revisions.config, revisions.script, route.steps)
         actual = catalog.read(connection)
-        touched = plan_id.touched(actual, rendered)
-        relations = {name for parts in touched.values() for kind, name in parts if kind in SIZED}
-        sizes = table_sizes.estimate(connection, relations)
         place = plan_id.place(invocation.settings.environment, connection)
-        beside = [
-            *_data_losses(snapshots, route.steps, rendered, actual, connection),
-            *_existing_tables(rendered, baselines),
-        ]
-        found = lint(invocation, rendered, actual, sizes, beside, connection)
-    settings, linted = invocation.settings, found.linter is not None
+        examined = examine(
+            invocation,
+            rendered,
+            actual,
+            partial(table_sizes.estimate, connection),
+            [
+                *_data_losses(snapshots, route.steps, rendered, actual, connection),
+                *_existing_tables(rendered, baselines),
+            ],
+            session.server_version(connection),
+        )
+    settings, linted = invocation.settings, examined.report.linter is not None
     parts = plan_id.collect(place, heads, route.target, rendered, actual, settings.image_digest, linted=linted)
-    errors = [finding for finding in found.findings if finding.level == "error"]
-    refused = bool(rendered) and (bool(errors) or not linted) and settings.is_protected
+    refused = bool(rendered) and (examined.has_errors or not linted) and settings.is_protected
     result = PlanResult(
         direction=direction,
         # without an id, nobody can run a refused plan; a protected environment requires one
         plan=plan_id.identify(parts) if rendered and not refused else None,
-        ok=not errors and not refused,
-        revisions=tuple(_describe(one, _tables(touched[one.revision]), baselines) for one in rendered),
-        tables=tuple(sizes.values()),
-        findings=found.findings,
-        allowed=found.allowed,
-        linter=found.linter,
+        ok=not examined.has_errors and not refused,
+        revisions=tuple(describe(one, examined, baselines) for one in rendered),
+        **examined.fields,
     )
-    draft.conclude(_message(draft.change, result, found, settings.environment if refused else None), result)
+    draft.conclude(_message(draft.change, result, settings.environment if refused else None), result)
 
 
-def lint(
+def examine(
     invocation: Invocation,
-    rendered: list[Rendered],
-    actual: catalog.Catalog,
-    sizes: Mapping[str, TableSize],
-    beside: Iterable[Finding],
-    connection: Connection,
-) -> LintReport:
-    """Return what is found in the revisions; `beside` are the findings that come from rows of the database.
+    rendered: Sequence[Rendered],
+    actual: Catalog,
+    estimate: Callable[[Iterable[str]], dict[str, TableSize]],
+    of_database: Iterable[Finding],
+    server_version: str,
+) -> Examined:
+    """Return what `rendered` would do where the catalog is `actual`.
 
-    `sizes` are of the tables that the revisions touch.
+    `estimate` returns the sizes of the relations that it is given, as far as they are known. `of_database` are the
+    findings that need the database itself.
     """
-    findings = [*beside, *refusals.find(rendered)]
+    touched = plan_id.touched(actual, rendered)
+    sizes = estimate({name for parts in touched.values() for kind, name in parts if kind in SIZED})
+    findings = [*of_database, *refusals.find(rendered)]
     harmless: list[Finding] = []
     linter = None
     program = squawk.find(invocation.settings.alembic_config.parent)
@@ -93,18 +121,18 @@ def lint(
         from runner.lint import findings as rules
         from runner.lint import statement
 
-        database = statement.describe(actual, sizes, session.server_version(connection))
+        database = statement.describe(actual, sizes, server_version)
         found, harmless = rules.find(rendered, database, program)
         findings += found
         linter = squawk.version(program)
-    return report.report(rendered, findings, harmless, linter)
+    return Examined(touched, sizes, report.report(rendered, findings, harmless, linter))
 
 
 def _data_losses(
     snapshots: Snapshots,
     steps: Sequence[Step],
     rendered: list[Rendered],
-    actual: catalog.Catalog,
+    actual: Catalog,
     connection: Connection,
 ) -> Iterator[Finding]:
     """Yield a finding for each table or column with rows that a downgrade drops."""
@@ -137,42 +165,42 @@ def _names(text: str, verb: str) -> Iterator[sql.Name]:
         yield from statement.names
 
 
-def _tables(touched: Iterable[Part]) -> tuple[str, ...]:
-    return tuple(sorted(name for kind, name in touched if kind == "tables"))
-
-
-def _describe(rendered: Rendered, tables: tuple[str, ...], baselines: Mapping[str, Baseline]) -> PlannedRevision:
+def describe(rendered: Rendered, examined: Examined, baselines: Mapping[str, Baseline]) -> PlannedRevision:
+    """Return a revision as a plan shows it; `baselines` are the existing tables that each revision adopts."""
     existing = baselines.get(rendered.revision)
+    touched = examined.touched[rendered.revision]
     return PlannedRevision(
         revision=rendered.revision,
         description=rendered.description,
         direction=rendered.direction,
         transactional=rendered.transactional,
         checksum=rendered.checksum,
-        tables=tables,
+        tables=tuple(sorted(name for kind, name in touched if kind == "tables")),
         adopts=tuple(sorted(existing.tables)) if existing else (),
         sql=rendered.statements,
         unrendered=rendered.unrendered,
     )
 
 
-def _message(change: Change, plan: PlanResult, found: LintReport, refusing: str | None) -> str:
-    at = names(change.after) or "base"
-    total = len(change.pending)
-    if not total:
-        return f"Nothing to do: the database is at `{at}`."
-    verb = "apply" if plan.direction == "upgrade" else "revert"
-    levels = [finding.level for finding in found.findings]
-    told = [count(levels.count(level), level) for level in report.LEVELS if level in levels]
-    said = [
-        f"From `{at}` to `{change.target}`: {count(total, 'revision')} to {verb}; {', '.join(told) or 'no findings'}."
-    ]
-    if found.linter is None:
-        said.append("The SQL was not linted because the extra `lint` is not installed.")
-    if refusing and "error" in levels:
+def _message(change: Change, plan: PlanResult, refusing: str | None) -> str:
+    if not change.pending:
+        return f"Nothing to do: the database is at `{names(change.after) or 'base'}`."
+    said = summarize(change, plan)
+    if refusing and any(finding.level == "error" for finding in plan.findings):
         said.append(f"In `{refusing}` a plan with errors has no id: correct each error, or allow it with a reason.")
     elif refusing:
-        said.append(f"In `{refusing}` a plan that was not linted has no id: install the extra `lint`.")
+        said.append(f"In `{refusing}` a plan that was not linted has no id: install squawk, the extra `lint`.")
     else:
         said.append(f"The plan id is `{plan.plan}`.")
     return " ".join(said)
+
+
+def summarize(change: Change, plan: PlanResult) -> list[str]:
+    """Return sentences that say what a plan does and how many findings it has."""
+    at, verb = names(change.after) or "base", "apply" if plan.direction == "upgrade" else "revert"
+    levels = [finding.level for finding in plan.findings]
+    found = ", ".join(count(levels.count(level), level) for level in report.LEVELS if level in levels) or "no findings"
+    said = [f"From `{at}` to `{change.target}`: {count(len(change.pending), 'revision')} to {verb}; {found}."]
+    if plan.linter is None:
+        said.append("The SQL was not linted because squawk is not installed.")
+    return said
