@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -60,9 +60,40 @@ def common(
 
 
 @app.command(epilog=COMMON)
-def plan(ctx: typer.Context, target: options.Either = "head", markdown: options.Markdown = False) -> None:
+def plan(
+    ctx: typer.Context,
+    target: options.Either = "head",
+    offline: options.Offline = None,
+    sizes: options.Sizes = None,
+    markdown: options.Markdown = False,
+) -> None:
     """Show what a change to TARGET would do: revisions, SQL, findings, table sizes, and the plan id."""
+    if offline is not None:
+        source = ctx.get_parameter_source("target")
+        if source is not None and source.name != "DEFAULT":
+            ctx.fail("--offline FROM:TO names the target, so `plan` accepts no other beside it.")
+        _plan_offline(ctx, offline, sizes, markdown)
+    if sizes is not None:
+        ctx.fail("--sizes belongs to --offline: with a database, `plan` reads the sizes there.")
     _ask(ctx, {"action": "plan", "target": target}, markdown)
+
+
+def _plan_offline(ctx: typer.Context, ends: str, sizes: Path | None, markdown: bool) -> NoReturn:
+    given: Options = ctx.obj
+    _refuse_places(ctx, "plan --offline", "reads no database", local=given.local)
+
+    from runner.preview import offline_plan
+    from runner.script import graph
+
+    span = offline_plan.parse(ends)
+    if span is None:
+        ctx.fail("--offline takes FROM:TO, such as `017:head`, `base:head`, or `-1:head` for the newest revision.")
+
+    def work(draft: Draft, tell: Tell) -> None:
+        invocation = Invocation(settings.read(given.environ), draft.request_id, given.deadline(), tell)
+        offline_plan.draw_up(invocation, graph.load(invocation.settings, runs=True), span, sizes, draft)
+
+    _answer(ctx, "plan", work, markdown)
 
 
 @app.command(epilog=COMMON)
@@ -258,9 +289,9 @@ def _author(ctx: typer.Context, action: str, write: Callable[[Invocation], list[
     _answer(ctx, action, work)
 
 
-def _answer(ctx: typer.Context, action: str, work: Callable[[Draft, Tell], None]) -> None:
+def _answer(ctx: typer.Context, action: str, work: Callable[[Draft, Tell], None], markdown: bool = False) -> NoReturn:
     """Run a command that has no payload, and show its answer as those of verbs are shown."""
-    given: Options = ctx.obj
+    given = _formed(ctx, markdown)
     draft = Draft(action, str(uuid.uuid4()))
     try:
         # as in `commands.execute`: what a revision prints must not come between the data
@@ -273,9 +304,14 @@ def _answer(ctx: typer.Context, action: str, work: Callable[[Draft, Tell], None]
     raise typer.Exit(console.show(fit(answer.as_json()), given.form))
 
 
-def _ask(ctx: typer.Context, event: dict[str, object], markdown: bool = False) -> None:
+def _formed(ctx: typer.Context, markdown: bool) -> Options:
+    given: Options = ctx.obj
+    return replace(given, form="markdown") if markdown else given
+
+
+def _ask(ctx: typer.Context, event: dict[str, object], markdown: bool = False) -> NoReturn:
     """Execute a verb here or in a function, show its answer and exit with its code."""
-    given: Options = replace(ctx.obj, form="markdown") if markdown else ctx.obj
+    given = _formed(ctx, markdown)
     payload = {key: command_line.as_typed(value) for key, value in event.items()}
     answer: dict[str, Json] | None = None
     try:

@@ -206,6 +206,8 @@ class PlanResult(Result):
     allowed: tuple[Finding, ...]
     linter: str | None
     """None where squawk is not installed."""
+    not_checked: tuple[str, ...] = ()
+    """What a plan without a database cannot say."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import getpass
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -37,6 +38,13 @@ Actor = Annotated[str | None, typer.Option("--actor", help="Your name for the le
 Confirm = Annotated[str | None, typer.Option("--confirm", help="The current revision, to confirm the change.")]
 Plan = Annotated[str | None, typer.Option("--plan", help="The id of a plan, which must still hold.")]
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown, for a comment on a pull request.")]
+Offline = Annotated[
+    str | None,
+    typer.Option("--offline", metavar="FROM:TO", help="Plan between two revisions of the files, without a database."),
+]
+Sizes = Annotated[
+    Path | None, typer.Option("--sizes", metavar="FILE", help="With --offline: what `migrate sizes --json` wrote.")
+]
 Key = Annotated[str | None, typer.Option("--idempotency-key", help="A repeated key returns the first answer again.")]
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import io
 import os
 import re
 import traceback
@@ -137,6 +138,22 @@ def run_env(config: Config, script: ScriptDirectory) -> None:
         reached = config.attributes.pop(PREPARING)
     if not reached:
         raise unreached
+
+
+def run_env_offline(config: Config, script: ScriptDirectory) -> None:
+    """Run `env.py` as `alembic upgrade --sql` would, without a step, for what it does beside that.
+
+    An `env.py` of any kind connects to nothing then. Raises `EnvironmentFailed`.
+    """
+    config.attributes[PREPARING] = False
+    # what an `env.py` that is not ours would print there is the SQL of a version table
+    config.output_buffer, before = io.StringIO(), config.output_buffer
+    try:
+        with EnvironmentContext(config, script, fn=lambda *_: (), as_sql=True):
+            graph.run_environment(script)
+    finally:
+        config.output_buffer = before
+        config.attributes.pop(PREPARING)
 
 
 def render(config: Config, script: ScriptDirectory, steps: Iterable[Step]) -> list[Rendered]:
