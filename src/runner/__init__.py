@@ -18,7 +18,7 @@ The map, from the doors down; a module imports what is below it, and nothing abo
 
     postgres/           connections (conninfo, connect, session, embedded), transactions, time-outs, the advisory
                         lock, the version table, invalid indexes, SQLSTATEs, the one reader of SQL (sql)
-    output/             tables, JSON, Markdown, progress
+    output/             tables, JSON, Markdown, SARIF, progress
 
     payloads answer results errors policy settings project invocation deadline    plain data
     operations          what revisions import     interpreter     settings for a short start

@@ -66,8 +66,13 @@ def plan(
     offline: options.Offline = None,
     sizes: options.Sizes = None,
     markdown: options.Markdown = False,
+    sarif: options.Sarif = False,
 ) -> None:
     """Show what a change to TARGET would do: revisions, SQL, findings, table sizes, and the plan id."""
+    if sarif:
+        if markdown or ctx.obj.form == "json":
+            ctx.fail("--sarif, --markdown and --json exclude each other.")
+        ctx.obj = replace(ctx.obj, form="sarif")
     if offline is not None:
         source = ctx.get_parameter_source("target")
         if source is not None and source.name != "DEFAULT":
@@ -301,7 +306,7 @@ def _answer(ctx: typer.Context, action: str, work: Callable[[Draft, Tell], None]
         answer = draft.fail(translation.explain(error))
     else:
         answer = draft.succeed()
-    raise typer.Exit(console.show(fit(answer.as_json()), given.form))
+    raise typer.Exit(_show(fit(answer.as_json()), given))
 
 
 def _formed(ctx: typer.Context, markdown: bool) -> Options:
@@ -320,7 +325,11 @@ def _ask(ctx: typer.Context, event: dict[str, object], markdown: bool = False) -
     except KeyboardInterrupt:
         # before the work began, or behind its end
         answer = answer or Draft(str(payload["action"]), str(uuid.uuid4())).fail(Interrupted()).as_json()
-    raise typer.Exit(console.show(answer, given.form))
+    raise typer.Exit(_show(answer, given))
+
+
+def _show(answer: dict[str, Json], given: Options) -> int:
+    return console.show(answer, given.form, settings.project_file(given.environ).parent)
 
 
 def _execute(given: Options, payload: dict[str, object], tell: Tell) -> dict[str, Json]:

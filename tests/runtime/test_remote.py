@@ -81,6 +81,19 @@ def test_every_verb_answers_as_it_does_here(
                 assert steady_text(there.stderr).splitlines() == steady_text(told).splitlines()[-1:]
 
 
+def test_sarif_of_a_function(project: Project, tmp_path: Path, database: Database) -> None:
+    """The function plans, and the command line writes the findings as it does for a plan of its own."""
+    project.ask(database.url, {"action": "upgrade"})
+    project.add("018_drop", 'op.drop_column("leads", "tags")')
+    task = emulator.lay_out(tmp_path, project.folder)
+    with emulator.start(task, {"DATABASE_URL": database.url}) as function:
+        there = ask(project, function, "plan", "--sarif")
+    here = project.run("migrate", "plan", "--sarif", url=database.url)
+    assert (there.returncode, json.loads(there.stdout)) == (4, json.loads(here.stdout)), there.stderr
+    (found,) = json.loads(there.stdout)["runs"][0]["results"]
+    assert found["locations"][0]["physicalLocation"]["region"] == {"startLine": 8}
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [(["upgrade", "099"], 1), (["upgrade", "a b"], 2), (["downgrade", "-3"], 1), (["upgrade", "--timeout", "20"], 0)],

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from runner import signals
 from runner.answer import Answer, Json
@@ -14,7 +15,7 @@ from runner.errors import Interrupted
 from runner.invocation import Tell
 from runner.output import report
 from runner.output.report import Row
-from runner.results import read
+from runner.results import PlanResult, read
 
 PARTLY_DONE = 3
 BY_STATUS = {"success": 0, "error": 1, "partial": PARTLY_DONE}
@@ -26,8 +27,11 @@ NO = 4
 """The exit code of a successful command whose answer is no: drift, findings, a failed check."""
 
 
-def show(document: dict[str, Json], form: str) -> int:
-    """Print an answer, given as JSON, and return its exit code; `form` is `tables`, `json` or `markdown`."""
+def show(document: dict[str, Json], form: str, project: Path = Path()) -> int:
+    """Print an answer, given as JSON, and return its exit code.
+
+    `form` is `tables`, `json`, `markdown`, or `sarif` for a plan; `project` is the folder of the project.
+    """
     # as it came: a newer image's answer may have fields that this version would drop
     if form == "json":
         put(document)
@@ -36,6 +40,8 @@ def show(document: dict[str, Json], form: str) -> int:
         sys.stdout.write(report.markdown(answer))
     elif form == "tables":
         _show_for_people(answer)
+    elif form == "sarif" and not _show_sarif(answer, project):
+        return BY_STATUS["error"]
     code = answer.failure.code if answer.failure else ""
     if signals.received() is not None:
         # the exception of the signal was lost on its way, and the answer is that of the whole work
@@ -71,16 +77,22 @@ def progress() -> Iterator[Tell]:
         yield tell
 
 
-def _show_for_people(answer: Answer) -> None:
-    # each stream by itself: often the tables go into a file and the message to a terminal
-    if sys.stderr.isatty():
-        from runner.output import terminal
+def _show_sarif(answer: Answer, project: Path) -> bool:
+    """Write the findings of a plan; return whether a successful answer has any that can be read."""
+    _tell(answer)
+    if not isinstance(answer.result, PlanResult):
+        if answer.status == "success":
+            _say("There is no SARIF, since the details are of another version than this command.")
+        # nothing is written, since GitHub takes the alerts that a file lacks for resolved
+        return answer.status != "success"
+    from runner.output import sarif
 
-        terminal.say(answer.message, "red" if answer.status == "error" else None)
-    else:
-        _say(answer.message)
-    if answer.left_out is not None:
-        _say(f"Not the whole answer: {answer.left_out}.")
+    put(sarif.document(answer, answer.result, project))
+    return True
+
+
+def _show_for_people(answer: Answer) -> None:
+    _tell(answer)
     found = report.sections(answer)
     if sys.stdout.isatty():
         from runner.output import terminal
@@ -94,6 +106,18 @@ def _show_for_people(answer: Answer) -> None:
             put_table(section.columns, section.rows)
         else:
             sys.stdout.write(f"{section.text}\n")
+
+
+def _tell(answer: Answer) -> None:
+    # each stream by itself: often the tables go into a file and the message to a terminal
+    if sys.stderr.isatty():
+        from runner.output import terminal
+
+        terminal.say(answer.message, "red" if answer.status == "error" else None)
+    else:
+        _say(answer.message)
+    if answer.left_out is not None:
+        _say(f"Not the whole answer: {answer.left_out}.")
 
 
 def _say(sentence: str) -> None:

@@ -45,6 +45,7 @@ Offline = Annotated[
 Sizes = Annotated[
     Path | None, typer.Option("--sizes", metavar="FILE", help="With --offline: what `migrate sizes --json` wrote.")
 ]
+Sarif = Annotated[bool, typer.Option("--sarif", help="Print the findings as SARIF, for GitHub's code scanning.")]
 Key = Annotated[str | None, typer.Option("--idempotency-key", help="A repeated key returns the first answer again.")]
 
 
@@ -53,7 +54,7 @@ class Options(DatabaseChoice):
     """The options that every command takes."""
 
     form: str
-    """The form of the output: `tables`, `json` or `markdown`."""
+    """The form of the output: `tables`, `json`, `markdown` or `sarif`."""
     timeout_s: float | None
     """`--timeout`, None where it is not given."""
     env: str | None
