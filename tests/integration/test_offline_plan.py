@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import select
 import socket
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import pytest
 from runner.errors import InvalidSettings
 from runner.preview import sizes_file
 from support.postgres import Database
-from support.project import Project
+from support.project import ROOT, Project
 
 INDEX = 'op.create_index("i", "leads", ["nome"])'
 RULE = "require-concurrent-index-creation"
@@ -106,6 +107,16 @@ def test_the_findings_are_those_of_the_database(project: Project, database: Data
     assert {level for level, _ in rules(here)} == {"error", "warning"}
     for field in ("findings", "allowed", "revisions", "tables", "linter", "ok", "direction", "target", "pending"):
         assert here[field] == there[field], field
+
+
+def test_the_hook_in_the_document(project: Project) -> None:
+    """What is pasted into `.pre-commit-config.yaml` runs, with the file that the document names."""
+    (entry,) = re.findall(r"entry: migrate (.+)", (ROOT / "docs" / "offline.md").read_text())
+    write_sizes(project, leads=20_000)
+    project.add("018_index", INDEX)
+    done = project.run("migrate", *entry.split())
+    assert done.returncode == 4, done.stderr
+    assert RULE in done.stdout
 
 
 def test_a_downgrade(project: Project) -> None:

@@ -1,5 +1,7 @@
 """A finding names the line of the revision that causes it, however the statement gets from there to Alembic."""
 
+import json
+
 import pytest
 
 from support.postgres import Database
@@ -21,9 +23,6 @@ CASES = {
     "in a helper of another file": (
         HELPERS + 'operations.add_check_not_valid("c", "leads", "interesse > 1")\n'
         'operations.validate_constraint("c", "leads")  # here', "constraint-missing-not-valid"),
-    "of an index, which is sorted": (
-        'op.create_index("b", "leads", ["nome"])\nop.create_index("a", "leads", ["nome"])  # here',
-        "require-concurrent-index-creation"),
     "at the end of a batch": (
         'with op.batch_alter_table("leads") as batch:  # here\n    batch.drop_column("tags")\n    print("done")',
         "ban-drop-column"),
@@ -64,6 +63,17 @@ def test_a_finding_names_its_line(at_017: tuple[Project, Database]) -> None:
             if (one["revision"], one["rule"]) == (name, rule)
         ]
         assert (f"alembic/versions/{name}.py", expected[0]) in found, (case, found)
+
+
+def test_indexes_are_sorted_with_their_lines(project: Project) -> None:
+    """A plan shows consecutive indexes in one order, since SQLAlchemy keeps those of a table in a set."""
+    project.add("018_change", 'op.create_index("b", "leads", ["nome"])\nop.create_index("a", "leads", ["nome"])')
+    answer = json.loads(project.run("migrate", "plan", "--offline", "017:head", "--json").stdout)
+    assert [text[:15] for text in answer["revisions"][0]["sql"]] == ["CREATE INDEX a ", "CREATE INDEX b "]
+    assert [(one["statement"][:14], one["line"]) for one in answer["findings"]] == [
+        ("CREATE INDEX a", 9),
+        ("CREATE INDEX b", 8),
+    ]
 
 
 def test_a_downgrade_is_placed_in_its_own_function(at_017: tuple[Project, Database]) -> None:
