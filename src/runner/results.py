@@ -154,6 +154,8 @@ class RehearsedRevision:
     strongest: HeldLock | None = None
     held_before: Mapping[str, str] = field(default_factory=dict)
     """The locks of earlier revisions, kept by the transaction; whether this revision needs them too cannot be seen."""
+    rows_read: Mapping[str, int] = field(default_factory=dict)
+    """The rows that statements read of each table while a lock of the revision blocked others."""
 
 
 @dataclass(frozen=True)
@@ -216,6 +218,9 @@ class RehearsalResult(Result):
 
     ok: bool
     revisions: tuple[RehearsedRevision, ...]
+    findings: tuple[Finding, ...] = ()
+    """The scans and rewrites under a lock of which the lint says nothing."""
+    allowed: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -343,8 +343,9 @@ def test_the_table_for_people(at_017: Project, database: Database) -> None:
     at_017.add("018_locks", 'op.execute("lock table leads in access exclusive mode")\n'
                "op.execute(\"update tenants set slug = 'x'\")\ntime.sleep(0.1)")  # fmt: skip
     done = at_017.run("migrate", "rehearse", url=database.url)
-    header, row = (line.split("\t") for line in done.stdout.splitlines())
+    header, row, _, *read = (line.split("\t") for line in done.stdout.splitlines())
     told = dict(zip(header, row, strict=True))
+    assert read == [["revision", "table", "rows"], ["018_locks", "tenants", "1"]]
     assert (told["outcome"], told["rows written"]) == ("rehearsed", "tenants 1")
     assert told["locks"] == "leads AccessExclusive, tenants RowExclusive"
     shown = re.fullmatch(r"leads for ([\d,]+) ms", told["blocks the application"])

@@ -23,6 +23,7 @@ OTHERS = {
     "runner/postgres/privileges.py": "a message of the server",
     "runner/preview/offline_plan.py": "FROM:TO of the command line",
     "runner/preview/rehearsal.py": "a message of the server",
+    "runner/preview/rehearsal_only.py": "a message of the server",
     "runner/script/allowances.py": "comments in Python",
     "runner/script/identifiers.py": "Python's text",
     "runner/script/offline.py": "Python's words, where a revision's SQL is not known",

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 
 from runner.lint import rules, squawk
+from runner.lint.report import excerpt
 from runner.lint.rule import Rule, Violation
 from runner.lint.statement import Database, Revision, arrange, shown
 from runner.postgres import sql
@@ -26,8 +27,6 @@ STYLE = frozenset({
     "ban-char-field", "prefer-bigint-over-int", "prefer-bigint-over-smallint", "prefer-identity", "prefer-text-field",
     "prefer-timestamp-tz", "require-enum-value-ordering",
 })  # fmt: skip
-STATEMENT_LENGTH = 120
-"""Characters of a statement in a finding."""
 
 # ALTER TABLE actions that succeed a second time; squawk's `prefer-robust-stmts` reports them outside a transaction.
 REPEATABLE = (["set", "not", "null"], ["drop", "not", "null"], ["set", "default"], ["drop", "default"], ["validate"])
@@ -73,16 +72,12 @@ def _finding(rule: Rule, one: Violation, revision: Revision) -> Finding:
         revision.rendered.revision,
         one.message,
         one.remedy,
-        _excerpt(statement.text) if statement is not None else None,
+        excerpt(statement.text) if statement is not None else None,
         shown(table.name) if table is not None else None,
         revision.database.rows(table) if has_rows else None,
         instead=one.instead,
         line=revision.rendered.line_of(statement.sent) if statement is not None else None,
     )
-
-
-def _excerpt(text: str) -> str:
-    return " ".join(text.split())[:STATEMENT_LENGTH]
 
 
 def _complaints(
@@ -113,7 +108,7 @@ def _complaints(
             revision.rendered.revision,
             complaint.message,
             complaint.help,
-            _excerpt(text),
+            excerpt(text),
             shown(name) if name is not None else None,
             rows,
             line=revision.rendered.line_of(text),

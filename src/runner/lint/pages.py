@@ -4,6 +4,7 @@ import sys
 
 from runner.lint import rules
 from runner.lint.findings import BREAKING, REPLACED, STYLE
+from runner.lint.report import LARGE_ROWS
 from runner.lint.rule import Rule
 
 HEAD = """# The rules of the lint
@@ -52,8 +53,6 @@ off; of the others, {breaking} are errors, {style} are notes, and the rest are w
 
 def render() -> str:
     """Return the page as Markdown."""
-    from runner.lint.statement import LARGE_ROWS
-
     found = rules.load()
     listed = [f"`{rule}`" for rule in sorted(BREAKING)], [f"`{rule}`" for rule in sorted(STYLE)]
     head = HEAD.format(large=LARGE_ROWS, breaking=", ".join(listed[0]), style=", ".join(listed[1]))

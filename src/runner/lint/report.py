@@ -9,6 +9,10 @@ from runner.results import Finding, Level
 from runner.script.offline import Rendered
 
 LEVELS: tuple[Level, ...] = ("error", "warning", "note")
+LARGE_ROWS = 10_000
+"""Below this, a scan or a rewrite takes tens of milliseconds."""
+STATEMENT_LENGTH = 120
+"""Characters of a statement in a finding."""
 
 
 @dataclass(frozen=True)
@@ -29,3 +33,8 @@ def report(
     order = {one.revision: place for place, one in enumerate(rendered)}
     counted = sorted([*kept, *about_comments], key=lambda one: (order[one.revision], LEVELS.index(one.level)))
     return LintReport(locate(counted, rendered), locate(allowed, rendered), linter)
+
+
+def excerpt(text: str) -> str:
+    """Return a statement as a finding shows it, on one line and cut."""
+    return " ".join(text.split())[:STATEMENT_LENGTH]

@@ -36,6 +36,8 @@ class Rule:
     """Bodies of `upgrade()` that it finds, on the tables of `tests/support/examples.sql`."""
     safe: tuple[str, ...]
     """Bodies of `upgrade()` that do the same safely; several revisions are divided by a line of `---`."""
+    is_of_rows: bool = False
+    """Whether it says that rows are read or written under a lock, so that a rehearsal does not say it again."""
 
 
 def call(function: str, *arguments: object, schema: str = "public", **options: object) -> str:

@@ -8,15 +8,13 @@ from postgast import nodes
 from postgast.nodes import AstNode
 
 from runner.lint import course, locks, parse_tree
+from runner.lint.report import LARGE_ROWS
 from runner.lint.tables import Constraint, Table, Tables, of_catalog
 from runner.postgres import sql
 from runner.postgres.sql import Name
 from runner.results import Level, TableSize
 from runner.schema.catalog import Catalog
 from runner.script.offline import Rendered
-
-LARGE_ROWS = 10_000
-"""Below this, a scan or a rewrite takes tens of milliseconds."""
 
 
 @dataclass(frozen=True)

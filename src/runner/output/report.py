@@ -60,8 +60,14 @@ def _sections(answer: Answer) -> Iterator[Section]:  # noqa: C901 - one case for
     match answer.result:
         case PlanResult() as plan:
             yield from _of_plan(plan, answer)
-        case RehearsalResult(revisions=revisions):
-            yield Section("Revisions", [_rehearsed(revision) for revision in revisions])
+        case RehearsalResult() as rehearsal:
+            yield Section("Revisions", [_rehearsed(revision) for revision in rehearsal.revisions])
+            # a table of its own: with another column, that of the revisions would need more than 80 characters
+            yield Section("Rows read while a lock blocked others", [
+                {"revision": one.revision, "table": table, "rows": f"{rows:,}"}
+                for one in rehearsal.revisions for table, rows in one.rows_read.items()
+            ])  # fmt: skip
+            yield from _of_findings(rehearsal)
         case CheckResult() as check:
             yield from _of_check(check)
         case HeadsResult(revisions=revisions):
@@ -151,14 +157,7 @@ def _of_plan(plan: PlanResult, answer: Answer) -> Iterator[Section]:
         for one in plan.revisions
     ])  # fmt: skip
     yield _sizes(plan.tables)
-    for title, findings in (("Findings", plan.findings), ("Allowed by a comment", plan.allowed)):
-        rows = [_finding(one) for one in findings]
-        yield Section(title, rows, sentences=("where", "what", "statement", "instead", "reason"))
-    for finding in plan.findings:
-        # a text, not a cell: what is wrapped cannot be pasted
-        if finding.instead:
-            title = f"Instead, for {finding.rule} in {finding.revision}"
-            yield Section(title, text=_python(finding), language="python")
+    yield from _of_findings(plan)
     for one in plan.revisions:
         yield Section(f"SQL of {one.revision}", text=_sql(one, answer.left_out), language="sql")
 
@@ -167,6 +166,17 @@ def _sizes(tables: Iterable[TableSize]) -> Section:
     return Section("Tables", [
         {"table": one.table, "rows (estimate)": _rows(one.rows), "size": _size(one.bytes)} for one in tables
     ])  # fmt: skip
+
+
+def _of_findings(result: PlanResult | RehearsalResult) -> Iterator[Section]:
+    for title, findings in (("Findings", result.findings), ("Allowed by a comment", result.allowed)):
+        rows = [_finding(one) for one in findings]
+        yield Section(title, rows, sentences=("where", "what", "statement", "instead", "reason"))
+    for finding in result.findings:
+        # a text, not a cell: what is wrapped cannot be pasted
+        if finding.instead:
+            title = f"Instead, for {finding.rule} in {finding.revision}"
+            yield Section(title, text=_python(finding), language="python")
 
 
 def _finding(finding: Finding) -> Row:

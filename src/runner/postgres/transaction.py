@@ -203,6 +203,8 @@ class Transaction:
     """Whether none of them takes a lock that blocks reads or writes: all are concurrent work."""
     within: bool = False
     """Whether all revisions share one transaction, as in a rehearsal."""
+    measure: Callable[[str], AbstractContextManager[object]] = contextlib.nullcontext
+    """Returns a block around each statement of the revision; a rehearsal measures it."""
     leftovers: Leftovers | None = None
     """What mends the leftovers of earlier tries; None in a rehearsal, which enters no autocommit block."""
     written_before: int = 0
@@ -334,7 +336,8 @@ class Transaction:
     def noting(self, text: str, *, ends: bool = False) -> Iterator[None]:
         """Note the statement of the block; `ends` if it ends the transaction."""
         try:
-            yield
+            with self.measure(text):
+                yield
         finally:
             # after an error too: the text may have failed behind its COMMIT
             if text != NOTHING and not (ends and sql.only_ends_transaction(text)):

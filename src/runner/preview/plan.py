@@ -28,12 +28,15 @@ from runner.script.step import Step
 
 SIZED = ("tables", "views")
 """The kinds of the catalog that may hold rows, materialized views included; a plain view has no size."""
+UNLINTED = "The SQL was not linted because the extra `lint` is not installed."
 
 
 @dataclass(frozen=True)
 class Examined:
     """The effects of revisions on a database."""
 
+    rendered: Sequence[Rendered]
+    actual: Catalog
     touched: Mapping[str, set[Part]]
     """The objects that each revision names."""
     sizes: Mapping[str, TableSize]
@@ -69,20 +72,9 @@ def draw_up(invocation: Invocation, revisions: Revisions, target: str, draft: Dr
         preconditions.refuse_long_ids(route.steps, connection)
         upgrades, snapshots = direction == "upgrade", Snapshots(revisions.script)
         baselines = baseline.find(connection, snapshots, heads, route.steps) if upgrades else {}
-        rendered = offline.render(revisions.config, revisions.script, route.steps)
-        actual = catalog.read(connection)
         place = plan_id.place(invocation.settings.environment, connection)
-        examined = examine(
-            invocation,
-            rendered,
-            actual,
-            partial(table_sizes.estimate, connection),
-            [
-                *_data_losses(snapshots, route.steps, rendered, actual, connection),
-                *_existing_tables(rendered, baselines),
-            ],
-            session.server_version(connection),
-        )
+        examined = find(invocation, revisions, route.steps, baselines, connection)
+    rendered, actual = examined.rendered, examined.actual
     settings, linted = invocation.settings, examined.report.linter is not None
     parts = plan_id.collect(place, heads, route.target, rendered, actual, settings.image_digest, linted=linted)
     refused = bool(rendered) and (examined.has_errors or not linted) and settings.is_protected
@@ -95,6 +87,22 @@ def draw_up(invocation: Invocation, revisions: Revisions, target: str, draft: Dr
         **examined.fields,
     )
     draft.conclude(_message(draft.change, result, settings.environment if refused else None), result)
+
+
+def find(
+    invocation: Invocation,
+    revisions: Revisions,
+    steps: Sequence[Step],
+    baselines: Mapping[str, Baseline],
+    connection: Connection,
+) -> Examined:
+    """Return what `steps` would do to the database of `connection`; `baselines` are the tables that they adopt."""
+    rendered = offline.render(revisions.config, revisions.script, steps)
+    actual = catalog.read(connection)
+    losses = _data_losses(Snapshots(revisions.script), steps, rendered, actual, connection)
+    of_database = [*losses, *_existing_tables(rendered, baselines)]
+    estimate, version = partial(table_sizes.estimate, connection), session.server_version(connection)
+    return examine(invocation, rendered, actual, estimate, of_database, version)
 
 
 def examine(
@@ -125,7 +133,7 @@ def examine(
         found, harmless = rules.find(rendered, database, program)
         findings += found
         linter = squawk.version(program)
-    return Examined(touched, sizes, report.report(rendered, findings, harmless, linter))
+    return Examined(rendered, actual, touched, sizes, report.report(rendered, findings, harmless, linter))
 
 
 def _data_losses(
@@ -189,7 +197,7 @@ def _message(change: Change, plan: PlanResult, refusing: str | None) -> str:
     if refusing and any(finding.level == "error" for finding in plan.findings):
         said.append(f"In `{refusing}` a plan with errors has no id: correct each error, or allow it with a reason.")
     elif refusing:
-        said.append(f"In `{refusing}` a plan that was not linted has no id: install squawk, the extra `lint`.")
+        said.append(f"In `{refusing}` a plan that was not linted has no id: install the extra `lint`.")
     else:
         said.append(f"The plan id is `{plan.plan}`.")
     return " ".join(said)
@@ -202,5 +210,5 @@ def summarize(change: Change, plan: PlanResult) -> list[str]:
     found = ", ".join(count(levels.count(level), level) for level in report.LEVELS if level in levels) or "no findings"
     said = [f"From `{at}` to `{change.target}`: {count(len(change.pending), 'revision')} to {verb}; {found}."]
     if plan.linter is None:
-        said.append("The SQL was not linted because squawk is not installed.")
+        said.append(UNLINTED)
     return said

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
+from runner.lint.report import excerpt
 from runner.postgres import sql
 from runner.results import Finding
 from runner.script.offline import Rendered
@@ -37,6 +38,7 @@ def _ends_of_transaction(one: Rendered) -> Iterator[Finding]:
             remedy = (
                 "Remove it. What cannot run in a transaction goes into an autocommit block of a revision of its own."
             )
-            shown = " ".join(text.split())[:120]
-            yield Finding("transaction-ended", "error", one.revision, message, remedy, shown, line=one.line_of(text))
+            yield Finding(
+                "transaction-ended", "error", one.revision, message, remedy, excerpt(text), line=one.line_of(text)
+            )
             return

@@ -5,14 +5,13 @@ clone, and in production only what takes a moment. As with any rollback in Postg
 drawn from sequences, and the space of dead rows until the next VACUUM.
 """
 
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from runner import signals
 from runner.answer import Change, names
@@ -30,21 +29,22 @@ from runner.errors import (
     MixedRevision,
     count,
 )
-from runner.postgres import connect, session, sql, sqlstate, trust, version_table
+from runner.postgres import connect, session, trust, version_table
 from runner.postgres.advisory_lock import MigrationLock
 from runner.postgres.search_path import ENTER, LEAVE
 from runner.postgres.sent import Sent
-from runner.postgres.timeouts import Timeouts, has_failed, send
+from runner.postgres.timeouts import Timeouts, send
 from runner.postgres.transaction import EndsTransaction, Transaction, guard
-from runner.preview import rollback_only, xact_stats
+from runner.preview import plan, rehearsal_only, rollback_only, scan_findings, xact_stats
 from runner.preview.lock_monitor import LockMonitor
+from runner.preview.plan import Examined
+from runner.preview.scan_findings import Work
+from runner.preview.scans import Scans
 from runner.preview.xact_stats import XactStats
 from runner.results import HeldLock, Outcome, RehearsalResult, RehearsedRevision
 from runner.script import alembic_internals, failure, graph, offline
 from runner.script.graph import Revisions
 from runner.script.step import Step
-
-LABELS = text("select oid, enumlabel from pg_enum")
 
 
 class NotTransactional(Exception):
@@ -63,8 +63,11 @@ class Rehearsal:
     watchdog: Watchdog
     baselines: Mapping[str, Baseline]
     transaction: Transaction
-    seen: list[RehearsedRevision]
+    scans: Scans
+    seen: list[RehearsedRevision] = field(default_factory=list)
     """The results so far."""
+    works: list[Work] = field(default_factory=list)
+    """What was read under a lock so far."""
 
 
 def rehearse(run: Run, revisions: Revisions, target: str, max_lock_hold_ms: int) -> None:
@@ -109,8 +112,14 @@ def rehearse(run: Run, revisions: Revisions, target: str, max_lock_hold_ms: int)
         with EnvironmentContext(revisions.config, revisions.script) as environment:
             environment.configure(connection=connection)
             migration = environment.get_context()
-            rehearsal = Rehearsal(run, connection, migration, lock, monitor, watchdog, baselines, transaction, [])
+            scans = Scans(transaction.driver)
+            rehearsal = Rehearsal(run, connection, migration, lock, monitor, watchdog, baselines, transaction, scans)
             _rehearse_all(rehearsal, route.steps)
+        # rendered only where it matters, since that executes the revisions again
+        if heaviest := scan_findings.heaviest(rehearsal.works):
+            with lock.turn() as lock_connection:
+                found = plan.find(invocation, revisions, route.steps, baselines, lock_connection)
+            _add_findings(rehearsal, heaviest, found)
 
 
 def _rehearse_all(rehearsal: Rehearsal, steps: Sequence[Step]) -> None:
@@ -124,6 +133,8 @@ def _rehearse_all(rehearsal: Rehearsal, steps: Sequence[Step]) -> None:
     try:
         # before the first step, so that a failure of `rollback_only` is not taken for the step's
         rehearsal.connection.begin()
+        rehearsal.scans.open(rehearsal.connection)
+        rehearsal.transaction.measure = rehearsal.scans.measure
         for number, step in enumerate(steps, 1):
             total = len(steps)
             about = {"revision": step.revision, "number": number, "total": total}
@@ -155,6 +166,17 @@ def _rehearse_all(rehearsal: Rehearsal, steps: Sequence[Step]) -> None:
         raise problem
 
 
+def _add_findings(rehearsal: Rehearsal, heaviest: Work, found: Examined) -> None:
+    """Add to the answer what the rehearsal has measured and the lint has not found."""
+    draft = rehearsal.run.draft
+    assert isinstance(draft.result, RehearsalResult)  # noqa: S101 - the rehearsal has concluded it
+    findings, allowed = scan_findings.find(rehearsal.works, found.rendered, found.report)
+    ok = draft.result.ok and all(one.level != "error" for one in findings)
+    said = [draft.message, heaviest.told, *([] if found.report.linter else [plan.UNLINTED])]
+    result = replace(draft.result, ok=ok, findings=tuple(findings), allowed=tuple(allowed))
+    draft.conclude(" ".join(said), result)
+
+
 def _rehearse(rehearsal: Rehearsal, step: Step) -> None:
     """Run one step up to its commit, and add its result to `rehearsal.seen`.
 
@@ -167,14 +189,16 @@ def _rehearse(rehearsal: Rehearsal, step: Step) -> None:
     before, held_before = xact_stats.read(connection), rehearsal.monitor.held()
     rehearsal.watchdog.reset()
     # a step that cannot be rehearsed is undone without the steps before it; not SQLAlchemy's, which a `commit()` closes
-    send(connection, "savepoint rehearsed_step")
+    send(connection, rehearsal_only.SAVE)
     transaction.open_within()
     send(connection, ENTER)
+    rehearsal.scans.begin(before.files)
     started = time.monotonic()
     try:
         steps.refuse_unrun(step)
         with transaction.run():
             alembic_internals.run(step.alembic_step, rehearsal.migration)
+        rehearsal.scans.settle()
         transaction.require_same()
         transaction.restore()
         if step.revision in rehearsal.baselines:
@@ -182,11 +206,11 @@ def _rehearse(rehearsal: Rehearsal, step: Step) -> None:
         rollback_only.settle_constraints(connection)
         send(connection, LEAVE)
     except NotTransactional:
-        _undo(connection)
+        rehearsal_only.undo(connection)
         rehearsal.seen.append(replace(result, reason="it leaves the transaction (autocommit block)"))
     except Exception as error:
         took_ms = round((time.monotonic() - started) * 1000, 1)
-        reason = _rehearsal_only_failure(error, rehearsal)
+        reason = rehearsal_only.find(error, connection, rehearsal.lock)
         ended = rehearsal.monitor.exceeded or rehearsal.monitor.lost
         outcome: Outcome = "stopped" if ended else "inconclusive" if reason else "failed"
         rehearsal.seen.append(replace(result, outcome=outcome, reason=reason, duration_ms=took_ms))
@@ -194,12 +218,8 @@ def _rehearse(rehearsal: Rehearsal, step: Step) -> None:
             raise
     else:
         measured = _measure(rehearsal, result, started, before, held_before)
-        send(connection, "release savepoint rehearsed_step")
+        send(connection, rehearsal_only.RELEASE)
         rehearsal.seen.append(measured)
-
-
-def _undo(connection: Connection) -> None:
-    send(connection, "rollback to savepoint rehearsed_step")
 
 
 def _measure(
@@ -211,6 +231,8 @@ def _measure(
     """
     ended_at, monitor = time.monotonic(), rehearsal.monitor
     after, held = xact_stats.read(rehearsal.connection), monitor.held()
+    works = scan_findings.name(result.revision, rehearsal.scans, after.roots | before.roots)
+    rehearsal.works.extend(works)
     # the transaction keeps the locks of earlier steps, so only a new or a stronger one is this step's
     locks = {table: mode for table, mode in held.items() if held_before.get(table) != mode}
     held_locks = [monitor.of(table, mode, started, ended_at) for table, mode in locks.items()]
@@ -220,6 +242,7 @@ def _measure(
         duration_ms=round((ended_at - started) * 1000, 1),
         lock_wait_ms=rehearsal.watchdog.waited_ms,
         rows_written=xact_stats.rows_between(before, after),
+        rows_read=scan_findings.rows_read(works),
         rewritten=tuple(xact_stats.rewritten_between(before, after)),
         locks=locks,
         strongest=max(held_locks, key=_strength, default=None),
@@ -240,35 +263,6 @@ def _refuse_autocommit(rehearsal: Rehearsal) -> Callable[[], Iterator[None]]:
         yield
 
     return autocommit_block
-
-
-def _rehearsal_only_failure(error: Exception, rehearsal: Rehearsal) -> str | None:
-    """Roll back a revision that fails only in a rehearsal, and return why; None if it would fail in the run too."""
-    # SET CONSTRAINTS ALL IMMEDIATE fires the trigger of `rollback_only`
-    if rollback_only.is_violated(error) and sql.sets_constraints(str(getattr(error, "statement", ""))):
-        _undo(rehearsal.connection)
-        return "it sets all constraints, one of which prevents the rehearsal from committing"
-    if sqlstate.sqlstate(error) == sqlstate.ACTIVE_SQL_TRANSACTION and sql.sets_transaction(
-        str(getattr(error, "statement", ""))
-    ):
-        _undo(rehearsal.connection)
-        return "it sets its transaction's isolation, and a rehearsal has one transaction for all revisions"
-    if sqlstate.is_read_only(error) and not has_failed(rehearsal.connection):
-        _undo(rehearsal.connection)
-        return "it writes on a connection of its own, which a rehearsal cannot roll back"
-    # https://www.postgresql.org/docs/current/sql-altertype.html: a new value cannot be used before the commit
-    if sqlstate.sqlstate(error) != sqlstate.UNSAFE_NEW_ENUM_VALUE:
-        return None
-    _undo(rehearsal.connection)
-    # values of earlier steps are those that only this transaction sees; in a run they would be committed by now
-    with rehearsal.lock.turn() as lock_connection:
-        committed = {row.oid for row in lock_connection.execute(LABELS)}
-    earlier = {row.enumlabel for row in rehearsal.connection.execute(LABELS) if row.oid not in committed}
-    # no field of the error has the value's name, so it is taken from the quoted words of the message
-    named = set(re.findall(r'"((?:[^"]|"")*)"', sqlstate.primary_message(error)))
-    if earlier & named:
-        return "it uses an enum value that an earlier revision adds, which requires a commit in between"
-    return None
 
 
 def _ended_session_error(rehearsal: Rehearsal) -> MigrationError | None:

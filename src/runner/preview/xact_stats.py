@@ -11,7 +11,8 @@ WRITTEN = text("""
     where schemaname !~ '^pg_' and schemaname <> 'runner' and n_tup_ins + n_tup_upd + n_tup_del > 0
 """)
 TABLES = text("""
-    select c.oid, regexp_replace(c.oid::regclass::text, '^public[.]', '') as name, pg_relation_filenode(c.oid) as file
+    select c.oid, regexp_replace(c.oid::regclass::text, '^public[.]', '') as name, pg_relation_filenode(c.oid) as file,
+           regexp_replace(coalesce(pg_partition_root(c.oid), c.oid)::regclass::text, '^public[.]', '') as root
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where c.relkind in ('r', 'm') and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'runner')
 """)
@@ -26,13 +27,16 @@ class XactStats:
     """The rows inserted, updated and deleted by the transaction so far."""
     files: dict[int, int]
     """The number of each table's file; a rewrite makes a new file."""
+    roots: dict[int, str]
+    """The names of the tables, of a partition that of its partitioned table."""
 
 
 def read(connection: Connection) -> XactStats:
     """Return the present statistics of the transaction of `connection`."""
     tables = connection.execute(TABLES).all()
     rows = {row.oid: row.rows for row in connection.execute(WRITTEN)}
-    return XactStats({row.oid: row.name for row in tables}, rows, {row.oid: row.file for row in tables})
+    names, files, roots = ({row.oid: getattr(row, name) for row in tables} for name in ("name", "file", "root"))
+    return XactStats(names, rows, files, roots)
 
 
 def rows_between(before: XactStats, after: XactStats) -> dict[str, int]:
