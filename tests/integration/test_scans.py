@@ -314,7 +314,7 @@ def test_a_note_about_the_same_table_is_not_enough(project: Project, database: D
 def test_without_squawk_the_answer_says_so(
     project: Project, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runner.preview.squawk.EXECUTABLE", "squawk-is-not-installed")
+    monkeypatch.setattr("runner.lint.squawk.EXECUTABLE", "squawk-is-not-installed")
     answer = rehearse(project, database, sent("create index on big (n)"))
     assert "The SQL was not linted because squawk is not installed." in answer["message"]
     assert [one["rule"] for one in answer["findings"]] == ["scans-under-lock"]

@@ -22,7 +22,6 @@ OTHERS = {
     "runner/postgres/connect.py": "libpq's messages",
     "runner/postgres/privileges.py": "a message of the server",
     "runner/preview/offline_plan.py": "FROM:TO of the command line",
-    "runner/preview/rehearsal.py": "a message of the server",
     "runner/preview/rehearsal_only.py": "a message of the server",
     "runner/script/allowances.py": "comments in Python",
     "runner/script/identifiers.py": "Python's text",
