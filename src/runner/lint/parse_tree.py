@@ -108,7 +108,8 @@ def dropped(node: nodes.DropStmt) -> list[Name]:
     belongs = node.remove_type in (pb.OBJECT_POLICY, pb.OBJECT_RULE, pb.OBJECT_TRIGGER)
     for one in node.objects:
         match one:
-            case nodes.List(items=items):
+            # a cast has types instead of a name
+            case nodes.List(items=items) if words(items):
                 found.append(parts_name(items[:-1] if belongs else items))
             case nodes.TypeName(names=names):
                 found.append(parts_name(names))

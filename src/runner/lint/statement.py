@@ -85,8 +85,8 @@ class Database:
     """Tables, views and indexes."""
     known: frozenset[Name]
     """Objects of every kind."""
-    routines: Mapping[Name, str]
-    """The names of functions with their arguments, as in the catalog."""
+    routines: Mapping[Name, tuple[str, ...]]
+    """The functions that a query can call, so none of a trigger: each name with its arguments, as in the catalog."""
     version: str
     """The server's version, such as `15.3`."""
     dependents: Callable[[str, Name], tuple[str, ...]] | None = None
@@ -139,10 +139,21 @@ def describe(
         {sql.read_name(name): size for name, size in sizes.items()},
         frozenset(relations | tables.owners.keys()),
         frozenset(sql.read_name(name) for objects in actual.values() for name in objects),
-        {sql.read_name(name): name for name in actual.get("functions", ())},
+        _routines(actual),
         version,
         dependents,
     )
+
+
+def _routines(actual: Catalog) -> dict[Name, tuple[str, ...]]:
+    found: dict[Name, tuple[str, ...]] = {}
+    for text, sections in actual.get("functions", {}).items():
+        # as `pg_get_functiondef` writes it, which has a line for what a function returns
+        code = sections.get("definition", {}).get("", "")
+        if not any(f"\n RETURNS {kind}\n" in code for kind in ("trigger", "event_trigger")):
+            name = sql.read_name(text)
+            found[name] = (*found.get(name, ()), text)
+    return found
 
 
 def shown(name: Name) -> str:

@@ -90,6 +90,8 @@ class Table:
     """The partitioned table that it is a partition of, or the tables that it inherits from."""
     row_security: bool = False
     policies: frozenset[str] = frozenset()
+    grants: Mapping[str, str] = field(default_factory=dict)
+    """The privileges of each role but the owner, as in the catalog: `{"app": "INSERT, SELECT"}`."""
 
     @property
     def proven(self) -> frozenset[str]:
@@ -212,6 +214,7 @@ def _read(name: Name, kind: str, sections: Mapping[str, Mapping[str, str]]) -> T
         parents=tuple(_parents(sections)),
         row_security="row_security" in sections.get("settings", {}),
         policies=frozenset(map(_plain, sections.get("policies", ()))),
+        grants=sections.get("grants", {}),
     )
 
 

@@ -1,0 +1,234 @@
+"""The objects that a statement removes from their names, and whether an application misses them."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from postgast import nodes
+from postgast import pg_query_pb2 as pb
+from postgast.nodes import AstNode
+
+from runner.lint import parse_tree
+from runner.lint.parse_tree import Type
+from runner.lint.statement import Database, Revision, Statement
+from runner.lint.tables import Table
+from runner.postgres.search_path import PROJECT
+from runner.postgres.sql import Name
+
+KINDS = {
+    pb.OBJECT_AGGREGATE: "aggregate", pb.OBJECT_CAST: "cast", pb.OBJECT_COLLATION: "collation",
+    pb.OBJECT_DATABASE: "database", pb.OBJECT_DOMAIN: "domain", pb.OBJECT_EXTENSION: "extension",
+    pb.OBJECT_FOREIGN_TABLE: "foreign table", pb.OBJECT_FUNCTION: "function", pb.OBJECT_MATVIEW: "materialized view",
+    pb.OBJECT_OPERATOR: "operator", pb.OBJECT_PROCEDURE: "procedure", pb.OBJECT_PUBLICATION: "publication",
+    pb.OBJECT_ROLE: "role", pb.OBJECT_ROUTINE: "routine", pb.OBJECT_SCHEMA: "schema", pb.OBJECT_SEQUENCE: "sequence",
+    pb.OBJECT_TABLE: "table", pb.OBJECT_TSCONFIGURATION: "text search configuration", pb.OBJECT_TYPE: "type",
+    pb.OBJECT_VIEW: "view",
+}  # fmt: skip
+"""The kinds of objects that others look up by their names: not indexes, triggers, rules and policies."""
+ROUTINES = frozenset({"aggregate", "function", "procedure", "routine"})
+# who reads a view does not see whether it is one, nor of a type whether it is a domain
+ALIKE = {
+    "domain": "type", "foreign table": "relation", "materialized view": "relation", "table": "relation",
+    "view": "relation",
+}  # fmt: skip
+UNREAD = frozenset({
+    "cast", "collation", "database", "foreign table", "operator", "role", "text search configuration",
+})  # fmt: skip
+"""The kinds that the catalog does not read: what the plan does not make counts as there."""
+USERS = "the version of the application that still runs, or to which a deployment returns"
+RETURNS_ONLY = frozenset({pb.FUNC_PARAM_OUT, pb.FUNC_PARAM_TABLE})
+
+
+@dataclass(frozen=True)
+class Thing:
+    """An object under a name."""
+
+    kind: str
+    name: Name
+    arguments: tuple[Type, ...] | None = None
+    """The types of a routine's arguments, None where the statement has none."""
+    optional: int = 0
+    """How many of these have a default, from the last one on."""
+
+    def is_named_like(self, other: "Thing") -> bool:
+        """Return whether both are of a kind and have the same name."""
+        kinds = {ALIKE.get(self.kind, self.kind), ALIKE.get(other.kind, other.kind)}
+        return self.name == other.name and (len(kinds) == 1 or ("routine" in kinds and kinds <= ROUTINES))
+
+    def replaces(self, old: "Thing") -> bool:
+        """Return whether who uses the other finds this one instead."""
+        if not self.is_named_like(old):
+            return False
+        if old.arguments is None or self.arguments is None:
+            return old.arguments == self.arguments
+        further = len(self.arguments) - len(old.arguments)
+        return 0 <= further <= self.optional and self.arguments[: len(old.arguments)] == old.arguments
+
+
+def missed(revision: Revision, *verbs: type[AstNode]) -> Iterator[tuple[Statement, Thing]]:
+    """Yield what statements of these classes remove from a name that an application uses, each with its statement.
+
+    Nobody misses what the database does not have, nor what the same transaction makes again. A downgrade removes what
+    its upgrade made.
+    """
+    if revision.rendered.direction == "downgrade":
+        return
+    for statement in revision.statements:
+        if isinstance(statement.node, verbs):
+            for one in removed(statement.node):
+                old = _complete(one, revision.database)
+                if is_there(old, revision, statement) and not is_made_again(old, revision, statement):
+                    yield statement, old
+
+
+def is_there(one: Thing, revision: Revision, statement: Statement) -> bool:
+    """Return whether the database has an object, so that an application may use it."""
+    database = revision.database
+    if one.kind in ROUTINES:
+        return one.arguments in _arguments(database.routines.get(one.name, ()))
+    if one.kind not in UNREAD:
+        return one.name in database.known
+    return not any(made.replaces(one) for made in _made_before(revision, statement))
+
+
+def is_made_again(old: Thing, revision: Revision, statement: Statement) -> bool:
+    """Return whether a later statement of the same transaction makes an object that replaces the other."""
+    # between two statements outside of a transaction, others see that the object is missing
+    return statement.in_transaction and any(made(one.node, old) for one in following(revision, statement))
+
+
+def following(revision: Revision, statement: Statement) -> tuple[Statement, ...]:
+    """Return the statements of a revision after this one."""
+    place = next(at for at, one in enumerate(revision.statements) if one is statement)
+    return revision.statements[place + 1 :]
+
+
+def _made_before(revision: Revision, statement: Statement) -> Iterator[Thing]:
+    later = {id(one) for one in following(revision, statement)}
+    for one in (*revision.earlier, revision):
+        for other in one.statements:
+            if id(other) not in later and (thing := _made(other.node)) is not None:
+                yield thing
+
+
+def removed(node: AstNode | None) -> tuple[Thing, ...]:
+    """Return the objects that are no longer found under their names after a DROP, a RENAME or a SET SCHEMA."""
+    match node:
+        case nodes.DropStmt(remove_type=kind, objects=objects) if kind in KINDS:
+            return tuple(_thing(KINDS[kind], one) for one in objects)
+        case nodes.DropdbStmt(dbname=name):
+            return (Thing("database", (PROJECT, name)),)
+        case nodes.RenameStmt(rename_type=kind) if kind in KINDS:
+            return (_thing(KINDS[kind], node.relation or node.object or nodes.String(pb.String(sval=node.subname))),)
+        case nodes.AlterObjectSchemaStmt(object_type=kind) if kind in KINDS:
+            return tuple(_thing(KINDS[kind], one) for one in (node.relation or node.object,) if one is not None)
+    return ()
+
+
+def _thing(kind: str, node: AstNode) -> Thing:
+    match node:
+        case nodes.RangeVar():
+            return Thing(kind, parse_tree.name(node))
+        case nodes.List(items=items) if kind == "cast":
+            types = tuple(parse_tree.read_type(one) for one in items if isinstance(one, nodes.TypeName))
+            return Thing(kind, (PROJECT, " AS ".join(map(str, types))))
+        case nodes.List(items=items):
+            return Thing(kind, parse_tree.parts_name(items))
+        case nodes.TypeName(names=names):
+            return Thing(kind, parse_tree.parts_name(names))
+        case nodes.ObjectWithArgs(objname=names, objargs=types, args_unspecified=is_open):
+            return Thing(kind, parse_tree.parts_name(names), None if is_open else tuple(map(_type, types)))
+        case nodes.String(sval=text):
+            return Thing(kind, (PROJECT, text))
+    return Thing(kind, (PROJECT, ""))
+
+
+def _type(node: AstNode | None) -> Type:
+    """Return the type of an argument, which has no sizes."""
+    found = parse_tree.read_type(node if isinstance(node, nodes.TypeName) else None)
+    return Type(found.name, schema="" if found.schema == PROJECT else found.schema, is_array=found.is_array)
+
+
+def _complete(one: Thing, database: Database) -> Thing:
+    """Return a routine that a statement names without its arguments with those that the database has."""
+    found = _arguments(database.routines.get(one.name, ()))
+    is_open = one.kind in ROUTINES and one.arguments is None and len(found) == 1
+    return Thing(one.kind, one.name, found[0]) if is_open else one
+
+
+@lru_cache(maxsize=256)
+def _arguments(signatures: tuple[str, ...]) -> tuple[tuple[Type, ...] | None, ...]:
+    """Return the arguments of functions as the catalog names them, such as `public.rank_of(bigint)`."""
+    return tuple(removed(parse_tree.parse(f"drop function {one}")[0])[0].arguments for one in signatures)
+
+
+def made(node: AstNode | None, old: Thing) -> bool:
+    """Return whether a statement makes an object that replaces the other."""
+    found = _made(node)
+    return found is not None and found.replaces(old)
+
+
+def _made(node: AstNode | None) -> Thing | None:  # noqa: C901 - a case for each statement
+    """Return the object that is found under its name after a statement, None where there is none."""
+    match node:
+        case nodes.RenameStmt() | nodes.AlterObjectSchemaStmt():
+            return next((_moved(one, node) for one in removed(node)), None)
+        case nodes.CreateStmt(relation=nodes.RangeVar() as relation) if relation.relpersistence != "t":
+            return _thing("table", relation)
+        case nodes.CreateForeignTableStmt(base_stmt=nodes.CreateStmt(relation=nodes.RangeVar() as relation)):
+            return _thing("foreign table", relation)
+        case nodes.CreateTableAsStmt(into=nodes.IntoClause(rel=nodes.RangeVar() as relation)):
+            return _thing("table", relation) if relation.relpersistence != "t" else None
+        case nodes.ViewStmt(view=nodes.RangeVar() as relation) if relation.relpersistence != "t":
+            return _thing("view", relation)
+        case nodes.CreateSeqStmt(sequence=nodes.RangeVar() as relation):
+            return _thing("sequence", relation)
+        case nodes.CompositeTypeStmt(typevar=nodes.RangeVar() as relation):
+            return _thing("type", relation)
+        case nodes.CreateEnumStmt(type_name=names) | nodes.CreateRangeStmt(type_name=names):
+            return Thing("type", parse_tree.parts_name(names))
+        case nodes.CreateDomainStmt(domainname=names):
+            return Thing("domain", parse_tree.parts_name(names))
+        case nodes.DefineStmt(kind=kind, defnames=names, args=args) if kind in KINDS:
+            name, parameters = parse_tree.parts_name(names), [one for one in args if isinstance(one, nodes.List)]
+            is_called = kind == pb.OBJECT_AGGREGATE
+            return (
+                _routine("aggregate", name, parameters[0].items if parameters else ())
+                if is_called
+                else Thing(KINDS[kind], name)
+            )
+        case nodes.CreateFunctionStmt(funcname=names, parameters=parameters, is_procedure=is_procedure):
+            return _routine("procedure" if is_procedure else "function", parse_tree.parts_name(names), parameters)
+        case nodes.CreateExtensionStmt(extname=name):
+            return Thing("extension", (PROJECT, name))
+        case nodes.CreateSchemaStmt(schemaname=name):
+            return Thing("schema", (PROJECT, name))
+    return None
+
+
+def _moved(one: Thing, node: nodes.RenameStmt | nodes.AlterObjectSchemaStmt) -> Thing:
+    schema, name = one.name
+    match node:
+        case nodes.RenameStmt(newname=new):
+            return Thing(one.kind, (schema, new), one.arguments)
+        case nodes.AlterObjectSchemaStmt(newschema=new):
+            return Thing(one.kind, (new, name), one.arguments)
+
+
+def _routine(kind: str, name: Name, parameters: Iterable[AstNode]) -> Thing:
+    # those by which it is called, not those that only return something
+    called = [one for one in parameters if isinstance(one, nodes.FunctionParameter) and one.mode not in RETURNS_ONLY]
+    optional = sum(one.defexpr is not None for one in called)
+    return Thing(kind, name, tuple(_type(one.arg_type) for one in called), optional)
+
+
+def dropped(revision: Revision, *kinds: str) -> Iterator[tuple[Statement, Thing]]:
+    """Yield the objects of these kinds that are dropped and that an application misses."""
+    found = missed(revision, nodes.DropStmt, nodes.DropdbStmt)
+    return ((statement, one) for statement, one in found if one.kind in kinds)
+
+
+def users_table(statement: Statement, name: Name) -> Table | None:
+    """Return the table or view of that name if the database has it, under whatever name."""
+    table = statement.before.find(name)
+    return table if table is not None and table.origin is not None else None
