@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import takewhile
 
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
@@ -76,7 +77,10 @@ def missed(revision: Revision, *verbs: type[AstNode]) -> Iterator[tuple[Statemen
     for statement in revision.statements:
         if isinstance(statement.node, verbs):
             for one in removed(statement.node):
-                old = _complete(one, revision.database)
+                old = complete(one, revision.database)
+                # no query calls the function of a trigger
+                if old.kind in ROUTINES and old.name in revision.database.of_triggers:
+                    continue
                 if is_there(old, revision, statement) and not is_made_again(old, revision, statement):
                     yield statement, old
 
@@ -85,10 +89,10 @@ def is_there(one: Thing, revision: Revision, statement: Statement) -> bool:
     """Return whether the database has an object, so that an application may use it."""
     database = revision.database
     if one.kind in ROUTINES:
-        return one.arguments in _arguments(database.routines.get(one.name, ()))
+        return one.arguments in arguments(database.routines.get(one.name, ()))
     if one.kind not in UNREAD:
         return one.name in database.known
-    return not any(made.replaces(one) for made in _made_before(revision, statement))
+    return not any(made(other.node, one) for other in preceding(revision, statement))
 
 
 def is_made_again(old: Thing, revision: Revision, statement: Statement) -> bool:
@@ -103,12 +107,11 @@ def following(revision: Revision, statement: Statement) -> tuple[Statement, ...]
     return revision.statements[place + 1 :]
 
 
-def _made_before(revision: Revision, statement: Statement) -> Iterator[Thing]:
-    later = {id(one) for one in following(revision, statement)}
-    for one in (*revision.earlier, revision):
-        for other in one.statements:
-            if id(other) not in later and (thing := _made(other.node)) is not None:
-                yield thing
+def preceding(revision: Revision, statement: Statement) -> Iterator[Statement]:
+    """Yield the statements of the plan before this one."""
+    for one in revision.earlier:
+        yield from one.statements
+    yield from takewhile(lambda one: one is not statement, revision.statements)
 
 
 def removed(node: AstNode | None) -> tuple[Thing, ...]:
@@ -149,16 +152,16 @@ def _type(node: AstNode | None) -> Type:
     return Type(found.name, schema="" if found.schema == PROJECT else found.schema, is_array=found.is_array)
 
 
-def _complete(one: Thing, database: Database) -> Thing:
+def complete(one: Thing, database: Database) -> Thing:
     """Return a routine that a statement names without its arguments with those that the database has."""
-    found = _arguments(database.routines.get(one.name, ()))
+    found = arguments(database.routines.get(one.name, ()))
     is_open = one.kind in ROUTINES and one.arguments is None and len(found) == 1
     return Thing(one.kind, one.name, found[0]) if is_open else one
 
 
 @lru_cache(maxsize=256)
-def _arguments(signatures: tuple[str, ...]) -> tuple[tuple[Type, ...] | None, ...]:
-    """Return the arguments of functions as the catalog names them, such as `public.rank_of(bigint)`."""
+def arguments(signatures: tuple[str, ...]) -> tuple[tuple[Type, ...] | None, ...]:
+    """Return the types of the arguments of functions as the catalog names them, such as `public.rank_of(bigint)`."""
     return tuple(removed(parse_tree.parse(f"drop function {one}")[0])[0].arguments for one in signatures)
 
 

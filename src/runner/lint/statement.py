@@ -1,13 +1,15 @@
 """The statements of a plan, each with the tables as they are before it and the locks that its transaction holds."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import postgast
 from postgast import nodes
 from postgast.nodes import AstNode
 
 from runner.lint import course, locks, parse_tree
+from runner.lint.dependent import Reader
 from runner.lint.report import LARGE_ROWS
 from runner.lint.tables import Constraint, Table, Tables, of_catalog
 from runner.postgres import sql
@@ -86,11 +88,13 @@ class Database:
     known: frozenset[Name]
     """Objects of every kind."""
     routines: Mapping[Name, tuple[str, ...]]
-    """The functions that a query can call, so none of a trigger: each name with its arguments, as in the catalog."""
+    """The functions of each name, with their arguments, as in the catalog."""
+    of_triggers: frozenset[Name]
+    """The functions of triggers, which no query can call."""
     version: str
     """The server's version, such as `15.3`."""
-    dependents: Callable[[str, Name], tuple[str, ...]] | None = None
-    """Returns what goes with an object of a kind, such as `table`, when it is dropped with CASCADE; None offline."""
+    dependents: Reader | None = None
+    """Reads what goes with objects that are dropped with CASCADE; None offline."""
 
     def rows(self, table: Table | None) -> int | None:
         """Return the planner's estimate of a table's rows: 0 for a table that the plan makes, None if unknown."""
@@ -129,7 +133,7 @@ def describe(
     actual: Catalog,
     sizes: Mapping[str, TableSize],
     version: str,
-    dependents: Callable[[str, Name], tuple[str, ...]] | None = None,
+    dependents: Reader | None = None,
 ) -> Database:
     """Return what the rules use of a database with that catalog; `sizes` are of the tables that the plan touches."""
     tables = of_catalog(actual)
@@ -140,6 +144,7 @@ def describe(
         frozenset(relations | tables.owners.keys()),
         frozenset(sql.read_name(name) for objects in actual.values() for name in objects),
         _routines(actual),
+        frozenset(map(sql.read_name, filter(partial(_is_of_trigger, actual), actual.get("functions", ())))),
         version,
         dependents,
     )
@@ -147,13 +152,16 @@ def describe(
 
 def _routines(actual: Catalog) -> dict[Name, tuple[str, ...]]:
     found: dict[Name, tuple[str, ...]] = {}
-    for text, sections in actual.get("functions", {}).items():
-        # as `pg_get_functiondef` writes it, which has a line for what a function returns
-        code = sections.get("definition", {}).get("", "")
-        if not any(f"\n RETURNS {kind}\n" in code for kind in ("trigger", "event_trigger")):
-            name = sql.read_name(text)
-            found[name] = (*found.get(name, ()), text)
+    for text in actual.get("functions", ()):
+        name = sql.read_name(text)
+        found[name] = (*found.get(name, ()), text)
     return found
+
+
+def _is_of_trigger(actual: Catalog, function: str) -> bool:
+    # as `pg_get_functiondef` writes it, which has a line for what a function returns
+    code = actual["functions"][function].get("definition", {}).get("", "")
+    return any(f"\n RETURNS {kind}\n" in code for kind in ("trigger", "event_trigger"))
 
 
 def shown(name: Name) -> str:

@@ -122,6 +122,11 @@ class Tables:
         """Return the table of that name, None where there is none, or where nothing is known of it."""
         return self.changed[name] if name in self.changed else self.load(name)
 
+    def of_origin(self, origin: Name) -> Table | None:
+        """Return the table that has this name in the database, under whatever name now; None where it is dropped."""
+        here = next((one for one in self.changed.values() if one is not None and one.origin == origin), None)
+        return here or (None if origin in self.changed else self.load(origin))
+
     def is_new(self, name: Name) -> bool:
         """Return whether the database has no such table, so that nobody uses it and it has no rows of anybody."""
         found = self.find(name)

@@ -15,9 +15,10 @@ from runner.engine.snapshots import Snapshots
 from runner.errors import count
 from runner.invocation import Invocation
 from runner.lint import report, squawk
+from runner.lint.dependent import Reader
 from runner.lint.report import LintReport
 from runner.postgres import session, sql, version_table
-from runner.preview import refusals, table_sizes
+from runner.preview import dependents, refusals, table_sizes
 from runner.results import Finding, PlannedRevision, PlanResult, TableSize
 from runner.schema import catalog
 from runner.schema.catalog import Catalog
@@ -102,7 +103,8 @@ def find(
     losses = _data_losses(Snapshots(revisions.script), steps, rendered, actual, connection)
     of_database = [*losses, *_existing_tables(rendered, baselines)]
     estimate, version = partial(table_sizes.estimate, connection), session.server_version(connection)
-    return examine(invocation, rendered, actual, estimate, of_database, version)
+    reader = partial(dependents.read, connection)
+    return examine(invocation, rendered, actual, estimate, of_database, version, reader)
 
 
 def examine(
@@ -112,11 +114,12 @@ def examine(
     estimate: Callable[[Iterable[str]], dict[str, TableSize]],
     of_database: Iterable[Finding],
     server_version: str,
+    dependents: Reader | None = None,
 ) -> Examined:
     """Return what `rendered` would do where the catalog is `actual`.
 
     `estimate` returns the sizes of the relations that it is given, as far as they are known. `of_database` are the
-    findings that need the database itself.
+    findings that need the database itself; `dependents` reads what goes with a CASCADE, None without a database.
     """
     touched = plan_id.touched(actual, rendered)
     sizes = estimate({name for parts in touched.values() for kind, name in parts if kind in SIZED})
@@ -129,7 +132,7 @@ def examine(
         from runner.lint import findings as rules
         from runner.lint import statement
 
-        database = statement.describe(actual, sizes, server_version)
+        database = statement.describe(actual, sizes, server_version, dependents)
         found, harmless = rules.find(rendered, database, program)
         findings += found
         linter = squawk.version(program)

@@ -1,0 +1,165 @@
+"""The objects that a statement drops with CASCADE, and what goes with them when it is that statement's turn."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from postgast import nodes
+from postgast import pg_query_pb2 as pb
+from postgast.nodes import AstNode
+
+from runner.lint import course, parse_tree, removal
+from runner.lint.dependent import Dependent, Root
+from runner.lint.removal import Thing
+from runner.lint.statement import Database, Revision, Statement, shown
+from runner.lint.tables import Table
+from runner.postgres.sql import Name
+from runner.project import quote
+
+RELATIONS = frozenset({"foreign table", "materialized view", "sequence", "table", "view"})
+READ_AS = {
+    **dict.fromkeys(RELATIONS, "relation"), **dict.fromkeys(removal.ROUTINES, "routine"), "domain": "type",
+    "extension": "extension", "schema": "schema", "type": "type",
+}  # fmt: skip
+"""How a reader of dependents finds an object of a kind."""
+PARTS = {pb.AT_DropColumn: "column", pb.AT_DropConstraint: "constraint"}
+
+
+@dataclass(frozen=True)
+class Cascade:
+    """Objects of one kind that a statement drops with CASCADE."""
+
+    kind: str
+    """As messages say it."""
+    names: tuple[str, ...]
+    read_as: str
+    """As a reader of dependents finds them; empty where it does not."""
+    roots: tuple[Root, ...]
+    table: Table | None = None
+
+
+def cascades(revision: Revision, statement: Statement) -> Iterator[Cascade]:
+    """Yield what a statement drops with CASCADE of what the database has; DROP OWNED names nothing in any case."""
+    match statement.node:
+        case nodes.DropStmt(behavior=pb.DROP_CASCADE):
+            yield from _dropped(revision, statement)
+        case nodes.DropOwnedStmt(roles=roles):
+            found = [_role(one) for one in roles if isinstance(one, nodes.RoleSpec)]
+            yield Cascade("role", tuple(name for name, _ in found), "role", tuple(root for _, root in found))
+        case nodes.AlterTableStmt(relation=nodes.RangeVar() as relation):
+            yield from _parts(revision, statement, relation)
+
+
+def _role(one: nodes.RoleSpec) -> tuple[str, Root]:
+    named = {pb.ROLESPEC_SESSION_USER: "session_user", pb.ROLESPEC_CSTRING: one.rolename}
+    name = named.get(one.roletype, "current_user")
+    return name, Root(quote(name) if one.roletype == pb.ROLESPEC_CSTRING else name)
+
+
+def _dropped(revision: Revision, statement: Statement) -> Iterator[Cascade]:
+    there: list[tuple[Thing, Root]] = []
+    for thing in removal.removed(statement.node):
+        one = removal.complete(thing, revision.database)
+        table = statement.before.find(one.name) if one.kind in RELATIONS else None
+        # its name in the database, where an earlier statement renamed it
+        origin = one.name if table is None else table.origin
+        if origin is not None and (table is not None or removal.is_there(one, revision, statement)):
+            there += [(one, root) for root in _roots(one, origin, revision.database)]
+    kinds = list(dict.fromkeys(one.kind for one, _ in there))
+    for kind in kinds:
+        pairs = [(one, root) for one, root in there if one.kind == kind]
+        names = tuple(shown(one.name) for one, _ in pairs)
+        yield Cascade(kind, names, READ_AS.get(kind, ""), tuple(root for _, root in pairs), _only(statement, pairs))
+
+
+def _only(statement: Statement, pairs: Sequence[tuple[Thing, Root]]) -> Table | None:
+    return statement.before.find(pairs[0][0].name) if len(pairs) == 1 and pairs[0][0].kind in RELATIONS else None
+
+
+def _roots(one: Thing, origin: Name, database: Database) -> list[Root]:
+    if one.kind in ("schema", "extension"):
+        return [Root(quote(one.name[1]) if one.kind == "schema" else one.name[1])]
+    if one.kind in removal.ROUTINES:
+        signatures = database.routines.get(one.name, ())
+        pairs = zip(signatures, removal.arguments(signatures), strict=True)
+        return [Root(text) for text, arguments in pairs if one.arguments in (None, arguments)]
+    return [Root(".".join(map(quote, origin)))]
+
+
+def _parts(revision: Revision, statement: Statement, relation: nodes.RangeVar) -> Iterator[Cascade]:
+    assert isinstance(statement.node, nodes.AlterTableStmt)  # noqa: S101 - as its caller has found
+    name = parse_tree.name(relation)
+    table = statement.before.find(name)
+    is_type = statement.node.objtype == pb.OBJECT_TYPE and removal.is_there(Thing("type", name), revision, statement)
+    for command in parse_tree.commands(statement.node, *PARTS):
+        if command.behavior != pb.DROP_CASCADE:
+            continue
+        kind = PARTS[command.subtype]
+        made = _made(table, kind, command.name) if table is not None else False
+        origin = table.origin if table is not None else name if is_type else None
+        if origin is not None and not made:
+            root = Root(".".join(map(quote, origin)), command.name)
+            is_own = kind == "column" and not relation.inh
+            read_as = "own column" if is_own else kind
+            yield Cascade(kind, (f"{shown(name)}.{command.name}",), read_as, (root,), table)
+
+
+def _made(table: Table, kind: str, part: str) -> bool:
+    """Return whether the plan added a column or constraint, or the table has none of that name."""
+    found = (table.columns if kind == "column" else table.constraints).get(part)
+    return found is None or found.is_made
+
+
+def going(revision: Revision, statement: Statement, one: Cascade) -> tuple[Dependent, ...] | None:
+    """Return what goes with it, without what an earlier statement has dropped; None where that is not known."""
+    read = revision.database.dependents
+    if read is None or not one.read_as:
+        return None
+    return tuple(found for found in read(one.read_as, one.roots) if not _is_gone(found, revision, statement))
+
+
+def _is_gone(one: Dependent, revision: Revision, statement: Statement) -> bool:
+    """Return whether an earlier statement of the plan has dropped it."""
+    there, now = revision.database.tables.load(one.name), statement.before.of_origin(one.name)
+    if there is not None:
+        if now is None or one.part is None:
+            return now is None
+        for parts, left in ((there.columns, now.columns), (there.constraints, now.constraints)):
+            if one.part in parts and one.kind.endswith(("column", "constraint")):
+                return one.part not in left
+    return any(_drops(other.node, one) for other in removal.preceding(revision, statement))
+
+
+def _drops(node: AstNode | None, one: Dependent) -> bool:
+    if not isinstance(node, nodes.DropStmt):
+        return False
+    if one.part is not None:
+        kind = {pb.OBJECT_TRIGGER: "trigger", pb.OBJECT_POLICY: "policy", pb.OBJECT_RULE: "rule"}.get(node.remove_type)
+        last = [parse_tree.words([found])[-1:] for found in node.objects]
+        return kind == one.kind and one.name in parse_tree.dropped(node) and [one.part] in last
+    thing = _thing(one)
+    return thing is not None and any(
+        found.is_named_like(thing) and found.arguments in (None, thing.arguments) for found in removal.removed(node)
+    )
+
+
+def is_made_again(one: Dependent, revision: Revision, statement: Statement) -> bool:
+    """Return whether a later statement of the same transaction makes the object again."""
+    if not statement.in_transaction:
+        return False
+    if one.part is not None:
+        later = (command for other in removal.following(revision, statement) for command in _added(other, one.name))
+        return one.kind == "table constraint" and one.part in later
+    thing = _thing(one)
+    return thing is not None and removal.is_made_again(thing, revision, statement)
+
+
+def _added(statement: Statement, origin: Name) -> Iterator[str]:
+    """Yield the names of the constraints that a statement adds to a table."""
+    if statement.table is not None and statement.table.origin == origin:
+        yield from (one.name for one in course.added_constraints(statement.node, statement.table))
+
+
+def _thing(one: Dependent) -> Thing | None:
+    if one.kind in removal.ROUTINES:
+        return removal.removed(parse_tree.parse(f"drop {one.kind} {one.identity}")[0])[0]
+    return Thing(one.kind, one.name) if one.kind in removal.KINDS.values() else None
