@@ -163,3 +163,47 @@ def _thing(one: Dependent) -> Thing | None:
     if one.kind in removal.ROUTINES:
         return removal.removed(parse_tree.parse(f"drop {one.kind} {one.identity}")[0])[0]
     return Thing(one.kind, one.name) if one.kind in removal.KINDS.values() else None
+
+
+def of_constraint(revision: Revision, statement: Statement, table: Table, name: str) -> tuple[Dependent, ...]:
+    """Return what depends on a constraint; nothing where that is not known."""
+    assert table.origin is not None  # noqa: S101 - of a table of the database
+    root = Root(".".join(map(quote, table.origin)), name)
+    return going(revision, statement, Cascade("constraint", (name,), "constraint", (root,))) or ()
+
+
+def truncated(statement: Statement) -> Iterator[Table]:
+    """Yield the tables of the database that a TRUNCATE names."""
+    match statement.node:
+        case nodes.TruncateStmt(relations=relations):
+            for one in relations:
+                if isinstance(one, nodes.RangeVar) and one.schemaname != "pg_temp":
+                    table = removal.users_table(statement, parse_tree.name(one))
+                    if table is not None:
+                        yield table
+
+
+def referencing(revision: Revision, statement: Statement, tables: Sequence[Table]) -> tuple[Table, ...] | None:
+    """Return the further tables with foreign keys to these, and to those in turn; None where that is not known."""
+    if revision.database.dependents is None:
+        return None
+    found = {table.origin: table for table in tables}
+    new = list(tables)
+    while new:
+        new = [one for table in new for one in _referencing(revision, statement, table) if one.origin not in found]
+        found |= {table.origin: table for table in new}
+    return tuple(table for origin, table in found.items() if origin not in {one.origin for one in tables})
+
+
+def _referencing(revision: Revision, statement: Statement, table: Table) -> Iterator[Table]:
+    assert table.origin is not None  # noqa: S101 - of a table of the database
+    root = Root(".".join(map(quote, table.origin)))
+    depending = going(revision, statement, Cascade("table", (), "relation", (root,))) or ()
+    names = [one.name for one in depending if one.kind == "table constraint"]
+    others = (statement.before.of_origin(name) for name in dict.fromkeys(names))
+    # those with a foreign key that the plan has added, too
+    for other in (*others, *statement.before.changed.values()):
+        if other is not None and other.origin is not None:
+            keys = (one for one in other.constraints.values() if one.referred is not None)
+            if any(one.referred in (table.name, table.origin) for one in keys):
+                yield other
