@@ -22,6 +22,8 @@ MORE = """
     alter table accounts add constraint accounts_code_key unique (code);
     alter table items add constraint items_code_key unique (code);
     alter table orders add constraint orders_code_fk foreign key (account_code) references accounts (code);
+    create unique index orders_code on orders (account_code);
+    create table packages (order_code integer references orders (account_code));
     create view "Account names" as select name from accounts;
     create view account_orders as select o.id, a.name from orders o join accounts a on a.id = o.account_id;
     create materialized view archive.orders as select * from account_orders;
@@ -196,7 +198,14 @@ FOUND = {
     "tables that change places": (
         'op.rename_table("visits", "old_visits")\nop.rename_table("orders", "visits")',
         {("renaming-table", WARNS), ("renaming-table", ERRORS)}),
-    "a function of a type that nobody has dropped": (
+    "the version table and the ledger": (
+        'op.drop_table("alembic_version")\nop.execute("drop table runner.migration_log; drop schema runner")\n'
+        'op.rename_table("alembic_version", "versions")',
+        {("ban-drop-table", ERRORS), ("ban-drop-schema", ERRORS), ("renaming-table", ERRORS)}),
+    "an index that nothing needs": (
+        'op.execute("drop index accounts_email cascade")', {("cascade-drops", WARNS)}),
+    "a language": ('op.execute("drop language if exists plpgsql cascade")', {("cascade-drops", ERRORS)}),
+    "one of two functions, renamed": (
         'op.execute("alter function mean(numeric, numeric) rename to average")', {("renaming-object", ERRORS)}),
 }  # fmt: skip
 
@@ -265,8 +274,8 @@ MESSAGES = {
         "CASCADE."),
     'op.execute("truncate orders, accounts cascade")': (
         "ban-truncate-cascade",
-        "CASCADE empties with `orders` and `accounts` the tables that reference it: `items` (all rows), `visits` (all "
-        "rows).",
+        "CASCADE empties with `orders` and `accounts` the tables that reference it: `items` (all rows), `packages` "
+        "(all rows), `visits` (all rows).",
         "Delete the rows that are meant in batches, outside the migration; or name each table that is to be emptied."),
     'op.drop_constraint("accounts_code_key", "accounts")': (
         "ban-drop-constraint",
@@ -386,6 +395,7 @@ CASCADES = (
     "alter table accounts drop constraint accounts_code_key cascade",
     "alter table items drop constraint items_price_check cascade",
     "alter table orders drop column ticket cascade, drop column account_id cascade",
+    "drop index orders_code cascade",
     "drop owned by object_owner cascade",
 )
 

@@ -21,6 +21,12 @@ READ_AS = {
     "extension": "extension", "schema": "schema", "type": "type",
 }  # fmt: skip
 """How a reader of dependents finds an object of a kind."""
+UNREAD = {
+    pb.OBJECT_ACCESS_METHOD: "access method", pb.OBJECT_FDW: "foreign-data wrapper", pb.OBJECT_FOREIGN_SERVER: "server",
+    pb.OBJECT_LANGUAGE: "language", pb.OBJECT_OPCLASS: "operator class", pb.OBJECT_OPFAMILY: "operator family",
+    pb.OBJECT_TSDICTIONARY: "text search dictionary", pb.OBJECT_TSPARSER: "text search parser",
+}  # fmt: skip
+"""Further kinds on which others may depend, of which no reader finds what depends on them."""
 PARTS = {pb.AT_DropColumn: "column", pb.AT_DropConstraint: "constraint"}
 
 
@@ -40,6 +46,13 @@ class Cascade:
 def cascades(revision: Revision, statement: Statement) -> Iterator[Cascade]:
     """Yield what a statement drops with CASCADE of what the database has; DROP OWNED names nothing in any case."""
     match statement.node:
+        case nodes.DropStmt(behavior=pb.DROP_CASCADE, remove_type=kind) if kind in UNREAD:
+            yield Cascade(UNREAD[kind], tuple(name for _, name in parse_tree.dropped(statement.node)), "", ())
+        case nodes.DropStmt(behavior=pb.DROP_CASCADE, remove_type=pb.OBJECT_INDEX):
+            names = [one for one in parse_tree.dropped(statement.node) if one in revision.database.tables.owners]
+            if names:
+                roots = tuple(Root(".".join(map(quote, one))) for one in names)
+                yield Cascade("index", tuple(map(shown, names)), "relation", roots)
         case nodes.DropStmt(behavior=pb.DROP_CASCADE):
             yield from _dropped(revision, statement)
         case nodes.DropOwnedStmt(roles=roles):
@@ -192,7 +205,8 @@ def referencing(revision: Revision, statement: Statement, tables: Sequence[Table
     while new:
         new = [one for table in new for one in _referencing(revision, statement, table) if one.origin not in found]
         found |= {table.origin: table for table in new}
-    return tuple(table for origin, table in found.items() if origin not in {one.origin for one in tables})
+    further = (table for origin, table in found.items() if origin not in {one.origin for one in tables})
+    return tuple(sorted(further, key=lambda table: table.name))
 
 
 def _referencing(revision: Revision, statement: Statement, table: Table) -> Iterator[Table]:

@@ -32,6 +32,8 @@ def moved(revision: Revision, *statements: type[nodes.RenameStmt | nodes.AlterOb
                 # a table that got its name from the plan is used under its former one
                 if table is not None and table.kind == "table" and table.origin == one.name:
                     yield _violation(revision, statement, one, table)
+                elif removal.is_own(one, revision.database):
+                    yield Violation("error", f"`{shown(one.name)}` {removal.OWN}", "Leave it where it is.", statement)
 
 
 def _violation(revision: Revision, statement: Statement, one: Thing, table: Table) -> Violation:

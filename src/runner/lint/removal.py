@@ -36,6 +36,9 @@ UNREAD = frozenset({
     "cast", "collation", "database", "foreign table", "operator", "role", "text search configuration",
 })  # fmt: skip
 """The kinds that the catalog does not read: what the plan does not make counts as there."""
+LEDGER = "runner"
+"""The schema of the ledger."""
+OWN = "is the runner's own: without it, no run knows what is applied."
 USERS = "the version of the application that still runs, or to which a deployment returns"
 RETURNS_ONLY = frozenset({pb.FUNC_PARAM_OUT, pb.FUNC_PARAM_TABLE})
 
@@ -88,11 +91,18 @@ def missed(revision: Revision, *verbs: type[AstNode]) -> Iterator[tuple[Statemen
 def is_there(one: Thing, revision: Revision, statement: Statement) -> bool:
     """Return whether the database has an object, so that an application may use it."""
     database = revision.database
+    if is_own(one, database):
+        return True
     if one.kind in ROUTINES:
         return one.arguments in arguments(database.routines.get(one.name, ()))
     if one.kind not in UNREAD:
         return one.name in database.known
     return not any(made(other.node, one) for other in preceding(revision, statement))
+
+
+def is_own(one: Thing, database: Database) -> bool:
+    """Return whether an object is the runner's, which the catalog leaves out."""
+    return LEDGER in (one.name[0], one.name[1] if one.kind == "schema" else "") or one.name in database.own
 
 
 def is_made_again(old: Thing, revision: Revision, statement: Statement) -> bool:

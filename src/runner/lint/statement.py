@@ -93,6 +93,8 @@ class Database:
     """The functions of triggers, which no query can call."""
     version: str
     """The server's version, such as `15.3`."""
+    own: frozenset[Name] = frozenset()
+    """The tables of the runner outside of its schema, which the catalog leaves out."""
     dependents: Reader | None = None
     """Reads what goes with objects that are dropped with CASCADE; None offline."""
 
@@ -134,8 +136,12 @@ def describe(
     sizes: Mapping[str, TableSize],
     version: str,
     dependents: Reader | None = None,
+    own: Iterable[Name] = (),
 ) -> Database:
-    """Return what the rules use of a database with that catalog; `sizes` are of the tables that the plan touches."""
+    """Return what the rules use of a database with that catalog; `sizes` are of the tables that the plan touches.
+
+    `own` are the tables of the runner outside of its schema.
+    """
     tables = of_catalog(actual)
     relations = {sql.read_name(name) for kind in ("tables", "views") for name in actual.get(kind, {})}
     return Database(
@@ -146,6 +152,7 @@ def describe(
         _routines(actual),
         frozenset(map(sql.read_name, filter(partial(_is_of_trigger, actual), actual.get("functions", ())))),
         version,
+        frozenset(own),
         dependents,
     )
 

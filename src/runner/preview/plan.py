@@ -132,7 +132,8 @@ def examine(
         from runner.lint import findings as rules
         from runner.lint import statement
 
-        database = statement.describe(actual, sizes, server_version, dependents)
+        table = invocation.settings.version_table
+        database = statement.describe(actual, sizes, server_version, dependents, [(table.schema, table.name)])
         found, harmless = rules.find(rendered, database, program)
         findings += found
         linter = squawk.version(program)

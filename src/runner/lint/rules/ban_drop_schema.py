@@ -36,6 +36,8 @@ def _find(one: Thing, revision: Revision, statement: Statement, *, is_cascading:
     if removal.is_there(one, revision, statement) and not is_kept:
         rows = ", and all rows in it are lost" if is_cascading else ""
         message = f"Dropping the schema `{shown(one.name)}` breaks {removal.USERS}{rows}."
+        if removal.is_own(one, revision.database):
+            message = f"The schema `{shown(one.name)}` {removal.OWN}"
         yield Violation("error", message, REMEDY, statement)
 
 

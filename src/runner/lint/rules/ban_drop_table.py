@@ -38,6 +38,8 @@ def _find(revision: Revision, statement: Statement) -> Iterator[Violation]:
         elif removal.is_there(one, revision, statement):
             # one that the plan made in place of the database's, or a foreign table
             message = f"Dropping the {one.kind} `{name}` breaks {removal.USERS}."
+            if removal.is_own(one, revision.database):
+                message = f"`{name}` {removal.OWN}"
             yield Violation("error", message, REMEDY, statement, statement.before.find(one.name))
 
 

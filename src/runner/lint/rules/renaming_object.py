@@ -22,7 +22,7 @@ def find(revision: Revision) -> Iterator[Violation]:
         kind = table.kind if table is not None else one.kind
         assert isinstance(statement.node, nodes.RenameStmt)  # noqa: S101 - as asked for
         # ALTER TABLE renames views and sequences too
-        if kind != "table" or table is None:
+        if kind != "table" or (table is None and not removal.is_own(one, revision.database)):
             new, kind = statement.node.newname, "sequence" if kind == "table" else kind
             message = f"Renaming the {kind} `{shown(one.name)}` to `{new}` breaks {removal.USERS}."
             yield Violation("error", message, _remedy(kind, one, new), statement, table, _instead(kind, one, new))
