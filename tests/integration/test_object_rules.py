@@ -128,6 +128,7 @@ NOTHING = {
         'op.create_check_constraint("c", "items", "code > 0", postgresql_not_valid=True)\n---\n'
         'op.drop_constraint("c", "items")'),
     "a key whose columns have another unique index": 'op.drop_constraint("items_code_key", "items")',
+    "a table that stays in its schema": 'op.execute("alter table items set schema public")',
     "a column that nobody has named yet": 'op.execute("alter table visits drop if exists absent")',
 }  # fmt: skip
 FOUND = {
@@ -163,6 +164,24 @@ FOUND = {
     "what an earlier statement has dropped goes with nothing": (
         'op.execute("drop view cheapest_items")\nop.execute("drop view cheap_items cascade")',
         {("ban-drop-view", ERRORS), ("cascade-drops", WARNS)}),
+    "columns that have another type by then": (
+        'op.execute("alter table items alter mood drop default, alter mood type text")\n'
+        'op.execute("alter table visits alter mood type text; alter table orders drop \\"Mood\\"")\n'
+        'op.execute("alter table reports.daily drop mood cascade; alter type mood rename to old_mood")\n'
+        'op.execute("drop type old_mood cascade")',
+        {("ban-drop-column", ERRORS), ("cascade-drops", ERRORS), ("cascade-drops", WARNS),
+         ("renaming-object", ERRORS)}),
+    "a renamed type": (
+        'op.execute("alter type mood rename to moods")\n---\nop.execute("drop type moods cascade")',
+        {("renaming-object", ERRORS), ("cascade-drops", ERRORS)}),
+    "a renamed column": (
+        'op.alter_column("items", "price", new_column_name="cost")\n---\n'
+        'op.execute("alter table items drop cost cascade")',
+        {("renaming-column", ERRORS), ("ban-drop-column", ERRORS), ("cascade-drops", ERRORS)}),
+    "a type that the plan has put in its place": (
+        "op.execute(\"alter type colour rename to hue; create type colour as enum ('blue')\")\n"
+        'op.execute("drop type colour cascade")',
+        {("ban-drop-type", ERRORS)}),
     "a key that foreign keys need": (
         'op.drop_constraint("accounts_code_key", "accounts")', {("ban-drop-constraint", ERRORS)}),
     "a key that foreign keys needed": (
@@ -202,6 +221,9 @@ FOUND = {
         'op.drop_table("alembic_version")\nop.execute("drop table runner.migration_log; drop schema runner")\n'
         'op.rename_table("alembic_version", "versions")',
         {("ban-drop-table", ERRORS), ("ban-drop-schema", ERRORS), ("renaming-table", ERRORS)}),
+    "the schema that the catalog says nothing of": (
+        'op.execute("drop schema public cascade")', {("ban-drop-schema", ERRORS), ("cascade-drops", ERRORS)}),
+    "a partition": ('op.rename_table("events_2025", "events_of_2025")', {("renaming-table", WARNS)}),
     "an index that nothing needs": (
         'op.execute("drop index accounts_email cascade")', {("cascade-drops", WARNS)}),
     "a language": ('op.execute("drop language if exists plpgsql cascade")', {("cascade-drops", ERRORS)}),

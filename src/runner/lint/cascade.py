@@ -1,7 +1,7 @@
 """The objects that a statement drops with CASCADE, and what goes with them when it is that statement's turn."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
@@ -70,13 +70,13 @@ def _role(one: nodes.RoleSpec) -> tuple[str, Root]:
 
 def _dropped(revision: Revision, statement: Statement) -> Iterator[Cascade]:
     there: list[tuple[Thing, Root]] = []
-    for thing in removal.removed(statement.node):
-        one = removal.complete(thing, revision.database)
+    for one in removal.removed(statement.node):
         table = statement.before.find(one.name) if one.kind in RELATIONS else None
         # its name in the database, where an earlier statement renamed it
-        origin = one.name if table is None else table.origin
-        if origin is not None and (table is not None or removal.is_there(one, revision, statement)):
-            there += [(one, root) for root in _roots(one, origin, revision.database)]
+        old = removal.origin(one, revision, statement) if table is None else None
+        name = table.origin if table is not None else old.name if old is not None else None
+        if name is not None:
+            there += [(one, root) for root in _roots(old or one, name, revision.database)]
     kinds = list(dict.fromkeys(one.kind for one, _ in there))
     for kind in kinds:
         pairs = [(one, root) for one, root in there if one.kind == kind]
@@ -110,10 +110,23 @@ def _parts(revision: Revision, statement: Statement, relation: nodes.RangeVar) -
         made = _made(table, kind, command.name) if table is not None else False
         origin = table.origin if table is not None else name if is_type else None
         if origin is not None and not made:
-            root = Root(".".join(map(quote, origin)), command.name)
+            old = _old_part(revision, statement, origin, command.name)
+            root = Root(".".join(map(quote, origin)), old)
             is_own = kind == "column" and not relation.inh
             read_as = "own column" if is_own else kind
             yield Cascade(kind, (f"{shown(name)}.{command.name}",), read_as, (root,), table)
+
+
+def _old_part(revision: Revision, statement: Statement, origin: Name, part: str) -> str:
+    """Return the name that a column or constraint has in the database."""
+    for other in reversed([*removal.preceding(revision, statement)]):
+        match other.node:
+            case nodes.RenameStmt(newname=new, subname=old, relation=nodes.RangeVar() as relation) if (
+                new == part and old
+            ):
+                table = other.before.find(parse_tree.name(relation))
+                part = old if table is not None and table.origin == origin else part
+    return part
 
 
 def _made(table: Table, kind: str, part: str) -> bool:
@@ -127,19 +140,50 @@ def going(revision: Revision, statement: Statement, one: Cascade) -> tuple[Depen
     read = revision.database.dependents
     if read is None or not one.read_as:
         return None
-    return tuple(found for found in read(one.read_as, one.roots) if not _is_gone(found, revision, statement))
+    earlier = {found for others in _earlier(revision, statement) for found in read(others.read_as, others.roots)}
+    found = (depends for depends in read(one.read_as, one.roots) if depends not in earlier)
+    return tuple(depends for depends in found if not _is_gone(depends, revision, statement))
+
+
+def _earlier(revision: Revision, statement: Statement) -> Iterator[Cascade]:
+    """Yield what earlier statements of the plan drop with CASCADE."""
+    for one in (*revision.earlier, revision):
+        for other in one.statements:
+            if other is statement:
+                return
+            yield from (found for found in cascades(one, other) if found.read_as)
 
 
 def _is_gone(one: Dependent, revision: Revision, statement: Statement) -> bool:
-    """Return whether an earlier statement of the plan has dropped it."""
-    there, now = revision.database.tables.load(one.name), statement.before.of_origin(one.name)
-    if there is not None:
-        if now is None or one.part is None:
-            return now is None
-        for parts, left in ((there.columns, now.columns), (there.constraints, now.constraints)):
-            if one.part in parts and one.kind.endswith(("column", "constraint")):
-                return one.part not in left
-    return any(_drops(other.node, one) for other in removal.preceding(revision, statement))
+    """Return whether an earlier statement of the plan has dropped it, or has taken away what it depends by."""
+    if any(_drops(other.node, one) for other in removal.preceding(revision, statement)):
+        return True
+    changed = statement.before.changed
+    is_changed = one.name in changed or any(
+        table is not None and table.origin == one.name for table in changed.values()
+    )
+    # to read a table takes time, and a schema may have thousands
+    there = revision.database.tables.load(one.name) if is_changed or (changed and one.part is not None) else None
+    if there is None:
+        return False
+    # what is done to a table is done to those that inherit from it
+    above = (replace(one, name=parent) for parent in there.parents)
+    return _is_taken(one, there, revision, statement) or any(_is_gone(other, revision, statement) for other in above)
+
+
+def _is_taken(one: Dependent, there: Table, revision: Revision, statement: Statement) -> bool:
+    now = statement.before.of_origin(one.name)
+    if now is None or one.part is None:
+        return now is None
+    if one.kind == "table constraint" and one.part in there.constraints:
+        return one.part not in now.constraints
+    if one.part in there.columns and one.kind in ("table column", "default value"):
+        columns = now.columns.values()
+        left = [found for found in columns if _old_part(revision, statement, one.name, found.name) == one.part]
+        if one.kind == "default value":
+            return not any(found.has_default for found in left)
+        return not any(found.type == there.columns[one.part].type for found in left)
+    return False
 
 
 def _drops(node: AstNode | None, one: Dependent) -> bool:

@@ -1,6 +1,6 @@
 """The objects that depend on others, as PostgreSQL's catalog has them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from runner.postgres.sql import Name
@@ -38,6 +38,6 @@ class Dependent:
         return f"column `{owner}.{self.part}`" if kind == "column" else f"{kind} `{self.part}` of `{owner}`"
 
 
-Reader = Callable[[str, Sequence[Root]], tuple[Dependent, ...]]
+Reader = Callable[[str, tuple[Root, ...]], tuple[Dependent, ...]]
 """Returns what goes with objects of a kind: `relation`, `type`, `routine`, `schema`, `extension`, `constraint`,
 `column` (with those that inherit it), `own column`, or `role` for all that it owns."""

@@ -30,7 +30,8 @@ def moved(revision: Revision, *statements: type[nodes.RenameStmt | nodes.AlterOb
             for one in removal.removed(statement.node):
                 table = removal.users_table(statement, one.name)
                 # a table that got its name from the plan is used under its former one
-                if table is not None and table.kind == "table" and table.origin == one.name:
+                is_moved = _new_name(statement, one) != one.name
+                if table is not None and table.kind == "table" and table.origin == one.name and is_moved:
                     yield _violation(revision, statement, one, table)
                 elif removal.is_own(one, revision.database):
                     yield Violation("error", f"`{shown(one.name)}` {removal.OWN}", "Leave it where it is.", statement)
@@ -47,7 +48,12 @@ def _violation(revision: Revision, statement: Statement, one: Thing, table: Tabl
             f"Make a view `{old}` of the table in the same revision, which can be read and written like the table, and "
             "drop it when no version uses it. Or keep the name."
         )
-        return Violation("error", message, remedy, statement, table, _instead(revision, statement, table, new))
+        instead = _instead(revision, statement, table, new)
+        parents = map(statement.before.find, table.parents)
+        if any(parent is not None and parent.is_partitioned for parent in parents):
+            # most queries name the partitioned table
+            return Violation("warning", message, f"Keep the name unless `{old}` is named nowhere.", statement, table)
+        return Violation("error", message, remedy, statement, table, instead)
     if isinstance(taken.node, nodes.ViewStmt):
         return _by_view(taken, done, statement, table, new)
     message = (

@@ -91,7 +91,8 @@ def missed(revision: Revision, *verbs: type[AstNode]) -> Iterator[tuple[Statemen
 def is_there(one: Thing, revision: Revision, statement: Statement) -> bool:
     """Return whether the database has an object, so that an application may use it."""
     database = revision.database
-    if is_own(one, database):
+    # the catalog says nothing of schema `public`
+    if is_own(one, database) or (one.kind == "schema" and one.name[1] == PROJECT):
         return True
     if one.kind in ROUTINES:
         return one.arguments in arguments(database.routines.get(one.name, ()))
@@ -122,6 +123,20 @@ def preceding(revision: Revision, statement: Statement) -> Iterator[Statement]:
     for one in revision.earlier:
         yield from one.statements
     yield from takewhile(lambda one: one is not statement, revision.statements)
+
+
+def origin(one: Thing, revision: Revision, statement: Statement) -> Thing | None:
+    """Return an object under the name that it has in the database, None for one that the plan makes."""
+    for other in reversed([*preceding(revision, statement)]):
+        found = _made(other.node)
+        if found is not None and found.is_named_like(one):
+            if not isinstance(other.node, (nodes.RenameStmt, nodes.AlterObjectSchemaStmt)):
+                is_replaced = isinstance(other.node, nodes.CreateFunctionStmt) and other.node.replace
+                return one if is_replaced and is_there(one, revision, statement) else None
+            old = removed(other.node)[0]
+            one = Thing(one.kind, old.name, one.arguments)
+    one = complete(one, revision.database)
+    return one if is_there(one, revision, statement) else None
 
 
 def removed(node: AstNode | None) -> tuple[Thing, ...]:

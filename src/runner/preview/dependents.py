@@ -1,14 +1,12 @@
 """What PostgreSQL drops with an object by CASCADE, from the catalog of this database."""
 
-from collections.abc import Sequence
-
 from sqlalchemy import Connection, text
 
 from runner.lint.dependent import Dependent, Root
 from runner.postgres import queries, sql
 
 
-def read(connection: Connection, kind: str, roots: Sequence[Root]) -> tuple[Dependent, ...]:
+def read(connection: Connection, kind: str, roots: tuple[Root, ...]) -> tuple[Dependent, ...]:
     """Return what goes with objects of a kind, such as `relation`; none with those that the database does not have."""
     query = text(queries.load("runner.preview", "dependents.sql"))
     names, parts = [root.name for root in roots], [root.part for root in roots]

@@ -53,7 +53,10 @@ with recursive heir (oid) as (
           and not (d.refclassid = x.from_class and d.refobjid = x.from_id and x.from_subid in (0, d.refobjsubid))
     ) e
 ), found as (
-    select x.classid, x.objid, x.objsubid, bool_or(x.is_part) as is_part from reached x group by 1, 2, 3
+    select x.classid, x.objid, x.objsubid, bool_or(x.is_part) as is_part,
+           -- a column of a table that goes as a whole
+           x.objsubid <> 0 and bool_or(x.objsubid = 0) over (partition by x.classid, x.objid) as is_within
+    from reached x group by 1, 2, 3
 )
 select i.type as kind, i.identity, n.nspname as schema, c.relname as owner, p.part
 from found f
@@ -78,10 +81,7 @@ left join lateral (
 ) p (relation, part) on true
 left join pg_class c on c.oid = p.relation
 left join pg_namespace n on n.oid = c.relnamespace
-where not f.is_part
+where not f.is_part and not f.is_within
   and (:kind = 'role' or not exists (
       select from root r where r.classid = f.classid and r.objid = f.objid and r.objsubid in (0, f.objsubid)))
-  -- a column of a table that goes as a whole
-  and not exists (select from found w where w.classid = f.classid and w.objid = f.objid
-                                       and w.objsubid = 0 and f.objsubid <> 0)
 order by 1, 2

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from sqlalchemy import Connection
@@ -103,7 +103,8 @@ def find(
     losses = _data_losses(Snapshots(revisions.script), steps, rendered, actual, connection)
     of_database = [*losses, *_existing_tables(rendered, baselines)]
     estimate, version = partial(table_sizes.estimate, connection), session.server_version(connection)
-    reader = partial(dependents.read, connection)
+    # several rules ask about one statement, and one about those before it
+    reader = cache(partial(dependents.read, connection))
     return examine(invocation, rendered, actual, estimate, of_database, version, reader)
 
 

@@ -21,7 +21,10 @@ def find(revision: Revision) -> Iterator[Violation]:
 
 RULE = Rule(
     id="renaming-table",
-    levels="An error; a warning where another table gets the old name, a note where a view of all columns does.",
+    levels=(
+        "An error; a warning for a partition and where another table gets the old name, a note where a view of all "
+        "columns does."
+    ),
     find=find,
     bad=(
         'op.rename_table("visits", "calls")',
