@@ -69,23 +69,21 @@ def _role(one: nodes.RoleSpec) -> tuple[str, Root]:
 
 
 def _dropped(revision: Revision, statement: Statement) -> Iterator[Cascade]:
-    there: list[tuple[Thing, Root]] = []
-    for one in removal.removed(statement.node):
+    names: list[str] = []
+    roots: list[Root] = []
+    table = None
+    things = removal.removed(statement.node)
+    for one in things:
         table = statement.before.find(one.name) if one.kind in RELATIONS else None
         # its name in the database, where an earlier statement renamed it
         old = removal.origin(one, revision, statement) if table is None else None
         name = table.origin if table is not None else old.name if old is not None else None
         if name is not None:
-            there += [(one, root) for root in _roots(old or one, name, revision.database)]
-    kinds = list(dict.fromkeys(one.kind for one, _ in there))
-    for kind in kinds:
-        pairs = [(one, root) for one, root in there if one.kind == kind]
-        names = tuple(shown(one.name) for one, _ in pairs)
-        yield Cascade(kind, names, READ_AS.get(kind, ""), tuple(root for _, root in pairs), _only(statement, pairs))
-
-
-def _only(statement: Statement, pairs: Sequence[tuple[Thing, Root]]) -> Table | None:
-    return statement.before.find(pairs[0][0].name) if len(pairs) == 1 and pairs[0][0].kind in RELATIONS else None
+            names.append(shown(one.name))
+            roots += _roots(old or one, name, revision.database)
+    if names:
+        kind = things[0].kind
+        yield Cascade(kind, tuple(names), READ_AS.get(kind, ""), tuple(roots), table if len(things) == 1 else None)
 
 
 def _roots(one: Thing, origin: Name, database: Database) -> list[Root]:
