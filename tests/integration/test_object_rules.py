@@ -8,9 +8,12 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from runner.lint import rules
+from runner.lint import findings, rules, squawk
+from runner.lint.statement import describe
+from runner.script.offline import Rendered
 from support import examples
-from support.postgres import Database, Server
+from support.postgres import Database, Server, read_catalog
+from support.project import ROOT
 
 # What depends on the tables of the examples, in every way that PostgreSQL follows.
 MORE = """
@@ -335,6 +338,25 @@ def test_it_says_who_misses_what_and_what_to_do(large: Database, tmp_path: Path,
     assert (one["message"], one["help"]) == (message, remedy)
 
 
+@pytest.mark.parametrize(
+    ("statement", "rule", "message"),
+    [
+        ("drop view cheap_items cascade", "cascade-drops",
+         "CASCADE drops what depends on the view `cheap_items`; what that is was not read from the database."),
+        ("truncate accounts cascade", "ban-truncate-cascade",
+         "It empties `accounts` and each table that references it; which these are was not read from the database."),
+    ],
+)  # fmt: skip
+def test_without_a_database_what_goes_is_not_known(large: Database, statement: str, rule: str, message: str) -> None:
+    """Where only a catalog is at hand, as of a snapshot."""
+    described = describe(read_catalog(large), {}, "15.3")
+    rendered = Rendered("002", "", "upgrade", "", "", (f"{statement};",), None, transactional=True, mixed=False)
+    program = squawk.find(ROOT)
+    assert program is not None
+    (one,) = [one for one in findings.find([rendered], described, program)[0] if one.rule == rule]
+    assert (one.level, one.message) == ("error", message)
+
+
 @pytest.mark.parametrize("tables", ["accounts", "visits", "orders, accounts", "events", "archive.items, items"])
 def test_what_truncate_empties_is_what_postgresql_empties(large: Database, tmp_path: Path, tables: str) -> None:
     project = examples.project(tmp_path)
@@ -426,14 +448,14 @@ CASCADES = (
 def test_what_goes_with_it_is_what_postgresql_drops(large: Database, tmp_path: Path, statement: str) -> None:
     project = examples.project(tmp_path)
     examples.add(project, f"op.execute({statement!r})")
-    findings = [one for one in examples.plan(project, large)["findings"] if one["rule"] == "cascade-drops"]
-    named = {name for one in findings if one["level"] == "error" for name in _named(one["message"])}
+    told = [one for one in examples.plan(project, large)["findings"] if one["rule"] == "cascade-drops"]
+    named = {name for one in told if one["level"] == "error" for name in _named(one["message"])}
     gone = _gone(large, statement)
     if statement.startswith("drop owned"):
         # PostgreSQL tells what goes with what the role owns
         gone |= {"table `owned`"}
     assert named == gone
-    assert {one["level"] for one in findings} == ({"error"} if gone else {"warning"})
+    assert {one["level"] for one in told} == ({"error"} if gone else {"warning"})
 
 
 def _named(message: str) -> list[str]:
