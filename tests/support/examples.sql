@@ -53,3 +53,7 @@ create function rank_of(n bigint) returns bigint language sql immutable as 'sele
 create function touch() returns trigger language plpgsql as 'begin return new; end';
 create trigger items_touch before update on items for each row execute function touch();
 create extension if not exists pg_trgm;
+-- a domain whose column has no null, and an index for a foreign key
+create domain rated as integer;
+alter table archive.items add column rating rated default 1;
+create index items_of_account on items (account_id);

@@ -15,6 +15,7 @@ OTHERS = {
     "runner/aws/promote.py": "an image's digest",
     "runner/cli.py": "an image's tag",
     "runner/handler.py": "an event's id",
+    "runner/lint/made_safe.py": "what SQLAlchemy takes for a parameter",
     "runner/output/command_line.py": "a target such as `-1`",
     "runner/output/report.py": "Markdown",
     "runner/output/sarif.py": "links in a message",

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import reduce
+from itertools import chain, count
 
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
@@ -23,28 +24,60 @@ SERIAL = {
     "smallserial": "int2",
 }  # fmt: skip
 """The types of the columns that PostgreSQL makes of these words."""
+ATTRIBUTES: dict[int, dict[str, bool]] = {
+    pb.CONSTR_ATTR_DEFERRABLE: {"deferrable": True},
+    pb.CONSTR_ATTR_NOT_DEFERRABLE: {},
+    pb.CONSTR_ATTR_DEFERRED: {"deferrable": True, "initdeferred": True},
+    pb.CONSTR_ATTR_IMMEDIATE: {},
+    pb.CONSTR_ATTR_ENFORCED: {},
+    pb.CONSTR_ATTR_NOT_ENFORCED: {"is_enforced": False, "skip_validation": True},
+}
+"""What stands behind a constraint of a column, and what it sets."""
 LIKE_DEFAULTS = 0b111000
 """The bits of INCLUDING DEFAULTS, GENERATED and IDENTITY, as `TableLikeOption` in PostgreSQL's `parsenodes.h`."""
 
 
-def added_columns(node: AstNode | None) -> Iterator[nodes.ColumnDef]:
-    """Yield the columns that an ALTER TABLE adds."""
+def added_columns(node: AstNode | None, table: Table | None) -> Iterator[nodes.ColumnDef]:
+    """Yield the columns that an ALTER TABLE adds to a table, not those that IF NOT EXISTS finds there."""
+    there: Iterable[str] = table.columns if table is not None else ()
     for command in parse_tree.commands(node, pb.AT_AddColumn):
-        if isinstance(command.def_, nodes.ColumnDef):
-            yield command.def_
+        column = command.def_
+        if isinstance(column, nodes.ColumnDef) and not (command.missing_ok and column.colname in there):
+            yield column
 
 
 def added_constraints(node: AstNode | None, table: Table | None) -> Iterator[Constraint]:
     """Yield the constraints that an ALTER TABLE adds to a table, those of its new columns included."""
     owner = table.name[1] if table is not None else ""
-    for command in parse_tree.commands(node, pb.AT_AddConstraint, pb.AT_AddColumn):
-        match command.def_:
-            case nodes.Constraint() as constraint:
-                yield from _constraint(constraint, owner, None, table)
-            case nodes.ColumnDef(colname=column, constraints=constraints):
-                for one in constraints:
-                    if isinstance(one, nodes.Constraint):
-                        yield from _constraint(one, owner, column, table)
+    for command in parse_tree.commands(node, pb.AT_AddConstraint):
+        if isinstance(command.def_, nodes.Constraint):
+            yield from _constraint(command.def_, owner, None, table)
+    for column in added_columns(node, table):
+        yield from of_column(column, table)
+
+
+def of_column(column: nodes.ColumnDef, table: Table | None) -> Iterator[Constraint]:
+    """Yield the constraints in the definition of a column."""
+    owner = table.name[1] if table is not None else ""
+    for one in _whole(column):
+        yield from _constraint(one, owner, column.colname, table)
+
+
+def _whole(column: nodes.ColumnDef) -> list[nodes.Constraint]:
+    """Return the constraints of a column, each with DEFERRABLE and so on, which are nodes of their own in the tree."""
+    found: list[nodes.Constraint] = []
+    for one in column.constraints:
+        if isinstance(one, nodes.Constraint):
+            attributes = ATTRIBUTES.get(one.contype)
+            if attributes is None:
+                found.append(one)
+            elif found:
+                changed = pb.Constraint()
+                changed.CopyFrom(parse_tree.message(found[-1]))
+                for name, value in attributes.items():
+                    setattr(changed, name, value)
+                found[-1] = nodes.Constraint(changed)
+    return found
 
 
 def _constraint(node: nodes.Constraint, owner: str, column: str | None, table: Table | None) -> Iterator[Constraint]:
@@ -56,8 +89,14 @@ def _constraint(node: nodes.Constraint, owner: str, column: str | None, table: T
         columns = table.indexes[node.indexname].columns
     # PostgreSQL names a CHECK after its column only where it has one
     named = () if kind == "primary key" or (kind == "check" and len(columns) != 1) else columns
-    name = node.conname or "_".join((owner, *named, ENDINGS[kind]))
+    name = node.conname or _free_name("_".join((owner, *named, ENDINGS[kind])), table)
     yield Constraint(name, kind, columns, node, not node.skip_validation, is_made=True, column=column)
+
+
+def _free_name(name: str, table: Table | None) -> str:
+    """Return a name as PostgreSQL chooses it for a constraint without one: with a number where it is taken."""
+    taken = {*table.constraints, *table.indexes} if table is not None else set()
+    return next(one for one in chain((name,), (f"{name}{number}" for number in count(1))) if one not in taken)
 
 
 def after(tables: Tables, node: AstNode | None) -> Tables:  # noqa: C901 - a case for each statement
@@ -104,10 +143,8 @@ def _create(tables: Tables, node: nodes.CreateStmt, name: Name) -> Tables:
     for element in (*node.table_elts, *node.constraints):
         match element:
             case nodes.ColumnDef():
-                table = _with_column(table, element)
-                for one in element.constraints:
-                    if isinstance(one, nodes.Constraint):
-                        table = _with_constraints(table, _constraint(one, name[1], element.colname, table))
+                table = with_column(table, element)
+                table = _with_constraints(table, of_column(element, table))
             case nodes.TableLikeClause(relation=nodes.RangeVar() as relation, options=options):
                 like = tables.find(parse_tree.name(relation))
                 keeps = bool(options & LIKE_DEFAULTS)
@@ -119,7 +156,12 @@ def _create(tables: Tables, node: nodes.CreateStmt, name: Name) -> Tables:
     return tables.having(table)
 
 
-def _with_column(table: Table, node: nodes.ColumnDef) -> Table:
+def _collation(node: nodes.ColumnDef) -> str:
+    return parse_tree.words(node.coll_clause.collname)[-1] if node.coll_clause is not None else ""
+
+
+def with_column(table: Table, node: nodes.ColumnDef) -> Table:
+    """Return a table with a column more, without the constraints that are in its definition."""
     found = parse_tree.read_type(node.type_name)
     kinds = {one.contype for one in node.constraints if isinstance(one, nodes.Constraint)}
     is_serial = found.name in SERIAL and not found.schema
@@ -129,6 +171,7 @@ def _with_column(table: Table, node: nodes.ColumnDef) -> Table:
         is_serial or bool(kinds & {pb.CONSTR_NOTNULL, pb.CONSTR_PRIMARY, pb.CONSTR_IDENTITY}),
         is_serial or bool(kinds & {pb.CONSTR_DEFAULT, pb.CONSTR_IDENTITY, pb.CONSTR_GENERATED}),
         is_made=True,
+        collation=_collation(node),
     )
     return replace(table, columns={**table.columns, column.name: column})
 
@@ -141,7 +184,7 @@ def _with_constraints(table: Table, added: Iterable[Constraint]) -> Table:
             # USING INDEX renames the index to the constraint
             others = {name: other for name, other in table.indexes.items() if name != one.node.indexname}
             table = replace(table, indexes={**others, one.name: index})
-        if one.kind in ("primary key", "not null"):
+        if one.kind == "primary key" or (one.kind == "not null" and one.valid):
             table = _changed(table, one.columns, not_null=True)
     return table
 
@@ -222,11 +265,8 @@ def _apply(table: Table, command: nodes.AlterTableCmd) -> Table:  # noqa: C901 -
         case pb.AT_AddColumn, nodes.ColumnDef() as column:
             if command.missing_ok and column.colname in table.columns:
                 return table
-            made = _with_column(table, column)
-            inline = (one for one in column.constraints if isinstance(one, nodes.Constraint))
-            return _with_constraints(
-                made, (found for one in inline for found in _constraint(one, table.name[1], column.colname, made))
-            )
+            made = with_column(table, column)
+            return _with_constraints(made, of_column(column, made))
         case pb.AT_DropColumn, _:
             return replace(table, columns={key: one for key, one in table.columns.items() if key != command.name})
         case pb.AT_ColumnDefault, default:
@@ -236,11 +276,13 @@ def _apply(table: Table, command: nodes.AlterTableCmd) -> Table:  # noqa: C901 -
         case pb.AT_DropNotNull, _:
             return _changed(table, [command.name], not_null=False)
         case pb.AT_AlterColumnType, nodes.ColumnDef(type_name=kind):
-            return _changed(table, [command.name], type=parse_tree.read_type(kind))
+            return _changed(table, [command.name], type=parse_tree.read_type(kind), collation=_collation(command.def_))
         case pb.AT_AddConstraint, nodes.Constraint() as constraint:
             return _with_constraints(table, _constraint(constraint, table.name[1], None, table))
         case pb.AT_ValidateConstraint, _ if command.name in table.constraints:
             valid = replace(table.constraints[command.name], valid=True)
+            if valid.kind == "not null":
+                table = _changed(table, valid.columns, not_null=True)
             return replace(table, constraints={**table.constraints, command.name: valid})
         case pb.AT_DropConstraint, _:
             return replace(

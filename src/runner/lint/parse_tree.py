@@ -209,12 +209,31 @@ def is_on(options: Sequence[AstNode], wanted: str) -> bool:
 
 
 def not_null_columns(expression: AstNode | None) -> frozenset[str]:
-    """Return the columns that are not null wherever a condition is true: those of IS NOT NULL, joined by AND."""
+    """Return the columns that are not null wherever a condition is true, as PostgreSQL proves it for SET NOT NULL.
+
+    An operator proves nothing: a CHECK is met where its result is null.
+    """
     match expression:
         case nodes.NullTest(nulltesttype=pb.IS_NOT_NULL, arg=nodes.ColumnRef(fields=fields)):
             return frozenset(words(fields)[-1:])
+        case nodes.NullTest(nulltesttype=pb.IS_NOT_NULL, arg=nodes.RowExpr(args=args)):
+            return frozenset(words(one.fields)[-1] for one in args if isinstance(one, nodes.ColumnRef))
         case nodes.BoolExpr(boolop=pb.AND_EXPR, args=args):
             return frozenset().union(*map(not_null_columns, args))
+        case nodes.BoolExpr(boolop=pb.OR_EXPR, args=args):
+            return frozenset.intersection(*map(not_null_columns, args))
+        case nodes.BoolExpr(boolop=pb.NOT_EXPR, args=[condition]):
+            return _null_columns(condition)
+    return frozenset()
+
+
+def _null_columns(condition: AstNode) -> frozenset[str]:
+    """Return the columns that are not null wherever a condition is false: those of IS NULL, joined by OR."""
+    match condition:
+        case nodes.NullTest(nulltesttype=pb.IS_NULL, arg=nodes.ColumnRef(fields=fields)):
+            return frozenset(words(fields)[-1:])
+        case nodes.BoolExpr(boolop=pb.OR_EXPR, args=args):
+            return frozenset().union(*map(_null_columns, args))
     return frozenset()
 
 
@@ -268,6 +287,11 @@ def _field(wrapper: Any, node: AstNode) -> str:
     """Return the field of the grammar's `Node` that holds trees of this kind."""
     kind = type(node._pb).DESCRIPTOR.name
     return str(next(one.name for one in wrapper.DESCRIPTOR.fields if one.message_type.name == kind))
+
+
+def message(node: AstNode) -> Any:
+    """Return the message below a tree, to copy it and change the copy."""
+    return node._pb
 
 
 def body(node: AstNode) -> tuple[str, str] | None:

@@ -1,15 +1,17 @@
 """The statements of a plan, each with the tables as they are before it and the locks that its transaction holds."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from itertools import takewhile
 
 import postgast
 from postgast import nodes
 from postgast.nodes import AstNode
 
-from runner.lint import course, locks, parse_tree
+from runner.lint import course, domains, locks, parse_tree
 from runner.lint.dependent import Reader
+from runner.lint.domains import Domain
 from runner.lint.report import LARGE_ROWS
 from runner.lint.tables import Constraint, Table, Tables, of_catalog
 from runner.postgres import sql
@@ -57,6 +59,14 @@ class Statement:
                 return self.before.find(parse_tree.name(relation))
         return None
 
+    @property
+    def is_only(self) -> bool:
+        """Return whether an ALTER TABLE is about the table alone, which has no rows of its own if it is partitioned."""
+        match self.node:
+            case nodes.AlterTableStmt(relation=nodes.RangeVar(inh=inherits)):
+                return not inherits
+        return False
+
     def constraints(self, *kinds: str) -> Iterator[Constraint]:
         """Yield the constraints of these kinds that an ALTER TABLE adds to a table of the database."""
         table = self.table
@@ -67,13 +77,7 @@ class Statement:
         """Yield the columns that an ALTER TABLE adds to a table of the database."""
         table = self.table
         if table is not None and table.origin is not None:
-            # with IF NOT EXISTS, a column that is there stays as it is
-            made = self.after.find(table.name)
-            yield from (
-                one
-                for one in course.added_columns(self.node)
-                if one.colname not in table.columns or made is None or made is not table
-            )
+            yield from course.added_columns(self.node, table)
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,9 @@ class Database:
     """The server's version, such as `15.3`."""
     own: frozenset[Name] = frozenset()
     """The tables of the runner outside of its schema, which the catalog leaves out."""
+    domains: Mapping[Name, Domain] = field(default_factory=dict)
+    functions: Mapping[Name, str] = field(default_factory=dict)
+    """The definitions of functions, as the catalog has them."""
     dependents: Reader | None = None
     """Reads what goes with objects that are dropped with CASCADE; None offline."""
 
@@ -130,6 +137,16 @@ class Revision:
     end: Tables
     """The tables after the whole plan."""
 
+    def before(self, statement: Statement) -> Iterator[Statement]:
+        """Yield the statements of the plan before one of this revision."""
+        for one in self.earlier:
+            yield from one.statements
+        yield from takewhile(lambda one: one is not statement, self.statements)
+
+    def domains(self, statement: Statement) -> Mapping[Name, Domain]:
+        """Return the domains that there are before a statement."""
+        return {**self.database.domains, **domains.made(one.node for one in self.before(statement))}
+
 
 def describe(
     actual: Catalog,
@@ -142,7 +159,7 @@ def describe(
 
     `own` are the tables of the runner outside of its schema.
     """
-    tables = of_catalog(actual)
+    tables, functions = of_catalog(actual), actual.get("functions", {})
     relations = {sql.read_name(name) for kind in ("tables", "views") for name in actual.get(kind, {})}
     return Database(
         tables,
@@ -153,6 +170,8 @@ def describe(
         frozenset(map(sql.read_name, filter(partial(_is_of_trigger, actual), actual.get("functions", ())))),
         version,
         frozenset(own),
+        domains.of_catalog(actual),
+        {sql.read_name(name): one.get("definition", {}).get("", "") for name, one in functions.items()},
         dependents,
     )
 

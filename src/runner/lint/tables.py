@@ -35,6 +35,8 @@ class Column:
     """Whether it has a default, an identity or a generation expression."""
     is_made: bool = False
     """Whether the plan added it."""
+    collation: str = ""
+    """Empty for that of its type."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,9 @@ class Index:
     unique: bool
     partial: bool
     is_made: bool = False
+    node: nodes.IndexStmt | None = None
+    """Its definition, None for the index of a key."""
+    valid: bool = True
 
 
 @dataclass(frozen=True)
@@ -200,8 +205,14 @@ def _read(name: Name, kind: str, sections: Mapping[str, Mapping[str, str]]) -> T
     for quoted, text in sections.get("columns", {}).items():
         column = _plain(quoted)
         is_made_up = " generated " in text
+        collation = text.partition(" collate ")[2].partition(" generated ")[0]
         columns[column] = Column(
-            column, parse_tree.type_of(text), quoted in not_null, has_default=quoted in defaults or is_made_up
+            column,
+            parse_tree.type_of(text),
+            # `not null not valid` says nothing of the rows that are there
+            not_null.get(quoted) == "not null",
+            has_default=quoted in defaults or is_made_up,
+            collation=_plain(collation) if collation else "",
         )
     constraints = {one.name: one for one in _read_constraints(sections)}
     keys = {
@@ -239,10 +250,11 @@ def _read_indexes(sections: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[s
     for quoted, text in sections.get("indexes", {}).items():
         node = parse_tree.index_definition(text.partition(" -- ")[0])
         if node is not None:
-            yield _plain(quoted), read_index(_plain(quoted), node)
+            index = read_index(_plain(quoted), node)
+            yield index.name, replace(index, valid=not text.endswith(" -- invalid"))
 
 
 def read_index(name: str, node: nodes.IndexStmt, *, is_made: bool = False) -> Index:
     """Return the index that a CREATE INDEX describes."""
     columns = tuple(one.name for one in node.index_params if isinstance(one, nodes.IndexElem))
-    return Index(name, columns, unique=node.unique, partial=node.where_clause is not None, is_made=is_made)
+    return Index(name, columns, unique=node.unique, partial=node.where_clause is not None, is_made=is_made, node=node)

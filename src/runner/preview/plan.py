@@ -123,7 +123,11 @@ def examine(
     findings that need the database itself; `dependents` reads what goes with a CASCADE, None without a database.
     """
     touched = plan_id.touched(actual, rendered)
-    sizes = estimate({name for parts in touched.values() for kind, name in parts if kind in SIZED})
+    named = {part for parts in touched.values() for part in parts}
+    # what is added to a domain is checked in the tables with columns of it
+    types = {name for kind, name in named if kind == "types"}
+    relations = {name for kind, name in named if kind in SIZED}
+    sizes = estimate(relations | (catalog.tables_of_types(actual, types) if types else set()))
     findings = [*of_database, *refusals.find(rendered)]
     harmless: list[Finding] = []
     linter = None

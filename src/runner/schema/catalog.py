@@ -23,7 +23,7 @@ major version may give another text for them.
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -158,6 +158,25 @@ def _set(connection: Connection, settings: dict[str, str]) -> dict[str, str]:
     return {
         name: connection.execute(query, {"name": name, "value": value}).one()[0] for name, value in settings.items()
     }
+
+
+def tables_of_types(catalog: Catalog, types: Iterable[str]) -> set[str]:
+    """Return the tables with a column of one of these types, or of a domain over one, by their names in the catalog."""
+    found = set(types)
+    definitions = {name: one.get("definition", {}).get("", "") for name, one in catalog.get("types", {}).items()}
+    while more := {name for name, text in definitions.items() if _is_of(text.removeprefix("domain "), found)} - found:
+        found |= more
+    return {
+        name
+        for name, table in catalog["tables"].items()
+        if any(_is_of(text, found) for text in table.get("columns", {}).values())
+    }
+
+
+def _is_of(text: str, types: set[str]) -> bool:
+    """Return whether a text of a column or a domain begins with one of these types, followed by nothing or a space."""
+    # a quoted name may have a space
+    return any(text == one or text.startswith(f"{one} ") for one in types)
 
 
 def compare(expected: Any, actual: Any, path: tuple[str, ...] = ()) -> Iterator[Difference]:

@@ -1,14 +1,22 @@
 """A foreign key that is checked while it is added blocks the writes of both tables until every row is read.
 
 With NOT VALID it is enforced for new rows only, which takes a moment. A later revision validates it: meanwhile the
-application reads and writes. https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-NOTES
+application reads and writes. A new column without a default is null in every row, so its own `REFERENCES` reads none;
+but `op.add_column` with `sa.ForeignKey` sends a second statement for it, which reads them all.
+https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-NOTES
 """
 
 from collections.abc import Iterator
 
-from runner.lint.rule import Rule, Violation, call
-from runner.lint.statement import Revision, shown
-from runner.lint.tables import Constraint, Table
+from postgast import nodes
+from postgast import pg_query_pb2 as pb
+
+from runner.lint import course, foreign_keys, new_columns, parse_tree
+from runner.lint.rule import Rule, Violation
+from runner.lint.statement import Revision, Statement, shown
+from runner.lint.tables import Constraint, Table, Tables
+
+FILLED = frozenset({pb.CONSTR_DEFAULT, pb.CONSTR_GENERATED, pb.CONSTR_IDENTITY})
 
 
 def find(revision: Revision) -> Iterator[Violation]:
@@ -17,36 +25,86 @@ def find(revision: Revision) -> Iterator[Violation]:
     for statement in revision.statements:
         table = statement.table
         for one in statement.constraints("foreign key"):
-            # a new column without a default is null in every row, which a foreign key does not read
-            if table is None or not one.valid or one.referred is None or table.is_partitioned:
+            if table is None or one.referred is None or not _is_checked(statement, one, table):
                 continue
             referred = shown(one.referred)
+            blocked = "reads and writes of" if one.column else "writes to"
+            others = f" and writes to `{referred}`" if one.column else f" and `{referred}`"
             message = (
-                f"The foreign key `{one.name}` blocks writes to `{shown(table.name)}` and `{referred}` while "
+                f"The foreign key `{one.name}` blocks {blocked} `{shown(table.name)}`{others} while "
                 f"{database.count(table)} of `{shown(table.name)}` are checked."
             )
             remedy = "Add it NOT VALID, and validate it in the next revision."
-            yield Violation(database.by_rows(table), message, remedy, statement, table, _instead(one, table))
+            yield Violation(
+                database.by_rows(table),
+                message,
+                remedy,
+                statement,
+                table,
+                new_columns.with_foreign_key(one, revision, statement),
+            )
 
 
-def _instead(one: Constraint, table: Table) -> tuple[str, ...]:
-    schema, name = table.name
-    assert one.referred is not None  # noqa: S101 - of a foreign key
-    referred = list(one.referred_columns)
-    adding = call(
-        "add_foreign_key_not_valid", one.name, name, one.referred[1], list(one.columns), referred, schema=schema
+def _is_checked(statement: Statement, one: Constraint, table: Table) -> bool:
+    column = _column(statement, one)
+    if column is not None:
+        kinds = {part.contype for part in column.constraints if isinstance(part, nodes.Constraint)}
+        # PostgreSQL checks no row where the new column is null in all of them
+        return one.valid and bool(FILLED & kinds or parse_tree.read_type(column.type_name).name in course.SERIAL)
+    return one.valid and not _is_in_parts(one, table, statement.before)
+
+
+def _column(statement: Statement, one: Constraint) -> nodes.ColumnDef | None:
+    return next((column for column in statement.columns() if column.colname == one.column), None)
+
+
+def _is_in_parts(one: Constraint, table: Table, tables: Tables) -> bool:
+    """Return whether each partition has the same foreign key, so that only the partitioned table gets it."""
+    if not table.is_partitioned:
+        return False
+    parts = [tables.find(name) for name in tables.partitions(table.name)]
+    wanted = one.columns, one.referred, foreign_keys.referred_columns(one, tables)
+    return all(
+        part is not None
+        and any(
+            wanted == (other.columns, other.referred, foreign_keys.referred_columns(other, tables)) and other.valid
+            for other in part.constraints.values()
+            if other.kind == "foreign key"
+        )
+        for part in parts
     )
-    return adding, call("validate_constraint", one.name, name, schema=schema)
 
 
 RULE = Rule(
     id="adding-foreign-key-constraint",
     levels="An error from 10,000 rows on, else a warning.",
     find=find,
-    bad=('op.create_foreign_key("items_account_fk", "items", "accounts", ["account_id"], ["id"])',),
+    bad=(
+        'op.create_foreign_key("items_account_fk", "items", "accounts", ["account_id"], ["id"])',
+        'op.execute("ALTER TABLE ONLY Items ADD FOREIGN KEY (account_id) REFERENCES accounts")',
+        'op.execute("alter table items add constraint k foreign key (account_id) references accounts (id) '
+        'on delete cascade on update cascade deferrable initially deferred")',
+        'op.execute("alter table archive.items add constraint \\"Account\\" foreign key (account_id) '
+        'references accounts match full")',
+        'op.execute("do $$ begin alter table if exists items add foreign key (account_id) '
+        'references accounts; end $$")\nop.create_table_comment("items", "sold")',
+        'op.create_foreign_key("items_account_fk", "items", "accounts", ["account_id"], ["id"], ondelete="SET NULL")',
+        'op.execute("alter table items add owner bigint default 1 references accounts, add label text")',
+        'op.add_column("items", sa.Column("owner", sa.BigInteger(), sa.ForeignKey("accounts.id")))',
+        'op.execute("alter table events add constraint events_item foreign key (item_id) references items")',
+    ),
     safe=(
         'add_foreign_key_not_valid("items_account_fk", "items", "accounts", ["account_id"], ["id"])\n'
         "---\n"
         'validate_constraint("items_account_fk", "items")',
+        'op.execute("alter table items add column owner bigint")\n'
+        "---\n"
+        'create_index_concurrently("items_owner", "items", ["owner"])\n'
+        "---\n"
+        'op.execute("alter table items add foreign key (owner) references accounts not valid")',
+        'op.create_table("notes", sa.Column("account_id", sa.BigInteger(), sa.ForeignKey("accounts.id")))',
+        'op.execute("alter table items add foreign key (account_id) references accounts on delete cascade not valid")\n'
+        "---\n"
+        'op.execute("alter table items validate constraint items_account_id_fkey")',
     ),
 )

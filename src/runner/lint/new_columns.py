@@ -1,0 +1,121 @@
+"""New columns that neither read nor rewrite their table: the revisions that add them step by step."""
+
+from collections.abc import Container, Iterator
+from itertools import takewhile
+
+from postgast import nodes
+from postgast import pg_query_pb2 as pb
+
+from runner.lint import course, foreign_keys, made_safe, parse_tree, volatility
+from runner.lint.statement import Revision, Statement
+from runner.lint.tables import Constraint, Table
+from runner.postgres.sql import Name
+
+LATER = frozenset({
+    pb.CONSTR_CHECK, pb.CONSTR_FOREIGN, pb.CONSTR_PRIMARY, pb.CONSTR_UNIQUE, *course.ATTRIBUTES,
+})  # fmt: skip
+"""What is added to the column when it is there."""
+
+
+def safely(node: nodes.ColumnDef, revision: Revision, statement: Statement) -> tuple[str, ...]:
+    """Return the revisions that add a column without reading or rewriting the table; none for a generated one.
+
+    A default with another value in each row is set afterwards, for new rows only. A primary key, and NOT NULL where
+    rows have no value yet, come when the column is filled, which is left to the reader.
+    """
+    table = statement.table
+    assert table is not None  # noqa: S101 - of a column that is added
+    if any(one.contype == pb.CONSTR_GENERATED for one in _parts(node)):
+        return ()
+    fills = volatility.cause(node, revision, statement) is not None
+    made = course.with_column(table, node)
+    constraints = list(course.of_column(node, made))
+    default = next((one for one in _parts(node) if one.contype == pb.CONSTR_DEFAULT), None)
+    first, later = _alone(node, table, default, fills=fills), []
+    for one in constraints:
+        if one.kind == "check":
+            adds, validates = made_safe.check(one, made)
+            first.append(adds)
+            later.append(validates)
+        elif one.kind == "foreign key":
+            later += foreign_keys.safely(one, made, revision, statement)
+        elif one.kind == "unique" and default is None:
+            # with a default, all rows have the same value
+            later += made_safe.key(one, made, statement.before)
+    return "\n".join(first), *later
+
+
+def with_foreign_key(one: Constraint, revision: Revision, statement: Statement) -> tuple[str, ...]:
+    """Return the revisions that add a foreign key, after its columns where the same revision adds them."""
+    table = statement.table
+    assert table is not None  # noqa: S101 - of a constraint that is added
+    column = next((column for column in statement.columns() if column.colname == one.column), None)
+    if column is not None:
+        return safely(column, revision, statement)
+    columns = before(revision, statement, one.columns)
+    steps = foreign_keys.safely(one, table, revision, statement)
+    return ("\n".join(columns), *steps) if columns and steps else steps
+
+
+def _alone(node: nodes.ColumnDef, table: Table, default: nodes.Constraint | None, *, fills: bool) -> list[str]:
+    """Return the calls that add a column without its constraints."""
+    kept = default is not None and not fills
+    dropped = LATER if kept else LATER | {pb.CONSTR_NOTNULL, pb.CONSTR_DEFAULT}
+    calls = [made_safe.alter(table.name, _adding(node, dropped | ({pb.CONSTR_IDENTITY} if fills else set())))]
+    if fills and default is not None:
+        calls.append(made_safe.alter(table.name, _setting_default(node.colname, parse_tree.message(default).raw_expr)))
+    if fills and any(one.contype == pb.CONSTR_IDENTITY for one in _parts(node)):
+        calls += _numbering(node.colname, table)
+    return calls
+
+
+def before(revision: Revision, statement: Statement, names: Container[str]) -> list[str]:
+    """Return the calls that add these columns, where earlier statements of the same revision do."""
+    table = statement.table
+    return [
+        made_safe.alter(table.name, _adding(node, frozenset()))
+        for one in takewhile(lambda one: one is not statement, revision.statements)
+        if table is not None and one.table is not None and one.table.origin == table.origin
+        for node in one.columns()
+        if node.colname in names
+    ]
+
+
+def of_type(name: str, definition: nodes.ColumnDef, table: Name) -> str:
+    """Return the call that adds a column with the type of another definition, and nothing else."""
+    command = pb.AlterTableCmd(subtype=pb.AT_AddColumn, behavior=pb.DROP_RESTRICT)
+    column = command.__getattribute__("def").column_def
+    column.colname, column.is_local = name, True
+    column.type_name.CopyFrom(parse_tree.message(definition).type_name)
+    return made_safe.alter(table, command)
+
+
+def _parts(node: nodes.ColumnDef) -> Iterator[nodes.Constraint]:
+    return (one for one in node.constraints if isinstance(one, nodes.Constraint))
+
+
+def _adding(node: nodes.ColumnDef, dropped: frozenset[int]) -> pb.AlterTableCmd:
+    command = pb.AlterTableCmd(subtype=pb.AT_AddColumn, behavior=pb.DROP_RESTRICT)
+    definition = command.__getattribute__("def").column_def
+    definition.CopyFrom(parse_tree.message(node))
+    del definition.constraints[:]
+    for one in _parts(node):
+        if one.contype not in dropped:
+            definition.constraints.add().constraint.CopyFrom(parse_tree.message(one))
+    return command
+
+
+def _setting_default(column: str, default: pb.Node) -> pb.AlterTableCmd:
+    command = pb.AlterTableCmd(subtype=pb.AT_ColumnDefault, name=column, behavior=pb.DROP_RESTRICT)
+    command.__getattribute__("def").CopyFrom(default)
+    return command
+
+
+def _numbering(column: str, table: Table) -> Iterator[str]:
+    """Yield the calls that number new rows as an identity does, which only a column that is NOT NULL can be."""
+    sequence = made_safe.spelled(table.name[0], f"{table.name[1]}_{column}_seq")
+    yield made_safe.execute(f"CREATE SEQUENCE {sequence} OWNED BY {made_safe.spelled(*table.name, column)}")
+    literal = sequence.replace("'", "''")
+    (tree,) = parse_tree.parse(f"select nextval('{literal}')")
+    default = parse_tree.message(next(parse_tree.walk(tree, nodes.ResTarget))).val
+    yield made_safe.alter(table.name, _setting_default(column, default))

@@ -1,0 +1,78 @@
+"""SET NOT NULL looks for nulls in every row, and blocks the application's reads and writes of the table meanwhile.
+
+It reads no row where the column is NOT NULL already, or where a valid CHECK says that it is: such a CHECK is added NOT
+VALID and validated while the application reads and writes, which `set_not_null_safely` does. From PostgreSQL 18 on, a
+NOT NULL constraint itself can be added NOT VALID.
+https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-DESC-SET-DROP-NOT-NULL
+"""
+
+from collections.abc import Iterator
+
+from postgast import pg_query_pb2 as pb
+
+from runner.lint import parse_tree
+from runner.lint.rule import Rule, Violation, call
+from runner.lint.statement import Revision, Statement, shown
+from runner.lint.tables import Table, Tables
+
+
+def find(revision: Revision) -> Iterator[Violation]:
+    """Yield each column of a table of the database that is made NOT NULL with a look at its rows."""
+    database = revision.database
+    for statement in revision.statements:
+        table = statement.table
+        if table is None or table.origin is None:
+            continue
+        for column in dict.fromkeys(_columns(statement)):
+            if is_proven(table, column, statement.before):
+                continue
+            message = (
+                f"Making `{column}` NOT NULL blocks reads and writes of `{shown(table.name)}` while "
+                f"{database.count(table)} are read."
+            )
+            remedy = "Use `set_not_null_safely`, in a revision of its own."
+            instead = call("set_not_null_safely", table.name[1], column, schema=table.name[0])
+            yield Violation(database.by_rows(table), message, remedy, statement, table, (instead,))
+
+
+def _columns(statement: Statement) -> Iterator[str]:
+    """Yield the columns that an ALTER TABLE makes NOT NULL, not those that it adds."""
+    for command in parse_tree.commands(statement.node, pb.AT_SetNotNull):
+        yield command.name
+    for one in statement.constraints("not null"):
+        if one.valid and one.column is None:
+            yield from one.columns
+
+
+def is_proven(table: Table, column: str, tables: Tables) -> bool:
+    """Return whether a column has no null for sure, in the partitions of a partitioned table too."""
+    if column in table.proven:
+        return True
+    parts = [tables.find(name) for name in tables.partitions(table.name)] if table.is_partitioned else []
+    return bool(parts) and all(part is not None and is_proven(part, column, tables) for part in parts)
+
+
+RULE = Rule(
+    id="adding-not-nullable-field",
+    levels="An error from 10,000 rows on, else a warning.",
+    find=find,
+    bad=(
+        'op.alter_column("items", "quantity", nullable=False)',
+        'op.execute("ALTER TABLE ONLY Items ALTER quantity SET NOT NULL, ALTER quantity SET DEFAULT 2")',
+        'op.execute("alter table archive.items alter column account_id set not null")',
+        'op.execute("alter table events alter item_id set not null")',
+        'op.execute("do $$ begin alter table if exists items alter \\"quantity\\" set not null; end $$")',
+    ),
+    safe=(
+        'set_not_null_safely("items", "quantity")',
+        'op.alter_column("items", "account_id", nullable=False)',
+        'op.alter_column("items", "code", nullable=False)',
+        'add_check_not_valid("quantified", "items", "quantity IS NOT NULL AND quantity < 9")\n'
+        "---\n"
+        'validate_constraint("quantified", "items")\n'
+        "---\n"
+        'op.alter_column("items", "quantity", nullable=False)\n'
+        'op.drop_constraint("quantified", "items")',
+        'op.create_table("notes", sa.Column("n", sa.BigInteger()))\nop.alter_column("notes", "n", nullable=False)',
+    ),
+)

@@ -1,0 +1,119 @@
+"""What is added to a domain is checked in each table with a column of it, and blocks the writes of all of them.
+
+NOT VALID leaves the rows that are there unread, and is enforced for new values. But VALIDATE CONSTRAINT of a domain
+blocks writes as well (`SHARE`), unlike that of a table; so what is to hold for all rows becomes a CHECK of each table,
+or its column NOT NULL. https://www.postgresql.org/docs/current/sql-alterdomain.html
+"""
+
+from collections.abc import Iterator
+
+from postgast import nodes
+from postgast import pg_query_pb2 as pb
+
+from runner.lint import domains, made_safe, parse_tree
+from runner.lint.rule import Rule, Violation, call
+from runner.lint.statement import Revision, shown
+from runner.lint.tables import Constraint, Table
+
+ADD, SET_NOT_NULL, VALIDATE = "C", "O", "V"
+"""What an ALTER DOMAIN does, by the letter that the grammar gives it."""
+Used = list[tuple[Table, tuple[str, ...]]]
+
+
+def find(revision: Revision) -> Iterator[Violation]:
+    """Yield each change of a domain for which tables of the database are read."""
+    database = revision.database
+    for statement in revision.statements:
+        node = statement.node
+        if not isinstance(node, nodes.AlterDomainStmt) or not _reads(node):
+            continue
+        domain = parse_tree.parts_name(node.type_name)
+        used = domains.tables(domain, revision.domains(statement), statement.before)
+        if not used:
+            continue
+        largest = max((table for table, _ in used), key=lambda table: _size(database.rows(table)))
+        read = ", ".join(f"{database.count(table)} of `{shown(table.name)}`" for table, _ in used)
+        owners = ", ".join(f"`{shown(table.name)}`" for table, _ in used)
+        message = f"{_done(node)} the domain `{shown(domain)}` blocks writes to {owners} while {read} are checked."
+        instead = _instead(node, domain, used)
+        yield Violation(database.by_rows(largest), message, _remedy(node), statement, largest, instead)
+
+
+def _reads(node: nodes.AlterDomainStmt) -> bool:
+    if node.subtype == ADD:
+        return isinstance(node.def_, nodes.Constraint) and not node.def_.skip_validation
+    return node.subtype in (SET_NOT_NULL, VALIDATE)
+
+
+def _size(rows: int | None) -> float:
+    return float("inf") if rows is None else rows
+
+
+def _done(node: nodes.AlterDomainStmt) -> str:
+    if node.subtype == VALIDATE:
+        return f"Validating `{node.name}` of"
+    if _is_not_null(node):
+        return "NOT NULL for"
+    named = node.def_.conname if isinstance(node.def_, nodes.Constraint) else ""
+    return f"Adding the CHECK `{named}` to" if named else "Adding a CHECK to"
+
+
+def _is_not_null(node: nodes.AlterDomainStmt) -> bool:
+    added = node.def_
+    return node.subtype == SET_NOT_NULL or (isinstance(added, nodes.Constraint) and added.contype == pb.CONSTR_NOTNULL)
+
+
+def _remedy(node: nodes.AlterDomainStmt) -> str:
+    if _is_not_null(node):
+        return "Make the columns NOT NULL instead, with `set_not_null_safely`."
+    added = "Leave it NOT VALID" if node.subtype == VALIDATE else "Add it NOT VALID"
+    return f"{added}, for new values; for the rows, add a CHECK NOT VALID to each table, and validate it afterwards."
+
+
+def _instead(node: nodes.AlterDomainStmt, domain: tuple[str, str], used: Used) -> tuple[str, ...]:
+    if _is_not_null(node):
+        return tuple(
+            call("set_not_null_safely", table.name[1], column, schema=table.name[0])
+            for table, columns in used
+            for column in columns
+            if column not in table.proven
+        )
+    if not isinstance(node.def_, nodes.Constraint):
+        return ()
+    checks = [(_check(node.def_, domain, table, column), table) for table, columns in used for column in columns]
+    added = [made_safe.not_valid(node), *(made_safe.check(one, table)[0] for one, table in checks)]
+    return "\n".join(added), "\n".join(made_safe.validate(one, table.name) for one, table in checks)
+
+
+def _check(found: nodes.Constraint, domain: tuple[str, str], table: Table, column: str) -> Constraint:
+    """Return the CHECK of a domain as one of a column, which stands for VALUE."""
+    copy = pb.Constraint()
+    copy.CopyFrom(parse_tree.message(found))
+    node = nodes.Constraint(copy)
+    for one in parse_tree.walk(node, nodes.ColumnRef):
+        if parse_tree.words(one.fields) == ["value"]:
+            parse_tree.message(one).fields[0].string.sval = column
+    name = f"{table.name[1]}_{column}_{found.conname or f'{domain[1]}_check'}"
+    return Constraint(name, "check", (column,), node)
+
+
+RULE = Rule(
+    id="domain-constraint-scan",
+    levels="An error from 10,000 rows on, else a warning; a domain without a table is nothing to find.",
+    find=find,
+    bad=(
+        'op.execute("alter domain grade add constraint graded check (value > -1)")',
+        'op.execute("ALTER DOMAIN public.Grade ADD CHECK (VALUE BETWEEN -1 AND 9 OR value > 9)")',
+        'op.execute("alter domain rated set not null")',
+        'op.execute("do $$ begin alter domain grade add constraint graded check (value > 0); end $$")',
+        'op.execute("alter domain grade add constraint graded check (value > 0) not valid")\n'
+        "---\n"
+        'op.execute("alter domain grade validate constraint graded")',
+    ),
+    safe=(
+        'op.execute("alter domain grade add constraint graded check (value > 0) not valid")',
+        'op.execute("alter domain positive add constraint below check (value < 1000)")',
+        'op.execute("alter domain grade set default 1")',
+        'op.execute("create domain rank as integer")\nop.execute("alter domain rank set not null")',
+    ),
+)

@@ -1,0 +1,64 @@
+"""A primary key on a column that may be null makes it NOT NULL, and so reads every row under its lock.
+
+That holds for an index that was built before, too: then USING INDEX does not take the moment that it is meant to take.
+When the columns are NOT NULL already, or a valid CHECK says so, no row is read.
+https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-DESC-ADD-TABLE-CONSTRAINT-USING-INDEX
+"""
+
+from collections.abc import Iterator
+
+from runner.lint import made_safe
+from runner.lint.rule import Rule, Violation, call
+from runner.lint.rules.adding_not_nullable_field import is_proven
+from runner.lint.statement import Revision, shown
+
+
+def find(revision: Revision) -> Iterator[Violation]:
+    """Yield each primary key on columns of a table of the database that may be null."""
+    database = revision.database
+    for statement in revision.statements:
+        table = statement.table
+        for one in statement.constraints("primary key"):
+            if table is None or one.column is not None:
+                continue
+            there = [column for column in one.columns if column in table.columns]
+            nullable = [column for column in there if not is_proven(table, column, statement.before)]
+            if not nullable:
+                continue
+            columns = ", ".join(f"`{column}`" for column in nullable)
+            message = (
+                f"The primary key `{one.name}` makes {columns} NOT NULL: it blocks reads and writes of "
+                f"`{shown(table.name)}` while {database.count(table)} are read for nulls, and fails if there is one."
+            )
+            first = call("set_not_null_safely", table.name[1], nullable[0], schema=table.name[0])
+            remedy = f"Make it NOT NULL before, with `{first}` in a revision of its own."
+            instead = made_safe.key(one, table, statement.before)
+            yield Violation(database.by_rows(table), message, remedy, statement, table, instead)
+
+
+RULE = Rule(
+    id="key-on-nullable",
+    levels="An error from 10,000 rows on, else a warning.",
+    find=find,
+    bad=(
+        'op.create_primary_key("visits_pkey", "visits", ["account_id"])',
+        'create_index_concurrently("visits_account", "visits", ["account_id", "visit_id"], unique=True)\n'
+        "---\n"
+        'add_key_using_index("visits_pkey", "visits", "visits_account", primary=True)',
+        'op.execute("do $$ begin alter table visits add primary key (visit_id, at); end $$")',
+    ),
+    safe=(
+        'set_not_null_safely("visits", "account_id")\n'
+        "---\n"
+        'create_index_concurrently("visits_account", "visits", ["account_id"], unique=True)\n'
+        "---\n"
+        'add_key_using_index("visits_pkey", "visits", "visits_account", primary=True)',
+        'op.execute("alter table visits add constraint there check (account_id is not null) not valid")\n'
+        "---\n"
+        'validate_constraint("there", "visits")\n'
+        "---\n"
+        'create_index_concurrently("visits_account", "visits", ["account_id"], unique=True)\n'
+        "---\n"
+        'add_key_using_index("visits_pkey", "visits", "visits_account", primary=True)',
+    ),
+)
