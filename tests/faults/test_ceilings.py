@@ -152,16 +152,16 @@ def test_a_lower_statement_timeout_ends_a_statement(project: Project, database: 
 @pytest.mark.parametrize(
     ("statement", "level"),
     [
-        ("set lock_timeout = 0", "warning"),
-        ("SET LOCAL statement_timeout TO '0s'", "warning"),
-        ("select pg_catalog.set_config('lock_timeout', '0', false)", "warning"),
-        ("do $$ begin set lock_timeout = 0; end $$", "warning"),
+        ("set lock_timeout = 0", "error"),
+        ("SET LOCAL statement_timeout TO '0s'", "error"),
+        ("select pg_catalog.set_config('lock_timeout', '0', false)", "error"),
+        ("do $$ begin set lock_timeout = 0; end $$", "error"),
         ("set lock_timeout = '5s'", "note"),
         ("set session statement_timeout = 60000", "note"),
     ],
 )
 def test_a_plan_says_which_timeouts_are_set(project: Project, database: Database, statement: str, level: str) -> None:
-    """None at all is a warning, a finite one a note."""
+    """None at all is an error, a finite one a note."""
     project.ask(database.url, {"action": "upgrade"})
     project.add("018_sets", f"op.execute({statement!r})")
     planned = project.ask(database.url, {"action": "plan"})

@@ -9,7 +9,7 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes import AstNode
 
-from runner.lint import parse_tree
+from runner.lint import parse_tree, partitions
 from runner.lint.parse_tree import Type
 from runner.lint.tables import KINDS, Column, Constraint, Index, Table, Tables, read_index
 from runner.postgres.sql import Name
@@ -139,7 +139,10 @@ def _create(tables: Tables, node: nodes.CreateStmt, name: Name) -> Tables:
         return tables
     parents = tuple(parse_tree.name(one) for one in node.inh_relations if isinstance(one, nodes.RangeVar))
     columns = {key: one for parent in parents if (found := tables.find(parent)) for key, one in found.columns.items()}
-    table = Table(name, None, columns=columns, is_partitioned=node.partspec is not None, parents=parents)
+    bound = "DEFAULT" if node.partbound is not None and node.partbound.is_default else ""
+    table = Table(name, None, columns=columns, is_partitioned=node.partspec is not None, parents=parents, bound=bound)
+    if node.partspec is not None:
+        table = replace(table, partition_key=partitions.key_text(node.partspec))
     for element in (*node.table_elts, *node.constraints):
         match element:
             case nodes.ColumnDef():
@@ -201,6 +204,10 @@ def _drop(tables: Tables, node: nodes.DropStmt) -> Tables:
     match node.remove_type:
         case pb.OBJECT_TABLE | pb.OBJECT_VIEW | pb.OBJECT_MATVIEW:
             return tables.without(*names)
+        case pb.OBJECT_POLICY:
+            policies = {parse_tree.words([one])[-1] for one in node.objects}
+            for one in map(tables.find, names):
+                tables = tables if one is None else tables.having(replace(one, policies=one.policies - policies))
         case pb.OBJECT_INDEX:
             for index in names:
                 table = tables.with_index(index)
@@ -251,11 +258,12 @@ def _alter(tables: Tables, node: nodes.AlterTableStmt, name: Name) -> Tables:
     tables = tables.having(altered)
     for command in parse_tree.commands(node, pb.AT_AttachPartition, pb.AT_DetachPartition):
         match command.def_:
-            case nodes.PartitionCmd(name=nodes.RangeVar() as relation):
+            case nodes.PartitionCmd(name=nodes.RangeVar() as relation, bound=spec):
                 child = tables.find(parse_tree.name(relation))
                 if child is not None:
                     parents = (name,) if command.subtype == pb.AT_AttachPartition else ()
-                    tables = tables.having(replace(child, parents=parents))
+                    bound = "DEFAULT" if spec is not None and spec.is_default else ""
+                    tables = tables.having(replace(child, parents=parents, bound=bound))
     return tables
 
 
@@ -290,6 +298,10 @@ def _apply(table: Table, command: nodes.AlterTableCmd) -> Table:  # noqa: C901 -
                 constraints={key: one for key, one in table.constraints.items() if key != command.name},
                 indexes={key: one for key, one in table.indexes.items() if key != command.name},
             )
+        case ((pb.AT_SetLogged | pb.AT_SetUnLogged), _):
+            return replace(table, is_unlogged=command.subtype == pb.AT_SetUnLogged)
+        case pb.AT_SetAccessMethod, _:
+            return replace(table, access_method=command.name or "heap")
         case ((pb.AT_EnableRowSecurity | pb.AT_ForceRowSecurity), _):
             return replace(table, row_security=True)
         case pb.AT_DisableRowSecurity, _:

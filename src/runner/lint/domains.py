@@ -1,7 +1,7 @@
 """The domains of a database, and the tables with columns of them: what is added to a domain is checked in each."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import postgast
 from postgast import nodes
@@ -24,7 +24,8 @@ class Domain:
     base: Type
     default: AstNode | None
     not_null: bool
-    has_checks: bool
+    checks: tuple[str, ...]
+    """The definitions of its constraints, such as `CHECK ((VALUE > 0))`."""
     tables: tuple[Name, ...] = ()
     """The tables of the database with a column of it, or of a domain over it."""
 
@@ -37,7 +38,7 @@ def of_catalog(actual: Catalog) -> dict[Name, Domain]:
         node = _definition(text.removeprefix("domain ")) if text.startswith("domain ") else None
         if node is not None:
             tables = tuple(map(sql.read_name, sorted(catalog.tables_of_types(actual, [name]))))
-            found[sql.read_name(name)] = _domain(node, tables, has_checks="constraints" in sections)
+            found[sql.read_name(name)] = _domain(node, tables, tuple(sorted(sections.get("constraints", {}).values())))
     return found
 
 
@@ -49,12 +50,13 @@ def _definition(text: str) -> nodes.CreateDomainStmt | None:
     return node if isinstance(node, nodes.CreateDomainStmt) else None
 
 
-def _domain(node: nodes.CreateDomainStmt, tables: tuple[Name, ...] = (), *, has_checks: bool = False) -> Domain:
+def _domain(node: nodes.CreateDomainStmt, tables: tuple[Name, ...] = (), checks: tuple[str, ...] = ()) -> Domain:
     parts = [one for one in node.constraints if isinstance(one, nodes.Constraint)]
     kinds = {one.contype for one in parts}
     default = next((one.raw_expr for one in parts if one.contype == pb.CONSTR_DEFAULT), None)
-    checked = has_checks or pb.CONSTR_CHECK in kinds
-    return Domain(parse_tree.read_type(node.type_name), default, pb.CONSTR_NOTNULL in kinds, checked, tables)
+    conditions = (one.raw_expr for one in parts if one.contype == pb.CONSTR_CHECK and one.raw_expr is not None)
+    made = tuple(f"CHECK ({parse_tree.expression_text(one)})" for one in conditions)
+    return Domain(parse_tree.read_type(node.type_name), default, pb.CONSTR_NOTNULL in kinds, checks + made, tables)
 
 
 def made(statements: Iterable[AstNode | None]) -> dict[Name, Domain]:
@@ -77,6 +79,16 @@ def over(domain: Name, domains: Mapping[Name, Domain]) -> frozenset[Name]:
     while more := {name for name, one in domains.items() if named(one.base) in names} - names:
         names |= more
     return frozenset(names)
+
+
+def flat(domain: Name, domains: Mapping[Name, Domain]) -> Domain | None:
+    """Return a domain with the constraints of those that it is over, and the type below all of them."""
+    found = domains.get(domain)
+    below = flat(named(found.base), domains) if found is not None else None
+    if found is None or below is None:
+        return found
+    not_null = found.not_null or below.not_null
+    return replace(found, base=below.base, not_null=not_null, checks=found.checks + below.checks)
 
 
 def columns(table: Table, names: frozenset[Name]) -> tuple[str, ...]:

@@ -10,8 +10,8 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes import AstNode
 
-from runner.lint import parse_tree
-from runner.lint.tables import Tables
+from runner.lint import course, parse_tree
+from runner.lint.tables import Table, Tables
 from runner.postgres.sql import Name
 
 Mode = str
@@ -30,19 +30,26 @@ HARMLESS = frozenset({
     pb.AT_ClusterOn, pb.AT_DropCluster, pb.AT_ResetOptions, pb.AT_ResetRelOptions, pb.AT_SetOptions,
     pb.AT_SetRelOptions, pb.AT_SetStatistics, pb.AT_ValidateConstraint,
 })  # fmt: skip
+RELEASING = frozenset({pb.TRANS_STMT_COMMIT, pb.TRANS_STMT_ROLLBACK})
+"""The statements that end a transaction, with its locks."""
 TRIGGERS = frozenset({
     pb.AT_DisableTrig, pb.AT_DisableTrigAll, pb.AT_DisableTrigUser, pb.AT_EnableAlwaysTrig, pb.AT_EnableReplicaTrig,
     pb.AT_EnableTrig, pb.AT_EnableTrigAll, pb.AT_EnableTrigUser,
 })  # fmt: skip
 
 
+def is_stronger(mode: Mode, other: Mode) -> bool:
+    """Return whether a lock blocks more than another."""
+    order = list(BLOCKS)
+    return order.index(mode) < order.index(other)
+
+
 def taken(node: AstNode | None, tables: Tables) -> dict[Name, Mode]:
     """Return the strongest lock that a statement takes on each relation and that blocks the application."""
     strongest: dict[Name, Mode] = {}
-    order = list(BLOCKS)
     for name, mode in _taken(node, tables):
         held = strongest.get(name)
-        if held is None or order.index(mode) < order.index(held):
+        if held is None or is_stronger(mode, held):
             strongest[name] = mode
     return strongest
 
@@ -50,14 +57,16 @@ def taken(node: AstNode | None, tables: Tables) -> dict[Name, Mode]:
 def _taken(node: AstNode | None, tables: Tables) -> Iterator[tuple[Name, Mode]]:  # noqa: C901 - a case for each statement
     match node:
         case nodes.AlterTableStmt(relation=nodes.RangeVar() as relation):
-            yield from _by_alter(node, parse_tree.name(relation))
+            yield from _by_alter(node, parse_tree.name(relation), tables)
         case nodes.CreateStmt(table_elts=elements, constraints=constraints):
             for one in (*elements, *constraints):
                 for constraint in parse_tree.walk(one, nodes.Constraint):
                     if constraint.contype == pb.CONSTR_FOREIGN and constraint.pktable is not None:
                         yield parse_tree.name(constraint.pktable), "SHARE ROW EXCLUSIVE"
             if node.partbound is not None:
-                yield from ((parse_tree.name(one), "ACCESS EXCLUSIVE") for one in _ranges(node.inh_relations))
+                for one in _ranges(node.inh_relations):
+                    yield parse_tree.name(one), "ACCESS EXCLUSIVE"
+                    yield from _of_default_partition(parse_tree.name(one), tables)
         case nodes.IndexStmt(relation=nodes.RangeVar() as relation, concurrent=False):
             yield parse_tree.name(relation), "SHARE"
         case nodes.RenameStmt(relation=nodes.RangeVar() as relation):
@@ -99,7 +108,14 @@ def _taken(node: AstNode | None, tables: Tables) -> Iterator[tuple[Name, Mode]]:
             yield parse_tree.name(relation), "ACCESS EXCLUSIVE"
 
 
-def _by_alter(node: nodes.AlterTableStmt, name: Name) -> Iterator[tuple[Name, Mode]]:  # noqa: C901 - as above
+def _of_default_partition(name: Name, tables: Tables) -> Iterator[tuple[Name, Mode]]:
+    # it must not hold rows of the new partition
+    default = tables.default_partition(name)
+    if default is not None:
+        yield default.name, "ACCESS EXCLUSIVE"
+
+
+def _by_alter(node: nodes.AlterTableStmt, name: Name, tables: Tables) -> Iterator[tuple[Name, Mode]]:  # noqa: C901 - as above
     for command in parse_tree.commands(node):
         match command.subtype, command.def_:
             case pb.AT_AddConstraint, nodes.Constraint(contype=pb.CONSTR_FOREIGN, pktable=nodes.RangeVar() as referred):
@@ -108,6 +124,7 @@ def _by_alter(node: nodes.AlterTableStmt, name: Name) -> Iterator[tuple[Name, Mo
             case pb.AT_AttachPartition, nodes.PartitionCmd(name=nodes.RangeVar() as part):
                 # SHARE UPDATE EXCLUSIVE on the parent
                 yield parse_tree.name(part), "ACCESS EXCLUSIVE"
+                yield from _of_default_partition(name, tables)
             case pb.AT_DetachPartition, nodes.PartitionCmd(name=nodes.RangeVar() as part, concurrent=concurrent):
                 yield parse_tree.name(part), "ACCESS EXCLUSIVE"
                 if not concurrent:
@@ -165,6 +182,33 @@ def worked_on(node: AstNode | None) -> tuple[Name, ...]:
         case nodes.IndexStmt(relation=nodes.RangeVar() as relation):
             return (parse_tree.name(relation),)
     return ()
+
+
+def scanned(node: AstNode | None, tables: Tables) -> tuple[Name, ...]:
+    """Return the tables of which an ALTER TABLE reads every row without rewriting it."""
+    match node:
+        case nodes.AlterTableStmt(relation=nodes.RangeVar() as relation):
+            table = tables.find(parse_tree.name(relation))
+            if table is not None and (_validates(node, table) or _checks(node, table)):
+                return (table.name,)
+    return ()
+
+
+def _validates(node: nodes.AlterTableStmt, table: Table) -> bool:
+    known = {**table.constraints, **{one.name: one for one in course.added_constraints(node, table)}}
+    names = [one.name for one in parse_tree.commands(node, pb.AT_ValidateConstraint)]
+    return any(name not in known or not known[name].valid for name in names)
+
+
+def _checks(node: nodes.AlterTableStmt, table: Table) -> bool:
+    set_not_null = [one.name for one in parse_tree.commands(node, pb.AT_SetNotNull)]
+    for one in course.added_constraints(node, table):
+        if one.kind == "not null":
+            set_not_null += one.columns if one.column is None else ()
+        # a column that is added is null in every row, which neither a foreign key nor a unique index reads
+        elif one.valid and not one.node.indexname and (one.column is None or one.kind == "check"):
+            return True
+    return any(name not in table.proven for name in set_not_null)
 
 
 def _read(node: AstNode) -> tuple[Name, ...]:

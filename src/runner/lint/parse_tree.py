@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 import postgast
+from google.protobuf.message import Message
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes import AstNode
@@ -255,6 +256,8 @@ def is_always_true(condition: AstNode | None) -> bool:
             return True
         case nodes.A_Const(val=nodes.Boolean(boolval=value)):
             return bool(value)
+        case nodes.BoolExpr(boolop=pb.NOT_EXPR, args=[nodes.A_Const(val=nodes.Boolean(boolval=value))]):
+            return not value
         case nodes.A_Expr(
             kind=pb.AEXPR_OP, name=operator, lexpr=nodes.A_Const() as left, rexpr=nodes.A_Const() as right
         ):
@@ -283,6 +286,49 @@ def expression_text(node: AstNode) -> str:
     return postgast.deparse(tree).removeprefix("SELECT ")
 
 
+def identifier(*parts: str) -> str:
+    """Return a name of these parts, quoted where SQL demands it."""
+    column = pb.ColumnRef()
+    for part in parts:
+        column.fields.add().string.sval = part
+    return expression_text(nodes.ColumnRef(column))
+
+
+def about_column(check: str, column: str) -> str:
+    """Return the condition of a domain's CHECK for a column."""
+    (tree,) = parse(f"alter table t add {check}")
+    condition = next(walk(tree, nodes.Constraint)).raw_expr
+    assert condition is not None  # noqa: S101 - of a CHECK
+    for one in walk(condition, nodes.ColumnRef):
+        if words(one.fields) == ["value"]:
+            one._pb.fields[0].string.sval = column
+    return expression_text(condition)
+
+
+def altering(table: Name, subtype: int, **definition: Message) -> str:
+    """Return an ALTER TABLE with one action; the keyword is the definition's kind, such as `constraint`."""
+    statement = pb.AlterTableStmt(objtype=pb.OBJECT_TABLE)
+    relation = pb.RangeVar(schemaname=table[0], relname=table[1], inh=True, relpersistence="p")
+    statement.relation.CopyFrom(relation)
+    command = statement.cmds.add().alter_table_cmd
+    command.subtype, command.behavior = subtype, pb.DROP_RESTRICT
+    for kind, one in definition.items():
+        # `def` is a keyword of Python
+        getattr(getattr(command, "def"), kind).CopyFrom(one)
+    return statement_text(nodes.AlterTableStmt(statement))
+
+
+def statement_text(node: AstNode, **changes: object) -> str:
+    """Return a statement as SQL, with fields of its tree changed, such as `concurrent=True`."""
+    tree = pb.ParseResult()
+    wrapper = tree.stmts.add().stmt
+    copied = getattr(wrapper, _field(wrapper, node))
+    copied.CopyFrom(node._pb)
+    for field, value in changes.items():
+        setattr(copied, field, value)
+    return postgast.deparse(tree)
+
+
 def _field(wrapper: Any, node: AstNode) -> str:
     """Return the field of the grammar's `Node` that holds trees of this kind."""
     kind = type(node._pb).DESCRIPTOR.name
@@ -299,7 +345,10 @@ def body(node: AstNode) -> tuple[str, str] | None:
     match node:
         case nodes.DoStmt(args=options) | nodes.CreateFunctionStmt(options=options):
             code, language = option(options, "as"), option(options, "language")
-            texts = words([code.arg]) if code is not None and code.arg is not None else []
+            # a body that is SQL itself is a part of the tree; of none at all, libpg_query aborts the process
+            if code is None or code.arg is None:
+                return None
+            texts = words([code.arg])
             named = words([language.arg]) if language is not None and language.arg is not None else []
             # the default of DO: https://www.postgresql.org/docs/current/sql-do.html
             return (named[0].lower() if named else "plpgsql"), (texts[0] if texts else "")
@@ -313,13 +362,21 @@ class Body:
     statements: tuple[str, ...]
     is_whole: bool
     """Whether these are all: not where EXECUTE runs a text that is put together."""
+    loops: bool
+    """Whether some of them may run several times."""
 
 
 def read_body(text: str) -> Body:
-    """Return the statements of the PL/pgSQL in a DO or CREATE FUNCTION. Raises `postgast.PgQueryError`."""
+    """Return the statements of the PL/pgSQL in a DO or CREATE FUNCTION, COMMIT and ROLLBACK included.
+
+    Raises `postgast.PgQueryError`.
+    """
     found: list[str] = []
-    whole = True
+    whole, loops = True, False
     for kind, part in _parts(postgast.parse_plpgsql(text)):
+        loops = loops or kind in LOOPS
+        if kind in ENDS:
+            found.append(ENDS[kind])
         query = part.get("sqlstmt") or part.get("expr") or part.get("query")
         written = query["PLpgSQL_expr"]["query"] if isinstance(query, dict) and "PLpgSQL_expr" in query else None
         if written is None:
@@ -330,10 +387,58 @@ def read_body(text: str) -> Body:
             written = constant
         if written is not None and kind in STATEMENTS:
             found.append(written)
-    return Body(tuple(found), whole)
+    return Body(tuple(found), whole, loops)
+
+
+def code(node: AstNode, text: str) -> Iterator[AstNode]:
+    """Yield the trees of all SQL in a DO block or a function, expressions included; nothing of what cannot be read."""
+    found = body(node)
+    if found is None:
+        return
+    language, written = found
+    queries = [written] if language == "sql" else []
+    if language == "plpgsql":
+        queries = [str(part["query"]) for kind, part in _parts(_read_plpgsql(text, written)) if kind == "PLpgSQL_expr"]
+    for query in queries:
+        yield from _trees(query)
+
+
+def _read_plpgsql(text: str, written: str) -> Any:
+    """Return the tree of a block or a function, or of a function with the same code; empty where neither is read."""
+    quote = "$runner$"
+    # the code of a trigger's function is not read as such, nor that of one with a type in a schema
+    other = f"create function f(new record, old record) returns record language plpgsql as {quote}{written}{quote}"
+    for one in (text, other):
+        try:
+            return postgast.parse_plpgsql(one)
+        except (postgast.PgQueryError, ValueError):
+            continue
+    return []
+
+
+def _trees(query: str) -> Iterator[AstNode]:
+    """Yield the trees of a statement or an expression, and of the statement that a constant text is."""
+    # an assignment has its variable before the expression
+    for text in (query, f"select {query}", f"select {query.partition(':=')[2]}"):
+        try:
+            trees = parse(text)
+        except (postgast.PgQueryError, ValueError):
+            continue
+        yield from trees
+        constant = _constant(query) if text != query else None
+        if constant is not None:
+            yield from _trees(constant)
+        return
 
 
 STATEMENTS = frozenset({"PLpgSQL_stmt_execsql", "PLpgSQL_stmt_perform", "PLpgSQL_stmt_dynexecute", "PLpgSQL_stmt_fors"})
+
+
+LOOPS = frozenset({
+    "PLpgSQL_stmt_dynfors", "PLpgSQL_stmt_foreach_a", "PLpgSQL_stmt_forc", "PLpgSQL_stmt_fori", "PLpgSQL_stmt_fors",
+    "PLpgSQL_stmt_loop", "PLpgSQL_stmt_while",
+})  # fmt: skip
+ENDS = {"PLpgSQL_stmt_commit": "commit", "PLpgSQL_stmt_rollback": "rollback"}
 
 
 def _parts(tree: Any) -> Iterator[tuple[str, dict[str, Any]]]:

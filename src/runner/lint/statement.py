@@ -14,7 +14,7 @@ from runner.lint.dependent import Reader
 from runner.lint.domains import Domain
 from runner.lint.report import LARGE_ROWS
 from runner.lint.tables import Constraint, Table, Tables, of_catalog
-from runner.postgres import sql
+from runner.postgres import sql, tokens
 from runner.postgres.sql import Name
 from runner.results import Level, TableSize
 from runner.schema.catalog import Catalog
@@ -46,6 +46,7 @@ class Statement:
     held: Mapping[Name, Held]
     """The locks that block the application, by the names that the tables have in the database."""
     in_transaction: bool
+    """Whether other statements are in its transaction; those in a DO block always are."""
     in_block: bool = False
     """Whether it is a part of a DO block."""
 
@@ -102,8 +103,15 @@ class Database:
     domains: Mapping[Name, Domain] = field(default_factory=dict)
     functions: Mapping[Name, str] = field(default_factory=dict)
     """The definitions of functions, as the catalog has them."""
+    enums: Mapping[Name, frozenset[str]] = field(default_factory=dict)
+    """The values of the enumerated types."""
     dependents: Reader | None = None
     """Reads what goes with objects that are dropped with CASCADE; None offline."""
+
+    @property
+    def major_version(self) -> int:
+        """Return the server's major version, such as 15."""
+        return int(self.version.partition(".")[0])
 
     def rows(self, table: Table | None) -> int | None:
         """Return the planner's estimate of a table's rows: 0 for a table that the plan makes, None if unknown."""
@@ -172,6 +180,7 @@ def describe(
         frozenset(own),
         domains.of_catalog(actual),
         {sql.read_name(name): one.get("definition", {}).get("", "") for name, one in functions.items()},
+        dict(_enums(actual)),
         dependents,
     )
 
@@ -188,6 +197,14 @@ def _is_of_trigger(actual: Catalog, function: str) -> bool:
     # as `pg_get_functiondef` writes it, which has a line for what a function returns
     code = actual["functions"][function].get("definition", {}).get("", "")
     return any(f"\n RETURNS {kind}\n" in code for kind in ("trigger", "event_trigger"))
+
+
+def _enums(actual: Catalog) -> Iterator[tuple[Name, frozenset[str]]]:
+    for name, sections in actual.get("types", {}).items():
+        definition = sections.get("definition", {}).get("", "")
+        if definition.startswith("enum "):
+            values = (one.value for one in tokens.read(definition) if one.kind == "string")
+            yield sql.read_name(name), frozenset(values)
 
 
 def shown(name: Name) -> str:
@@ -213,15 +230,28 @@ def _follow(rendered: Rendered, texts: Iterable[str], tables: Tables) -> Iterato
     """Yield the statements of a revision in their order, those of a DO block after the block."""
     held: dict[Name, Held] = {}
     for place, text in enumerate(texts):
+        # outside of a transaction, only the statements of a block are in one
+        held = held if rendered.transactional else {}
         for piece, node, in_block in _read(text):
+            in_transaction = rendered.transactional or in_block
             after = course.after(tables, node)
-            yield Statement(piece, text, node, place, tables, after, dict(held), rendered.transactional, in_block)
-            if rendered.transactional:
-                for name, mode in locks.taken(node, tables).items():
-                    table = tables.find(name)
-                    if table is not None and table.origin is not None:
-                        held.setdefault(table.origin, Held(mode, piece))
+            yield Statement(piece, text, node, place, tables, after, dict(held), in_transaction, in_block)
+            if isinstance(node, nodes.TransactionStmt) and node.kind in locks.RELEASING:
+                held = {}
+            elif in_transaction:
+                _hold(held, piece, node, tables)
             tables = after
+
+
+def _hold(held: dict[Name, Held], text: str, node: AstNode | None, tables: Tables) -> None:
+    """Add the locks that a statement takes on tables of the database to those that its transaction holds."""
+    for name, mode in locks.taken(node, tables).items():
+        table = tables.find(name)
+        if table is None or table.origin is None:
+            continue
+        before = held.get(table.origin)
+        if before is None or locks.is_stronger(mode, before.mode):
+            held[table.origin] = Held(mode, text)
 
 
 def _read(text: str) -> Iterator[tuple[str, AstNode | None, bool]]:

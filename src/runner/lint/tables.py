@@ -91,8 +91,14 @@ class Table:
     constraints: Mapping[str, Constraint] = field(default_factory=dict)
     indexes: Mapping[str, Index] = field(default_factory=dict)
     is_partitioned: bool = False
+    partition_key: str = ""
+    """The strategy and the columns of a partitioned table of the database, such as `RANGE (at)`."""
+    bound: str = ""
+    """The bound of a partition of the database, such as `DEFAULT`."""
     parents: tuple[Name, ...] = ()
     """The partitioned table that it is a partition of, or the tables that it inherits from."""
+    is_unlogged: bool = False
+    access_method: str = "heap"
     row_security: bool = False
     policies: frozenset[str] = frozenset()
     grants: Mapping[str, str] = field(default_factory=dict)
@@ -156,6 +162,11 @@ class Tables:
         gone = {key for key, one in self.changed.items() if one is None or name not in one.parents}
         return (*(one for one in there if one not in gone), *(one for one in made if one not in there))
 
+    def default_partition(self, name: Name) -> Table | None:
+        """Return the DEFAULT partition of a table, None where it has none."""
+        found = map(self.find, self.partitions(name))
+        return next((one for one in found if one is not None and one.bound == "DEFAULT"), None)
+
     def having(self, *tables: Table) -> "Tables":
         """Return the tables with these in place of those of the same names."""
         return replace(self, changed={**self.changed, **{table.name: table for table in tables}})
@@ -186,7 +197,7 @@ def of_catalog(actual: Catalog) -> Tables:
         for section in ("indexes", "constraints")
         for index in actual[kind][found].get(section, ())
     }
-    return Tables(load, owners, {parent: tuple(names) for parent, names in children.items()})
+    return Tables(load, owners, {parent: tuple(sorted(names)) for parent, names in children.items()})
 
 
 def _parents(sections: Mapping[str, Mapping[str, str]]) -> list[Name]:
@@ -201,6 +212,7 @@ def _read(name: Name, kind: str, sections: Mapping[str, Mapping[str, str]]) -> T
         indexes = dict(_read_indexes(sections))
         return Table(name, name, "materialized view" if is_kept else "view", indexes=indexes)
     defaults, not_null = sections.get("defaults", {}), sections.get("not_null", {})
+    shape = sections.get("shape", {})
     columns = {}
     for quoted, text in sections.get("columns", {}).items():
         column = _plain(quoted)
@@ -226,7 +238,11 @@ def _read(name: Name, kind: str, sections: Mapping[str, Mapping[str, str]]) -> T
         columns=columns,
         constraints=constraints,
         indexes={**dict(_read_indexes(sections)), **keys},
-        is_partitioned="partition_key" in sections.get("shape", {}),
+        is_partitioned="partition_key" in shape,
+        partition_key=shape.get("partition_key", ""),
+        bound=shape.get("partition_bound", ""),
+        is_unlogged=shape.get("persistence") == "unlogged",
+        access_method=shape.get("access_method", "heap"),
         parents=tuple(_parents(sections)),
         row_security="row_security" in sections.get("settings", {}),
         policies=frozenset(map(_plain, sections.get("policies", ()))),

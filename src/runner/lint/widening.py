@@ -129,7 +129,7 @@ def keeps(old: Type, new: Type, known: Mapping[Name, Domain]) -> bool:
 
 def _is_checked(found: Type, known: Mapping[Name, Domain]) -> bool:
     domain = known.get(domains.named(found)) if not found.is_array else None
-    return domain is not None and (domain.not_null or domain.has_checks or _is_checked(domain.base, known))
+    return domain is not None and (domain.not_null or bool(domain.checks) or _is_checked(domain.base, known))
 
 
 def _keeps(old: Type, new: Type) -> bool:

@@ -36,14 +36,10 @@ MAY_END = re.compile(r"\b(?:commit|end|rollback|abort|prepare)\b", re.IGNORECASE
 SETTERS = frozenset({"call", "discard", "do", "execute", "explain", "fetch", "load", "reset", "set"})
 QUERIES = frozenset({"select", "values", "with"})
 MAY_SET = re.compile(rf"\b(?:{'|'.join(sorted(SETTERS | QUERIES))}|set_config|rollback)\b", re.IGNORECASE)
-TIMEOUTS = frozenset({"lock_timeout", "statement_timeout"})
-# Also a text with escapes, which hide any name.
-MAY_SET_TIMEOUT = re.compile(r"_timeout|u&", re.IGNORECASE)
 # What begins a comment, an escape or a body, in which a quote or a semicolon is none.
 MAY_HIDE = re.compile(r"--|/\*|\\|\$|begin", re.IGNORECASE)
 FIRST_TOKENS = 12
 """Enough for the verb and the names of nearly every statement."""
-ZERO = re.compile(r"[+-]?0+(?:\.0*)?\s*[a-z]*", re.IGNORECASE)
 CONCURRENT = ("concurrently", "validate")
 EXECUTE = re.compile("execute", re.IGNORECASE)
 PREPARES = re.compile(r"\bprepare\b", re.IGNORECASE)
@@ -365,25 +361,6 @@ def _may_set(statement: str) -> bool:
     if first in SETTERS or (first in QUERIES and "(" in words):
         return True
     return "set_config" in statement.lower() and "set_config" in (one.keyword for one in tokens.read(statement))
-
-
-def timeouts_set(text: str) -> Iterator[tuple[str, bool]]:
-    """Yield the name of each time-out that a text sets, and whether it sets none: 0.
-
-    The bodies of functions and blocks count too.
-    """
-    if not MAY_SET_TIMEOUT.search(text):
-        return
-    found = list(tokens.read(text))
-    for at, token in enumerate(found):
-        if token.kind == "dollar":
-            yield from timeouts_set(token.value)
-        # SET name = value, SET LOCAL name TO value, set_config('name', 'value', …)
-        before = [other.keyword for other in found[max(0, at - 2) : at]]
-        after = [other.value for other in found[at + 1 : at + 3]]
-        is_set = before[-1:] == ["set"] or before in (["set", "local"], ["set", "session"])
-        if token.value.lower() in TIMEOUTS and len(after) == 2 and (is_set or before == ["set_config", "("]):
-            yield token.value.lower(), ZERO.fullmatch(after[1].strip()) is not None
 
 
 def sets_transaction(text: str) -> bool:

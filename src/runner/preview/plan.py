@@ -127,7 +127,8 @@ def examine(
     # what is added to a domain is checked in the tables with columns of it
     types = {name for kind, name in named if kind == "types"}
     relations = {name for kind, name in named if kind in SIZED}
-    sizes = estimate(relations | (catalog.tables_of_types(actual, types) if types else set()))
+    further = table_sizes.partitions(actual, relations) | (catalog.tables_of_types(actual, types) if types else set())
+    sizes = estimate(relations | further)
     findings = [*of_database, *refusals.find(rendered)]
     harmless: list[Finding] = []
     linter = None
@@ -142,7 +143,8 @@ def examine(
         found, harmless = rules.find(rendered, database, program)
         findings += found
         linter = squawk.version(program)
-    return Examined(rendered, actual, touched, sizes, report.report(rendered, findings, harmless, linter))
+    shown = {name: size for name, size in sizes.items() if name in relations}
+    return Examined(rendered, actual, touched, shown, report.report(rendered, findings, harmless, linter))
 
 
 def _data_losses(

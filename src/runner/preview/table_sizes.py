@@ -1,6 +1,6 @@
 """The sizes of tables, with the planner's own estimate of the rows, so that none is counted."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
 from sqlalchemy import Connection, text
 
@@ -10,6 +10,7 @@ from runner.invocation import Invocation
 from runner.postgres import session
 from runner.results import SizesResult, TableSize
 from runner.schema import catalog
+from runner.schema.catalog import Catalog
 
 # `reltuples` is of the last ANALYZE or VACUUM, -1 before the first; the planner scales it to the present size.
 # https://www.postgresql.org/docs/current/row-estimation-examples.html
@@ -45,6 +46,15 @@ def report(invocation: Invocation, draft: Draft) -> None:
     draft.conclude(
         f"`{name}` has {count(len(tables), 'table')}, materialized views included.", SizesResult(tables, version)
     )
+
+
+def partitions(actual: Catalog, tables: Set[str]) -> set[str]:
+    """Return the partitions of `tables`, which a statement may read that names their table only."""
+    return {
+        name
+        for name, sections in actual.get("tables", {}).items()
+        if not tables.isdisjoint(sections.get("shape", {}).get("inherits", "").split(", "))
+    }
 
 
 def estimate(connection: Connection, tables: Iterable[str]) -> dict[str, TableSize]:

@@ -1,0 +1,153 @@
+"""The Python that builds an index or detaches a partition without blocking writes, as a statement describes it."""
+
+from postgast import nodes
+from postgast import pg_query_pb2 as pb
+from postgast.nodes import AstNode
+
+from runner.lint import instead, parse_tree
+from runner.lint.rule import call
+from runner.lint.tables import Table, Tables
+from runner.postgres.sql import Name
+
+LONGEST = 63
+"""The bytes of a name: https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS"""
+
+
+def table_name(node: nodes.IndexStmt) -> Name:
+    """Return the table of a CREATE INDEX."""
+    assert node.relation is not None  # noqa: S101 - the grammar demands one
+    return parse_tree.name(node.relation)
+
+
+def index_name(node: nodes.IndexStmt) -> str:
+    """Return the name of an index, one like PostgreSQL's where the statement leaves it out."""
+    columns = (one.name or "expr" for one in node.index_params if isinstance(one, nodes.IndexElem))
+    return node.idxname or shortened(table_name(node)[1], *columns, "idx")
+
+
+def shortened(*parts: str) -> str:
+    """Return a name of these parts, as short as PostgreSQL requires."""
+    name = "_".join(parts)
+    if len(name.encode()) <= LONGEST:
+        return name
+    ending = f"_{parts[-1]}"
+    return name.encode()[: LONGEST - len(ending.encode())].decode(errors="ignore") + ending
+
+
+def concurrently(node: nodes.IndexStmt, name: str = "", table: Name | None = None) -> str:
+    """Return the Python that builds an index concurrently, under another name and on another table where given."""
+    schema, owner = table or table_name(node)
+    name = name or index_name(node)
+    if _is_plain(node):
+        return call("create_index_concurrently", name, owner, _columns(node), schema=schema, **_options(node))
+    return instead.committed_each(instead.executed(_text(node, name, (schema, owner))))
+
+
+def reindexed(node: nodes.ReindexStmt) -> str:
+    """Return the Python that rebuilds the same indexes concurrently."""
+    changed = pb.ReindexStmt()
+    changed.CopyFrom(node._pb)
+    if not parse_tree.is_on(node.params, "concurrently"):
+        changed.params.add().def_elem.defname = "concurrently"
+    return instead.committed_each(instead.executed(parse_tree.statement_text(nodes.ReindexStmt(changed))))
+
+
+def detached(node: nodes.AlterTableStmt) -> str:
+    """Return the Python that detaches the same partition concurrently."""
+    changed = pb.AlterTableStmt()
+    changed.CopyFrom(node._pb)
+    for one in changed.cmds:
+        # `def` is a keyword of Python
+        getattr(one.alter_table_cmd, "def").partition_cmd.concurrent = True
+    block = instead.committed_each(instead.executed(parse_tree.statement_text(nodes.AlterTableStmt(changed))))
+    return f"{block}\n# lint-allow prefer-robust-stmts: DETACH PARTITION has no IF EXISTS"
+
+
+def by_partition(node: nodes.IndexStmt, tables: Tables) -> tuple[str, ...]:
+    """Return the revisions that build an index of a partitioned table: of each partition by itself, then attached."""
+    made: list[str] = []
+    built: list[str] = []
+    attached: list[str] = []
+    _follow(node, table_name(node), index_name(node), tables, made, built, attached)
+    return ("\n".join(made), *built, "\n".join(attached)) if attached else ("\n".join(made),)
+
+
+def _follow(
+    node: nodes.IndexStmt,
+    table: Name,
+    name: str,
+    tables: Tables,
+    made: list[str],
+    built: list[str],
+    attached: list[str],
+) -> None:
+    made.append(_on_only(node, name, table))
+    for part in map(tables.find, tables.partitions(table)):
+        if part is None:
+            continue
+        own = _free_name(shortened(part.name[1], *(one or "expr" for one in _columns(node)), "idx"), part)
+        if part.is_partitioned:
+            _follow(node, part.name, own, tables, made, built, attached)
+        else:
+            built.append(concurrently(node, own, part.name))
+        options = {} if part.name[0] == table[0] else {"partition_schema": part.name[0]}
+        # those of a partition's own partitions come before
+        attached.append(call("attach_index", name, own, schema=table[0], **options))
+
+
+def _free_name(name: str, table: Table) -> str:
+    taken, number, free = table.indexes.keys(), 1, name
+    while free in taken:
+        free = shortened(name.removesuffix("_idx"), f"idx{number}")
+        number += 1
+    return free
+
+
+def _on_only(node: nodes.IndexStmt, name: str, table: Name) -> str:
+    if _is_plain(node):
+        return call("create_index_on_only", name, table[1], _columns(node), schema=table[0], **_options(node))
+    return instead.executed(_text(node, name, table, only=True))
+
+
+def _options(node: nodes.IndexStmt) -> dict[str, object]:
+    """Return the options of the helpers that build an index."""
+    options: dict[str, object] = {"unique": True} if node.unique else {}
+    if node.where_clause is not None:
+        options["where"] = instead.written(parse_tree.expression_text(node.where_clause))
+    return options
+
+
+def _text(node: nodes.IndexStmt, name: str, table: Name, *, only: bool = False) -> str:
+    """Return the statement with a name and a table, concurrently, or ON ONLY the table."""
+    changed = pb.IndexStmt()
+    changed.CopyFrom(node._pb)
+    changed.idxname, changed.concurrent, changed.if_not_exists = name, not only, True
+    changed.relation.schemaname, changed.relation.relname = table
+    changed.relation.inh = not only
+    return parse_tree.statement_text(nodes.IndexStmt(changed))
+
+
+def _is_plain(node: nodes.IndexStmt) -> bool:
+    """Return whether `create_index_concurrently` has an argument for all that a statement says of an index."""
+    has_more = node.index_including_params or node.options or node.table_space or node.nulls_not_distinct
+    return not has_more and node.access_method in ("", "btree") and all(map(_is_plain_column, node.index_params))
+
+
+def _is_plain_column(one: AstNode) -> bool:
+    match one:
+        case nodes.IndexElem(name=name, ordering=pb.SORTBY_DEFAULT, nulls_ordering=pb.SORTBY_NULLS_DEFAULT):
+            return bool(name) and not one.opclass and not one.collation and not one.opclassopts
+    return False
+
+
+def _columns(node: nodes.IndexStmt) -> list[str]:
+    return [one.name for one in node.index_params if isinstance(one, nodes.IndexElem)]
+
+
+def leaves(tables: Tables, name: Name) -> list[Table]:
+    """Return the partitions of a table that hold rows, those of its partitions included."""
+    found = []
+    for part in map(tables.find, tables.partitions(name)):
+        if part is not None:
+            found += leaves(tables, part.name) if part.is_partitioned else [part]
+    return found

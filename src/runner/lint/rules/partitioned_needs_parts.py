@@ -1,0 +1,170 @@
+"""On a partitioned table PostgreSQL refuses CONCURRENTLY, USING INDEX and, before version 18, a NOT VALID foreign key.
+
+Each partition accepts them. An index or a foreign key of the table then takes those of its partitions over, without
+reading a row. An index of a partitioned table can only be dropped as a whole, which takes a moment.
+https://www.postgresql.org/docs/current/ddl-partitioning.html#DDL-PARTITIONING-DECLARATIVE-MAINTENANCE
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from postgast import nodes
+from postgast import pg_query_pb2 as pb
+
+from runner.lint import building, instead, parse_tree
+from runner.lint.rule import Rule, Violation, call
+from runner.lint.statement import Revision, Statement, shown
+from runner.lint.tables import Constraint, Table
+
+NOT_VALID_SINCE = 18
+"""The first version that adds a NOT VALID foreign key to a partitioned table."""
+ACTIONS = {"c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT", "r": "RESTRICT"}
+EACH = "Do it for each partition in a revision of its own, then for the table, which takes over what they have."
+
+
+def find(revision: Revision) -> Iterator[Violation]:
+    """Yield each statement that a partitioned table refuses, and each foreign key that reads all its partitions."""
+    for statement in revision.statements:
+        match statement.node:
+            case nodes.IndexStmt(concurrent=True) as node:
+                yield from _index(node, statement)
+            case nodes.DropStmt(remove_type=pb.OBJECT_INDEX, concurrent=True) as node:
+                yield from _drop(node, statement)
+            case nodes.AlterTableStmt() as node:
+                table = statement.table
+                if table is not None and table.is_partitioned:
+                    yield from _constraints(node, table, statement, revision)
+
+
+def _index(node: nodes.IndexStmt, statement: Statement) -> Iterator[Violation]:
+    table = statement.table
+    if table is not None and table.is_partitioned:
+        message = f"`CREATE INDEX CONCURRENTLY` fails: `{shown(table.name)}` is partitioned."
+        yield Violation("error", message, EACH, statement, table, building.by_partition(node, statement.before))
+
+
+def _drop(node: nodes.DropStmt, statement: Statement) -> Iterator[Violation]:
+    for index in parse_tree.dropped(node):
+        table = statement.before.with_index(index)
+        if table is not None and table.is_partitioned:
+            name = shown(table.name)
+            message = f"`DROP INDEX CONCURRENTLY` fails: `{index[1]}` is an index of `{name}`, which is partitioned."
+            remedy = f"Drop it without CONCURRENTLY: that blocks reads and writes of `{name}` for a moment."
+            yield Violation(
+                "error", message, remedy, statement, table, (call("op.drop_index", *index[1:], schema=index[0]),)
+            )
+
+
+def _constraints(
+    node: nodes.AlterTableStmt, table: Table, statement: Statement, revision: Revision
+) -> Iterator[Violation]:
+    name, database = shown(table.name), revision.database
+    for one in statement.constraints("foreign key", "primary key", "unique"):
+        if one.node.indexname:
+            message = f"`USING INDEX` fails: `{name}` is partitioned."
+            yield Violation("error", message, EACH, statement, table, _key(one, table, statement))
+        elif one.kind != "foreign key" or one.column is not None:
+            continue
+        elif node.relation is not None and not node.relation.inh:
+            message = f"`ONLY` fails for a foreign key: `{name}` is partitioned."
+            yield Violation("error", message, EACH, statement, table, _foreign_key(one, table, statement))
+        elif not one.valid and database.major_version < NOT_VALID_SINCE:
+            message = f"A foreign key `NOT VALID` fails before PostgreSQL {NOT_VALID_SINCE}: `{name}` is partitioned."
+            yield Violation("error", message, EACH, statement, table, _foreign_key(one, table, statement))
+        elif one.valid and one.referred is not None and not _is_taken_over(one, table, statement):
+            message = (
+                f"The foreign key `{one.name}` blocks writes to `{name}` and `{shown(one.referred)}` while "
+                f"{database.count(table)} of `{name}` are checked."
+            )
+            advice = _foreign_key(one, table, statement)
+            yield Violation(database.by_rows(table), message, EACH, statement, table, advice)
+
+
+def _is_taken_over(one: Constraint, table: Table, statement: Statement) -> bool:
+    """Return whether each partition has the same foreign key, checked, so that none is read again."""
+
+    def has(part: Table) -> bool:
+        return any(
+            other.valid and (other.kind, other.columns, other.referred) == (one.kind, one.columns, one.referred)
+            for other in part.constraints.values()
+        )
+
+    return all(map(has, building.leaves(statement.before, table.name)))
+
+
+def _foreign_key(one: Constraint, table: Table, statement: Statement) -> tuple[str, ...]:
+    parts = building.leaves(statement.before, table.name)
+    adding = [_added(one, part, not_valid=True) for part in parts]
+    validating = [call("validate_constraint", one.name, part.name[1], schema=part.name[0]) for part in parts]
+    whole = _added(one, table, not_valid=False)
+    return ("\n".join(adding), "\n".join(validating), whole) if parts else (whole,)
+
+
+def _added(one: Constraint, table: Table, *, not_valid: bool) -> str:
+    """Return the Python that adds a foreign key to a table or to one of its partitions."""
+    assert one.referred is not None  # noqa: S101 - of a foreign key
+    node, (schema, name), (referred_schema, referred) = one.node, table.name, one.referred
+    has_more = node.deferrable or node.fk_upd_action not in ("", "a") or node.fk_matchtype not in ("", "s")
+    if not_valid and not has_more and not node.fk_del_set_cols and (schema, referred_schema) == ("public", "public"):
+        action = ACTIONS.get(node.fk_del_action)
+        options = {"ondelete": action} if action else {}
+        columns = list(one.columns), list(one.referred_columns)
+        if one.referred_columns:
+            return call("add_foreign_key_not_valid", one.name, name, referred, *columns, **options)
+    changed = pb.Constraint()
+    changed.CopyFrom(node._pb)
+    changed.conname, changed.skip_validation, changed.initially_valid = one.name, not_valid, not not_valid
+    return instead.executed(parse_tree.altering((schema, name), pb.AT_AddConstraint, constraint=changed))
+
+
+def _key(one: Constraint, table: Table, statement: Statement) -> tuple[str, ...]:
+    """Return the revisions that make a key of the indexes of the partitions; none where these have partitions."""
+    before, schema = statement.before, table.name[0]
+    parts = [part for part in map(before.find, before.partitions(table.name)) if part is not None]
+    if any(part.is_partitioned for part in parts) or not one.columns:
+        return ()
+    options: dict[str, Any] = {"primary": True} if one.kind == "primary key" else {}
+    building_each, joining = [], []
+    for part in parts:
+        where: dict[str, Any] = {"schema": part.name[0]}
+        name = building.shortened(part.name[1], *one.columns, "key")
+        building_each.append(
+            call("create_index_concurrently", name, part.name[1], list(one.columns), unique=True, **where)
+        )
+        other = {} if part.name[0] == schema else {"partition_schema": part.name[0]}
+        joining.append(call("add_key_using_index", name, part.name[1], name, **options, **where))
+        joining.append(call("attach_index", one.name, name, schema=schema, **other))
+    whole = call("add_key_on_only", one.name, table.name[1], list(one.columns), schema=schema, **options)
+    return (whole, *building_each, "\n".join(joining))
+
+
+RULE = Rule(
+    id="partitioned-needs-parts",
+    levels="An error; for a foreign key that is checked an error from 10,000 rows on, else a warning.",
+    find=find,
+    bad=(
+        'create_index_concurrently("events_item", "events", ["item_id"])',
+        'op.execute("CREATE INDEX CONCURRENTLY ON events (lower(kind) DESC) WHERE id > 3")',
+        'create_index_concurrently("logs_item", "logs", ["item_id"], where="region <> \':x\'")',
+        'drop_index_concurrently("depots_id")',
+        'add_foreign_key_not_valid("events_item_fk", "events", "items", ["item_id"], ["id"])',
+        'add_foreign_key_not_valid("logs_item_fk", "logs", "items", ["item_id"], ["id"], ondelete="CASCADE")',
+        'op.create_foreign_key("events_item_fk", "events", "items", ["item_id"], ["id"])',
+        'op.create_foreign_key("events_item_fk", "events", "items", ["item_id"], ["id"], onupdate="CASCADE", '
+        'deferrable=True, referent_schema="archive")',
+        'op.execute("alter table only events add foreign key (item_id) references items (id)")',
+        'create_index_on_only("events_key", "events", ["id", "at"], unique=True)\n---\n'
+        'add_key_using_index("events_pkey", "events", "events_key", primary=True)',
+    ),
+    safe=(
+        'create_index_on_only("events_item", "events", ["item_id"])\n---\n'
+        'create_index_concurrently("events_2025_item", "events_2025", ["item_id"])\n---\n'
+        'create_index_concurrently("events_2026_item", "events_2026", ["item_id"])\n---\n'
+        'attach_index("events_item", "events_2025_item")\nattach_index("events_item", "events_2026_item")',
+        'add_foreign_key_not_valid("fk", "events_2025", "items", ["item_id"], ["id"])\n'
+        'add_foreign_key_not_valid("fk", "events_2026", "items", ["item_id"], ["id"])\n---\n'
+        'validate_constraint("fk", "events_2025")\nvalidate_constraint("fk", "events_2026")\n---\n'
+        'op.create_foreign_key("fk", "events", "items", ["item_id"], ["id"])',
+        'add_check_not_valid("id_check", "events", "id > 0")\n---\nvalidate_constraint("id_check", "events")',
+    ),
+)

@@ -1,0 +1,197 @@
+"""A rewrite copies the table and builds its indexes again, while nobody else may read or write it.
+
+A column of a domain with a constraint, or one that takes numbers from a sequence, is written into each row. Added
+without that, it takes a moment: then new rows get it by a default or a CHECK, and the older ones in batches.
+https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-NOTES
+"""
+
+from collections.abc import Iterator
+
+from postgast import nodes
+from postgast import pg_query_pb2 as pb
+
+from runner.lint import building, course, domains, instead, parse_tree
+from runner.lint.domains import Domain
+from runner.lint.parse_tree import Type
+from runner.lint.rule import Rule, Violation, call
+from runner.lint.statement import Database, Revision, Statement, shown
+from runner.lint.tables import Table
+from runner.postgres.sql import Name
+
+QUIET = "Do it while the application is stopped, or copy the rows to a new table in batches."
+FILL = "Fill the older rows in batches afterwards, outside of the migration."
+
+
+UNREAD = Domain(Type(""), None, not_null=False, checks=())
+"""A domain that the plan alters."""
+
+
+def find(revision: Revision) -> Iterator[Violation]:
+    """Yield each rewrite of a table of the database."""
+    for statement in revision.statements:
+        match statement.node:
+            case nodes.AlterTableStmt():
+                yield from _columns(statement, revision)
+                yield from _storage(statement, revision.database)
+            # in a block of its own, another rule says how long it blocks
+            case nodes.ClusterStmt(relation=nodes.RangeVar() as relation) if statement.in_transaction:
+                yield from _whole(parse_tree.name(relation), "`CLUSTER`", statement, revision.database)
+            case nodes.AlterTableMoveAllStmt(orig_tablespacename=tablespace):
+                message = (
+                    f"It copies everything in the tablespace `{tablespace}`, and blocks reads and writes meanwhile."
+                )
+                yield Violation("error", message, QUIET, statement)
+
+
+def _columns(statement: Statement, revision: Revision) -> Iterator[Violation]:
+    table, database = statement.table, revision.database
+    for one in statement.columns():
+        if table is None:
+            continue
+        found = parse_tree.read_type(one.type_name)
+        kinds = {part.contype for part in one.constraints if isinstance(part, nodes.Constraint)}
+        if found.name in course.SERIAL and not found.schema:
+            why, remedy, advice = "takes its numbers from a sequence", FILL, _of_sequence(one, table, found)
+        elif pb.CONSTR_IDENTITY in kinds:
+            why, remedy, advice = "takes its numbers from a sequence", FILL, ()
+        elif (domain := _domain(found, statement, revision)) is not None and not found.is_array:
+            why = f"is of the domain `{found}`, which has a constraint"
+            remedy = "Give it the type of the domain, and a CHECK that is validated in the next revision."
+            advice = _of_domain(one, table, domain)
+        else:
+            continue
+        message = f"The column `{one.colname}` {why}: {_rewritten(table, database)}."
+        yield Violation(database.by_rows(table), message, remedy, statement, table, advice)
+
+
+def _rewritten(table: Table, database: Database) -> str:
+    return (
+        f"`{shown(table.name)}` is written again with {database.count(table)}, and reads and writes of it are blocked "
+        "until the commit"
+    )
+
+
+def _domain(found: Type, statement: Statement, revision: Revision) -> Domain | None:
+    """Return a domain that does not take every value, as it is before a statement."""
+    name = domains.named(found)
+    for one in revision.before(statement):
+        match one.node:
+            case nodes.AlterDomainStmt(type_name=parts, subtype="C" | "O") if parse_tree.parts_name(parts) == name:
+                return UNREAD
+    domain = domains.flat(name, revision.domains(statement))
+    return domain if domain is not None and (domain.checks or domain.not_null) else None
+
+
+def _of_sequence(column: nodes.ColumnDef, table: Table, found: Type) -> tuple[str, ...]:
+    """Return a column without values, with a default for new rows."""
+    schema, owner = table.name
+    where, kind = parse_tree.identifier(schema, owner), Type(course.SERIAL[found.name])
+    name = parse_tree.identifier(column.colname)
+    sequence = parse_tree.identifier(schema, building.shortened(owner, column.colname, "seq"))
+    literal = sequence.replace("'", "''")
+    texts = (
+        f"ALTER TABLE {where} ADD COLUMN {name} {kind}",
+        f"CREATE SEQUENCE {sequence} AS {kind} OWNED BY {where}.{name}",
+        f"ALTER TABLE {where} ALTER COLUMN {name} SET DEFAULT nextval('{literal}')",
+    )
+    return ("\n".join(map(instead.executed, texts)),)
+
+
+def _of_domain(column: nodes.ColumnDef, table: Table, domain: Domain) -> tuple[str, ...]:
+    """Return a column of the domain's type with its constraints; none where they are not known."""
+    (schema, owner), name = table.name, column.colname
+    if not domain.checks or domain.not_null or table.is_partitioned:
+        return ()
+    changed = pb.ColumnDef()
+    changed.CopyFrom(column._pb)
+    (typed,) = parse_tree.parse(f"select null::{domain.base}")
+    changed.type_name.CopyFrom(next(parse_tree.walk(typed, nodes.TypeName))._pb)
+    adding = [instead.executed(parse_tree.altering(table.name, pb.AT_AddColumn, column_def=changed))]
+    validating = []
+    for number, check in enumerate(domain.checks):
+        named = building.shortened(owner, name, f"check{number or ''}")
+        condition = instead.written(parse_tree.about_column(check, name))
+        adding.append(call("add_check_not_valid", named, owner, condition, schema=schema))
+        validating.append(call("validate_constraint", named, owner, schema=schema))
+    return "\n".join(adding), "\n".join(validating)
+
+
+def _storage(statement: Statement, database: Database) -> Iterator[Violation]:
+    node, table = statement.node, statement.table
+    for command in parse_tree.commands(node, pb.AT_SetTableSpace):
+        if isinstance(node, nodes.AlterTableStmt) and node.objtype == pb.OBJECT_INDEX:
+            yield from _index(node, command.name, statement, database)
+    if table is None or table.origin is None or table.is_partitioned:
+        return
+    for command in parse_tree.commands(node):
+        match command.subtype:
+            case pb.AT_SetUnLogged if not table.is_unlogged:
+                yield from _whole(table.name, "`SET UNLOGGED`", statement, database)
+            case pb.AT_SetLogged if table.is_unlogged:
+                yield from _whole(table.name, "`SET LOGGED`", statement, database)
+            case pb.AT_SetAccessMethod if command.name != table.access_method:
+                yield from _whole(table.name, "`SET ACCESS METHOD`", statement, database)
+            # where a table of the database's own tablespace is
+            case pb.AT_SetTableSpace if command.name != "pg_default":
+                yield from _whole(table.name, "`SET TABLESPACE`", statement, database)
+
+
+def _whole(name: Name, what: str, statement: Statement, database: Database) -> Iterator[Violation]:
+    table = statement.before.find(name)
+    if table is not None and table.origin is not None:
+        message = f"{what}: {_rewritten(table, database)}."
+        yield Violation(database.by_rows(table), message, QUIET, statement, table)
+
+
+def _index(
+    node: nodes.AlterTableStmt, tablespace: str, statement: Statement, database: Database
+) -> Iterator[Violation]:
+    assert node.relation is not None  # noqa: S101 - the grammar demands one
+    index = parse_tree.name(node.relation)
+    table = statement.before.with_index(index)
+    if table is None or table.origin is None or table.is_partitioned or tablespace == "pg_default":
+        return
+    message = (
+        f"The index `{index[1]}` is copied, and blocks reads and writes of `{shown(table.name)}` until the commit."
+    )
+    where = parse_tree.identifier(*index)
+    text = f"REINDEX (TABLESPACE {parse_tree.identifier(tablespace)}, CONCURRENTLY) INDEX {where}"
+    remedy = f"Build it again there, in an autocommit block of a revision of its own: `{text}`."
+    yield Violation(database.by_rows(table), message, remedy, statement, table)
+
+
+RULE = Rule(
+    id="rewrites-table",
+    levels="An error from 10,000 rows on, else a warning.",
+    find=find,
+    bad=(
+        'op.execute("alter table items add n serial")',
+        'op.execute("ALTER TABLE ONLY \\"items\\" ADD COLUMN IF NOT EXISTS \\"N\\" BIGSERIAL, ADD m text")',
+        'op.execute("alter table archive.items add n smallserial not null")',
+        'op.execute("alter table items add n bigint generated by default as identity")',
+        'op.add_column("items", sa.Column("n", sa.BigInteger(), sa.Identity(always=True)))',
+        'op.execute("alter table items add stars positive")',
+        'op.execute("alter table items add stars public.positive default 3 not null")',
+        'op.execute("alter table events add stars positive")',
+        'op.execute("create domain tall as positive; alter table items add stars tall")',
+        'op.execute("alter domain grade add check (value < 9) not valid; alter table items add stars grade")',
+        'op.execute("do $$ begin alter table items add n serial; end $$")',
+        'op.execute("cluster items using items_code")',
+        'op.execute("alter table items set unlogged")',
+        'op.execute("alter table items set tablespace fast")',
+        'op.execute("alter table items set access method columnar")',
+        'op.execute("alter index items_code set tablespace fast")',
+        'op.execute("alter table all in tablespace pg_default set tablespace fast")',
+    ),
+    safe=(
+        'op.add_column("items", sa.Column("stars", sa.BigInteger()))\n'
+        'add_check_not_valid("stars_check", "items", "stars > 0")\n---\n'
+        'validate_constraint("stars_check", "items")',
+        'op.execute("alter table items add stars grade default 3")',
+        'op.execute("alter table items add stars positive[]")',
+        'op.execute("alter table items set logged, set access method heap, set tablespace pg_default")',
+        'op.execute("create table fresh (n serial)")\nop.execute("alter table fresh add m positive, set unlogged")',
+        'op.execute("alter table items add n bigint")\nop.execute("create sequence items_n_seq owned by items.n")\n'
+        "op.execute(\"alter table items alter n set default nextval('items_n_seq')\")",
+    ),
+)
