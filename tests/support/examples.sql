@@ -75,4 +75,6 @@ create table depots_oslo (id bigint not null, city text not null, check (city = 
 create index depots_id on depots (id);
 create materialized view item_prices as select price from items;
 create materialized view later_totals as select count(*) from items with no data;
-create trigger accounts_touch before update on accounts for each row execute function touch();
+create function touch_account() returns trigger language plpgsql as 'begin return new; end';
+create trigger accounts_touch before update on accounts for each row execute function touch_account();
+create index events_of_item on events (item_id);

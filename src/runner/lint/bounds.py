@@ -7,7 +7,7 @@ from postgast import pg_query_pb2 as pb
 from postgast.nodes import AstNode
 
 from runner.lint import parse_tree
-from runner.lint.statement import LARGE_ROWS
+from runner.lint.report import LARGE_ROWS
 from runner.lint.tables import Table, Tables
 
 Write = nodes.DeleteStmt | nodes.InsertStmt | nodes.MergeStmt | nodes.UpdateStmt
@@ -26,9 +26,10 @@ def writes(node: AstNode | None) -> Iterator[Write]:
             nodes.DeleteStmt() | nodes.InsertStmt() | nodes.MergeStmt() | nodes.UpdateStmt() | nodes.SelectStmt()
             | nodes.CreateTableAsStmt() | nodes.ExplainStmt()
         ):  # fmt: skip
-            for one in parse_tree.walk(node, AstNode):
-                if isinstance(one, Write):
-                    yield one
+            yield from parse_tree.walk(node, nodes.DeleteStmt)
+            yield from parse_tree.walk(node, nodes.InsertStmt)
+            yield from parse_tree.walk(node, nodes.MergeStmt)
+            yield from parse_tree.walk(node, nodes.UpdateStmt)
 
 
 def target(write: Write, tables: Tables) -> Table | None:

@@ -54,9 +54,10 @@ def parse(text: str) -> tuple[AstNode, ...]:
 
 def walk(tree: AstNode, kind: type[T]) -> Iterator[T]:
     """Yield the nodes of a kind in a tree, itself included, in the order of the text."""
-    wanted = kind.__name__
+    wanted = None if kind is AstNode else kind.__name__
     for message in _messages(tree._pb, constants=kind in CONSTANTS):
-        if message.DESCRIPTOR.name == wanted and (found := _typed(message, kind)) is not None:
+        is_wanted = wanted is None or message.DESCRIPTOR.name == wanted
+        if is_wanted and (found := _typed(message, kind)) is not None:
             yield found
 
 

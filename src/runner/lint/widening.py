@@ -116,7 +116,7 @@ def keeps(old: Type, new: Type, known: Mapping[Name, Domain]) -> bool:
     """Return whether each value of a type is one of another as it is, so that no row is written."""
     if domains.named(old) == domains.named(new) and (old.modifiers, old.is_array) == (new.modifiers, new.is_array):
         return True
-    if _is_checked(new, known):
+    if is_checked(new, known):
         return False
     plain, wider = base(old, known), base(new, known)
     if old != plain and wider.modifiers:
@@ -127,9 +127,9 @@ def keeps(old: Type, new: Type, known: Mapping[Name, Domain]) -> bool:
     return _keeps(plain, wider)
 
 
-def _is_checked(found: Type, known: Mapping[Name, Domain]) -> bool:
+def is_checked(found: Type, known: Mapping[Name, Domain]) -> bool:
     domain = known.get(domains.named(found)) if not found.is_array else None
-    return domain is not None and (domain.not_null or bool(domain.checks) or _is_checked(domain.base, known))
+    return domain is not None and (domain.not_null or bool(domain.checks) or is_checked(domain.base, known))
 
 
 def _keeps(old: Type, new: Type) -> bool:

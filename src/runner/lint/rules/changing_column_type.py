@@ -7,17 +7,19 @@ over it are checked again. Nothing is done, and nothing found, where there are n
 https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-NOTES
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
 from runner.lint import made_safe, new_columns, parse_tree, widening
+from runner.lint.domains import Domain
 from runner.lint.parse_tree import Type
 from runner.lint.rule import Rule, Violation, call
 from runner.lint.statement import Revision, Statement, shown
 from runner.lint.tables import Column, Table
 from runner.lint.widening import TEXTS, Effect
+from runner.postgres.sql import Name
 
 
 def find(revision: Revision) -> Iterator[Violation]:
@@ -42,7 +44,7 @@ def find(revision: Revision) -> Iterator[Violation]:
                     f"{_done(effect, table)}, and blocks its reads and writes while {database.count(table)} are "
                     f"{'written' if effect.rewrites else 'read'}."
                 )
-                remedy, instead = _advice(column, new, definition, table, effect)
+                remedy, instead = _advice(column, new, definition, table, effect, revision.domains(statement))
                 yield Violation(database.by_rows(table), message, remedy, statement, table, instead)
 
 
@@ -81,7 +83,12 @@ def _done(effect: Effect, table: Table) -> str:
 
 
 def _advice(
-    column: Column, new: Type, definition: nodes.ColumnDef, table: Table, effect: Effect
+    column: Column,
+    new: Type,
+    definition: nodes.ColumnDef,
+    table: Table,
+    effect: Effect,
+    known: Mapping[Name, Domain],
 ) -> tuple[str, tuple[str, ...]]:
     schema, owner = table.name
     if not effect.rewrites:
@@ -104,7 +111,9 @@ def _advice(
         f"Add `{made}`, keep it up to date by a trigger, fill it in batches, and let the application use it; drop "
         f"`{column.name}` when nothing reads it."
     )
-    return remedy, (new_columns.of_type(made, definition, table.name),)
+    # a new column of a domain with a constraint is written into each row, too
+    is_free = not widening.is_checked(new, known)
+    return remedy, (new_columns.of_type(made, definition, table.name),) if is_free else ()
 
 
 RULE = Rule(

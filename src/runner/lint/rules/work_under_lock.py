@@ -111,8 +111,8 @@ RULE = Rule(
         'op.execute("update items set stars = 1 where stars is null")',
         'op.create_check_constraint("items_code_check", "items", "code > 0", postgresql_not_valid=True)\n'
         'op.execute("alter table items validate constraint items_code_check")',
-        'add_foreign_key_not_valid("visits_account_fk", "visits", "accounts", ["account_id"], ["id"])\n'
-        'validate_constraint("visits_account_fk", "visits")',
+        'add_foreign_key_not_valid("items_account_fk", "items", "accounts", ["account_id"], ["id"])\n'
+        'validate_constraint("items_account_fk", "items")',
         'op.execute("ALTER TABLE items ADD CONSTRAINT c CHECK (code > 0) NOT VALID, VALIDATE CONSTRAINT c")',
         'op.alter_column("accounts", "name", server_default="x")\nop.execute("select count(*) from archive.items")',
         'op.add_column("accounts", sa.Column("items", sa.BigInteger()))\n'
@@ -134,8 +134,8 @@ RULE = Rule(
         'op.add_column("items", sa.Column("stars", sa.BigInteger()))\n---\nop.execute("select count(*) from items")',
         'op.execute("select count(*) from items")\nop.add_column("items", sa.Column("stars", sa.BigInteger()))',
         'add_check_not_valid("items_code_check", "items", "code > 0")\n'
-        'add_foreign_key_not_valid("visits_account_fk", "visits", "accounts", ["account_id"], ["id"])\n---\n'
-        'validate_constraint("items_code_check", "items")\nvalidate_constraint("visits_account_fk", "visits")',
+        'add_foreign_key_not_valid("items_account_fk", "items", "accounts", ["account_id"], ["id"])\n---\n'
+        'validate_constraint("items_code_check", "items")\nvalidate_constraint("items_account_fk", "items")',
         "with op.get_context().autocommit_block():\n"
         '    op.execute("alter table items add if not exists stars bigint")\n'
         '    op.execute("alter table items validate constraint items_number_check")',
