@@ -173,7 +173,7 @@ FOUND = {
         'op.execute("alter table reports.daily drop mood cascade; alter type mood rename to old_mood")\n'
         'op.execute("drop type old_mood cascade")',
         {("ban-drop-column", ERRORS), ("cascade-drops", ERRORS), ("cascade-drops", WARNS),
-         ("renaming-object", ERRORS)}),
+         ("renaming-object", ERRORS), ("ban-drop-default", WARNS)}),
     "a renamed type": (
         'op.execute("alter type mood rename to moods")\n---\nop.execute("drop type moods cascade")',
         {("renaming-object", ERRORS), ("cascade-drops", ERRORS)}),

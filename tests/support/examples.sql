@@ -77,4 +77,3 @@ create materialized view item_prices as select price from items;
 create materialized view later_totals as select count(*) from items with no data;
 create function touch_account() returns trigger language plpgsql as 'begin return new; end';
 create trigger accounts_touch before update on accounts for each row execute function touch_account();
-create index events_of_item on events (item_id);

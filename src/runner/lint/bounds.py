@@ -65,7 +65,7 @@ def is_of_all(condition: AstNode | None, table: Table) -> bool:
 
 
 def are_few(node: AstNode, tables: Tables) -> bool:
-    """Return whether the text of a statement bounds its rows: by values of a key, a LIMIT, or VALUES."""
+    """Return whether the text of a statement bounds its rows: by values of a key, a range of one, a LIMIT, or VALUES."""
     named = {one.ctename: one.ctequery for one in parse_tree.walk(node, nodes.CommonTableExpr)}
     return _are_few(node, tables, named)
 
@@ -120,7 +120,34 @@ def _names_keys(
     given = {column for one in _conjuncts(condition) for column in _given(one, names, is_value)}
     keys = (set(one.columns) for one in table.indexes.values() if one.unique and not one.partial and one.columns)
     is_current = any(isinstance(one, nodes.CurrentOfExpr) for one in _conjuncts(condition))
-    return is_current or CTID in given or any("" not in key and key <= given for key in keys)
+    ranged = _ranged(condition, names)
+    return is_current or CTID in given or any("" not in key and (key <= given or key <= ranged) for key in keys)
+
+
+def _ranged(condition: AstNode | None, names: set[str]) -> set[str]:
+    """Return the columns that a condition keeps between two numbers, of which a key has few values."""
+    lows: dict[str, int] = {}
+    highs: dict[str, int] = {}
+    for one in _conjuncts(condition):
+        for column, operator, number in _compared(one, names):
+            ends = lows if operator.startswith(">") else highs
+            ends[column] = number
+    return {column for column in lows.keys() & highs.keys() if highs[column] - lows[column] < LARGE_ROWS}
+
+
+def _compared(one: AstNode, names: set[str]) -> Iterator[tuple[str, str, int]]:
+    """Yield the column, the operator and the number of a comparison, two for BETWEEN."""
+    match one:
+        case nodes.A_Expr(kind=pb.AEXPR_BETWEEN, lexpr=side, rexpr=nodes.List(items=[low, high])):
+            compared = [(side, ">=", low), (side, "<=", high)]
+        case nodes.A_Expr(kind=pb.AEXPR_OP, name=name, lexpr=side, rexpr=other):
+            compared = [(side, *parse_tree.words(name)[-1:], other)]
+        case _:
+            return
+    for side, operator, other in compared:
+        column, number = _column(side, names), parse_tree.integer(other)
+        if column is not None and number is not None and operator in (">", ">=", "<", "<="):
+            yield column, operator, number
 
 
 def _conjuncts(condition: AstNode | None) -> Iterator[AstNode]:

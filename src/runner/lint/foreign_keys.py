@@ -7,7 +7,7 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes import AstNode
 
-from runner.lint import made_safe, parse_tree
+from runner.lint import building, made_safe, parse_tree
 from runner.lint.rule import call
 from runner.lint.statement import Revision, Statement
 from runner.lint.tables import Constraint, Index, Table, Tables
@@ -87,15 +87,14 @@ def not_valid(one: Constraint, table: Table, tables: Tables, version: str) -> tu
     """Return the revisions that add a foreign key NOT VALID, and validate it."""
     if not table.is_partitioned or int(version.partition(".")[0]) >= FIRST_WITH_PARTS:
         return _foreign_key(one, table.name, tables), made_safe.validate(one, table.name)
-    parts = [tables.find(name) for name in tables.partitions(table.name)]
-    if any(part is None or part.is_partitioned for part in parts):
-        return ()
-    names = [part.name for part in parts if part is not None]
+    names = [part.name for part in building.leaves(tables, table.name)]
     # https://www.postgresql.org/docs/17/sql-altertable.html: no NOT VALID on a partitioned table, and no scan either
     # where each partition has the foreign key already
     whole = made_safe.adding(one)
     constraint = whole.__getattribute__("def").constraint
     constraint.skip_validation, constraint.initially_valid = False, True
+    if not names:
+        return (made_safe.alter(table.name, whole),)
     return (
         "\n".join(_foreign_key(one, name, tables) for name in names),
         "\n".join(made_safe.validate(one, name) for name in names),

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from runner.lint import course, foreign_keys, new_columns, parse_tree
+from runner.lint import building, course, foreign_keys, new_columns, parse_tree
 from runner.lint.rule import Rule, Violation
 from runner.lint.statement import Revision, Statement, shown
 from runner.lint.tables import Constraint, Table, Tables
@@ -62,16 +62,14 @@ def _is_in_parts(one: Constraint, table: Table, tables: Tables) -> bool:
     """Return whether each partition has the same foreign key, so that only the partitioned table gets it."""
     if not table.is_partitioned:
         return False
-    parts = [tables.find(name) for name in tables.partitions(table.name)]
     wanted = one.columns, one.referred, foreign_keys.referred_columns(one, tables)
     return all(
-        part is not None
-        and any(
+        any(
             wanted == (other.columns, other.referred, foreign_keys.referred_columns(other, tables)) and other.valid
             for other in part.constraints.values()
             if other.kind == "foreign key"
         )
-        for part in parts
+        for part in building.leaves(tables, table.name)
     )
 
 
@@ -92,6 +90,7 @@ RULE = Rule(
         'op.execute("alter table items add owner bigint default 1 references accounts, add label text")',
         'op.add_column("items", sa.Column("owner", sa.BigInteger(), sa.ForeignKey("accounts.id")))',
         'op.execute("alter table events add constraint events_item foreign key (item_id) references items")',
+        'op.create_foreign_key("logs_item_fk", "logs", "items", ["item_id"], ["id"], onupdate="CASCADE")',
     ),
     safe=(
         'add_foreign_key_not_valid("items_account_fk", "items", "accounts", ["account_id"], ["id"])\n'

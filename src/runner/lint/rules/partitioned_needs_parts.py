@@ -11,19 +11,18 @@ from typing import Any
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from runner.lint import building, instead, parse_tree
+from runner.lint import building, foreign_keys, parse_tree
 from runner.lint.rule import Rule, Violation, call
 from runner.lint.statement import Revision, Statement, shown
 from runner.lint.tables import Constraint, Table
 
 NOT_VALID_SINCE = 18
 """The first version that adds a NOT VALID foreign key to a partitioned table."""
-ACTIONS = {"c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT", "r": "RESTRICT"}
 EACH = "Do it for each partition in a revision of its own, then for the table, which takes over what they have."
 
 
 def find(revision: Revision) -> Iterator[Violation]:
-    """Yield each statement that a partitioned table refuses, and each foreign key that reads all its partitions."""
+    """Yield each statement that a partitioned table refuses."""
     for statement in revision.statements:
         match statement.node:
             case nodes.IndexStmt(concurrent=True) as node:
@@ -67,54 +66,12 @@ def _constraints(
             continue
         elif node.relation is not None and not node.relation.inh:
             message = f"`ONLY` fails for a foreign key: `{name}` is partitioned."
-            yield Violation("error", message, EACH, statement, table, _foreign_key(one, table, statement))
+            advice = foreign_keys.safely(one, table, revision, statement)
+            yield Violation("error", message, EACH, statement, table, advice)
         elif not one.valid and database.major_version < NOT_VALID_SINCE:
             message = f"A foreign key `NOT VALID` fails before PostgreSQL {NOT_VALID_SINCE}: `{name}` is partitioned."
-            yield Violation("error", message, EACH, statement, table, _foreign_key(one, table, statement))
-        elif one.valid and one.referred is not None and not _is_taken_over(one, table, statement):
-            message = (
-                f"The foreign key `{one.name}` blocks writes to `{name}` and `{shown(one.referred)}` while "
-                f"{database.count(table)} of `{name}` are checked."
-            )
-            advice = _foreign_key(one, table, statement)
-            yield Violation(database.by_rows(table), message, EACH, statement, table, advice)
-
-
-def _is_taken_over(one: Constraint, table: Table, statement: Statement) -> bool:
-    """Return whether each partition has the same foreign key, checked, so that none is read again."""
-
-    def has(part: Table) -> bool:
-        return any(
-            other.valid and (other.kind, other.columns, other.referred) == (one.kind, one.columns, one.referred)
-            for other in part.constraints.values()
-        )
-
-    return all(map(has, building.leaves(statement.before, table.name)))
-
-
-def _foreign_key(one: Constraint, table: Table, statement: Statement) -> tuple[str, ...]:
-    parts = building.leaves(statement.before, table.name)
-    adding = [_added(one, part, not_valid=True) for part in parts]
-    validating = [call("validate_constraint", one.name, part.name[1], schema=part.name[0]) for part in parts]
-    whole = _added(one, table, not_valid=False)
-    return ("\n".join(adding), "\n".join(validating), whole) if parts else (whole,)
-
-
-def _added(one: Constraint, table: Table, *, not_valid: bool) -> str:
-    """Return the Python that adds a foreign key to a table or to one of its partitions."""
-    assert one.referred is not None  # noqa: S101 - of a foreign key
-    node, (schema, name), (referred_schema, referred) = one.node, table.name, one.referred
-    has_more = node.deferrable or node.fk_upd_action not in ("", "a") or node.fk_matchtype not in ("", "s")
-    if not_valid and not has_more and not node.fk_del_set_cols and (schema, referred_schema) == ("public", "public"):
-        action = ACTIONS.get(node.fk_del_action)
-        options = {"ondelete": action} if action else {}
-        columns = list(one.columns), list(one.referred_columns)
-        if one.referred_columns:
-            return call("add_foreign_key_not_valid", one.name, name, referred, *columns, **options)
-    changed = pb.Constraint()
-    changed.CopyFrom(node._pb)
-    changed.conname, changed.skip_validation, changed.initially_valid = one.name, not_valid, not not_valid
-    return instead.executed(parse_tree.altering((schema, name), pb.AT_AddConstraint, constraint=changed))
+            advice = foreign_keys.safely(one, table, revision, statement)
+            yield Violation("error", message, EACH, statement, table, advice)
 
 
 def _key(one: Constraint, table: Table, statement: Statement) -> tuple[str, ...]:
@@ -140,7 +97,7 @@ def _key(one: Constraint, table: Table, statement: Statement) -> tuple[str, ...]
 
 RULE = Rule(
     id="partitioned-needs-parts",
-    levels="An error; for a foreign key that is checked an error from 10,000 rows on, else a warning.",
+    levels="An error.",
     find=find,
     bad=(
         'create_index_concurrently("events_item", "events", ["item_id"])',
@@ -149,9 +106,6 @@ RULE = Rule(
         'drop_index_concurrently("depots_id")',
         'add_foreign_key_not_valid("events_item_fk", "events", "items", ["item_id"], ["id"])',
         'add_foreign_key_not_valid("logs_item_fk", "logs", "items", ["item_id"], ["id"], ondelete="CASCADE")',
-        'op.create_foreign_key("events_item_fk", "events", "items", ["item_id"], ["id"])',
-        'op.create_foreign_key("events_item_fk", "events", "items", ["item_id"], ["id"], onupdate="CASCADE", '
-        'deferrable=True, referent_schema="archive")',
         'op.execute("alter table only events add foreign key (item_id) references items (id)")',
         'create_index_on_only("events_key", "events", ["id", "at"], unique=True)\n---\n'
         'add_key_using_index("events_pkey", "events", "events_key", primary=True)',
@@ -161,6 +115,8 @@ RULE = Rule(
         'create_index_concurrently("events_2025_item", "events_2025", ["item_id"])\n---\n'
         'create_index_concurrently("events_2026_item", "events_2026", ["item_id"])\n---\n'
         'attach_index("events_item", "events_2025_item")\nattach_index("events_item", "events_2026_item")',
+        'create_index_concurrently("events_2025_item", "events_2025", ["item_id"])\n---\n'
+        'create_index_concurrently("events_2026_item", "events_2026", ["item_id"])\n---\n'
         'add_foreign_key_not_valid("fk", "events_2025", "items", ["item_id"], ["id"])\n'
         'add_foreign_key_not_valid("fk", "events_2026", "items", ["item_id"], ["id"])\n---\n'
         'validate_constraint("fk", "events_2025")\nvalidate_constraint("fk", "events_2026")\n---\n'
