@@ -27,179 +27,20 @@ BASE = """
 """
 HELPERS = "from runner import operations\n"
 
-# rule: (the unsafe revision, its safe twin)
+# rule of squawk, or what a run refuses: (the unsafe revision, its safe twin)
 TABLE = {
-    "require-concurrent-index-creation": (
-        'op.create_index("i", "leads", ["nome"])',
-        HELPERS + 'operations.create_index_concurrently("i", "leads", ["nome"])',
-    ),
-    "require-concurrent-index-deletion": (
-        'op.drop_index("leads_externo", "leads")',
-        HELPERS + 'operations.drop_index_concurrently("leads_externo")',
-    ),
-    "ban-concurrent-index-creation-in-transaction": (
-        'op.create_index("i", "leads", ["nome"], postgresql_concurrently=True)',
-        HELPERS + 'operations.create_index_concurrently("i", "leads", ["nome"], unique=True, where="nome <> \'\'")',
-    ),
     "prefer-robust-stmts": (
         "with op.get_context().autocommit_block():\n"
         '    op.create_index("i", "leads", ["nome"], postgresql_concurrently=True)',
         HELPERS + 'operations.create_index_concurrently("i", "leads", ["nome"])',
     ),
-    "adding-foreign-key-constraint": (
-        'op.add_column("visits", sa.Column("tenant_id", sa.Uuid(), sa.ForeignKey("tenants.tenant_id")))',
-        'op.add_column("visits", sa.Column("tenant_id", sa.Uuid()))\n'
-        + HELPERS
-        + 'operations.add_foreign_key_not_valid("fk", "visits", "tenants", ["tenant_id"], ["tenant_id"])',
-    ),
-    "constraint-missing-not-valid": (
-        'op.create_foreign_key("fk", "visits", "leads", ["lead_id"], ["lead_id"])',
-        HELPERS + 'operations.add_foreign_key_not_valid("fk", "visits", "leads", ["lead_id"], ["lead_id"])',
-    ),
-    "constraint-missing-not-valid (check)": (
-        'op.create_check_constraint("c", "leads", "interesse > 1")',
-        HELPERS + 'operations.add_check_not_valid("c", "leads", "interesse > 1")',
-    ),
-    "constraint-missing-not-valid (in one revision)": (
-        'op.execute("alter table leads add constraint c check (interesse > 1)")',
-        HELPERS + 'operations.validate_constraint("leads_interesse_check", "leads")',
-    ),
-    "adding-not-nullable-field": (
-        'op.alter_column("leads", "nome", nullable=False)',
-        HELPERS + 'operations.set_not_null_safely("leads", "nome")',
-    ),
-    "adding-required-field": (
-        'op.add_column("leads", sa.Column("score", sa.BigInteger(), nullable=False))',
-        'op.add_column("leads", sa.Column("score", sa.BigInteger(), nullable=False, server_default="0"))',
-    ),
-    "adding-field-with-default": (
-        'op.add_column("leads", sa.Column("key", sa.Uuid(), server_default=sa.text("gen_random_uuid()")))',
-        'op.add_column("leads", sa.Column("key", sa.Uuid()))\n'
-        'op.alter_column("leads", "key", server_default=sa.text("gen_random_uuid()"))',
-    ),
-    "adding-field-with-default (generated)": (
-        'op.add_column("leads", sa.Column("twice", sa.BigInteger(), sa.Computed("interesse * 2", persisted=True)))',
-        'op.add_column("leads", sa.Column("twice", sa.BigInteger()))',
-    ),
-    "adding-serial-primary-key-field": (
-        'op.create_primary_key("visits_pkey", "visits", ["visit_id"])',
-        HELPERS + 'operations.add_key_using_index("visits_pkey", "visits", "visits_id", primary=True)',
-    ),
-    "disallowed-unique-constraint": (
-        'op.create_unique_constraint("leads_externo_key", "leads", ["lead_id_externo"])',
-        HELPERS + 'operations.add_key_using_index("leads_externo_key", "leads", "leads_externo")',
-    ),
-    "changing-column-type": (
-        'op.alter_column("leads", "interesse", type_=sa.BigInteger())',
-        'op.add_column("leads", sa.Column("interesse_novo", sa.BigInteger()))',
-    ),
-    "renaming-column": (
-        'op.alter_column("leads", "nome", new_column_name="name")',
-        'op.add_column("leads", sa.Column("name", sa.Text()))',
-    ),
-    "renaming-table": (
-        'op.rename_table("visits", "calls")',
-        'op.execute("create view calls as select * from visits")',
-    ),
-    "ban-drop-column": (
-        'op.drop_column("leads", "tags")',
-        'op.alter_column("leads", "tags", comment="unused since 2026-09")',
-    ),
-    "ban-drop-table": (
-        'op.drop_table("visits")',
-        'op.create_table_comment("visits", "unused since 2026-09")',
-    ),
-    "ban-drop-not-null": (
-        'op.alter_column("leads", "status", nullable=True)',
-        'op.alter_column("leads", "status", server_default="novo")',
-    ),
-    "ban-drop-schema": (
-        'op.execute("drop schema reports cascade")',
-        "op.execute(\"comment on schema reports is 'unused'\")",
-    ),
-    "ban-truncate-cascade": (
-        'op.execute("truncate visits cascade")',
-        'op.execute("delete from visits where visit_id is null")',
-    ),
     "ban-create-domain-with-constraint": (
         'op.execute("create domain grade as int check (value > 0)")',
         'op.execute("create domain grade as int")',
     ),
-    "ban-alter-domain-with-add-constraint": (
-        'op.execute("alter domain score add constraint positive check (value > 0)")',
-        HELPERS + 'operations.add_check_not_valid("positive", "leads", "interesse > 0")',
-    ),
-    "require-concurrent-partition-detach": (
-        'op.execute("alter table parts detach partition parts_1")',
-        "with op.get_context().autocommit_block():\n"
-        '    op.execute("alter table parts detach partition parts_1 concurrently")\n'
-        "# lint-allow prefer-robust-stmts: DETACH has no IF EXISTS",
-    ),
-    "require-concurrent-reindex": (
-        'op.execute("reindex table leads")',
-        'with op.get_context().autocommit_block():\n    op.execute("reindex table concurrently leads")',
-    ),
     "require-enum-value-ordering": (
         "op.execute(\"alter type mood add value 'c'\")",
         "op.execute(\"alter type mood add value 'c' after 'b'\")",
-    ),
-    "renaming-object": (
-        "op.execute(\"alter type mood rename value 'a' to 'z'\")",
-        "op.execute(\"alter type mood add value 'z' before 'a'\")",
-    ),
-    "renaming-object (a view)": (
-        'op.execute("alter view people rename to persons")',
-        'op.execute("alter view people rename to persons")\nop.execute("create view people as select * from persons")',
-    ),
-    "renaming-object (a type)": (
-        'op.execute("alter type colour rename to colour_old")\nop.execute("drop type colour_old")',
-        'op.execute("alter type colour rename to colour_old")\n'
-        "op.execute(\"create type colour as enum ('red', 'blue')\")\n"
-        'op.execute("drop type colour_old")',
-    ),
-    "ban-set-schema": (
-        'op.execute("alter view people set schema reports")',
-        'op.execute("alter view people set schema reports")\n'
-        'op.execute("create view people as select * from reports.people")',
-    ),
-    "ban-drop-view": (
-        'op.execute("drop view people")',
-        'op.execute("drop view if exists people; create or replace view people as select nome, status from leads")',
-    ),
-    "ban-drop-view (one of two)": (
-        'op.execute("drop view people, callers; create view people as select nome from leads")',
-        'op.execute("drop view people, callers; create view people as select nome from leads")\n'
-        'op.execute("create view callers as select lead_id, at from visits")',
-    ),
-    "ban-drop-view (materialized)": (
-        'op.execute("drop materialized view reports.daily; create view daily as select 1")',
-        'op.execute("drop materialized view reports.daily; create view reports.daily as select 1 as n")',
-    ),
-    "ban-drop-function": (
-        'op.execute("drop function rank_of(bigint)")',
-        "op.execute(\"drop function rank_of(bigint); create function rank_of(n int8, more text default '') \"\n"
-        "           \"returns int language sql as 'select 1'\")",
-    ),
-    "ban-drop-function (other arguments)": (
-        'op.execute("drop function rank_of; create function rank_of(n text) returns int return 1")',
-        'op.execute("drop function rank_of; create function rank_of(n bigint) returns int return 1")',
-    ),
-    "ban-drop-function (another)": (
-        "op.execute(\"drop function rank_of; create function rank_of_all() returns int language sql as 'select 1'\")",
-        "op.execute(\"create function once() returns int language sql as 'select 1'\")\n"
-        'op.execute("select once(); drop function once()")',
-    ),
-    "ban-drop-type": (
-        'op.execute("drop type colour")',
-        "op.execute(\"drop type colour; create type colour as enum ('blue')\")",
-    ),
-    "ban-drop-domain": (
-        'op.execute("drop domain score")',
-        'op.execute("drop domain score; create domain score as bigint")',
-    ),
-    "ban-drop-sequence": (
-        'op.execute("drop sequence tickets")',
-        'op.execute("drop sequence tickets; create sequence tickets as bigint")',
     ),
     "prefer-bigint-over-int": (
         'op.add_column("leads", sa.Column("visits", sa.Integer()))',
@@ -222,11 +63,6 @@ TABLE = {
         f'op.add_column("leads", sa.Column("{"x" * 63}", sa.Text()))',
     ),
     "transaction-nesting": ('op.execute("begin")', 'op.execute("select 1")'),
-    "syntax-error": ('op.execute("alter tabel leads add x int")', 'op.execute("alter table leads add x bigint")'),
-    "update-all-rows": (
-        'op.execute("update leads set interesse = 1")',
-        'op.execute("update leads set interesse = 1 where interesse is null")',
-    ),
     "mixed-revision": (
         'op.add_column("leads", sa.Column("x", sa.Text()))\n'
         'with op.get_context().autocommit_block():\n    op.execute("select 1")',
@@ -274,10 +110,6 @@ def test_its_safe_twin_is_not(base: tuple[Project, Database], tmp_path: Path, ca
     assert plan(base, tmp_path, TABLE[case][1])["findings"] == []
 
 
-def test_the_table_is_large_enough() -> None:
-    assert len({case.partition(" ")[0] for case in TABLE} - {"update-all-rows", "mixed-revision"}) >= 25
-
-
 @pytest.mark.parametrize(
     ("table", "rows", "level"),
     [("leads", 20_000, "error"), ("tenants", None, "warning"), ("visits", 0, "warning")],
@@ -290,7 +122,6 @@ def test_the_level_depends_on_the_rows_here(
     (found,) = plan(base, tmp_path, f'op.create_index("i", "{table}", ["{column}"])')["findings"]
     assert (found["level"], found["table"]) == (level, table)
     assert found["rows"] == (pytest.approx(rows, rel=0.05) if rows is not None else 1)
-    assert found["help"] == "Use `create_index_concurrently`, in a revision of its own."
 
 
 def test_rows_that_nobody_counted_yet_count_as_many(project: Project, database: Database) -> None:
@@ -318,7 +149,7 @@ def test_what_the_same_plan_makes_is_nobodys_yet(base: tuple[Project, Database],
     assert (len(answer["revisions"]), answer["findings"]) == (2, [])
     project.add("020_more", body.replace('"calls"', '"leads"').replace("calls set", "leads set"), after="019_table")
     found = project.ask(base[1].url, {"action": "plan"})["findings"]
-    assert {"adding-required-field", "require-concurrent-index-creation", "update-all-rows"} <= {
+    assert {"adding-required-field", "require-concurrent-index-creation", "unbounded-write"} <= {
         one["rule"] for one in found
     }
 
@@ -359,7 +190,7 @@ def test_a_comment_allows_with_a_reason(
 
 
 def test_a_comment_counts_for_the_direction_that_it_stands_in(base: tuple[Project, Database], tmp_path: Path) -> None:
-    down = 'op.execute("update leads set nome = null")  # lint-allow update-all-rows: few rows by then'
+    down = 'op.execute("update leads set nome = null")  # lint-allow unbounded-write: few rows by then'
     answer = plan(base, tmp_path, 'op.add_column("leads", sa.Column("x", sa.Text()))', downgrade=down)
     assert (answer["findings"], answer["allowed"]) == ([], [])
 
@@ -393,16 +224,18 @@ HIDDEN = {
         'op.execute("create table if not exists reports.leads (n bigint)")\nop.create_index("i", "leads", ["nome"])',
         "require-concurrent-index-creation"),
     "an update behind another statement": (
-        'op.execute("select 1; /* all */ update leads set nome = \'x\'")', "update-all-rows"),
+        'op.execute("select 1; /* all */ update leads set nome = \'x\'")', "unbounded-write"),
     "an update with a condition inside": (
-        'op.execute("update leads set nome = (select slug from tenants where true) -- where")', "update-all-rows"),
-    "a delete behind WITH": ('op.execute("with x as (select 1 where true) delete from leads")', "update-all-rows"),
+        'op.execute("update leads set nome = (select slug from tenants where true) -- where")', "unbounded-write"),
+    "a delete behind WITH": ('op.execute("with x as (select 1 where true) delete from leads")', "unbounded-write"),
     "a truncate": ('op.execute("truncate leads")', "truncate"),
-    "a block of code": ('op.execute("do $$ begin execute \'drop table leads\'; end $$")', "do-block"),
+    "a block of code": ('op.execute("do $$ begin execute \'drop table leads\'; end $$")', "ban-drop-table"),
+    "a block of composed code": (
+        'op.execute("do $$ begin execute \'drop table \' || current_schema() || \'.leads\'; end $$")', "do-block"),
     "a revision that reads afterwards": (
         'op.drop_table("visits")\nif op.get_bind().execute(sa.text("select 1")).scalar(): pass', "ban-drop-table"),
     "a view made again whose dependents are not": (
-        'op.execute("drop view people cascade; create view people as select nome from leads")', "ban-drop-view"),
+        'op.execute("drop view people cascade; create view people as select nome from leads")', "cascade-drops"),
     "a view made again before it is dropped": (
         'op.execute("create or replace view people as select nome from leads; drop view people")', "ban-drop-view"),
     "a view made again in another schema": (
@@ -420,21 +253,6 @@ HIDDEN = {
         'op.execute("alter table visits add constraint leads_status_check check (at is not null) not valid")\n'
         'op.execute("alter table leads drop constraint leads_status_check")', "ban-drop-constraint"),
 }  # fmt: skip
-
-
-RENAMING = {
-    "renaming-object", "ban-set-schema", "ban-drop-view", "ban-drop-function", "ban-drop-type", "ban-drop-domain",
-    "ban-drop-sequence",
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("case", [case for case in TABLE if case.partition(" ")[0] in RENAMING])
-def test_what_an_older_application_misses_is_an_error(
-    base: tuple[Project, Database], tmp_path: Path, case: str
-) -> None:
-    """As a renamed table is: a deployment that returns to the version before would not find it."""
-    found = plan(base, tmp_path, TABLE[case][0])["findings"]
-    assert ("error", case.partition(" ")[0]) in {(one["level"], one["rule"]) for one in found}
 
 
 def test_what_the_same_plan_made_is_missed_by_nobody(base: tuple[Project, Database], tmp_path: Path) -> None:

@@ -36,20 +36,32 @@ ROWS = """
         where satisfies_hash_partition('shards'::regclass, 2, 1, n::bigint);
     insert into depots_oslo (id, city) select n, 'oslo' from generate_series(1, {rows}) n;
     insert into months_6 (year, month, id) select 2026, 6, n from generate_series(1, {rows}) n;
+    insert into suppliers (name) select 's' || n from generate_series(1, {rows}) n;
+    insert into parcels (supplier_id, reference) select n, 'r' || n from generate_series(1, {rows}) n;
+    insert into "Invoices" ("Number", "Account") select n, n from generate_series(1, {rows}) n;
+    insert into letters (owner, body) select current_user, 'b' from generate_series(1, {rows}) n;
+    insert into scratch select n, 'b' from generate_series(1, {rows}) n;
+    insert into journal select timestamptz '2026-01-01', 'l' from generate_series(1, {rows}) n;
+    insert into shelf.books (title) select 't' || n from generate_series(1, {rows}) n;
     refresh materialized view account_totals;
     refresh materialized view item_prices;
 """
 ANALYZE = "analyze"
 
 
-def project(folder: Path) -> Project:
-    """Return a project whose only revision makes the tables."""
+def bare(folder: Path) -> Project:
+    """Return a project without a revision."""
     versions = folder / "alembic" / "versions"
     versions.mkdir(parents=True)
     shutil.copy(ROOT / "alembic.ini", folder)
     for name in ("env.py", "script.py.mako"):
         shutil.copy(ROOT / "alembic" / name, folder / "alembic")
-    found = Project(folder)
+    return Project(folder)
+
+
+def project(folder: Path) -> Project:
+    """Return a project whose only revision makes the tables."""
+    found = bare(folder)
     found.add("001_examples", f"op.execute({TABLES!r})", after=None)
     return found
 
@@ -84,9 +96,9 @@ def copy(original: Database, name: str) -> Iterator[Database]:
             cursor.execute(f"drop database {name} with (force)")
 
 
-def plan(found: Project, at: Database) -> dict[str, Any]:
-    """Return the plan of a project."""
-    answer = found.ask(at.url, {"action": "plan"})
+def plan(found: Project, at: Database, **more: str) -> dict[str, Any]:
+    """Return the plan of a project, to its head or to `target`."""
+    answer = found.ask(at.url, {"action": "plan", **more})
     assert answer["status"] == "success", answer["message"]
     assert answer["linter"].startswith("squawk ")
     return answer

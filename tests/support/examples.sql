@@ -52,7 +52,10 @@ create unique index account_totals_account on account_totals (account_id);
 create function rank_of(n bigint) returns bigint language sql immutable as 'select n';
 create function touch() returns trigger language plpgsql as 'begin return new; end';
 create trigger items_touch before update on items for each row execute function touch();
-create extension if not exists pg_trgm;
+-- the embedded server has no such extension
+do $$ begin
+    if exists (select from pg_available_extensions where name = 'pg_trgm') then create extension pg_trgm; end if;
+end $$;
 -- a domain whose column has no null, and an index for a foreign key
 create domain rated as integer;
 alter table archive.items add column rating rated default 1;
@@ -77,3 +80,28 @@ create materialized view item_prices as select price from items;
 create materialized view later_totals as select count(*) from items with no data;
 create function touch_account() returns trigger language plpgsql as 'begin return new; end';
 create trigger accounts_touch before update on accounts for each row execute function touch_account();
+-- a key that another table references, names to be quoted, row security, no write-ahead log, a default partition
+create table suppliers (id bigint generated always as identity primary key, name text not null);
+create domain kilos as numeric(8, 2);
+create table parcels (
+    id bigint generated always as identity primary key,
+    supplier_id bigint not null references suppliers,
+    reference text unique,
+    weight kilos default 1,
+    sent_at timestamptz not null default now()
+);
+create index parcels_supplier on parcels (supplier_id);
+create table "Invoices" ("Id" bigint generated always as identity primary key, "Number" text, "Account" bigint);
+create table letters (id bigint generated always as identity primary key, owner text not null, body text);
+alter table letters enable row level security;
+create policy letters_owner on letters using (owner = current_user);
+create unlogged table scratch (id bigint, body text);
+create table journal (at timestamptz not null, line text) partition by range (at);
+create table journal_2025 partition of journal for values from ('2025-01-01') to ('2026-01-01');
+create table journal_default partition of journal default;
+create view letter_owners as select owner from letters;
+create view letter_writers as select distinct owner from letter_owners;
+create function weigh() returns trigger language plpgsql as 'begin return new; end';
+create trigger parcels_weigh before update on parcels for each row execute function weigh();
+create schema shelf;
+create table shelf.books (id bigint generated always as identity primary key, title text);

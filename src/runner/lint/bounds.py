@@ -65,7 +65,7 @@ def is_of_all(condition: AstNode | None, table: Table) -> bool:
 
 
 def are_few(node: AstNode, tables: Tables) -> bool:
-    """Return whether the text of a statement bounds its rows: by values of a key, a range of one, a LIMIT, or VALUES."""
+    """Return whether the text of a statement bounds its rows: by values or a range of a key, LIMIT or VALUES."""
     named = {one.ctename: one.ctequery for one in parse_tree.walk(node, nodes.CommonTableExpr)}
     return _are_few(node, tables, named)
 
@@ -86,7 +86,10 @@ def _are_few(node: AstNode, tables: Tables, named: Named) -> bool:
                 for one in node.merge_when_clauses
                 if isinstance(one, nodes.MergeWhenClause)
             )
-            return _is_written(source) and not has_all
+            is_short = isinstance(source, nodes.RangeSubselect) and (
+                source.subquery is not None and _are_few(source.subquery, tables, named)
+            )
+            return (is_short or _is_written(source)) and not has_all
         case nodes.SelectStmt(values_lists=values, limit_count=limit, larg=left, rarg=right):
             if left is not None and right is not None:
                 return _are_few(left, tables, named) and _are_few(right, tables, named)
@@ -137,11 +140,12 @@ def _ranged(condition: AstNode | None, names: set[str]) -> set[str]:
 
 def _compared(one: AstNode, names: set[str]) -> Iterator[tuple[str, str, int]]:
     """Yield the column, the operator and the number of a comparison, two for BETWEEN."""
+    compared: list[tuple[AstNode | None, str, AstNode | None]]
     match one:
         case nodes.A_Expr(kind=pb.AEXPR_BETWEEN, lexpr=side, rexpr=nodes.List(items=[low, high])):
             compared = [(side, ">=", low), (side, "<=", high)]
         case nodes.A_Expr(kind=pb.AEXPR_OP, name=name, lexpr=side, rexpr=other):
-            compared = [(side, *parse_tree.words(name)[-1:], other)]
+            compared = [(side, parse_tree.words(name)[-1], other)]
         case _:
             return
     for side, operator, other in compared:

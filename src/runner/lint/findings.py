@@ -22,9 +22,10 @@ REPLACED = frozenset({
     "require-timeout-settings",
 })  # fmt: skip
 # What squawk finds that makes a revision fail or that a run refuses; all else of squawk's is a warning or of style.
-BREAKING = frozenset({"ban-uncommitted-transaction", "transaction-nesting"})
+BREAKING = frozenset({"ban-alter-identity", "ban-uncommitted-transaction", "transaction-nesting"})
 STYLE = frozenset({
-    "ban-char-field", "prefer-bigint-over-int", "prefer-bigint-over-smallint", "prefer-identity", "prefer-text-field",
+    "ban-char-field", "ban-create-domain-with-constraint",
+    "prefer-bigint-over-int", "prefer-bigint-over-smallint", "prefer-identity", "prefer-text-field",
     "prefer-timestamp-tz", "require-enum-value-ordering",
 })  # fmt: skip
 

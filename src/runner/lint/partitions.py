@@ -1,7 +1,7 @@
 """The bounds of partitions: the condition that the rows of one fulfil, and whether a table's constraints prove it."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from decimal import Decimal, InvalidOperation
 
 import postgast
@@ -117,11 +117,34 @@ def is_proven(table: Table, wanted: str) -> bool:
 def is_excluded(table: Table, unwanted: str) -> bool:
     """Return whether a valid constraint of a table says that no row of it fulfils a condition."""
     wanted = set(_facts(_parsed(unwanted)))
-    for check in _checks(table):
-        match check:
-            case nodes.BoolExpr(boolop=pb.NOT_EXPR, args=[inner]):
-                if all(any(_implies(one, known) for one in wanted) for known in _facts(inner)):
-                    return True
+    return any(_contradicts(check, wanted) for check in _checks(table))
+
+
+def _contradicts(known: AstNode, wanted: Set[Fact]) -> bool:
+    """Return whether a condition that is true leaves no row for which all of `wanted` is true as well."""
+    match known:
+        case nodes.BoolExpr(boolop=pb.NOT_EXPR, args=[inner]):
+            return all(any(_implies(one, fact) for one in wanted) for fact in _facts(inner))
+        case nodes.BoolExpr(boolop=pb.AND_EXPR, args=args):
+            return any(_contradicts(one, wanted) for one in args)
+        case nodes.BoolExpr(boolop=pb.OR_EXPR, args=args):
+            return all(_contradicts(one, wanted) for one in args)
+    return any(_excludes(fact, one) for fact in _facts(known) for one in wanted)
+
+
+def _excludes(known: Fact, wanted: Fact) -> bool:
+    """Return whether two comparisons of one expression cannot both be true."""
+    (left, operator, values), (other, needed, bounds) = known, wanted
+    if left != other or len(values) != 1 or len(bounds) != 1:
+        return False
+    less, equal = _compare(values[0], bounds[0])
+    match operator, needed:
+        case "<", ">=":
+            return bool(less or equal)
+        case "<=", ">=":
+            return bool(less)
+        case ">=" | ">", "<":
+            return less is False
     return False
 
 

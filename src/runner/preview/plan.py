@@ -127,7 +127,7 @@ def examine(
     # what is added to a domain is checked in the tables with columns of it
     types = {name for kind, name in named if kind == "types"}
     relations = {name for kind, name in named if kind in SIZED}
-    further = table_sizes.partitions(actual, relations) | (catalog.tables_of_types(actual, types) if types else set())
+    further = table_sizes.beside(actual, relations) | (catalog.tables_of_types(actual, types) if types else set())
     sizes = estimate(relations | further)
     findings = [*of_database, *refusals.find(rendered)]
     harmless: list[Finding] = []

@@ -48,12 +48,14 @@ def report(invocation: Invocation, draft: Draft) -> None:
     )
 
 
-def partitions(actual: Catalog, tables: Set[str]) -> set[str]:
-    """Return the partitions of `tables`, which a statement may read that names their table only."""
+def beside(actual: Catalog, tables: Set[str]) -> set[str]:
+    """Return what a statement that names only `tables` may read or empty: their partitions, what references them."""
+    referring = tuple(f" REFERENCES {name}(" for name in tables)
     return {
         name
         for name, sections in actual.get("tables", {}).items()
         if not tables.isdisjoint(sections.get("shape", {}).get("inherits", "").split(", "))
+        or any(one in text for text in sections.get("constraints", {}).values() for one in referring)
     }
 
 

@@ -79,7 +79,7 @@ def _key(
             f"Keep a unique index on {columns} until no version needs it: build it with `create_index_concurrently` "
             "in an earlier revision."
         )
-        yield Violation(revision.database.by_rows(table), message, remedy, statement, table)
+        yield Violation("error", message, remedy, statement, table)
 
 
 def _replaces(new: Constraint, old: Constraint) -> bool:
@@ -117,8 +117,8 @@ def _other(statement: Statement, table: Table, one: Constraint) -> Violation:
 RULE = Rule(
     id="ban-drop-constraint",
     levels=(
-        "An error for a key that a foreign key needs, and for any other key from 10,000 rows on, else a warning; a "
-        "warning for a foreign key with ON DELETE CASCADE or SET NULL, a note for what only refuses rows."
+        "An error for a key; a warning for a foreign key with ON DELETE CASCADE or SET NULL, a note for what only "
+        "refuses rows."
     ),
     find=find,
     bad=(

@@ -38,7 +38,8 @@ def _find(revision: Revision, statement: Statement) -> Iterator[Violation]:
     elif emptied:
         named = ", ".join(f"`{shown(one.name)}` ({revision.database.count(one)})" for one in emptied)
         message = f"CASCADE empties with {what} the tables that reference it: {named}."
-        yield Violation("error", message, REMEDY, statement, tables[0])
+        has_rows = any(revision.database.rows(one) != 0 for one in (*tables, *emptied))
+        yield Violation("error" if has_rows else "warning", message, REMEDY, statement, tables[0])
     else:
         message = f"CASCADE empties with {what} no table today, but each that references it when it runs."
         yield Violation("warning", message, "Leave CASCADE out.", statement, tables[0])
@@ -46,7 +47,7 @@ def _find(revision: Revision, statement: Statement) -> Iterator[Violation]:
 
 RULE = Rule(
     id="ban-truncate-cascade",
-    levels="An error, also in a downgrade; a warning where no table references it today.",
+    levels="An error, also in a downgrade; a warning where no table references it today, or none of them has rows.",
     find=find,
     bad=(
         'op.execute("truncate visits cascade")',

@@ -6,11 +6,13 @@ https://www.postgresql.org/docs/current/ddl-rowsecurity.html
 
 from collections.abc import Iterator
 
+from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
 from runner.lint import parse_tree
 from runner.lint.rule import Rule, Violation
-from runner.lint.statement import Revision, shown
+from runner.lint.statement import Revision, Statement, shown
+from runner.lint.tables import Table
 
 REMEDY = "Create the policies of the application's roles before, in the same revision (`CREATE POLICY`)."
 
@@ -18,17 +20,27 @@ REMEDY = "Create the policies of the application's roles before, in the same rev
 def find(revision: Revision) -> Iterator[Violation]:
     """Yield each table of the database with row security that has no policy after the plan."""
     for statement in revision.statements:
-        table = statement.table
-        if table is None or table.origin is None:
-            continue
-        for _ in parse_tree.commands(statement.node, pb.AT_EnableRowSecurity):
-            end = revision.end.of_origin(table.origin)
-            if end is not None and end.row_security and not end.policies:
-                message = (
-                    f"No policy lets a role other than the owner read or write the rows of `{shown(table.name)}`, "
-                    f"{revision.database.count(table)}."
-                )
-                yield Violation("error", message, REMEDY, statement, table)
+        table = _closed(statement)
+        end = revision.end.of_origin(table.origin) if table is not None and table.origin is not None else None
+        if table is not None and end is not None and end.row_security and not end.policies:
+            message = (
+                f"No policy lets a role other than the owner read or write the rows of `{shown(table.name)}`, "
+                f"{revision.database.count(table)}."
+            )
+            yield Violation("error", message, REMEDY, statement, table)
+
+
+def _closed(statement: Statement) -> Table | None:
+    """Return the table that a statement puts under row security, or whose last policy it drops."""
+    if any(parse_tree.commands(statement.node, pb.AT_EnableRowSecurity)):
+        return statement.table
+    match statement.node:
+        case nodes.DropStmt(remove_type=pb.OBJECT_POLICY) as node:
+            for name in parse_tree.dropped(node):
+                before, after = statement.before.find(name), statement.after.find(name)
+                if before is not None and before.policies and after is not None and not after.policies:
+                    return before
+    return None
 
 
 RULE = Rule(
@@ -41,11 +53,14 @@ RULE = Rule(
         'op.execute("create policy own on items using (true)")\n'
         'op.execute("alter table items enable row level security")\nop.execute("drop policy own on items")',
         'op.execute("do $$ begin alter table items enable row level security; end $$")',
+        'op.execute("drop policy letters_owner on letters")',
     ),
     safe=(
         'op.execute("create policy own on items using (true)")\n'
         'op.execute("alter table items enable row level security")',
         'op.execute("alter table items enable row level security, disable row level security")',
         'op.execute("create table fresh (n int)")\nop.execute("alter table fresh enable row level security")',
+        'op.execute("create policy anyone on letters using (true)")\n'
+        'op.execute("drop policy letters_owner on letters")',
     ),
 )
