@@ -46,7 +46,7 @@ def concurrently(node: nodes.IndexStmt, name: str = "", table: Name | None = Non
 def reindexed(node: nodes.ReindexStmt) -> str:
     """Return the Python that rebuilds the same indexes concurrently."""
     changed = pb.ReindexStmt()
-    changed.CopyFrom(node._pb)
+    changed.CopyFrom(parse_tree.message(node))
     if not parse_tree.is_on(node.params, "concurrently"):
         changed.params.add().def_elem.defname = "concurrently"
     return instead.committed_each(instead.executed(parse_tree.statement_text(nodes.ReindexStmt(changed))))
@@ -55,7 +55,7 @@ def reindexed(node: nodes.ReindexStmt) -> str:
 def detached(node: nodes.AlterTableStmt) -> str:
     """Return the Python that detaches the same partition concurrently."""
     changed = pb.AlterTableStmt()
-    changed.CopyFrom(node._pb)
+    changed.CopyFrom(parse_tree.message(node))
     for one in changed.cmds:
         # `def` is a keyword of Python
         getattr(one.alter_table_cmd, "def").partition_cmd.concurrent = True
@@ -120,7 +120,7 @@ def _options(node: nodes.IndexStmt) -> dict[str, object]:
 def _text(node: nodes.IndexStmt, name: str, table: Name, *, only: bool = False) -> str:
     """Return the statement with a name and a table, concurrently, or ON ONLY the table."""
     changed = pb.IndexStmt()
-    changed.CopyFrom(node._pb)
+    changed.CopyFrom(parse_tree.message(node))
     changed.idxname, changed.concurrent, changed.if_not_exists = name, not only, True
     changed.relation.schemaname, changed.relation.relname = table
     changed.relation.inh = not only

@@ -3,31 +3,23 @@
 Helpers of `runner.operations` where they can do what the statement did, else its own SQL, changed in its tree.
 """
 
-import re
-
 import postgast
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from runner.lint import parse_tree
+from runner.lint import instead, parse_tree
 from runner.lint.rule import call
 from runner.lint.tables import Constraint, Table, Tables
 from runner.postgres.sql import Name
 
 # op.execute takes a colon before a word for a parameter
 # https://docs.sqlalchemy.org/en/20/core/sqlelement.html#sqlalchemy.sql.expression.text
-PARAMETER = re.compile(r"(?<![:\w\\]):(?=\w)")
 
 KEY_OF_PARTS = (
     "Add it with `add_key_on_only`; build a unique index of each partition with `create_index_concurrently`, make it a "
     "key there with `add_key_using_index`, and attach it with `attach_index`."
 )
 """The remedy for the key of a partitioned table."""
-
-
-def execute(sql: str) -> str:
-    """Return the call that executes a text of SQL."""
-    return call("op.execute", PARAMETER.sub(r"\\:", sql))
 
 
 def alter(table: Name, *commands: pb.AlterTableCmd) -> str:
@@ -38,7 +30,7 @@ def alter(table: Name, *commands: pb.AlterTableCmd) -> str:
     statement.objtype = pb.OBJECT_TABLE
     for command in commands:
         statement.cmds.add().alter_table_cmd.CopyFrom(command)
-    return execute(postgast.deparse(tree))
+    return instead.executed(postgast.deparse(tree))
 
 
 def _relation(table: Name) -> pb.RangeVar:
@@ -66,7 +58,7 @@ def check(one: Constraint, table: Table) -> tuple[str, ...]:
 
 def _check(one: Constraint, table: Name) -> str:
     condition = parse_tree.expression_text(one.node.raw_expr) if one.node.raw_expr is not None else ""
-    if one.node.is_no_inherit or not condition or PARAMETER.search(condition):
+    if one.node.is_no_inherit or not condition or instead.PARAMETER.search(condition):
         return alter(table, adding(one))
     schema, name = table
     return call("add_check_not_valid", one.name, name, condition, schema=schema)
@@ -137,7 +129,7 @@ def _concurrently(one: Constraint, table: Name) -> str:
         statement.index_including_params.add().index_elem.CopyFrom(_element(column))
     tree = pb.ParseResult()
     tree.stmts.add().stmt.index_stmt.CopyFrom(statement)
-    return f"with op.get_context().autocommit_block():\n    {execute(postgast.deparse(tree))}"
+    return instead.committed_each(instead.executed(postgast.deparse(tree)))
 
 
 def _element(column: str) -> pb.IndexElem:
@@ -188,7 +180,7 @@ def not_valid(node: nodes.AlterDomainStmt) -> str:
     statement.CopyFrom(parse_tree.message(node))
     constraint = statement.__getattribute__("def").constraint
     constraint.skip_validation, constraint.initially_valid = True, False
-    return execute(postgast.deparse(tree))
+    return instead.executed(postgast.deparse(tree))
 
 
 def spelled(*names: str) -> str:

@@ -6,7 +6,7 @@ from itertools import takewhile
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from runner.lint import course, foreign_keys, made_safe, parse_tree, volatility
+from runner.lint import course, foreign_keys, instead, made_safe, parse_tree, volatility
 from runner.lint.statement import Revision, Statement
 from runner.lint.tables import Constraint, Table
 from runner.postgres.sql import Name
@@ -114,7 +114,7 @@ def _setting_default(column: str, default: pb.Node) -> pb.AlterTableCmd:
 def _numbering(column: str, table: Table) -> Iterator[str]:
     """Yield the calls that number new rows as an identity does, which only a column that is NOT NULL can be."""
     sequence = made_safe.spelled(table.name[0], f"{table.name[1]}_{column}_seq")
-    yield made_safe.execute(f"CREATE SEQUENCE {sequence} OWNED BY {made_safe.spelled(*table.name, column)}")
+    yield instead.executed(f"CREATE SEQUENCE {sequence} OWNED BY {made_safe.spelled(*table.name, column)}")
     literal = sequence.replace("'", "''")
     (tree,) = parse_tree.parse(f"select nextval('{literal}')")
     default = parse_tree.message(next(parse_tree.walk(tree, nodes.ResTarget))).val

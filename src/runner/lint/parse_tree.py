@@ -10,7 +10,6 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 import postgast
-from google.protobuf.message import Message
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes import AstNode
@@ -304,19 +303,6 @@ def about_column(check: str, column: str) -> str:
         if words(one.fields) == ["value"]:
             one._pb.fields[0].string.sval = column
     return expression_text(condition)
-
-
-def altering(table: Name, subtype: int, **definition: Message) -> str:
-    """Return an ALTER TABLE with one action; the keyword is the definition's kind, such as `constraint`."""
-    statement = pb.AlterTableStmt(objtype=pb.OBJECT_TABLE)
-    relation = pb.RangeVar(schemaname=table[0], relname=table[1], inh=True, relpersistence="p")
-    statement.relation.CopyFrom(relation)
-    command = statement.cmds.add().alter_table_cmd
-    command.subtype, command.behavior = subtype, pb.DROP_RESTRICT
-    for kind, one in definition.items():
-        # `def` is a keyword of Python
-        getattr(getattr(command, "def"), kind).CopyFrom(one)
-    return statement_text(nodes.AlterTableStmt(statement))
 
 
 def statement_text(node: AstNode, **changes: object) -> str:

@@ -35,6 +35,7 @@ RULE = Rule(
     id="adding-checked-column",
     levels="An error from 10,000 rows on, else a warning.",
     find=find,
+    is_of_rows=True,
     bad=(
         'op.execute("alter table items add weight bigint check (weight > 0)")',
         'op.execute("ALTER TABLE ONLY Items ADD w bigint NOT NULL DEFAULT 5 CONSTRAINT \\"W\\" CHECK (w > 0)")',

@@ -35,6 +35,7 @@ RULE = Rule(
     id="adding-exclusion-constraint",
     levels="An error from 10,000 rows on, else a warning.",
     find=find,
+    is_of_rows=True,
     bad=(
         'op.create_exclude_constraint("items_during", "items", ("during", "&&"), using="gist")',
         'op.execute("ALTER TABLE ONLY Items ADD EXCLUDE (code WITH =)")',

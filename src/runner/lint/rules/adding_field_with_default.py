@@ -57,6 +57,7 @@ RULE = Rule(
     id="adding-field-with-default",
     levels="An error from 10,000 rows on, else a warning.",
     find=find,
+    is_of_rows=True,
     bad=(
         'op.add_column("items", sa.Column("key", sa.Uuid(), server_default=sa.text("gen_random_uuid()")))',
         'op.execute("ALTER TABLE ONLY Items ADD \\"Seen\\" timestamptz NOT NULL DEFAULT clock_timestamp(), ADD n int")',

@@ -77,6 +77,7 @@ RULE = Rule(
     id="adding-foreign-key-constraint",
     levels="An error from 10,000 rows on, else a warning.",
     find=find,
+    is_of_rows=True,
     bad=(
         'op.create_foreign_key("items_account_fk", "items", "accounts", ["account_id"], ["id"])',
         'op.execute("ALTER TABLE ONLY Items ADD FOREIGN KEY (account_id) REFERENCES accounts")',

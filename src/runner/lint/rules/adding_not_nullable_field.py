@@ -56,6 +56,7 @@ RULE = Rule(
     id="adding-not-nullable-field",
     levels="An error from 10,000 rows on, else a warning.",
     find=find,
+    is_of_rows=True,
     bad=(
         'op.alter_column("items", "quantity", nullable=False)',
         'op.execute("ALTER TABLE ONLY Items ALTER quantity SET NOT NULL, ALTER quantity SET DEFAULT 2")',

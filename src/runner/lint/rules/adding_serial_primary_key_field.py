@@ -43,6 +43,7 @@ RULE = Rule(
     id="adding-serial-primary-key-field",
     levels="An error from 10,000 rows on, else a warning.",
     find=find,
+    is_of_rows=True,
     bad=(
         'op.create_primary_key("visits_pkey", "visits", ["visit_id"])',
         'op.execute("ALTER TABLE ONLY Visits ADD PRIMARY KEY (account_id, visit_id)")',

@@ -104,6 +104,7 @@ RULE = Rule(
     id="attach-partition-scan",
     levels="An error from 10,000 rows on, else a warning.",
     find=find,
+    is_of_rows=True,
     bad=(
         f'op.execute("alter table events attach partition events_2024 {YEAR}")',
         'op.execute("ALTER TABLE events ATTACH PARTITION \\"events_2024\\" FOR VALUES FROM (MINVALUE) TO '

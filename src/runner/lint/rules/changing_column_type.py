@@ -120,6 +120,7 @@ RULE = Rule(
     id="changing-column-type",
     levels="An error from 10,000 rows on, else a warning; a warning where only the time zone matters.",
     find=find,
+    is_of_rows=True,
     bad=(
         'op.alter_column("items", "number", type_=sa.BigInteger())',
         'op.execute("ALTER TABLE ONLY Items ALTER COLUMN number SET DATA TYPE bigint, ALTER quantity TYPE bigint")',

@@ -62,6 +62,7 @@ RULE = Rule(
     id="concurrently-left-blind",
     levels="An error from 10,000 rows on, else a warning; an error for a statement that fails, or that names no table.",
     find=find,
+    is_of_rows=True,
     bad=(
         _block("vacuum full items"),
         _block("VACUUM (FULL, ANALYZE) archive.items, accounts"),

@@ -35,6 +35,7 @@ RULE = Rule(
     id="constraint-missing-not-valid",
     levels="An error from 10,000 rows on, else a warning.",
     find=find,
+    is_of_rows=True,
     bad=(
         'op.create_check_constraint("items_code_check", "items", "code > 0")',
         'op.execute("ALTER TABLE ONLY Items ADD CHECK (quantity > 0)")',

@@ -45,6 +45,7 @@ RULE = Rule(
     id="disallowed-unique-constraint",
     levels="An error from 10,000 rows on, else a warning.",
     find=find,
+    is_of_rows=True,
     bad=(
         'op.create_unique_constraint("items_number_key", "items", ["number"])',
         'op.execute("ALTER TABLE ONLY Items ADD UNIQUE (code, \\"number\\")")',

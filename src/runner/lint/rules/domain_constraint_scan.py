@@ -101,6 +101,7 @@ RULE = Rule(
     id="domain-constraint-scan",
     levels="An error from 10,000 rows on, else a warning; a domain without a table is nothing to find.",
     find=find,
+    is_of_rows=True,
     bad=(
         'op.execute("alter domain grade add constraint graded check (value > -1)")',
         'op.execute("ALTER DOMAIN public.Grade ADD CHECK (VALUE BETWEEN -1 AND 9 OR value > 9)")',

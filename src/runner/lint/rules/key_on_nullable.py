@@ -40,6 +40,7 @@ RULE = Rule(
     id="key-on-nullable",
     levels="An error from 10,000 rows on, else a warning.",
     find=find,
+    is_of_rows=True,
     bad=(
         'op.create_primary_key("visits_pkey", "visits", ["account_id"])',
         'create_index_concurrently("visits_account", "visits", ["account_id", "visit_id"], unique=True)\n'

@@ -27,6 +27,7 @@ RULE = Rule(
     id="refresh-blocks-reads",
     levels="An error from 10,000 rows of the view on, else a warning; without data an error.",
     find=find,
+    is_of_rows=True,
     bad=(
         'op.execute("refresh materialized view account_totals")',
         'op.execute("REFRESH MATERIALIZED VIEW \\"public\\".\\"account_totals\\" WITH DATA")',

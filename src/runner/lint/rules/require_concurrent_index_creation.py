@@ -41,6 +41,7 @@ RULE = Rule(
     id="require-concurrent-index-creation",
     levels="An error from 10,000 rows on, else a warning.",
     find=find,
+    is_of_rows=True,
     bad=(
         'op.create_index("items_price", "items", ["price"])',
         'op.create_index("items_price", "items", ["price"], unique=False, schema="archive")',

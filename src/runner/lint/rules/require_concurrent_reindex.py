@@ -68,6 +68,7 @@ RULE = Rule(
     id="require-concurrent-reindex",
     levels="For a table or an index an error from 10,000 rows on, else a warning; for more tables an error.",
     find=find,
+    is_of_rows=True,
     bad=(
         'op.execute("reindex table items")',
         'op.execute("REINDEX INDEX \\"items_name\\"")',

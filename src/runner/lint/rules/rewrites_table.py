@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from runner.lint import building, course, domains, instead, parse_tree
+from runner.lint import building, course, domains, instead, made_safe, parse_tree
 from runner.lint.domains import Domain
 from runner.lint.parse_tree import Type
 from runner.lint.rule import Rule, Violation, call
@@ -102,11 +102,13 @@ def _of_domain(column: nodes.ColumnDef, table: Table, domain: Domain) -> tuple[s
     (schema, owner), name = table.name, column.colname
     if not domain.checks or domain.not_null or table.is_partitioned:
         return ()
-    changed = pb.ColumnDef()
-    changed.CopyFrom(column._pb)
+    command = pb.AlterTableCmd(subtype=pb.AT_AddColumn, behavior=pb.DROP_RESTRICT)
+    # `def` is a keyword of Python
+    changed = getattr(command, "def").column_def
+    changed.CopyFrom(parse_tree.message(column))
     (typed,) = parse_tree.parse(f"select null::{domain.base}")
-    changed.type_name.CopyFrom(next(parse_tree.walk(typed, nodes.TypeName))._pb)
-    adding = [instead.executed(parse_tree.altering(table.name, pb.AT_AddColumn, column_def=changed))]
+    changed.type_name.CopyFrom(parse_tree.message(next(parse_tree.walk(typed, nodes.TypeName))))
+    adding = [made_safe.alter(table.name, command)]
     validating = []
     for number, check in enumerate(domain.checks):
         named = building.shortened(owner, name, f"check{number or ''}")
@@ -164,6 +166,7 @@ RULE = Rule(
     id="rewrites-table",
     levels="An error from 10,000 rows on, else a warning.",
     find=find,
+    is_of_rows=True,
     bad=(
         'op.execute("alter table items add n serial")',
         'op.execute("ALTER TABLE ONLY \\"items\\" ADD COLUMN IF NOT EXISTS \\"N\\" BIGSERIAL, ADD m text")',

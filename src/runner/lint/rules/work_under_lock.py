@@ -106,6 +106,7 @@ RULE = Rule(
     id="work-under-lock",
     levels="An error from 10,000 rows on, else a warning.",
     find=find,
+    is_of_rows=True,
     bad=(
         'op.add_column("items", sa.Column("stars", sa.BigInteger()))\n'
         'op.execute("update items set stars = 1 where stars is null")',
