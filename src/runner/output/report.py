@@ -29,6 +29,8 @@ from runner.results import (
 )
 
 Row = dict[str, str]
+# What a body calls by a bare name, so not `op.execute`.
+HELPER = re.compile(r"^ *(\w+)\(", re.MULTILINE)
 
 LONGEST_COMMENT = 65_536
 """The characters of the longest comment that GitHub accepts; its API refuses a longer body."""
@@ -195,11 +197,12 @@ def _finding(finding: Finding) -> Row:
 
 
 def _python(finding: Finding) -> str:
-    """Return what to write instead, with a comment above each revision where there are several."""
+    """Return what to write instead with its import, and a comment above each revision where there are several."""
     total = len(finding.instead)
-    if total == 1:
-        return finding.instead[0]
-    return "\n\n".join(f"# revision {number} of {total}\n{body}" for number, body in enumerate(finding.instead, 1))
+    helpers = sorted({name for body in finding.instead for name in HELPER.findall(body)})
+    imported = [f"from runner.operations import {', '.join(helpers)}"] if helpers else []
+    bodies = [f"# revision {number} of {total}\n{body}" for number, body in enumerate(finding.instead, 1)]
+    return "\n\n".join((*imported, *(bodies if total > 1 else finding.instead)))
 
 
 def _sql(revision: PlannedRevision, left_out: str | None) -> str:
