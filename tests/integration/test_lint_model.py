@@ -22,6 +22,8 @@ STATEMENTS = {
     "add a unique column": "alter table items add column more text unique",
     "add a column that is there": "alter table items add column if not exists name text",
     "drop a column": "alter table items drop column note",
+    "drop a column with an index": "alter table items drop column code",
+    "drop a column with a check": "alter table items drop column number",
     "rename a column": "alter table items rename column note to notes",
     "rename a table": "alter table items rename to things",
     "rename an index": "alter index items_name rename to items_by_name",

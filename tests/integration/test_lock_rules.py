@@ -423,6 +423,11 @@ def test_what_a_partitioned_table_refuses_is_found(large: Database, tmp_path: Pa
         ), text
 
 
+def test_the_index_of_a_partitioned_table_has_one_remedy(large: Database, tmp_path: Path) -> None:
+    """Not the helper that drops an index concurrently, which fails there."""
+    assert find(large, tmp_path, sql("drop index concurrently depots_id")) == [{"partitioned-needs-parts error"}]
+
+
 def test_the_partitions_of_partitions_are_named(large: Database, tmp_path: Path) -> None:
     """Those with rows get an index each, in their own schema; those between get one that theirs are attached to."""
     project = examples.project(tmp_path)
@@ -476,6 +481,11 @@ def test_a_rewrite_is_found_where_the_table_gets_another_file(large: Database, t
             cursor.execute(text)
             cursor.execute(file)
             assert (cursor.fetchone() != before) == is_written, text
+
+
+def test_the_default_access_method_rewrites_nothing(large: Database, tmp_path: Path) -> None:
+    """PostgreSQL 17 has this."""
+    assert find(large, tmp_path, sql("alter table visits set access method default")) == [set()]
 
 
 def test_a_rewrite_is_a_warning_without_rows_and_nothing_on_a_new_table(empty: Database, tmp_path: Path) -> None:

@@ -199,6 +199,16 @@ def _changed(table: Table, names: Iterable[str], **change: object) -> Table:
     return replace(table, columns=columns)
 
 
+def _without_column(table: Table, name: str) -> Table:
+    """Return a table without a column, and without the constraints and indexes over it, which are dropped with it."""
+    return replace(
+        table,
+        columns={key: one for key, one in table.columns.items() if key != name},
+        constraints={key: one for key, one in table.constraints.items() if name not in one.columns},
+        indexes={key: one for key, one in table.indexes.items() if name not in one.columns},
+    )
+
+
 def _drop(tables: Tables, node: nodes.DropStmt) -> Tables:
     names = parse_tree.dropped(node)
     match node.remove_type:
@@ -276,7 +286,7 @@ def _apply(table: Table, command: nodes.AlterTableCmd) -> Table:  # noqa: C901 -
             made = with_column(table, column)
             return _with_constraints(made, of_column(column, made))
         case pb.AT_DropColumn, _:
-            return replace(table, columns={key: one for key, one in table.columns.items() if key != command.name})
+            return _without_column(table, command.name)
         case pb.AT_ColumnDefault, default:
             return _changed(table, [command.name], has_default=default is not None)
         case pb.AT_SetNotNull, _:

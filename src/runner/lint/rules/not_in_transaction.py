@@ -54,7 +54,10 @@ def _refused(node: AstNode, statement: Statement, version: int) -> str | None:  
     """Return the command that PostgreSQL refuses in a transaction, None for one that it accepts."""
     match node:
         case nodes.DropStmt(concurrent=True):
-            return "DROP INDEX CONCURRENTLY"
+            # of a partitioned table it fails anywhere, which another rule says
+            owners = [statement.before.with_index(name) for name in parse_tree.dropped(node)]
+            is_whole = any(one is not None and one.is_partitioned for one in owners)
+            return None if is_whole else "DROP INDEX CONCURRENTLY"
         case nodes.ReindexStmt(kind=kind, params=params):
             if parse_tree.is_on(params, "concurrently"):
                 return "REINDEX CONCURRENTLY"

@@ -131,7 +131,8 @@ def _storage(statement: Statement, database: Database) -> Iterator[Violation]:
                 yield from _whole(table.name, "`SET UNLOGGED`", statement, database)
             case pb.AT_SetLogged if table.is_unlogged:
                 yield from _whole(table.name, "`SET LOGGED`", statement, database)
-            case pb.AT_SetAccessMethod if command.name != table.access_method:
+            # the default has no name
+            case pb.AT_SetAccessMethod if (command.name or "heap") != table.access_method:
                 yield from _whole(table.name, "`SET ACCESS METHOD`", statement, database)
             # where a table of the database's own tablespace is
             case pb.AT_SetTableSpace if command.name != "pg_default":
