@@ -28,6 +28,8 @@ STATEMENTS = {
     "rename a table": "alter table items rename to things",
     "rename an index": "alter index items_name rename to items_by_name",
     "rename a constraint": "alter table items rename constraint items_price_check to price_check",
+    "rename a key": "alter table items rename constraint items_pkey to items_key",
+    "rename the index of a key": "alter index items_pkey rename to items_key",
     "move a table": "alter table visits set schema archive",
     "set a type": "alter table accounts alter column name type varchar(80)",
     "set another type": "alter table items alter column code type bigint using code::bigint",

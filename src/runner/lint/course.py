@@ -247,17 +247,24 @@ def _rename(tables: Tables, node: nodes.RenameStmt, name: Name) -> Tables:
             table = tables.find(name)
             if table is None or node.subname not in table.constraints:
                 return tables
-            left = {key: one for key, one in table.constraints.items() if key != node.subname}
-            left[node.newname] = replace(table.constraints[node.subname], name=node.newname)
-            return tables.having(replace(table, constraints=left))
+            return tables.having(_renamed(table, node.subname, node.newname))
         case pb.OBJECT_INDEX:
             table = tables.with_index(name)
             if table is None or name[1] not in table.indexes:
                 return tables
-            indexes = {key: one for key, one in table.indexes.items() if key != name[1]}
-            indexes[node.newname] = replace(table.indexes[name[1]], name=node.newname)
-            return tables.having(replace(table, indexes=indexes))
+            return tables.having(_renamed(table, name[1], node.newname))
     return tables
+
+
+def _renamed(table: Table, old: str, new: str) -> Table:
+    """Return a table with another name for a constraint or an index; a key and its index have one name."""
+    return replace(
+        table,
+        constraints={new if key == old else key: replace(one, name=new) if key == old else one
+                     for key, one in table.constraints.items()},
+        indexes={new if key == old else key: replace(one, name=new) if key == old else one
+                 for key, one in table.indexes.items()},
+    )  # fmt: skip
 
 
 def _alter(tables: Tables, node: nodes.AlterTableStmt, name: Name) -> Tables:
