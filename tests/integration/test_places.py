@@ -13,18 +13,19 @@ HELPERS = "from runner import operations\n"
 CASES = {
     "of one operation": ('op.add_column("leads", sa.Column("x", sa.Text()))\nop.drop_column("leads", "tags")  # here',
                          "ban-drop-column"),
-    "over several lines": ('op.drop_column(  # here\n    "leads",\n    "tags",\n)', "ban-drop-column"),
+    "over several lines": ('op.drop_column(  # here\n    "leads",\n    "documento",\n)', "ban-drop-column"),
     "of one statement among several": (
-        'op.execute("select 1; select 2")\nop.execute("select 3; alter table leads drop tags")  # here',
+        'op.execute("select 1; select 2")\nop.execute("select 3; alter table leads drop contato_nome")  # here',
         "ban-drop-column"),
     "in a function of its own": (
-        'def again(name):\n    op.drop_column("leads", name)  # here\nfor one in ("tags", "nome"):\n    again(one)',
+        'def again(name):\n    op.drop_column("leads", name)  # here\nfor one in ("email_raw", "telefone_raw"):\n'
+        "    again(one)",
         "ban-drop-column"),
     "in a helper of another file": (
         HELPERS + 'operations.add_check_not_valid("c", "leads", "interesse > 1")\n'
-        'operations.validate_constraint("c", "leads")  # here', "constraint-missing-not-valid"),
+        'operations.validate_constraint("c", "leads")  # here', "work-under-lock"),
     "at the end of a batch": (
-        'with op.batch_alter_table("leads") as batch:  # here\n    batch.drop_column("tags")\n    print("done")',
+        'with op.batch_alter_table("leads") as batch:  # here\n    batch.drop_column("interesse")\n    print("done")',
         "ban-drop-column"),
     "through the connection": ('op.get_bind().execute(sa.text("truncate leads"))  # here', "truncate"),
     "of a mistake": ('op.execute("select 1")\nop.no_such_thing()  # here', "broken-code"),
@@ -34,7 +35,7 @@ CASES = {
                      "unused-suppression"),
     "of an allowed one": (
         "# lint-allow ban-drop-column: nothing reads it\nop.execute('select 1')\n"
-        'op.drop_column("leads", "tags")  # here',
+        'op.drop_column("leads", "data_ingestao")  # here',
         "ban-drop-column"),
     "of a whole revision": ("pass", "empty-revision"),
 }  # fmt: skip
@@ -78,7 +79,9 @@ def test_indexes_are_sorted_with_their_lines(project: Project) -> None:
 
 def test_a_downgrade_is_placed_in_its_own_function(at_017: tuple[Project, Database]) -> None:
     project, database = at_017
-    path = project.add("018_change", 'op.execute("select 1")', downgrade='op.execute("do $$ begin end $$")')
+    path = project.add(
+        "018_change", 'op.execute("select 1")', downgrade='op.execute("do $$ begin execute now()::text; end $$")'
+    )
     assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
     (found,) = project.ask(database.url, {"action": "plan", "target": "-1"})["findings"]
     assert (found["rule"], found["line"]) == ("do-block", len(path.read_text().splitlines()))

@@ -393,7 +393,9 @@ def test_without_squawk_the_plan_says_that_it_was_not_linted(
     at_017.add("018_index", 'op.create_index("i", "leads", ["nome"])')
     done = plan_without_squawk(at_017, database, tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "no findings. The SQL was not linted because squawk is not installed. The plan id is `" in done.stderr
+    assert (
+        "no findings. The SQL was not linted because the extra `lint` is not installed. The plan id is `" in done.stderr
+    )
     linted = at_017.run("migrate", "plan", url=database.url)
     assert "require-concurrent-index-creation" in linted.stdout
 
@@ -405,9 +407,7 @@ def test_in_production_a_plan_that_was_not_linted_has_no_id(
     done = plan_without_squawk(at_017, database, tmp_path, "--json", ENVIRONMENT="eu-prod")
     answer = json.loads(done.stdout)
     assert (done.returncode, answer["status"], answer["ok"], answer["plan"]) == (4, "success", False, None)
-    assert answer["message"].endswith(
-        "In `eu-prod` a plan that was not linted has no id: install squawk, the extra `lint`."
-    )
+    assert answer["message"].endswith("In `eu-prod` a plan that was not linted has no id: install the extra `lint`.")
     # nothing to do needs no id
     at_017.ask(database.url, {"action": "upgrade"})
     nothing = plan_without_squawk(at_017, database, tmp_path, "--json", ENVIRONMENT="eu-prod")

@@ -81,18 +81,16 @@ def test_a_finding_has_a_place_a_level_and_a_remedy(project: Project) -> None:
         {
             "id": RULE,
             "shortDescription": {"text": "Require concurrent index creation"},
-            "fullDescription": {
-                "text": "During normal index creation, table updates are blocked, but reads are still allowed."
-            },
-            "help": {"text": "Use `create_index_concurrently`, in a revision of its own."},
+            "fullDescription": {"text": "Building the index blocks writes to `leads` while all rows are read."},
+            "help": {"text": "Build it concurrently, in a revision of its own."},
             "defaultConfiguration": {"level": "error"},
         }
     ]
     (found,) = run["results"]
     assert (found["ruleId"], found["level"]) == (RULE, "error")
     assert found["message"]["text"] == (
-        "`leads`: During normal index creation, table updates are blocked, but reads are still allowed. "
-        "Use `create_index_concurrently`, in a revision of its own."
+        "`leads`: Building the index blocks writes to `leads` while all rows are read. "
+        "Build it concurrently, in a revision of its own."
     )
     assert found["locations"][0]["physicalLocation"] == {
         "artifactLocation": {"uri": "alembic/versions/018_index.py", "uriBaseId": "%SRCROOT%"},
@@ -119,12 +117,12 @@ def test_no_findings_are_an_empty_list(project: Project) -> None:
 def test_an_alert_is_known_again_where_its_line_has_moved(project: Project) -> None:
     twice = 'op.execute("truncate leads")\nop.execute("truncate leads")'
     before, after = [], []
-    for body, found in ((f"{INDEX}\n{twice}", before), (f"# a comment\n\n{twice}\n{INDEX}", after)):
+    for body, found in ((f"{INDEX}\n{twice}", before), (f"# a comment\n\n{INDEX}\n{twice}", after)):
         project.add("018_change", body)
         results = scan(project)["results"]
         found += [one["partialFingerprints"]["finding/v1"] for one in results]
         lines = [one["locations"][0]["physicalLocation"]["region"]["startLine"] for one in results]
-    assert max(lines) == 12
+    assert max(lines) == 11
     assert sorted(before) == sorted(after)
     assert len(set(before)) == len(before) == 3
 
@@ -148,7 +146,7 @@ def test_from_a_database(project: Project, database: Database) -> None:
     run = scan(project, "head", code=0, url=database.url)
     (found,) = run["results"]
     assert (found["level"], run["invocations"][0]["toolExecutionNotifications"]) == ("warning", [])
-    assert found["message"]["text"].startswith("`leads` (about 0 rows): During")
+    assert found["message"]["text"].startswith("`leads` (about 0 rows): Building")
 
 
 def test_a_failure_writes_nothing(project: Project) -> None:

@@ -72,10 +72,13 @@ def _alone(node: nodes.ColumnDef, table: Table, default: nodes.Constraint | None
 def before(revision: Revision, statement: Statement, names: Container[str]) -> list[str]:
     """Return the calls that add these columns, where earlier statements of the same revision do."""
     table = statement.table
+    # most statements are about columns that the database has, and a revision may have hundreds of statements
+    if table is None or not any(one.is_made and name in names for name, one in table.columns.items()):
+        return []
     return [
         made_safe.alter(table.name, _adding(node, frozenset()))
         for one in takewhile(lambda one: one is not statement, revision.statements)
-        if table is not None and one.table is not None and one.table.origin == table.origin
+        if one.table is not None and one.table.origin == table.origin
         for node in one.columns()
         if node.colname in names
     ]

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import takewhile
 
 import postgast
 from postgast import nodes
@@ -47,6 +46,8 @@ class Statement:
     """The locks that block the application, by the names that the tables have in the database."""
     in_transaction: bool
     """Whether other statements are in its transaction; those in a DO block always are."""
+    defined: tuple[AstNode, ...] = ()
+    """What earlier statements of the plan say of domains and functions."""
     in_block: bool = False
     """Whether it is a part of a DO block."""
 
@@ -145,15 +146,10 @@ class Revision:
     end: Tables
     """The tables after the whole plan."""
 
-    def before(self, statement: Statement) -> Iterator[Statement]:
-        """Yield the statements of the plan before one of this revision."""
-        for one in self.earlier:
-            yield from one.statements
-        yield from takewhile(lambda one: one is not statement, self.statements)
-
     def domains(self, statement: Statement) -> Mapping[Name, Domain]:
         """Return the domains that there are before a statement."""
-        return {**self.database.domains, **domains.made(one.node for one in self.before(statement))}
+        made = domains.made(statement.defined)
+        return {**self.database.domains, **made} if made else self.database.domains
 
 
 def describe(
@@ -162,12 +158,15 @@ def describe(
     version: str,
     dependents: Reader | None = None,
     own: Iterable[Name] = (),
+    *,
+    complete: bool = True,
 ) -> Database:
     """Return what the rules use of a database with that catalog; `sizes` are of the tables that the plan touches.
 
-    `own` are the tables of the runner outside of its schema.
+    `own` are the tables of the runner outside of its schema; the catalog is not `complete` where nobody knows the
+    database's tables.
     """
-    tables, functions = of_catalog(actual), actual.get("functions", {})
+    tables, functions = of_catalog(actual, complete=complete), actual.get("functions", {})
     relations = {sql.read_name(name) for kind in ("tables", "views") for name in actual.get(kind, {})}
     return Database(
         tables,
@@ -215,10 +214,12 @@ def shown(name: Name) -> str:
 def arrange(rendered: Iterable[Rendered], effective: Iterable[Iterable[str]], database: Database) -> list[Revision]:
     """Return the revisions of a plan with their statements; `effective` are the texts of each that do something."""
     tables = database.tables
+    defined: tuple[AstNode, ...] = ()
     pieces: list[tuple[Rendered, tuple[Statement, ...]]] = []
     for one, texts in zip(rendered, effective, strict=True):
-        statements = tuple(_follow(one, texts, tables))
-        tables = statements[-1].after if statements else tables
+        statements = tuple(_follow(one, texts, tables, defined))
+        if statements:
+            tables, defined = statements[-1].after, _define(statements[-1].defined, statements[-1].node)
         pieces.append((one, statements))
     revisions: list[Revision] = []
     for one, statements in pieces:
@@ -226,7 +227,17 @@ def arrange(rendered: Iterable[Rendered], effective: Iterable[Iterable[str]], da
     return revisions
 
 
-def _follow(rendered: Rendered, texts: Iterable[str], tables: Tables) -> Iterator[Statement]:
+def _define(defined: tuple[AstNode, ...], node: AstNode | None) -> tuple[AstNode, ...]:
+    """Return what is known of domains and functions after a statement."""
+    match node:
+        case nodes.CreateDomainStmt() | nodes.AlterDomainStmt() | nodes.CreateFunctionStmt():
+            return (*defined, node)
+    return defined
+
+
+def _follow(
+    rendered: Rendered, texts: Iterable[str], tables: Tables, defined: tuple[AstNode, ...]
+) -> Iterator[Statement]:
     """Yield the statements of a revision in their order, those of a DO block after the block."""
     held: dict[Name, Held] = {}
     for place, text in enumerate(texts):
@@ -235,7 +246,8 @@ def _follow(rendered: Rendered, texts: Iterable[str], tables: Tables) -> Iterato
         for piece, node, in_block in _read(text):
             in_transaction = rendered.transactional or in_block
             after = course.after(tables, node)
-            yield Statement(piece, text, node, place, tables, after, dict(held), in_transaction, in_block)
+            yield Statement(piece, text, node, place, tables, after, dict(held), in_transaction, defined, in_block)
+            defined = _define(defined, node)
             if isinstance(node, nodes.TransactionStmt) and node.kind in locks.RELEASING:
                 held = {}
             elif in_transaction:

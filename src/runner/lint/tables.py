@@ -176,15 +176,19 @@ class Tables:
         return replace(self, changed={**self.changed, **dict.fromkeys(names)})
 
 
-def of_catalog(actual: Catalog) -> Tables:
-    """Return the tables of a database, each read from its catalog when it is asked for."""
+def of_catalog(actual: Catalog, *, complete: bool = True) -> Tables:
+    """Return the tables of a database, each read from its catalog when it is asked for.
+
+    Of an incomplete catalog, a table that it lacks counts as one of the database.
+    """
     listed = {sql.read_name(name): (kind, name) for kind in ("views", "tables") for name in actual.get(kind, {})}
     loaded: dict[Name, Table | None] = {}
 
     def load(name: Name) -> Table | None:
         if name not in loaded:
             kind, found = listed.get(name, ("", ""))
-            loaded[name] = _read(name, kind, actual[kind][found]) if kind else None
+            lacking = None if complete else Table(name, name)
+            loaded[name] = _read(name, kind, actual[kind][found]) if kind else lacking
         return loaded[name]
 
     children: dict[Name, list[Name]] = {}

@@ -36,8 +36,7 @@ def cause(column: nodes.ColumnDef, revision: Revision, statement: Statement) -> 
     if default is None and pb.CONSTR_DEFAULT not in parts:
         domain = revision.domains(statement).get(domains.named(parse_tree.read_type(column.type_name)))
         default = domain.default if domain is not None else None
-    before = [one.node for one in revision.before(statement)]
-    if default is not None and is_volatile(default, revision.database, before):
+    if default is not None and is_volatile(default, revision.database, statement.defined):
         return f"the volatile default `{parse_tree.expression_text(default)}`"
     return None
 

@@ -55,7 +55,9 @@ def draw_up(invocation: Invocation, revisions: Revisions, span: Span, sizes: Pat
     found = _snapshots(Snapshots(revisions.script), heads)
     actual = found or {"tables": {name: {} for name in given.tables}}
     rendered = offline.render(revisions.config, revisions.script, route.steps)
-    examined = examine(invocation, rendered, actual, given.estimate, (), given.server_version)
+    # without a snapshot and sizes nobody knows the tables, so any that the plan does not make may be large
+    complete = found is not None or sizes is not None
+    examined = examine(invocation, rendered, actual, given.estimate, (), given.server_version, complete=complete)
     touched = {name for parts in examined.touched.values() for kind, name in parts if kind == "tables"}
     lacking = [] if sizes is None else sorted(touched - given.tables.keys())
     result = PlanResult(

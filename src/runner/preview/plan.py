@@ -116,11 +116,14 @@ def examine(
     of_database: Iterable[Finding],
     server_version: str,
     dependents: Reader | None = None,
+    *,
+    complete: bool = True,
 ) -> Examined:
     """Return what `rendered` would do where the catalog is `actual`.
 
     `estimate` returns the sizes of the relations that it is given, as far as they are known. `of_database` are the
-    findings that need the database itself; `dependents` reads what goes with a CASCADE, None without a database.
+    findings that need the database itself; `dependents` reads what goes with a CASCADE, None without a database. The
+    catalog is not `complete` where nobody knows the database's tables.
     """
     touched = plan_id.touched(actual, rendered)
     named = {part for parts in touched.values() for part in parts}
@@ -139,7 +142,8 @@ def examine(
         from runner.lint import statement
 
         table = invocation.settings.version_table
-        database = statement.describe(actual, sizes, server_version, dependents, [(table.schema, table.name)])
+        own = [(table.schema, table.name)]
+        database = statement.describe(actual, sizes, server_version, dependents, own, complete=complete)
         found, harmless = rules.find(rendered, database, program)
         findings += found
         linter = squawk.version(program)

@@ -74,8 +74,8 @@ def _rewritten(table: Table, database: Database) -> str:
 def _domain(found: Type, statement: Statement, revision: Revision) -> Domain | None:
     """Return a domain that does not take every value, as it is before a statement."""
     name = domains.named(found)
-    for one in revision.before(statement):
-        match one.node:
+    for node in statement.defined:
+        match node:
             case nodes.AlterDomainStmt(type_name=parts, subtype="C" | "O") if parse_tree.parts_name(parts) == name:
                 return UNREAD
     domain = domains.flat(name, revision.domains(statement))
