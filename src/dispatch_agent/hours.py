@@ -2,17 +2,15 @@
 
 from datetime import date, datetime, time, timedelta
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from dispatch_agent import state_holidays
 from dispatch_agent.zones import Place
-
-if TYPE_CHECKING:
-    from holidays import HolidayBase
 
 OPENS = time(8)
 CLOSES = time(18)
 """No longer open at this time."""
+GOOD_FRIDAY = "Sexta-feira Santa"
 
 _WEEKDAYS = ("segunda-feira", "terça-feira", "quarta-feira", "quinta-feira", "sexta-feira", "sábado", "domingo")
 
@@ -52,12 +50,24 @@ def _too_early_or_late(local: time) -> str | None:
 def _day_off(day: date, state: str | None) -> str | None:
     if day.weekday() >= 5:
         return _WEEKDAYS[day.weekday()]
-    holiday = _holidays(state).get(day)
+    holiday = _holidays(state, day.year).get(day)
     return holiday and f"feriado ({holiday})"
 
 
-@cache  # one for each of the 27 states, and one for none; each adds its years on demand
-def _holidays(state: str | None) -> "HolidayBase":
+@cache  # one for each year of the 27 states, and of none
+def _holidays(state: str | None, year: int) -> dict[date, str]:
+    """Return the name of each holiday; where a state's and the nation's are on one day, both."""
+    named = _national(year)
+    if state is None:
+        return named
+    good_friday = next(day for day, name in named.items() if GOOD_FRIDAY in name)
+    for day, name in state_holidays.of(state, good_friday + timedelta(days=2), named):
+        named = named | {day: f"{name}; {named[day]}" if day in named else name}
+    return named
+
+
+@cache
+def _national(year: int) -> dict[date, str]:
     from holidays import PUBLIC, country_holidays
 
-    return country_holidays("BR", subdiv=state, categories=PUBLIC, language="pt_BR")
+    return dict(country_holidays("BR", years=year, categories=PUBLIC, language="pt_BR"))
