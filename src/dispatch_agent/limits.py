@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+PRODUCTION = ("prod", "production", "prd", "live")
+"""The names of production. The runner also protects names that end so, such as `pre-prod`; its limits are lower."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -40,7 +43,8 @@ def read(environ: Mapping[str, str], environment: str) -> Limits:
     """Read the limits from `environ`, usually `os.environ`; an empty value counts as not set, 0 allows nothing.
 
     The defaults are 10 a minute, 100 an hour and 500 a day, and 100 an hour by WhatsApp and 500 by e-mail,
-    these two ten times as high in `prod`. Raises `ValueError` for a value other than a number from 0 to 999,999,999.
+    these two ten times as high where `environment` is `prod`. Raises `ValueError` for a value other than a number
+    from 0 to 999,999,999.
     """
     usual = Limits()
     by_channel = 10 if environment == "prod" else 1

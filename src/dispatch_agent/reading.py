@@ -5,13 +5,27 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Select, Text, and_, cast, exists, func, or_, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Connection,
+    Select,
+    Text,
+    and_,
+    cast,
+    exists,
+    func,
+    or_,
+    select,
+    tuple_,
+    union_all,
+)
 
 from dispatch_agent import contacts
 from dispatch_agent.lead import Lead
 from dispatch_agent.limits import Usage
 from dispatch_agent.request import Cursor
-from models import Agendamento, Blocklist, Disparo, DryRunLog, LeadEmail, LeadTelefone, Tenant
+from models import Agendamento, Blocklist, Disparo, DryRunLog, LeadEmail, LeadTelefone
 from models import Lead as Leads
 
 FETCHED_ROWS = 2_000
@@ -21,11 +35,7 @@ COMING = ("proposto", "confirmado")
 EARLIEST, LATEST = datetime(1000, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 LONGEST_RAW = 30_000
 """The number of characters of a raw string that are read; a hundred contacts need no more."""
-
-
-def read_zone(connection: Connection, tenant_id: UUID) -> str:
-    """Return the name of the tenant's time zone."""
-    return connection.execute(select(Tenant.timezone).where(Tenant.tenant_id == tenant_id)).scalar_one()
+DAY = timedelta(days=1)
 
 
 def read_blocked(connection: Connection, tenant_id: UUID) -> frozenset[str]:
@@ -35,18 +45,19 @@ def read_blocked(connection: Connection, tenant_id: UUID) -> frozenset[str]:
 
 
 def read_usage(connection: Connection, tenant_id: UUID, run_id: str, now: datetime) -> Usage:
-    """Count the sends of the last minute, hour and day: the real ones, and those that this run decided on.
+    """Count the sends of the last minute, hour and day: the real and coming ones, and those that this run decided on.
 
     The log's timestamps have no zone: they are compared in the session's zone, in which they were written.
     """
-    really = select(Disparo.canal, (now - Disparo.sent_at).label("age")).where(
-        Disparo.tenant_id == tenant_id, Disparo.status == "sent", Disparo.sent_at > now - timedelta(days=1)
-    )
+    real = _real_sends(tenant_id, now).subquery()
+    # a coming send counts by how soon it is due, as a past one by how long ago it was
+    apart = func.greatest(now - real.c.moment, real.c.moment - now)
+    really = select(real.c.canal, apart.label("age"))
     would = select(DryRunLog.canal_decidido, (func.localtimestamp() - DryRunLog.created_at).label("age")).where(
         DryRunLog.run_id == run_id,
         DryRunLog.tenant_id == tenant_id,
         DryRunLog.disparo_seria_executado.is_(True),
-        DryRunLog.created_at > func.localtimestamp() - timedelta(days=1),
+        DryRunLog.created_at > func.localtimestamp() - DAY,
     )
     sends = really.union_all(would).subquery()
     minute, hour = (sends.c.age < timedelta(seconds=seconds) for seconds in (60, 3_600))
@@ -59,6 +70,29 @@ def read_usage(connection: Connection, tenant_id: UUID, run_id: str, now: dateti
     }
     row = connection.execute(select(*(count.label(name) for name, count in counted.items())))
     return Usage(**row.mappings().one())
+
+
+def _real_sends(tenant_id: UUID, now: datetime) -> CompoundSelect[Any]:
+    """Return the query for channel and moment of each send that counts, from a day ago to a day ahead.
+
+    What is pending or being sent counts from now on, or from its scheduled moment. Where nobody knows whether it was
+    sent, it counts as sent.
+    """
+    ours = Disparo.tenant_id == tenant_id
+    sent = select(Disparo.canal, Disparo.sent_at.label("moment")).where(
+        ours, Disparo.status.in_(("sent", "unknown")), Disparo.sent_at > now - DAY
+    )
+    # `sent_at` is named, since the index has it beside the tenant
+    coming = select(Disparo.canal, func.greatest(Disparo.scheduled_at, now)).where(
+        ours,
+        Disparo.sent_at.is_(None),
+        Disparo.status.in_(("pending", "sending")),
+        or_(Disparo.scheduled_at.is_(None), Disparo.scheduled_at < now + DAY),
+    )
+    unknown = select(Disparo.canal, Disparo.updated_at).where(
+        ours, Disparo.sent_at.is_(None), Disparo.status == "unknown", Disparo.updated_at > now - DAY
+    )
+    return union_all(sent, coming, unknown)
 
 
 def count_recorded(connection: Connection, tenant_id: UUID, run_id: str) -> int:
@@ -90,6 +124,14 @@ def read_leads(
         yield Lead(*row)
 
 
+def is_of_another_lead(connection: Connection, tenant_id: UUID, run_id: str, lead_id: UUID) -> bool:
+    """Tell whether the run has decided on leads, and not on this one."""
+    query = select(func.bool_or(DryRunLog.lead_id == lead_id)).where(
+        DryRunLog.run_id == run_id, DryRunLog.tenant_id == tenant_id
+    )
+    return connection.execute(query).scalar_one() is False
+
+
 def has_lead(connection: Connection, tenant_id: UUID, lead_id: UUID) -> bool:
     """Tell whether the tenant has that lead."""
     query = select(exists().where(Leads.tenant_id == tenant_id, Leads.lead_id == lead_id))
@@ -111,7 +153,12 @@ def _query(tenant_id: UUID, now: datetime) -> Select[Any]:
             func.left(Leads.telefone_raw, LONGEST_RAW),
             func.left(Leads.email_raw, LONGEST_RAW),
             select(func.min(func.least(Agendamento.data_hora, LATEST)))
-            .where(Agendamento.lead_id == Leads.lead_id, Agendamento.status.in_(COMING), Agendamento.data_hora > now)
+            .where(
+                Agendamento.tenant_id == tenant_id,
+                Agendamento.lead_id == Leads.lead_id,
+                Agendamento.status.in_(COMING),
+                Agendamento.data_hora > now,
+            )
             .scalar_subquery(),
             exists().where(Blocklist.tenant_id == tenant_id, Blocklist.lead_id == Leads.lead_id),
             _refused(),

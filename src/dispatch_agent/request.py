@@ -14,6 +14,10 @@ UUID_TEXT = r"^[0-9A-Fa-f]{8}(-?[0-9A-Fa-f]{4}){3}-?[0-9A-Fa-f]{12}$"
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
 
 
+# Letters of any language with their accents, and digits; no space, quote or control character.
+Slug = Annotated[str, Field(pattern=r"^[\w.-]{1,63}$")]
+
+
 @dataclass(eq=False)
 class InvalidRequest(MigrationError):
     reason: str
@@ -40,7 +44,7 @@ class Request(BaseModel):
     """One event; the names of its fields are those that callers have used for years."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-    tenant_id: Annotated[str, Field(alias="tenantId", pattern=r"^[A-Za-z0-9_-]{1,63}$")]
+    tenant_id: Annotated[Slug, Field(alias="tenantId")]
     batch_size: Annotated[int, Field(alias="batchSize", ge=1, le=1_000_000)] = 1
     lead_id: Annotated[str | None, Field(alias="leadId", pattern=UUID_TEXT)] = None
     run_id: Annotated[Name | None, Field(alias="runId")] = None

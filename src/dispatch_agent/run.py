@@ -20,7 +20,7 @@ from dispatch_agent.lead import Lead
 from dispatch_agent.limits import Usage
 from dispatch_agent.recording import Origin
 from dispatch_agent.request import Cursor, Request, parse
-from dispatch_agent.tenants import UnknownLead
+from dispatch_agent.tenants import RunOfAnotherLead, UnknownLead
 from runner.errors import InvalidSettings, translating
 from runner.postgres.connect import open_from
 
@@ -56,8 +56,9 @@ class Job:
 
     @property
     def environment(self) -> str:
-        """Return the name of the environment, without spaces or a line end around it."""
-        return self.environ.get("ENVIRONMENT", "").strip() or "dev"
+        """Return the name of the environment, without spaces or a line end around it; `prod` however it is written."""
+        named = self.environ.get("ENVIRONMENT", "").strip() or "dev"
+        return "prod" if named.casefold() in limits.PRODUCTION else named
 
     def remaining_s(self) -> float:
         """Return the seconds in which a further chunk may begin."""
@@ -133,13 +134,15 @@ def _work(job: Job, engine: Engine, progress: Progress, tell: Tell) -> None:
         for connection in (reader, writer):
             turn.bound(connection, job.remaining_s() + MARGIN_S - ANSWERING_S)
             connection.commit()
-        tenant_id = tenants.find(reader, job.asked.tenant_id)
-        circumstances = _circumstances(job, reader, tenant_id)
+        tenant_id, zone = tenants.find_active(reader, job.asked.tenant_id)
+        circumstances = _circumstances(job, reader, tenant_id, zone)
         usage = reading.read_usage(reader, tenant_id, job.run_id, job.now)
         flag = job.environ.get(FLAG) == "true"
         environment = fitting("ambiente", job.environment) or "dev"
         origin = Origin(tenant_id, job.run_id, environment, flag)
         only = UUID(job.asked.lead_id) if job.asked.lead_id else None
+        if only is not None:
+            _check_lead(job, reader, tenant_id, only)
         left = job.asked.batch_size - reading.count_recorded(reader, tenant_id, job.run_id)
         leads = reading.read_leads(reader, tenant_id, job.run_id, job.now, max(left, 0), progress.last, only)
         for chunk in _ahead(_chunks(leads)):
@@ -148,13 +151,18 @@ def _work(job: Job, engine: Engine, progress: Progress, tell: Tell) -> None:
             if job.remaining_s() <= 0:
                 progress.stopped = True
                 return
-        # checked last: only a lead that the query did not return can be unknown
-        if only is not None and not reading.has_lead(reader, tenant_id, only):
-            raise UnknownLead(str(only), job.asked.tenant_id)
 
 
-def _circumstances(job: Job, reader: Connection, tenant_id: UUID) -> Circumstances:
-    blocked, zone = reading.read_blocked(reader, tenant_id), reading.read_zone(reader, tenant_id)
+def _check_lead(job: Job, reader: Connection, tenant_id: UUID, lead_id: UUID) -> None:
+    """Raise `UnknownLead`, or `RunOfAnotherLead`: the batch of a run is spent, and its answer would be an empty one."""
+    if not reading.has_lead(reader, tenant_id, lead_id):
+        raise UnknownLead(str(lead_id), job.asked.tenant_id)
+    if reading.is_of_another_lead(reader, tenant_id, job.run_id, lead_id):
+        raise RunOfAnotherLead(job.run_id, str(lead_id))
+
+
+def _circumstances(job: Job, reader: Connection, tenant_id: UUID, zone: str) -> Circumstances:
+    blocked = reading.read_blocked(reader, tenant_id)
     with translating(ValueError, _of_limits):
         return Circumstances(job.now, zone, blocked, limits.read(job.environ, job.environment))
 

@@ -18,7 +18,7 @@ from runner.postgres import connect
 
 CHUNK = 5_000
 """The number of leads that are in memory at once."""
-SLUG = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+SLUG = re.compile(r"[^\W_]([^\W_]|[.-]){0,62}(?<![.-])")
 
 
 @dataclass(eq=False)
@@ -44,7 +44,7 @@ class UnfitSlug(MigrationError):
     code = "invalid-payload"
     what = "`{slug}` is not a tenant, and is not a valid slug for a new one."
     left = "Nothing was changed."
-    hint = "Use at most 63 lower-case letters, digits and hyphens."
+    hint = "Use at most 63 lower-case letters, digits, dots and hyphens."
 
 
 @dataclass
@@ -105,7 +105,7 @@ def _make(connection: Connection, named: str) -> bool:
     with suppress(tenants.UnknownTenant):
         tenants.find(connection, named)
         return False
-    if tenants.as_id(named) or not SLUG.fullmatch(named):
+    if tenants.as_id(named) or not SLUG.fullmatch(named) or named != named.lower():
         raise UnfitSlug(named)
     row = {"tenant_id": uuid5(people.NAMESPACE, named), "slug": named, "company_name": f"Empresa de teste {named}"}
     # another call may create the same tenant at this moment

@@ -144,7 +144,7 @@ def test_no_tenant_is_made_of_what_is_no_slug(project: Project, migrated: Databa
     assert done.returncode == 2
     assert done.stderr == (
         f"invalid-payload: `{slug}` is not a tenant, and is not a valid slug for a new one. Nothing was changed. "
-        "Use at most 63 lower-case letters, digits and hyphens.\n"
+        "Use at most 63 lower-case letters, digits, dots and hyphens.\n"
     )
     assert migrated.query("select count(*) from tenants") == [(0,)]
 
