@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from dispatch_agent import console, failure, retention, samples, stats, tenants
 from runner.errors import MigrationError
-from runner.output import command_line
+from runner.output import command_line, pipes
 from runner.output.command_line import LocalOption
 from runner.output.console import BY_CODE, PARTLY_DONE, put
 from runner.output.report import Row
@@ -255,6 +255,7 @@ def _stoppable() -> Iterator[threading.Event]:
 
 def main() -> None:
     """Run the command line."""
+    pipes.tolerate()
     app(prog_name="dispatch-agent")
 
 

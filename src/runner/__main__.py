@@ -8,7 +8,9 @@ def main() -> None:
     # first of all: the imports below take most of a second
     signals.exit_at_once()
     from runner import interpreter
+    from runner.output import pipes
 
+    pipes.tolerate()
     interpreter.tune()
     # only now, so that these imports run without garbage collections
     from runner import cli
