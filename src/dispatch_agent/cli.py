@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -58,18 +59,27 @@ def common(
 def dry_run(
     ctx: typer.Context,
     tenant: Annotated[str, typer.Option(help="A tenant's slug or id.")],
-    batch: Annotated[int, typer.Option(min=1, help="How many leads to decide on.")] = 1,
+    batch: Annotated[int | None, typer.Option(min=1, show_default="1", help="How many leads to decide on.")] = None,
     lead: Annotated[str | None, typer.Option(metavar="ID", help="Only this lead.")] = None,
     run_id: Annotated[
         str | None, typer.Option(metavar="ID", help="Continue this run; it decides on each lead once.")
     ] = None,
     cursor: Annotated[str | None, typer.Option(help="Where to continue, from an answer that was partly done.")] = None,
+    spread: Annotated[
+        bool, typer.Option("--spread", help="Simulate a day of sends to all leads, hour by hour; record nothing.")
+    ] = False,
     timeout: Annotated[float, typer.Option(min=1, help="Stop after this many seconds.")] = 900,
 ) -> None:
     """Decide on leads, the most interested first, and record the decisions."""
-    asked = {"tenantId": tenant, "batchSize": batch, "leadId": lead, "cursor": cursor}
-    event = {name: value for name, value in asked.items() if value is not None}
-    event["runId"] = run_id or str(uuid.uuid4())
+    chosen = {"batchSize": batch, "leadId": lead, "cursor": cursor, "runId": run_id}
+    event: dict[str, Any] = {"tenantId": tenant, **{key: value for key, value in chosen.items() if value is not None}}
+    if spread:
+        event["spread"] = True
+        if any(value is not None for value in chosen.values()):
+            ctx.fail("--spread is about all leads, and takes neither --batch, --lead, --run-id nor --cursor.")
+    else:
+        event = {"batchSize": 1, "runId": str(uuid.uuid4())} | event
+    left = "" if spread else f"Recorded decisions remain; `--run-id {event['runId']}` skips their leads."
 
     def work(given: Options) -> int:
         from dispatch_agent.run import run
@@ -78,7 +88,7 @@ def dry_run(
             answer = run(event, given.environ, str(uuid.uuid4()), timeout, tell)
         return show(answer, event, given)
 
-    _do(ctx, work, f"Recorded decisions remain; `--run-id {event['runId']}` skips their leads.")
+    _do(ctx, work, left)
 
 
 @app.command("stats", epilog=COMMON)
@@ -183,7 +193,8 @@ def show(answer: dict[str, Any], event: dict[str, Any], given: Options) -> int:
         console.say(f"{code}: {answer['error']}", "red")
         return BY_CODE.get(code, 1)
     if not given.as_json:
-        console.table([_decision(one) for one in answer["decisoes"]], only_piped=("id",))
+        rows = map(_hour, answer["horas"]) if "horas" in answer else map(_decision, answer["decisoes"])
+        console.table(list(rows), only_piped=("id",))
     for sentence in _summary(answer):
         console.say(sentence)
     if not answer.get("cursor"):
@@ -203,10 +214,20 @@ def _decision(one: dict[str, Any]) -> Row:
     }
 
 
+def _hour(one: dict[str, Any]) -> Row:
+    begin = datetime.fromisoformat(one["hora"])
+    numbers = {name: f"{number:,}" for name, number in one.items() if name != "hora"}
+    return {"hora": f"{begin:%d/%m/%Y %H:%M}", **numbers}
+
+
 def _summary(answer: dict[str, Any]) -> Iterator[str]:
     number, listed = answer["leadsProcessados"], len(answer["decisoes"])
-    shown = f", the first {listed} shown" if listed < number else ""
-    yield f"{console.count(number, 'lead')} decided on in run `{answer['runId']}`{shown}. Nothing was sent."
+    if "horas" in answer:
+        sent = sum(counts["executaria"] for counts in answer["contagens"].values())
+        yield f"{sent:,} of {console.count(number, 'lead')} would be sent to that day. Nothing was recorded or sent."
+    else:
+        shown = f", the first {listed} shown" if listed < number else ""
+        yield f"{console.count(number, 'lead')} decided on in run `{answer['runId']}`{shown}. Nothing was sent."
     for channel, counts in answer.get("contagens", {}).items():
         blocked = [f"{many:,} {kind}" for kind, many in counts["bloqueios"].items()]
         yield f"  {channel}: " + "; ".join([f"{counts['executaria']:,} would be sent", *blocked])

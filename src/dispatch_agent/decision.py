@@ -22,6 +22,7 @@ TEMPLATES = {
 """The channels, and the template that each of them sends."""
 
 CLOSED = frozenset({"descartado", "concluido"})
+OUTSIDE = "fora do horário comercial"
 
 # Control characters except white space, characters that change the direction of writing, lone surrogates.
 _UNWANTED = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]+")
@@ -62,6 +63,8 @@ class Decision:
     seria_executado: bool
     razao_bloqueio: str | None
     """The part before the colon names the rule."""
+    place: Place
+    """Where business hours count; not recorded."""
 
 
 def decide(lead: Lead, circumstances: Circumstances, usage: Usage) -> Decision:
@@ -86,6 +89,7 @@ def decide(lead: Lead, circumstances: Circumstances, usage: Usage) -> Decision:
         documento=fitting("lead_documento", lead.documento),
         seria_executado=razao is None,
         razao_bloqueio=razao,
+        place=place,
     )
 
 
@@ -105,7 +109,7 @@ def _block(lead: Lead, canal: str, place: Place, circumstances: Circumstances, u
     if lead.status in CLOSED:
         return f"lead encerrado: status {lead.status}"
     if outside := hours.closed(circumstances.agora, place):
-        return f"fora do horário comercial: {outside}"
+        return f"{OUTSIDE}: {outside}"
     return limits.reached(circumstances.limits, usage, canal)
 
 

@@ -24,6 +24,12 @@ class OutOfTime(errors.DeadlinePassed):
     hint = "Repeat with the same run id, or with the cursor."
 
 
+class SimulationTooLong(errors.DeadlinePassed):
+    what = "The time ran out before the simulation had read all leads."
+    left = "It records nothing."
+    hint = "Repeat with more time; on a command line, with `--timeout`."
+
+
 class ConnectionLost(errors.ConnectionLost):
     what = "The connection to the database was lost."
     hint = "Run the same command again when the server is back."

@@ -48,7 +48,9 @@ def _measure(answer: Mapping[str, Any], duration_ms: float) -> None:
 
     environment = os.environ.get("ENVIRONMENT", "").strip() or "dev"
     blocked = 0
-    for canal, counted in answer["contagens"].items():
+    # a simulation decides on nothing
+    decided = {} if "horas" in answer else answer["contagens"]
+    for canal, counted in decided.items():
         blocked += sum(counted["bloqueios"].values())
         # CloudWatch accepts only ASCII in a dimension
         reasons = {_ascii(reason): count for reason, count in counted["bloqueios"].items()}
@@ -60,7 +62,7 @@ def _measure(answer: Mapping[str, Any], duration_ms: float) -> None:
     metrics.add_dimension("environment", environment)
     metrics.add_metric("RunDuration", MetricUnit.Milliseconds, duration_ms)
     metrics.add_metric("RunFailed", MetricUnit.Count, int(not answer["success"]))
-    if answer["leadsProcessados"]:
+    if decided and answer["leadsProcessados"]:
         metrics.add_metric("BlockedShare", MetricUnit.Percent, 100 * blocked / answer["leadsProcessados"])
     metrics.flush_metrics()
 

@@ -36,6 +36,13 @@ def next_opening(moment: datetime, place: Place) -> datetime:
     return datetime.combine(day, OPENS, zone)
 
 
+def window(begin: datetime, end: datetime, place: Place) -> tuple[datetime, datetime] | None:
+    """Return the first business hours of `place` between two moments, or what is left of them; None without any."""
+    opening = next_opening(begin, place) if closed(begin, place) else begin
+    local = opening.astimezone(ZoneInfo(place.zone))
+    return (opening, datetime.combine(local.date(), CLOSES, local.tzinfo)) if opening < end else None
+
+
 def said(moment: datetime) -> str:
     """Say `moment`, whose zone has a name, as `segunda-feira, 23/11/2026, às 08:00 (America/Sao_Paulo)`."""
     return f"{_WEEKDAYS[moment.weekday()]}, {moment:%d/%m/%Y, às %H:%M} ({moment.tzinfo})"

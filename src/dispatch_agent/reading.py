@@ -49,7 +49,7 @@ def read_usage(connection: Connection, tenant_id: UUID, run_id: str, now: dateti
 
     The log's timestamps have no zone: they are compared in the session's zone, in which they were written.
     """
-    real = _real_sends(tenant_id, now).subquery()
+    real = _real_sends(tenant_id, now, now + DAY).subquery()
     # a coming send counts by how soon it is due, as a past one by how long ago it was
     apart = func.greatest(now - real.c.moment, real.c.moment - now)
     really = select(real.c.canal, apart.label("age"))
@@ -72,8 +72,18 @@ def read_usage(connection: Connection, tenant_id: UUID, run_id: str, now: dateti
     return Usage(**row.mappings().one())
 
 
-def _real_sends(tenant_id: UUID, now: datetime) -> CompoundSelect[Any]:
-    """Return the query for channel and moment of each send that counts, from a day ago to a day ahead.
+def read_sends(
+    connection: Connection, tenant_id: UUID, now: datetime, until: datetime
+) -> list[tuple[datetime, str, int]]:
+    """Return the real sends of the last day and the coming ones, as moment, channel and number for each second."""
+    sends = _real_sends(tenant_id, now, until).subquery()
+    second = func.date_trunc("second", sends.c.moment)
+    rows = connection.execute(select(second, sends.c.canal, func.count()).group_by(second, sends.c.canal))
+    return [(moment, channel, number) for moment, channel, number in rows]
+
+
+def _real_sends(tenant_id: UUID, now: datetime, until: datetime) -> CompoundSelect[Any]:
+    """Return the query for channel and moment of each send that counts, from a day ago until then.
 
     What is pending or being sent counts from now on, or from its scheduled moment. Where nobody knows whether it was
     sent, it counts as sent.
@@ -87,7 +97,7 @@ def _real_sends(tenant_id: UUID, now: datetime) -> CompoundSelect[Any]:
         ours,
         Disparo.sent_at.is_(None),
         Disparo.status.in_(("pending", "sending")),
-        or_(Disparo.scheduled_at.is_(None), Disparo.scheduled_at < now + DAY),
+        or_(Disparo.scheduled_at.is_(None), Disparo.scheduled_at < until),
     )
     unknown = select(Disparo.canal, Disparo.updated_at).where(
         ours, Disparo.sent_at.is_(None), Disparo.status == "unknown", Disparo.updated_at > now - DAY

@@ -24,7 +24,7 @@ class InvalidRequest(MigrationError):
     code = "invalid-payload"
     what = "{reason}"
     left = "Nothing was recorded."
-    hint = "The fields are `tenantId`, and `batchSize`, `leadId`, `runId`, `cursor`."
+    hint = "The fields are `tenantId`, and `batchSize`, `leadId`, `runId`, `cursor`; or `tenantId` and `spread`."
 
 
 class Cursor(BaseModel):
@@ -49,13 +49,18 @@ class Request(BaseModel):
     lead_id: Annotated[str | None, Field(alias="leadId", pattern=UUID_TEXT)] = None
     run_id: Annotated[Name | None, Field(alias="runId")] = None
     cursor: Annotated[str | None, Field(max_length=500)] = None
+    spread: bool = False
+    """Simulate a day of sends to all leads, and record nothing."""
 
 
 def parse(event: object) -> tuple[Request, Cursor | None]:
     """Return the request in an event, and the cursor at which it resumes. Raises `InvalidRequest`."""
     with translating(ValidationError, _explain):
         request = Request.model_validate(event)
-        return request, _decode(request.cursor)
+    if request.spread and (others := sorted(request.model_fields_set - {"tenant_id", "spread"})):
+        named = Request.model_fields[others[0]].alias or others[0]
+        raise InvalidRequest(f"The field `{named}` does not go with `spread`, which is about all leads of a tenant.")
+    return request, _decode(request.cursor)
 
 
 def _explain(error: ValidationError) -> InvalidRequest:

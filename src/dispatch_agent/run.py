@@ -15,17 +15,20 @@ from sqlalchemy import Connection, Engine
 
 from dispatch_agent import limits, reading, recording, tenants, turn
 from dispatch_agent.decision import Circumstances, Decision, decide, fitting
-from dispatch_agent.failure import explain, frames
+from dispatch_agent.failure import SimulationTooLong, explain, frames
 from dispatch_agent.lead import Lead
 from dispatch_agent.limits import Usage
 from dispatch_agent.recording import Origin
 from dispatch_agent.request import Cursor, Request, parse
+from dispatch_agent.spread import CHANNELS, Day, Sends, simulate
 from dispatch_agent.tenants import RunOfAnotherLead, UnknownLead
 from runner.errors import InvalidSettings, translating
 from runner.postgres.connect import open_from
 
 # A chunk is one COPY and one commit; the memory of a run grows with the chunk, not with the number of leads.
 CHUNK_ROWS = 5_000
+ALL = 1_000_000_000
+"""More than a tenant has leads."""
 SHOWN = 100
 """The number of decisions that an answer lists."""
 ANSWERING_S = 1.0
@@ -112,7 +115,10 @@ def run(
         asked, progress.last = parse(event)
         run_id = asked.run_id or request_id
         job = Job(asked, run_id, environ, ends_at, clock())
-        _work(job, open_from(environ, f"dispatch-agent {request_id}", seconds), progress, tell)
+        engine = open_from(environ, f"dispatch-agent {request_id}", seconds)
+        if asked.spread:
+            return _answer(progress, run_id, unfinished=False) | _simulate(job, engine, tell)
+        _work(job, engine, progress, tell)
     except Exception as error:  # noqa: BLE001 - callers that parse answers get one for a bug of ours too
         problem = explain(error)
         logger.warning("%s at %s", problem.code, " < ".join(frames(error)))
@@ -151,6 +157,45 @@ def _work(job: Job, engine: Engine, progress: Progress, tell: Tell) -> None:
             if job.remaining_s() <= 0:
                 progress.stopped = True
                 return
+
+
+def _simulate(job: Job, engine: Engine, tell: Tell) -> dict[str, Any]:
+    """Return what the answer says of a day of sends to all leads, see `spread`.
+
+    It takes no lock and records nothing: the log holds what was decided at a moment, and its rows count as sends.
+    """
+    with engine.connect().execution_options(postgresql_readonly=True) as reader:
+        turn.bound(reader, job.remaining_s() + MARGIN_S - ANSWERING_S)
+        reader.commit()
+        tenant_id, zone = tenants.find_active(reader, job.asked.tenant_id)
+        circumstances = _circumstances(job, reader, tenant_id, zone)
+        day = Day.of(job.now, zone)
+        sends = [Sends(*row) for row in reading.read_sends(reader, tenant_id, job.now, day.end)]
+        leads = reading.read_leads(reader, tenant_id, job.run_id, job.now, ALL)
+        found = simulate(_in_time(job, leads, tell), circumstances, sends, day)
+    return {
+        "leadsProcessados": found.leads,
+        "logs": [
+            f"simulação de {found.day.begin:%d/%m/%Y}: {found.sent} de {found.leads} leads receberiam; "
+            "nada foi registrado nem enviado."
+        ],
+        "contagens": found.counts,
+        "horas": [
+            {"hora": hour.isoformat(), **{channel: counted[channel] for channel in CHANNELS}, "total": counted.total()}
+            for hour, counted in found.hourly.items()
+        ],
+    }
+
+
+def _in_time(job: Job, leads: Iterator[Lead], tell: Tell) -> Iterator[Lead]:
+    """Yield the leads. Raises `SimulationTooLong` when the time is over."""
+    done = 0
+    for chunk in _ahead(_chunks(leads)):
+        yield from chunk
+        done += len(chunk)
+        tell(f"Decided on {done:,} leads.", number=done)
+        if job.remaining_s() <= 0:
+            raise SimulationTooLong
 
 
 def _check_lead(job: Job, reader: Connection, tenant_id: UUID, lead_id: UUID) -> None:
