@@ -11,6 +11,8 @@ from support.project import Project
 
 OPEN = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
 """A Monday, 11:00 in São Paulo."""
+GENEROUS = {"LIMIT_PER_MINUTE": "100000", "LIMIT_PER_HOUR": "100000", "LIMIT_PER_DAY": "100000",
+            "LIMIT_WHATSAPP_PER_HOUR": "100000", "LIMIT_EMAIL_PER_HOUR": "100000"}  # fmt: skip
 TENANT = "insert into tenants (slug, company_name) values ('test-001', 'Teste')"
 LEADS = """
     insert into leads (tenant_id, nome, interesse, data_ingestao, telefone_raw)
@@ -41,3 +43,9 @@ def ask(
     """Run the agent at a given moment; `tell` is called for each recorded chunk."""
     known = {"DATABASE_URL": database.url, **environ}
     return run(event, known, "request-1", seconds, tell, lambda: now)
+
+
+def ordered(database: Database) -> list[str]:
+    """Return the leads in the order in which they are to be decided on."""
+    query = "select lead_id::text from leads order by coalesce(interesse, -1) desc, data_ingestao, lead_id"
+    return [row[0] for row in database.query(query)]

@@ -33,7 +33,12 @@ def _tolerant(stream: TextIO) -> TextIO:
     # a closed descriptor has no stream; Windows writes to a terminal by other means than a descriptor
     if not isinstance(stream, io.TextIOWrapper) or stream.isatty():
         return stream
-    pipe = io.BufferedWriter(_Pipe(stream.fileno(), "w", closefd=False))
+    pipe = _Pipe(stream.fileno(), "w", closefd=False)
+    unbuffered = stream.write_through
     return io.TextIOWrapper(
-        pipe, stream.encoding, stream.errors, line_buffering=stream.line_buffering, write_through=stream.write_through
+        pipe if unbuffered else io.BufferedWriter(pipe),
+        stream.encoding,
+        stream.errors,
+        line_buffering=stream.line_buffering,
+        write_through=unbuffered,
     )
