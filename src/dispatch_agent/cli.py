@@ -231,6 +231,15 @@ def _summary(answer: dict[str, Any]) -> Iterator[str]:
     for channel, counts in answer.get("contagens", {}).items():
         blocked = [f"{many:,} {kind}" for kind, many in counts["bloqueios"].items()]
         yield f"  {channel}: " + "; ".join([f"{counts['executaria']:,} would be sent", *blocked])
+    yield from _unreadable(**answer.get("ilegiveis", {}))
+
+
+def _unreadable(bloqueios: dict[str, Any] | None = None, contatos: dict[str, Any] | None = None) -> Iterator[str]:
+    if bloqueios and bloqueios["total"]:
+        rows = console.count(bloqueios["total"], "row")
+        yield f"  {rows} of the blocklist name nobody, so that they block nobody: {', '.join(bloqueios['ids'])}"
+    if contatos and contatos["total"]:
+        yield f"  {console.count(contatos['total'], 'contact')} of leads have nothing to send to."
 
 
 def _do(ctx: typer.Context, work: Callable[[Options], int], left: str | Callable[[], str] = "") -> None:

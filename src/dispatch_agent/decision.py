@@ -8,6 +8,7 @@ from functools import cache
 from sqlalchemy import String
 
 from dispatch_agent import contacts, hours, limits, zones
+from dispatch_agent.contacts import Contacts
 from dispatch_agent.lead import Lead
 from dispatch_agent.limits import Limits, Usage
 from dispatch_agent.zones import Place
@@ -37,7 +38,7 @@ class Circumstances:
     zone: str
     """The tenant's, for leads without a phone."""
     blocked: frozenset[str]
-    """The tenant's blocklist, as `contacts.keys` yields it."""
+    """The keys of the tenant's blocklist."""
     limits: Limits
 
     def __post_init__(self) -> None:
@@ -65,6 +66,8 @@ class Decision:
     """The part before the colon names the rule."""
     place: Place
     """Where business hours count; not recorded."""
+    ilegiveis: int = 0
+    """The number of the lead's contacts that were read and have nothing to send to."""
 
 
 def decide(lead: Lead, circumstances: Circumstances, usage: Usage) -> Decision:
@@ -72,9 +75,9 @@ def decide(lead: Lead, circumstances: Circumstances, usage: Usage) -> Decision:
 
     `usage` counts the tenant's sends so far; where the send is not blocked, the next lead gets `usage.after(canal)`.
     """
-    phones, emails = contacts.phones(lead), contacts.emails(lead)
-    phone = phones[0] if phones else None
-    email = emails[0] if emails else None
+    found = contacts.find(lead)
+    phone = found.phones[0] if found.phones else None
+    email = found.emails[0] if found.emails else None
     canal = _channel(lead, circumstances.agora, phone, email)
     place = zones.place(phone) if phone else Place(circumstances.zone, None)
     razao = _block(lead, canal, place, circumstances, usage)
@@ -82,7 +85,7 @@ def decide(lead: Lead, circumstances: Circumstances, usage: Usage) -> Decision:
         lead_id=lead.lead_id,
         nome=fitting("lead_nome", lead.nome),
         canal=canal,
-        motivo=_reason(canal, len(phones), len(emails)),
+        motivo=_reason(canal, found),
         template=TEMPLATES[canal],
         telefone=fitting("lead_telefone", phone),
         email=fitting("lead_email", email),
@@ -90,6 +93,7 @@ def decide(lead: Lead, circumstances: Circumstances, usage: Usage) -> Decision:
         seria_executado=razao is None,
         razao_bloqueio=razao,
         place=place,
+        ilegiveis=found.unreadable,
     )
 
 
@@ -116,13 +120,16 @@ def _block(lead: Lead, canal: str, place: Place, circumstances: Circumstances, u
 def _blocklisted(lead: Lead, blocked: frozenset[str]) -> str | None:
     if lead.bloqueado:
         return "lead"
-    if not blocked or blocked.isdisjoint(found := set(contacts.keys(contacts.everything(lead)))):
+    by = [key for key in contacts.lookup_keys(lead) if key in blocked] if blocked else []
+    if not by:
         return None
-    return "e-mail" if any("@" in key for key in found & blocked) else "telefone"
+    return "e-mail" if any("@" in key for key in by) else "telefone"
 
 
-def _reason(canal: str, phones: int, emails: int) -> str:
-    counted = f"{_counted(phones, 'telefone')} e {_counted(emails, 'e-mail')}"
+def _reason(canal: str, found: Contacts) -> str:
+    counted = f"{_counted(len(found.phones), 'telefone')} e {_counted(len(found.emails), 'e-mail')}"
+    if found.unreadable:
+        counted += f"; {found.unreadable} {'contato ilegível' if found.unreadable == 1 else 'contatos ilegíveis'}"
     match canal:
         case "calendar":
             return f"Lembrete pelo calendário, pois há um agendamento futuro, com {counted}."

@@ -38,8 +38,9 @@ def handler(event: object, context: "LambdaContext") -> dict[str, Any]:
 
 
 def _summary(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a run's log line; they contain no lead."""
-    return {key: answer[key] for key in ("runId", "leadsProcessados", "contagens", "code") if key in answer}
+    """Return the fields of a run's log line; they contain nothing of a lead but ids."""
+    names = ("runId", "leadsProcessados", "contagens", "ilegiveis", "code")
+    return {key: answer[key] for key in names if key in answer}
 
 
 def _measure(answer: Mapping[str, Any], duration_ms: float) -> None:

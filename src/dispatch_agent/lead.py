@@ -21,7 +21,7 @@ class Lead:
     emails: tuple[str, ...]
     """Same."""
     telefone_raw: str | None
-    """As received; several values are separated by `|`."""
+    """As received; it may hold several."""
     email_raw: str | None
     """Same."""
     agendamento: datetime | None

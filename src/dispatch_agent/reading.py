@@ -1,6 +1,7 @@
 """Read the leads of a tenant in their order, in one query and little memory, and the data that decisions need."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -21,7 +22,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from dispatch_agent import contacts
+from dispatch_agent.keys import keys, names_somebody
 from dispatch_agent.lead import Lead
 from dispatch_agent.limits import Usage
 from dispatch_agent.request import Cursor
@@ -38,10 +39,26 @@ LONGEST_RAW = 30_000
 DAY = timedelta(days=1)
 
 
-def read_blocked(connection: Connection, tenant_id: UUID) -> frozenset[str]:
-    """Return the contacts of people who asked not to be contacted, in the form in which contacts are compared."""
-    rows = connection.execute(select(Blocklist.telefone, Blocklist.email).where(Blocklist.tenant_id == tenant_id))
-    return frozenset(contacts.keys(text for row in rows for text in row))
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """A tenant's blocklist of contacts."""
+
+    keys: frozenset[str]
+    unreadable: tuple[UUID, ...]
+    """The rows that name nobody: no contact can be read, and no lead is given."""
+
+
+def read_blocked(connection: Connection, tenant_id: UUID) -> Blocked:
+    """Return the contacts of people who asked not to be contacted."""
+    columns = (Blocklist.id, Blocklist.lead_id, Blocklist.telefone, Blocklist.email)
+    found: set[str] = set()
+    unreadable = []
+    for row, lead, *texts in connection.execute(select(*columns).where(Blocklist.tenant_id == tenant_id)):
+        named = [key for text in texts if text for key in keys(text)]
+        found.update(named)
+        if lead is None and not names_somebody(named):
+            unreadable.append(row)
+    return Blocked(frozenset(found), tuple(unreadable))
 
 
 def read_usage(connection: Connection, tenant_id: UUID, run_id: str, now: datetime) -> Usage:

@@ -79,6 +79,12 @@ class Progress:
     counts: dict[str, dict[str, Any]] = field(default_factory=dict)
     stopped: bool = False
     """Whether the time ran out before all was done."""
+    unreadable_blocks: tuple[UUID, ...] = ()
+    """The rows of the blocklist that name nobody."""
+    unreadable: int = 0
+    """The number of the leads' contacts that have nothing to send to."""
+    unreadable_of: list[str] = field(default_factory=list)
+    """The first of their leads."""
 
     def add(self, decisions: list[Decision], last: Lead) -> None:
         """Add a recorded chunk."""
@@ -86,12 +92,18 @@ class Progress:
         self.shown += decisions[: SHOWN - len(self.shown)]
         self.last = Cursor(interesse=last.interesse, data_ingestao=last.data_ingestao, lead_id=UUID(last.lead_id))
         for one in decisions:
+            self._add_unreadable(one)
             counted = self.counts.setdefault(one.canal, {"executaria": 0, "bloqueios": {}})
             if one.razao_bloqueio is None:
                 counted["executaria"] += 1
             else:
                 rule = one.razao_bloqueio.partition(":")[0]
                 counted["bloqueios"][rule] = counted["bloqueios"].get(rule, 0) + 1
+
+    def _add_unreadable(self, one: Decision) -> None:
+        self.unreadable += one.ilegiveis
+        if one.ilegiveis and len(self.unreadable_of) < SHOWN:
+            self.unreadable_of.append(one.lead_id)
 
 
 def run(
@@ -141,7 +153,9 @@ def _work(job: Job, engine: Engine, progress: Progress, tell: Tell) -> None:
             turn.bound(connection, job.remaining_s() + MARGIN_S - ANSWERING_S)
             connection.commit()
         tenant_id, zone = tenants.find_active(reader, job.asked.tenant_id)
-        circumstances = _circumstances(job, reader, tenant_id, zone)
+        blocked = reading.read_blocked(reader, tenant_id)
+        progress.unreadable_blocks = blocked.unreadable
+        circumstances = _circumstances(job, zone, blocked.keys)
         usage = reading.read_usage(reader, tenant_id, job.run_id, job.now)
         flag = job.environ.get(FLAG) == "true"
         environment = fitting("ambiente", job.environment) or "dev"
@@ -168,7 +182,7 @@ def _simulate(job: Job, engine: Engine, tell: Tell) -> dict[str, Any]:
         turn.bound(reader, job.remaining_s() + MARGIN_S - ANSWERING_S)
         reader.commit()
         tenant_id, zone = tenants.find_active(reader, job.asked.tenant_id)
-        circumstances = _circumstances(job, reader, tenant_id, zone)
+        circumstances = _circumstances(job, zone, reading.read_blocked(reader, tenant_id).keys)
         day = Day.of(job.now, zone)
         sends = [Sends(*row) for row in reading.read_sends(reader, tenant_id, job.now, day.end)]
         leads = reading.read_leads(reader, tenant_id, job.run_id, job.now, ALL)
@@ -206,8 +220,7 @@ def _check_lead(job: Job, reader: Connection, tenant_id: UUID, lead_id: UUID) ->
         raise RunOfAnotherLead(job.run_id, str(lead_id))
 
 
-def _circumstances(job: Job, reader: Connection, tenant_id: UUID, zone: str) -> Circumstances:
-    blocked = reading.read_blocked(reader, tenant_id)
+def _circumstances(job: Job, zone: str, blocked: frozenset[str]) -> Circumstances:
     with translating(ValueError, _of_limits):
         return Circumstances(job.now, zone, blocked, limits.read(job.environ, job.environment))
 
@@ -276,10 +289,18 @@ def _answer(progress: Progress, run_id: str, *, unfinished: bool) -> dict[str, A
         "logs": [f"{progress.done} decisões registradas em dry_run_log; nada foi enviado."],
         "runId": run_id,
         "contagens": progress.counts,
+        "ilegiveis": {
+            "bloqueios": {"total": len(progress.unreadable_blocks), "ids": _ids(progress.unreadable_blocks)},
+            "contatos": {"total": progress.unreadable, "leads": progress.unreadable_of},
+        },
     }
     if unfinished and progress.last is not None:
         answer["cursor"] = progress.last.encode()
     return answer
+
+
+def _ids(rows: tuple[UUID, ...]) -> list[str]:
+    return [str(one) for one in rows[:SHOWN]]
 
 
 def _shown(one: Decision) -> dict[str, Any]:

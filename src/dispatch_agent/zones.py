@@ -52,7 +52,7 @@ NORONHA = Place("America/Noronha", "PE")
 
 
 def place(phone: str) -> Place:
-    """Return the place of `phone`, an E.164 number from `contacts.phone`.
+    """Return the place of `phone`, an E.164 number from `phones.sendable`.
 
     Fernando de Noronha has the area code of Recife and one landline exchange of its own, 3619; nothing distinguishes
     its mobile phones from those of Recife, nor the west of Amazonas from the rest (97, one hour behind Manaus).

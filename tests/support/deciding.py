@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from dispatch_agent import contacts
 from dispatch_agent.decision import Circumstances, Decision, decide
+from dispatch_agent.keys import keys
 from dispatch_agent.lead import Lead
 from dispatch_agent.limits import Limits, Usage
 
@@ -43,7 +43,7 @@ def decided(
     limits: Limits | None = None,
     usage: Usage | None = None,
 ) -> Decision:
-    blocked = frozenset(contacts.keys(blocklist))
+    blocked = frozenset(key for text in blocklist for key in keys(text))
     return decide(known, Circumstances(at, zone, blocked, limits or Limits()), usage or Usage())
 
 

@@ -340,7 +340,7 @@ def test_bad_data_costs_a_lead_its_channel_and_never_the_run(database: Database,
     agency.prepare(tmp_path, database, 8)
     bad = {
         1: ("nome = repeat('ã', 500)", "whatsapp"),
-        2: (r"telefone_raw = 'https://wa.me/5511999998888'", "none"),
+        2: (r"telefone_raw = 'https://wa.me/5511999998888'", "whatsapp"),
         3: (r"telefone_raw = E'\x01\x02||| ;drop table leads;--'", "none"),
         4: ("telefone_raw = repeat('(11) 98888-7777|', 5000)", "whatsapp"),
         5: (r"nome = E'a\tb\\N\nc\\.\r', documento = E'\\.'", "whatsapp"),

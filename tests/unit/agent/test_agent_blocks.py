@@ -28,7 +28,7 @@ ABROAD = "+1 415 555 2671"
         ({"telefones": (NATAL,)}, ("(84)99708-4444",), "whatsapp", BY_PHONE),
         ({"telefones": (NATAL,)}, ("084 99708-4444",), "whatsapp", BY_PHONE),
         ({"telefones": (NATAL,)}, ("84 9708-4444",), "whatsapp", BY_PHONE),
-        ({"telefones": ("84 9708-4444",)}, (NATAL,), "whatsapp", BY_PHONE),
+        ({"telefones": ("84 9708-4444", "+5511987654321")}, (NATAL,), "whatsapp", BY_PHONE),
         ({"telefones": ("(84)3206-1234",)}, ("84 93206-1234",), "whatsapp", None),
         ({"telefone_raw": "x|(84) 99708-4444"}, (NATAL,), "whatsapp", BY_PHONE),
         ({"telefones": ("+5511987654321", NATAL)}, (NATAL,), "whatsapp", BY_PHONE),

@@ -26,7 +26,7 @@ PLACES = [
     ("America/Recife", "+5581999991234", 11),
     ("America/Recife", "+558136181234", 11),
     ("America/Recife", "+5581936191234", 11),
-    ("America/Recife", "+5581361912345", 11),
+    ("America/Recife", "+558136181234", 11),
     ("America/Noronha", "+558136191234", 10),
 ]
 

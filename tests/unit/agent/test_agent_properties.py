@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from email_validator import EmailNotValidError, validate_email
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from phonenumbers import NumberParseException, parse
+from phonenumbers import PhoneNumberType, is_valid_number, number_type, parse
 
-from dispatch_agent import contacts, zones
+from dispatch_agent import contacts, emails, keys, phones
 from dispatch_agent.decision import TEMPLATES, Decision
 from dispatch_agent.lead import Lead
 from dispatch_agent.limits import Limits, Usage
@@ -78,11 +78,11 @@ def the_channel_has_a_destination(known: Lead, now: datetime, found: Decision) -
     assert found.template == TEMPLATES[found.canal]
     if found.canal == "whatsapp":
         assert found.telefone
-        assert contacts.phone(found.telefone) == found.telefone
+        assert phones.sendable(found.telefone) == (found.telefone,)
     if found.canal == "email":
         assert found.email
         assert not found.telefone
-        assert contacts.email(found.email) == found.email
+        assert emails.sendable(found.email) == (found.email,)
     if found.canal == "calendar":
         assert known.agendamento
         assert known.agendamento > now
@@ -111,24 +111,42 @@ def a_full_limit_lets_nothing_through(found: Decision, allowed: Limits, used: Us
 @given(LEADS, SOME)
 def test_a_contact_on_the_blocklist_blocks(known: Lead, others: tuple[str, ...]) -> None:
     """Whichever valid contact of the lead it is."""
-    for contact in (*contacts.phones(known), *contacts.emails(known)):
+    found = contacts.find(known)
+    for contact in found.phones + found.emails:
         assert not decided(known, blocklist=(*others, contact)).seria_executado
 
 
 @settings(max_examples=1000, deadline=None)
-@given(st.from_regex(contacts._USUAL_PHONE, fullmatch=True))
+@given(st.from_regex(phones.USUAL, fullmatch=True))
 @example("55 5999-1234")
 @example("5555999991234")
 @example("(55)99999-1234")
 def test_the_usual_notations_are_read_as_phonenumbers_would(text: str) -> None:
-    """The quick way for them is no rule of its own."""
-    try:
-        known = parse(text, "BR")
-    except NumberParseException:
-        known = None
-    national = str(known.national_number) if known and known.country_code == 55 else ""
-    is_possible = len(national) in (10, 11) and national[:2] in zones.AREAS
-    assert contacts.phone(text) == (f"+55{national}" if is_possible else None)
+    """The quick way for them is no rule of its own. The plan has old mobile phones no more, phonenumbers has some."""
+    known = parse(text, "BR")
+    subscriber = str(known.national_number)[2:]
+    is_assigned = is_valid_number(known) and known.country_code == 55 and len(subscriber) + (subscriber[0] == "9") != 9
+    is_sendable = is_assigned and subscriber[0] in "23459" and len(set(subscriber)) > 1
+    assert phones.sendable(text) == ((f"+55{known.national_number}",) if is_sendable else ())
+
+
+@settings(max_examples=1000, deadline=None)
+@given(st.from_regex(phones.USUAL, fullmatch=True), st.sampled_from(["x", "(recado)", "\u200b", "; "]))
+def test_the_quick_way_and_the_slow_way_agree(text: str, beside: str) -> None:
+    slow = f"{text} {beside}"
+    assert phones.sendable(text) == phones.sendable(slow)
+    # the slow way may see a second, shorter number in it
+    assert keys.keys(text) <= keys.keys(slow)
+    assert set(keys.lookups(text)) <= set(keys.lookups(slow))
+
+
+@settings(max_examples=1000, deadline=None)
+@given(TEXTS | st.text("0123456789 ()-.+/xe,;|\n", max_size=60))
+def test_what_is_sent_to_is_valid_by_phonenumbers_too(text: str) -> None:
+    for found in phones.sendable(text):
+        known = parse(found)
+        assert is_valid_number(known)
+        assert number_type(known) in (PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE)
 
 
 @settings(max_examples=500, deadline=None)
@@ -138,15 +156,14 @@ def test_the_usual_addresses_are_read_as_email_validator_would(text: str) -> Non
         known = validate_email(text.strip(), check_deliverability=False, strict=True).normalized
     except EmailNotValidError:
         known = None
-    assert contacts.email(text) == known
+    assert emails.valid(text) == known
 
 
 @settings(deadline=None)
 @given(TEXTS)
-def test_a_contact_has_the_key_of_its_own_form(text: str) -> None:
-    """What is stored of a contact is found by what was written."""
-    form = contacts.phone(text) or contacts.email(text)
-    assert form is None or contacts.key(form) == contacts.key(text)
+def test_what_is_stored_of_a_contact_is_found_by_what_was_written(text: str) -> None:
+    for form in phones.sendable(text) + emails.sendable(text):
+        assert keys.keys(form) <= keys.keys(text)
 
 
 def test_importing_a_decision_is_cheap() -> None:

@@ -1,0 +1,181 @@
+"""Both sides of the reader, each against the numbering plan: what is sent to, and who is blocked."""
+
+import hashlib
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dispatch_agent import contacts, zones
+from dispatch_agent.keys import VERSION, keys
+from support.deciding import decided, lead, outcome
+from support.notations import ADDRESS_STRANGERS, ADDRESSES, PHONES, STRANGERS, Case
+
+ELSEWHERE = {"telefones": ("+5521976543210",)}
+"""A contact that nothing blocks, so that only the blocklist can prevent the send."""
+BLOCKED = "bloqueado a pedido da pessoa (LGPD)"
+
+
+def each(cases: tuple[Case, ...]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("case", [pytest.param(case, id=case.why) for case in cases])
+
+
+def is_blocked(found: object) -> bool:
+    _, executed, reason = outcome(found)
+    return not executed and str(reason).startswith(BLOCKED)
+
+
+def test_the_tables_are_large_enough() -> None:
+    for cases, least in ((PHONES, 250), (ADDRESSES, 80)):
+        notations = [notation for case in cases for notation in case.notations]
+        assert len(set(notations)) == len(notations) >= least
+
+
+@each(PHONES)
+def test_what_the_notations_of_a_phone_send_to(case: Case) -> None:
+    """The same from the structured column and from the raw one."""
+    for text in case.notations:
+        for known in (lead(telefones=(text,)), lead(telefone_raw=text), lead(telefones=("x",), telefone_raw=text)):
+            assert contacts.find(known).phones == case.sent, text
+            assert decided(known).telefone == (case.sent[0] if case.sent else None), text
+
+
+@each(ADDRESSES)
+def test_what_the_notations_of_an_address_send_to(case: Case) -> None:
+    for text in case.notations:
+        for known in (lead(emails=(text,)), lead(email_raw=text), lead(emails=("x",), email_raw=text)):
+            assert contacts.find(known).emails == case.sent, text
+            assert decided(known).email == (case.sent[0] if case.sent else None), text
+
+
+@each(PHONES)
+def test_whom_the_notations_of_a_phone_block(case: Case) -> None:
+    """On the blocklist, and as a contact of the lead whose usual notation is on the blocklist."""
+    for text in case.notations:
+        for person in case.blocked:
+            assert is_blocked(decided(lead(telefones=(person,)), blocklist=(text,))), text
+            assert is_blocked(decided(lead(telefone_raw=text, **ELSEWHERE), blocklist=(person,))), text
+        for stranger in STRANGERS:
+            assert decided(lead(telefones=(stranger,)), blocklist=(text,)).seria_executado, text
+
+
+@each(ADDRESSES)
+def test_whom_the_notations_of_an_address_block(case: Case) -> None:
+    for text in case.notations:
+        for person in case.blocked:
+            assert is_blocked(decided(lead(emails=(person,)), blocklist=(text,))), text
+            assert is_blocked(decided(lead(email_raw=text, **ELSEWHERE), blocklist=(person,))), text
+        for stranger in ADDRESS_STRANGERS:
+            assert decided(lead(emails=(stranger,)), blocklist=(text,)).seria_executado, text
+
+
+@each(PHONES + ADDRESSES)
+def test_a_text_blocks_what_is_sent_to_because_of_it(case: Case) -> None:
+    for text in case.notations:
+        for known in (lead(telefones=(text,)), lead(emails=(text,))):
+            assert not decided(known, blocklist=(text,)).seria_executado, text
+
+
+KEYS = {1: "5daf7e7765c691c9"}
+"""A hash of the keys of all notations, by the reader's version."""
+
+
+def test_other_keys_need_another_version() -> None:
+    """Keys are stored. If this fails, increase `keys.VERSION` and add the new hash here."""
+    notations = [notation for case in PHONES + ADDRESSES for notation in case.notations]
+    read = json.dumps([[notation, sorted(keys(notation))] for notation in notations])
+    assert hashlib.sha256(read.encode()).hexdigest()[:16] == KEYS[VERSION]
+    assert max(KEYS) == VERSION
+
+
+# {a} the area, {n} the subscriber's digits, {f} and {b} what stands before and after the hyphen, {o} without the 9.
+WRITTEN = (
+    "{a}{n}", "{a} {n}", "({a}){f}-{b}", "({a}) {f}-{b}", "({a}) {f} {b}", "{a} {f}-{b}", "{a}-{f}-{b}",
+    "{a}.{f}.{b}", "{a}/{f}-{b}", "+55{a}{n}", "55{a}{n}", "+55 {a} {f}-{b}", "+55 ({a}) {f}-{b}", "(+55) {a} {f}-{b}",
+    "+55 (0){a} {f}-{b}", "0055{a}{n}", "00 15 55 {a} {f}-{b}", "0{a}{n}", "0 {a} {f}-{b}", "(0{a}) {f}-{b}",
+    "0xx{a} {f}-{b}", "(0xx{a}) {f}-{b}", "0 21 {a} {f}-{b}", "041{a}{n}", "90{a}{n}", "tel: {a} {f}-{b}",
+    "cel:{a}{n}", "{a} {f}-{b} (recado)", "Ana - ({a}) {f}-{b} trabalho", "{a} {f}-{b} ramal 12", "{a}{n}x12",
+    "tel:+55-{a}-{f}-{b}", "https://wa.me/55{a}{n}", "55{a}{n}@c.us", "\u202a+55 {a} {f}-{b}\u202c",
+    "{a}\u00a0{f}\u2013{b}", "\ufeff{a}{n}\u200b", "{a} {f}-{b} / 21 97654-3210", "21 97654-3210 ou {a} {f}-{b}",
+    "21976543210;{a}{n}", "21 97654-3210\n({a}) {f}-{b}", "{a}{n}.0", "{a} {f} - {b}", "[{a}] {f}-{b}",
+)  # fmt: skip
+# The plan has no whole number in these, so that only the blocklist's side reads them.
+WITHOUT_MORE = (
+    "{n}",
+    "{f}-{b}",
+    "{f} {b}",
+    "tel {f}-{b}",
+    "+55 {f}-{b}",
+    "{o}",
+    "{a} {o}",
+    "({a}) {o}",
+    "+55{a}{o}",
+    "{a}|{f}-{b}",
+)
+MOBILES = st.from_regex(r"\A9[0-9]{8}\Z")
+LANDLINES = st.from_regex(r"\A[2-5][0-9]{7}\Z")
+AREAS = st.sampled_from(sorted(zones.AREAS))
+SUBSCRIBERS = (MOBILES | LANDLINES).filter(lambda digits: len(set(digits)) > 1 and len(set(digits[1:])) > 1)
+USED = ("telefones", "telefone_raw", "recusados")
+
+
+def written(notation: str, area: str, subscriber: str) -> str:
+    without_ninth = subscriber[1:] if len(subscriber) == 9 and subscriber[1] in "6789" else subscriber
+    return notation.format(a=area, n=subscriber, f=subscriber[:-4], b=subscriber[-4:], o=without_ninth)
+
+
+def test_there_are_forty_notations() -> None:
+    assert len(set(WRITTEN)) >= 40
+
+
+@settings(max_examples=2000, deadline=None)
+@given(
+    AREAS,
+    SUBSCRIBERS,
+    st.sampled_from(WRITTEN + WITHOUT_MORE),
+    st.sampled_from(WRITTEN + WITHOUT_MORE),
+    st.sampled_from(USED),
+)
+def test_a_blocked_phone_is_never_sent_to(area: str, subscriber: str, listed: str, held: str, column: str) -> None:
+    """In whatever notation it is on the blocklist, and in whatever notation the lead has it, beside another phone."""
+    text = written(held, area, subscriber)
+    given = {"telefones": ("+5531988880000",)} | {
+        column: text if column == "telefone_raw" else (text, "+5531988880000")
+    }
+    assert not decided(lead(**given), blocklist=(written(listed, area, subscriber),)).seria_executado
+
+
+@settings(max_examples=500, deadline=None)
+@given(AREAS, SUBSCRIBERS, st.sampled_from(WRITTEN))
+def test_every_notation_of_a_whole_number_is_sent_to(area: str, subscriber: str, notation: str) -> None:
+    found = contacts.find(lead(telefones=(written(notation, area, subscriber),))).phones
+    assert f"+55{area}{subscriber}" in found
+    assert set(found) <= {f"+55{area}{subscriber}", "+5521976543210"}
+
+
+ADDRESSED = (
+    "{l}@{d}", " {l}@{d} ", "{L}@{D}", "Ana Lima <{l}@{d}>", '"Lima, Ana" <{l}@{d}>', "<{l}@{d}>", "({l}@{d})",
+    "mailto:{l}@{d}", "mailto:{l}@{d}?subject=oi", "'{l}@{d}'", "{l}@{d}.", "{l}@{d},", "email: {l}@{d}",
+    "{l}@{d};bia@exemplo.com.br", "bia@exemplo.com.br, {l}@{d}", "bia@exemplo.com.br/{l}@{d}",
+    "bia@exemplo.com.br ou {l}@{d}", "{l}@{d}\nbia@exemplo.com.br", "{l}\u200b@{d}", "\u202a{l}@{d}\u202c",
+    "{l}\uff20{d}", "{l}+loja@{d}", "84 99708-4444 {l}@{d}", "{l}@{d} recado", "{l} (at) {d}", "{l} @ {d}",
+    "{l}%40{d}", "{l} arroba {d}",
+)  # fmt: skip
+LOCALS = st.from_regex(r"\A[a-z]{2,8}(?:[._-][a-z0-9]{1,6}){0,2}\Z")
+DOMAINS = st.sampled_from(["exemplo.com.br", "gmail.com", "ação.com.br", "xn--ao-siap.com.br", "mail.exemplo.org"])
+
+
+@settings(max_examples=1000, deadline=None)
+@given(LOCALS, DOMAINS, st.sampled_from(ADDRESSED), st.sampled_from(ADDRESSED))
+def test_a_blocked_address_is_never_sent_to(local: str, domain: str, listed: str, held: str) -> None:
+    texts = [one.format(l=local, d=domain, L=local.upper(), D=domain.upper()) for one in (listed, held)]
+    known = lead(emails=(texts[1], "carla@exemplo.com.br"), **ELSEWHERE)
+    assert not decided(known, blocklist=(texts[0],)).seria_executado
+
+
+@settings(max_examples=1000, deadline=None)
+@given(st.text("0123456789 ()-.+/xe,;|@a\n", max_size=40) | st.text(max_size=40))
+def test_what_is_sent_to_because_of_any_text_is_blocked_by_that_text(text: str) -> None:
+    for known in (lead(telefones=(text,)), lead(emails=(text,))):
+        assert not decided(known, blocklist=(text,)).seria_executado
