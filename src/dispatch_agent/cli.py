@@ -22,6 +22,7 @@ from runner.postgres.connect import open_from
 
 CONNECT_S = 60
 COMMON = "Every command also takes --local, --json and --debug."
+SHOWN_IDS = 3
 A_DAY = retention.age("1d")
 
 
@@ -231,15 +232,18 @@ def _summary(answer: dict[str, Any]) -> Iterator[str]:
     for channel, counts in answer.get("contagens", {}).items():
         blocked = [f"{many:,} {kind}" for kind, many in counts["bloqueios"].items()]
         yield f"  {channel}: " + "; ".join([f"{counts['executaria']:,} would be sent", *blocked])
-    yield from _unreadable(**answer.get("ilegiveis", {}))
+    yield from _unreadable(answer)
 
 
-def _unreadable(bloqueios: dict[str, Any] | None = None, contatos: dict[str, Any] | None = None) -> Iterator[str]:
-    if bloqueios and bloqueios["total"]:
-        rows = console.count(bloqueios["total"], "row")
-        yield f"  {rows} of the blocklist name nobody, so that they block nobody: {', '.join(bloqueios['ids'])}"
-    if contatos and contatos["total"]:
-        yield f"  {console.count(contatos['total'], 'contact')} of leads have nothing to send to."
+def _unreadable(answer: dict[str, Any]) -> Iterator[str]:
+    told = answer.get("ilegiveis", {"bloqueios": {"total": 0}, "contatos": {"total": 0}})
+    if rows := told["bloqueios"]["total"]:
+        verbs = "names nobody, and blocks" if rows == 1 else "name nobody, and block"
+        ids = ", ".join(told["bloqueios"]["ids"][:SHOWN_IDS]) + (", …" if rows > SHOWN_IDS else "")
+        yield f"  {console.count(rows, 'row')} of the blocklist {verbs} nobody: {ids}"
+    if contacts := told["contatos"]["total"]:
+        verb = "has" if contacts == 1 else "have"
+        yield f"  {console.count(contacts, 'contact')} of leads {verb} nothing to send to."
 
 
 def _do(ctx: typer.Context, work: Callable[[Options], int], left: str | Callable[[], str] = "") -> None:

@@ -26,7 +26,7 @@ VERSION = 1
 UNKNOWN = "#"
 
 _LETTER_O = re.compile(r"(?<=[0-9])[oO](?=[-0-9. ])")
-_SHORT_END = re.compile(r"(?<=[0-9])\s+(?:e|ou)\s+(?=[0-9]{1,4}(?![0-9-]))", re.IGNORECASE)
+_SHORT_END = re.compile(r"(?<=[0-9])\s+(?:e|ou|a|à)\s+(?=[0-9]{1,4}(?![0-9-]))", re.IGNORECASE)
 _CHUNK = re.compile(r"[0-9]+(?:[\W_]{1,6}[0-9]+)*")
 _GROUP = re.compile(r"([0-9]+)([^0-9]*)")
 _FOREIGN = re.compile(r"\+[ (]{0,2}(?!55)[1-9][0-9 ().-]{6,22}")
@@ -93,8 +93,7 @@ def _phones(text: str) -> set[str]:
         text = "".join(str(int(one)) if one.isdecimal() else one for one in text)
     text = _SHORT_END.sub("/", _LETTER_O.sub("0", TRUNK.sub("0", text)))
     foreign = {key for written in _FOREIGN.findall(text) if (key := _foreign(written))}
-    text = MOMENT.sub(" x ", _FOREIGN.sub(" x ", text) if foreign else text)
-    return foreign.union(*map(_of_chunk, _CHUNK.findall(text)))
+    return foreign.union(*map(_of_chunk, _CHUNK.findall(MOMENT.sub(" x ", text))))
 
 
 def _foreign(written: str) -> str | None:
@@ -176,7 +175,7 @@ def _numbers(digits: str, *, is_area: bool) -> Iterator[tuple[str, str]]:
 
 def _other_ending(groups: list[tuple[str, str]]) -> str:
     """Return the `35` of `3206-1234/35`, given the last group of the number and the one behind it."""
-    separated = len(groups) == 2 and groups[0][1].strip() in ("/", ",")
+    separated = len(groups) == 2 and groups[0][1].strip() in ("/", ",", "-")
     return groups[1][0] if separated and len(groups[1][0]) <= 4 else ""
 
 
@@ -199,7 +198,8 @@ def _addresses(text: str) -> set[str]:
 def _address_key(address: str) -> str | None:
     local, _, domain = address.rpartition("@")
     known = emails.known_domain(domain)
-    local, domain = _folded(local).split("+")[0], _folded(known or domain)
+    local, domain = _folded(local), _folded(known or domain)
+    local = local.split("+")[0] or local
     if domain in _GMAIL:
         local, domain = local.replace(".", ""), "gmail.com"
     return f"{'' if known else UNKNOWN}{local}@{domain}" if local and domain else None

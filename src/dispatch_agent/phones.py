@@ -14,19 +14,20 @@ from dispatch_agent.zones import AREAS
 USUAL = re.compile(r"(?:\+?55 ?)?\(?([1-9]{2})\)? ?(9[0-9]{4}|[2-9][0-9]{3})[- ]?([0-9]{4})")
 
 _CHAT = re.compile(
-    r"(?:https?://)?(?:wa\.me/|(?:api\.|web\.)?whatsapp(?:\.com/|://)send/?\?phone=)(?:\+|%2B)?([0-9]+)\S*"
+    r"(?:https?://)?(?:wa\.me/|(?:api\.|web\.)?whatsapp(?:\.com/|://)send/?\?(?:\S*?&)?phone=)(?:\+|%2B)?([0-9]+)\S*"
     r"|(?<![\w.-])\+?([0-9]++)(?::[0-9]+)?@(?:c\.us|s\.whatsapp\.net)\b",
     re.IGNORECASE,
 )
 _ADDRESS = re.compile(
     r"(?:(?<![a-z0-9+.-])[a-z][a-z0-9+.-]*+://|\bwww\.|(?<![\w-])[\w-]*[a-z]\.[a-z]{2,}/)\S*"
-    r"|(?<![^\s,;<>])[^\s,;<>@]*+@[^\s,;<>]*",
+    r"|(?<![^\s,;<>/])[^\s,;<>/@]*+@[^\s,;<>/]*",
     re.IGNORECASE,
 )
-# The word before a number says that it is no phone, whatever its digits.
+# The word before a number says that it is no phone, whatever its digits; a company's CNPJ needs none.
 _DOCUMENT = re.compile(
     r"(?:\b(?:cpf|cnpj|rg|cep|pis|nit|cnh|cns|protocolo|pedido|processo|contrato|boleto|nota|conta|ag[eê]ncia"
-    r"|matr[ií]cula|c[oó]digo|id)\b[\s:.#-]*(?:n[o.]*[\s:.]*)?|r\$ ?)[0-9][0-9./-]*",
+    r"|matr[ií]cula|c[oó]digo|id)\b[\s:.#-]*(?:n[o.]*[\s:.]*)?|r\$ ?)[0-9][0-9./-]*"
+    r"|(?<![0-9])[0-9]{8}0001[0-9]{2}(?![0-9])",
     re.IGNORECASE,
 )
 MOMENT = re.compile(
@@ -42,6 +43,8 @@ _EXTENSION = re.compile(
 _QUANTITY = re.compile(r"(?<![0-9.,])([0-9]{10,13})[.,]0+(?![0-9])")
 TRUNK = re.compile(r"0 ?x ?x ?(?=[0-9(])", re.IGNORECASE)
 """`0xx84`: the trunk prefix, and a carrier's code left open."""
+# `1) ` and `1. ` before a number, as in a list.
+_ITEM = re.compile(r"(?<![^\s;,|])[0-9][.)] (?=[0-9(+])")
 _LABEL = re.compile(r"(?:\b|_)(?:tel|telefone|fone|cel|celular|whats|whatsapp|wpp|zap|ddd)(?=[0-9(+])", re.IGNORECASE)
 _AND = re.compile(r"(?<=[0-9]{4})(?:ou|e)(?=[(+]?[0-9]{2})", re.IGNORECASE)
 _BRACKETS = str.maketrans("[]{}", "()()")
@@ -63,7 +66,8 @@ _WHOLE = re.compile(
     """,
     re.VERBOSE,
 )
-_WITHOUT_AREA = re.compile(rf"(?:9{_GAP})?[2-9][0-9]{{3}}{_GAP}[0-9]{{4}}(?![0-9])")
+# Whole numbers too: without area code, and abroad.
+_OTHER = re.compile(rf"(?:9{_GAP})?[2-9][0-9]{{3}}{_GAP}[0-9]{{4}}(?![0-9])|\+ ?(?!55)[1-9][0-9 ().-]{{6,18}}(?=/|$)")
 # `3206-1234/35` are two numbers.
 _OTHER_ENDING = re.compile(r" ?/ ?[0-9]{1,4}(?![0-9]|[ .-]{1,2}[0-9])")
 _NEIGHBOUR = re.compile(r"[\w\x00-\x08\x0e-\x1b\x7f#%$@]")
@@ -101,7 +105,7 @@ def _only_numbers(text: str) -> str:
     for other in (_ADDRESS, _DOCUMENT, MOMENT):
         text = other.sub(" ; ", text)
     text = TRUNK.sub("0", _QUANTITY.sub(r"\1", text))
-    for word in (_EXTENSION, _AND, _LABEL):
+    for word in (_EXTENSION, _AND, _ITEM, _LABEL):
         text = word.sub(" ; ", text)
     return _BRACKET_GAP.sub("", text.translate(_BRACKETS))
 
@@ -124,8 +128,8 @@ def _of_run(digits: str) -> list[str]:
             if _is_assignable(area, subscriber):
                 found.append(f"+55{area}{subscriber}")
             place = _behind(_OTHER_ENDING, digits, whole.end())
-        elif part := _WITHOUT_AREA.match(digits, place):
-            place = part.end()
+        elif other := _OTHER.match(digits, place):
+            place = other.end()
         else:
             return []
     return found

@@ -68,6 +68,15 @@ def test_partly_done_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> No
     )
 
 
+def test_what_names_nobody_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    told = {"bloqueios": {"total": 1, "ids": [str(OURS)]}, "contatos": {"total": 2, "leads": [str(OURS)]}}
+    assert shown(ANSWER | {"ilegiveis": told}) == 0
+    assert capsys.readouterr().err.splitlines()[-2:] == [
+        f"  1 row of the blocklist names nobody, and blocks nobody: {OURS}",
+        "  2 contacts of leads have nothing to send to.",
+    ]
+
+
 def test_json_is_the_raw_answer(capsys: pytest.CaptureFixture[str]) -> None:
     assert shown(ANSWER | {"cursor": "c9"}, as_json=True) == 3
     assert json.loads(capsys.readouterr().out) == ANSWER | {"cursor": "c9"}

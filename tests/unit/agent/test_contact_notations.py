@@ -10,7 +10,18 @@ from hypothesis import strategies as st
 from dispatch_agent import contacts, zones
 from dispatch_agent.keys import VERSION, keys
 from support.deciding import decided, lead, outcome
-from support.notations import ADDRESS_STRANGERS, ADDRESSES, PHONES, STRANGERS, Case
+from support.notations import (
+    ADDRESS_STRANGERS,
+    ADDRESSED,
+    ADDRESSES,
+    PHONES,
+    STRANGERS,
+    WITHOUT_MORE,
+    WRITTEN,
+    Case,
+    addressed,
+    written,
+)
 
 ELSEWHERE = {"telefones": ("+5521976543210",)}
 """A contact that nothing blocks, so that only the blocklist can prevent the send."""
@@ -77,52 +88,24 @@ def test_a_text_blocks_what_is_sent_to_because_of_it(case: Case) -> None:
             assert not decided(known, blocklist=(text,)).seria_executado, text
 
 
-KEYS = {1: "5daf7e7765c691c9"}
+KEYS = {1: "727c6e0e77d7794f"}
 """A hash of the keys of all notations, by the reader's version."""
 
 
 def test_other_keys_need_another_version() -> None:
-    """Keys are stored. If this fails, increase `keys.VERSION` and add the new hash here."""
+    """Keys are stored. Where a notation gives other keys, increase `VERSION` and add a hash; where the tables only got
+    more notations, replace the version's hash."""
     notations = [notation for case in PHONES + ADDRESSES for notation in case.notations]
     read = json.dumps([[notation, sorted(keys(notation))] for notation in notations])
     assert hashlib.sha256(read.encode()).hexdigest()[:16] == KEYS[VERSION]
     assert max(KEYS) == VERSION
 
 
-# {a} the area, {n} the subscriber's digits, {f} and {b} what stands before and after the hyphen, {o} without the 9.
-WRITTEN = (
-    "{a}{n}", "{a} {n}", "({a}){f}-{b}", "({a}) {f}-{b}", "({a}) {f} {b}", "{a} {f}-{b}", "{a}-{f}-{b}",
-    "{a}.{f}.{b}", "{a}/{f}-{b}", "+55{a}{n}", "55{a}{n}", "+55 {a} {f}-{b}", "+55 ({a}) {f}-{b}", "(+55) {a} {f}-{b}",
-    "+55 (0){a} {f}-{b}", "0055{a}{n}", "00 15 55 {a} {f}-{b}", "0{a}{n}", "0 {a} {f}-{b}", "(0{a}) {f}-{b}",
-    "0xx{a} {f}-{b}", "(0xx{a}) {f}-{b}", "0 21 {a} {f}-{b}", "041{a}{n}", "90{a}{n}", "tel: {a} {f}-{b}",
-    "cel:{a}{n}", "{a} {f}-{b} (recado)", "Ana - ({a}) {f}-{b} trabalho", "{a} {f}-{b} ramal 12", "{a}{n}x12",
-    "tel:+55-{a}-{f}-{b}", "https://wa.me/55{a}{n}", "55{a}{n}@c.us", "\u202a+55 {a} {f}-{b}\u202c",
-    "{a}\u00a0{f}\u2013{b}", "\ufeff{a}{n}\u200b", "{a} {f}-{b} / 21 97654-3210", "21 97654-3210 ou {a} {f}-{b}",
-    "21976543210;{a}{n}", "21 97654-3210\n({a}) {f}-{b}", "{a}{n}.0", "{a} {f} - {b}", "[{a}] {f}-{b}",
-)  # fmt: skip
-# The plan has no whole number in these, so that only the blocklist's side reads them.
-WITHOUT_MORE = (
-    "{n}",
-    "{f}-{b}",
-    "{f} {b}",
-    "tel {f}-{b}",
-    "+55 {f}-{b}",
-    "{o}",
-    "{a} {o}",
-    "({a}) {o}",
-    "+55{a}{o}",
-    "{a}|{f}-{b}",
-)
 MOBILES = st.from_regex(r"\A9[0-9]{8}\Z")
 LANDLINES = st.from_regex(r"\A[2-5][0-9]{7}\Z")
 AREAS = st.sampled_from(sorted(zones.AREAS))
 SUBSCRIBERS = (MOBILES | LANDLINES).filter(lambda digits: len(set(digits)) > 1 and len(set(digits[1:])) > 1)
 USED = ("telefones", "telefone_raw", "recusados")
-
-
-def written(notation: str, area: str, subscriber: str) -> str:
-    without_ninth = subscriber[1:] if len(subscriber) == 9 and subscriber[1] in "6789" else subscriber
-    return notation.format(a=area, n=subscriber, f=subscriber[:-4], b=subscriber[-4:], o=without_ninth)
 
 
 def test_there_are_forty_notations() -> None:
@@ -154,14 +137,6 @@ def test_every_notation_of_a_whole_number_is_sent_to(area: str, subscriber: str,
     assert set(found) <= {f"+55{area}{subscriber}", "+5521976543210"}
 
 
-ADDRESSED = (
-    "{l}@{d}", " {l}@{d} ", "{L}@{D}", "Ana Lima <{l}@{d}>", '"Lima, Ana" <{l}@{d}>', "<{l}@{d}>", "({l}@{d})",
-    "mailto:{l}@{d}", "mailto:{l}@{d}?subject=oi", "'{l}@{d}'", "{l}@{d}.", "{l}@{d},", "email: {l}@{d}",
-    "{l}@{d};bia@exemplo.com.br", "bia@exemplo.com.br, {l}@{d}", "bia@exemplo.com.br/{l}@{d}",
-    "bia@exemplo.com.br ou {l}@{d}", "{l}@{d}\nbia@exemplo.com.br", "{l}\u200b@{d}", "\u202a{l}@{d}\u202c",
-    "{l}\uff20{d}", "{l}+loja@{d}", "84 99708-4444 {l}@{d}", "{l}@{d} recado", "{l} (at) {d}", "{l} @ {d}",
-    "{l}%40{d}", "{l} arroba {d}",
-)  # fmt: skip
 LOCALS = st.from_regex(r"\A[a-z]{2,8}(?:[._-][a-z0-9]{1,6}){0,2}\Z")
 DOMAINS = st.sampled_from(["exemplo.com.br", "gmail.com", "ação.com.br", "xn--ao-siap.com.br", "mail.exemplo.org"])
 
@@ -169,9 +144,8 @@ DOMAINS = st.sampled_from(["exemplo.com.br", "gmail.com", "ação.com.br", "xn--
 @settings(max_examples=1000, deadline=None)
 @given(LOCALS, DOMAINS, st.sampled_from(ADDRESSED), st.sampled_from(ADDRESSED))
 def test_a_blocked_address_is_never_sent_to(local: str, domain: str, listed: str, held: str) -> None:
-    texts = [one.format(l=local, d=domain, L=local.upper(), D=domain.upper()) for one in (listed, held)]
-    known = lead(emails=(texts[1], "carla@exemplo.com.br"), **ELSEWHERE)
-    assert not decided(known, blocklist=(texts[0],)).seria_executado
+    known = lead(emails=(addressed(held, local, domain), "carla@exemplo.com.br"), **ELSEWHERE)
+    assert not decided(known, blocklist=(addressed(listed, local, domain),)).seria_executado
 
 
 @settings(max_examples=1000, deadline=None)
