@@ -26,7 +26,7 @@ VERSION = 1
 UNKNOWN = "#"
 
 _LETTER_O = re.compile(r"(?<=[0-9])[oO](?=[-0-9. ])")
-_SHORT_END = re.compile(r"(?<=[0-9])\s+(?:e|ou|a|à)\s+(?=[0-9]{1,4}(?![0-9-]))", re.IGNORECASE)
+_SHORT_END = re.compile(r"(?<=[0-9])\s(?:e|ou|a|à)\s(?=[0-9]{1,4}(?![0-9-]))", re.IGNORECASE)
 _CHUNK = re.compile(r"[0-9]+(?:[\W_]{1,6}[0-9]+)*")
 _GROUP = re.compile(r"([0-9]+)([^0-9]*)")
 _FOREIGN = re.compile(r"\+[ (]{0,2}(?!55)[1-9][0-9 ().-]{6,22}")
@@ -34,8 +34,8 @@ _PREFIX = re.compile(r"(?:00(?:[1-9][0-9])?)?(?:0?55)?(?:0(?:[1-9][0-9])?|90(?:[
 _PREFIX_WITHOUT_AREA = re.compile(r"(?:00(?:[1-9][0-9])?)?(?:0?55)?(?:0|90|9090)?")
 _LONGEST = len("00155584997084444")
 _TAIL = 8
-_AT = re.compile(r"\s*(?:[(\[{<]\s*(?:at|arroba|@)\s*[)\]}>]|\s(?:at|arroba)\s|@)\s*", re.IGNORECASE)
-_DOT = re.compile(r"\s*(?:[(\[{<]\s*(?:dot|ponto|\.)\s*[)\]}>]|\s(?:dot|ponto)\s)\s*", re.IGNORECASE)
+_AT = re.compile(r"\s?(?:[(\[{<]\s?(?:at|arroba|@)\s?[)\]}>]|\s(?:at|arroba)\s|@)\s?", re.IGNORECASE)
+_DOT = re.compile(r"\s?(?:[(\[{<]\s?(?:dot|ponto|\.)\s?[)\]}>]|\s(?:dot|ponto)\s)\s?", re.IGNORECASE)
 _LOOSE_DOT = re.compile(r"(?<=\w)(?: ?\. ?|,)(?=(?:com|net|org|gov|edu|br)\b)", re.IGNORECASE)
 
 
@@ -57,21 +57,27 @@ def lookups(text: str) -> Iterable[str]:
     A phone that `text` itself has without area code may be on a blocklist with any.
     """
     if usual := _usual(text):
-        return (usual, usual[-_TAIL:]) if usual[0] == "+" else (usual,)
-    if "|" in text and all(cells := [_usual(cell.strip()) for cell in text.split("|")]):
-        return [key for usual in cells if usual for key in (usual, usual[-_TAIL:])]
+        return _with_tail(usual)
+    if "|" in text:
+        cells = [_usual(cell.strip()) for cell in text.split("|")]
+        if None not in cells:
+            return [key for usual in cells if usual for key in _with_tail(usual)]
     found = keys(text)
     tails = {key for key in found if len(key) == _TAIL and key.isdecimal()}
     anywhere = {f"+55{area}{ninth}{tail}" for tail in tails for area in AREAS for ninth in ("", "9")}
     return found.union(anywhere, [key[-_TAIL:] for key in found if key.startswith("+55")])
 
 
+def _with_tail(key: str) -> tuple[str, ...]:
+    return (key, key[-_TAIL:]) if key[0] == "+" else (key,)
+
+
 def _usual(text: str) -> str | None:
     """Return the only key of a text in a usual notation."""
     if usual := USUAL.fullmatch(text):
         area, head, tail = usual.groups()
-        # a 55 may be the country too
-        if area in AREAS and area != "55" and not is_repeated(head + tail):
+        # without `+` a 55 may be the country too
+        if area in AREAS and (area != "55" or text[0] == "+") and not is_repeated(head + tail):
             return f"+55{area}{_with_ninth(head + tail)}"
         return None
     local, _, domain = text.rpartition("@")
@@ -109,7 +115,7 @@ def _foreign(written: str) -> str | None:
 
 def _of_chunk(chunk: str) -> set[str]:
     """Return the keys of digits that only punctuation parts."""
-    readings = list(_readings(_GROUP.findall(chunk), is_area="(55)" in chunk))
+    readings = list(_readings(_GROUP.findall(chunk), area_55="(55)" in chunk))
     with_area: dict[int, list[_Reading]] = {}
     for one in readings:
         if one.area:
@@ -145,7 +151,7 @@ def _is_end(tail: _Reading, whole: _Reading) -> bool:
     return whole.first < tail.first and whole.subscriber.endswith(tail.subscriber)
 
 
-def _readings(groups: list[tuple[str, str]], *, is_area: bool) -> Iterator[_Reading]:
+def _readings(groups: list[tuple[str, str]], *, area_55: bool) -> Iterator[_Reading]:
     """Yield the numbers that each group can be, alone and with those behind it."""
     for first in range(len(groups)):
         digits = ""
@@ -153,7 +159,7 @@ def _readings(groups: list[tuple[str, str]], *, is_area: bool) -> Iterator[_Read
             digits += groups[last][0]
             if len(digits) > _LONGEST:
                 break
-            for area, subscriber in _numbers(digits, is_area=is_area):
+            for area, subscriber in _numbers(digits, area_55=area_55):
                 yield _Reading(first, last, area, subscriber)
                 if ending := _other_ending(groups[last : last + 2]):
                     yield _Reading(first, last + 1, area, subscriber[: -len(ending)] + ending)
@@ -161,15 +167,18 @@ def _readings(groups: list[tuple[str, str]], *, is_area: bool) -> Iterator[_Read
             yield from _inside(groups[first][0], first)
 
 
-def _numbers(digits: str, *, is_area: bool) -> Iterator[tuple[str, str]]:
-    """Yield the numbers that `digits` can be, with and without area code, whatever prefix they have."""
+def _numbers(digits: str, *, area_55: bool) -> Iterator[tuple[str, str]]:
+    """Yield the numbers that `digits` can be, with and without area code, whatever prefix they have.
+
+    With `area_55` a 55 alone is the area code, not the country.
+    """
     for length, begins in ((9, "9"), (8, "23456789")):
         subscriber, area = digits[-length:], digits[-length - 2 : -length]
         if len(subscriber) < length or subscriber[0] not in begins or is_repeated(subscriber):
             continue
         if area in AREAS and _PREFIX.fullmatch(digits[: -length - 2]):
             yield area, subscriber
-        if _PREFIX_WITHOUT_AREA.fullmatch(before := digits[:-length]) and not (is_area and before == "55"):
+        if _PREFIX_WITHOUT_AREA.fullmatch(before := digits[:-length]) and not (area_55 and before == "55"):
             yield "", subscriber
 
 
@@ -183,7 +192,7 @@ def _inside(digits: str, place: int) -> Iterator[_Reading]:
     """Yield the numbers in digits that are too many for one."""
     for start in range(len(digits) - 9):
         for length in (11, 10):
-            for area, subscriber in _numbers(digits[start : start + length], is_area=True):
+            for area, subscriber in _numbers(digits[start : start + length], area_55=True):
                 if area and len(subscriber) == length - 2:
                     yield _Reading(place, place, area, subscriber)
 

@@ -2,8 +2,10 @@
 
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from email_validator import EmailNotValidError, validate_email
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -13,6 +15,7 @@ from dispatch_agent import contacts, emails, keys, phones
 from dispatch_agent.decision import TEMPLATES, Decision
 from dispatch_agent.lead import Lead
 from dispatch_agent.limits import Limits, Usage
+from dispatch_agent.reading import LONGEST_RAW
 from models import DryRunLog
 from support.deciding import NATAL, TUESDAY, decided, lead
 
@@ -164,6 +167,15 @@ def test_the_usual_addresses_are_read_as_email_validator_would(text: str) -> Non
 def test_what_is_stored_of_a_contact_is_found_by_what_was_written(text: str) -> None:
     for form in phones.sendable(text) + emails.sendable(text):
         assert keys.keys(form) <= keys.keys(text)
+
+
+@pytest.mark.parametrize("piece", ["84/", "5\n", "@\n", "\n", "a-", "84 99708-4444 ", "3206-1234/35 ", "9"])
+def test_a_long_text_takes_no_long_time(piece: str) -> None:
+    """Of the length that is read; it takes fractions of a second, and with quadratic work a minute."""
+    text = (piece * LONGEST_RAW)[:LONGEST_RAW]
+    started = time.process_time()
+    decided(lead(telefone_raw=text, email_raw=text), blocklist=(NATAL,))
+    assert time.process_time() - started < 10
 
 
 def test_importing_a_decision_is_cheap() -> None:
