@@ -199,9 +199,11 @@ def _inside(digits: str, place: int) -> Iterator[_Reading]:
 
 def _addresses(text: str) -> set[str]:
     """Return the keys of all addresses that `text` can be read as."""
-    text = plain(decoded(text))
-    open_text = _LOOSE_DOT.sub(".", _DOT.sub(".", _AT.sub("@", text)))
-    return {key for one in {text, open_text} for _, address in emails.pieces(one) if (key := _address_key(address))}
+    seen, link = plain(text), plain(decoded(text))
+    open_text = _LOOSE_DOT.sub(".", _DOT.sub(".", _AT.sub("@", link)))
+    # decoding can also destroy an address: `ana@exemplo.com.br&para=bia%40exemplo.com.br`
+    forms = {text, seen, link, open_text}
+    return {key for form in forms for _, address in emails.pieces(form) if (key := _address_key(address))}
 
 
 def _address_key(address: str) -> str | None:

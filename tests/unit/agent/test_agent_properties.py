@@ -133,7 +133,7 @@ def test_the_usual_notations_are_read_as_phonenumbers_would(text: str) -> None:
     assert phones.sendable(text) == ((f"+55{known.national_number}",) if is_sendable else ())
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(st.from_regex(phones.USUAL, fullmatch=True), st.sampled_from(["x", "(recado)", "\u200b", "; "]))
 def test_the_quick_way_and_the_slow_way_agree(text: str, beside: str) -> None:
     slow = f"{text} {beside}"
@@ -143,7 +143,7 @@ def test_the_quick_way_and_the_slow_way_agree(text: str, beside: str) -> None:
     assert set(keys.lookups(text)) <= set(keys.lookups(slow))
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(TEXTS | st.text("0123456789 ()-.+/xe,;|\n", max_size=60))
 def test_what_is_sent_to_is_valid_by_phonenumbers_too(text: str) -> None:
     for found in phones.sendable(text):
