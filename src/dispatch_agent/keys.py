@@ -34,6 +34,7 @@ _PREFIX = re.compile(r"(?:00(?:[1-9][0-9])?)?(?:0?55)?(?:0(?:[1-9][0-9])?|90(?:[
 _PREFIX_WITHOUT_AREA = re.compile(r"(?:00(?:[1-9][0-9])?)?(?:0?55)?(?:0|90|9090)?")
 _LONGEST = len("00155584997084444")
 _TAIL = 8
+_ANYWHERE = tuple(re.compile(f"(?=([1-9][0-9])({number}))") for number in ("9[0-9]{8}", "[2-9][0-9]{7}"))
 _AT = re.compile(r"\s?(?:[(\[{<]\s?(?:at|arroba|@)\s?[)\]}>]|\s(?:at|arroba)\s|@)\s?", re.IGNORECASE)
 _DOT = re.compile(r"\s?(?:[(\[{<]\s?(?:dot|ponto|\.)\s?[)\]}>]|\s(?:dot|ponto)\s)\s?", re.IGNORECASE)
 _LOOSE_DOT = re.compile(r"(?<=\w)(?: ?\. ?|,)(?=(?:com|net|org|gov|edu|br)\b)", re.IGNORECASE)
@@ -190,11 +191,10 @@ def _other_ending(groups: list[tuple[str, str]]) -> str:
 
 def _inside(digits: str, place: int) -> Iterator[_Reading]:
     """Yield the numbers in digits that are too many for one."""
-    for start in range(len(digits) - 9):
-        for length in (11, 10):
-            for area, subscriber in _numbers(digits[start : start + length], area_55=True):
-                if area and len(subscriber) == length - 2:
-                    yield _Reading(place, place, area, subscriber)
+    for pattern in _ANYWHERE:
+        for area, subscriber in pattern.findall(digits):
+            if area in AREAS and not is_repeated(subscriber):
+                yield _Reading(place, place, area, subscriber)
 
 
 def _addresses(text: str) -> set[str]:
