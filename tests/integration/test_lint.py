@@ -204,6 +204,26 @@ def test_what_a_fresh_database_does_not_need_is_not_idle(base: tuple[Project, Da
         assert project.ask(fresh.url, {"action": "plan"})["findings"] == []
 
 
+def test_an_allowance_of_what_other_databases_have_is_not_idle(base: tuple[Project, Database], tmp_path: Path) -> None:
+    """Its file may be applied elsewhere, and cannot be edited any more; a rule's former id is known, too."""
+    body = """
+        # lint-allow work-under-lock: at night
+        # lint-allow update-all-rows: at night
+        # lint-allow truncate: at night
+        # lint-allow cascade-drops: at night
+        op.add_column("calls", sa.Column("x", sa.Text()))
+        op.execute("update calls set x = 'x'; truncate calls; drop table calls cascade")
+    """
+    project = Project.copy(tmp_path)
+    project.add("018_base", BASE)
+    project.add("019_calls", 'op.create_table("calls", sa.Column("id", sa.BigInteger()))', after="018_base")
+    project.add("020_change", body, after="019_calls")
+    assert project.ask(base[1].url, {"action": "plan"})["findings"] == []
+    project.add("020_change", body + "\n# lint-allow rls-without-policy: never", after="019_calls")
+    (found,) = project.ask(base[1].url, {"action": "plan"})["findings"]
+    assert found["rule"] == "unused-suppression"
+
+
 def test_our_own_revisions_have_no_findings(tmp_path: Path, database: Database) -> None:
     """Each of them, planned where the one before it is applied."""
     project = Project.copy_whole(tmp_path)

@@ -11,9 +11,10 @@ from itertools import accumulate
 from runner.lint import rules, squawk
 from runner.lint.report import excerpt
 from runner.lint.rule import Rule, Violation
-from runner.lint.statement import Database, Revision, arrange, shown
+from runner.lint.statement import Database, Revision, arrange, describe, shown
 from runner.postgres import sql
 from runner.results import Finding, Level
+from runner.script.allowances import MARK
 from runner.script.offline import Rendered
 
 # squawk's rules whose purpose a rule of ours has under another name.
@@ -34,18 +35,27 @@ REPEATABLE = (["set", "not", "null"], ["drop", "not", "null"], ["set", "default"
 
 
 def find(rendered: Sequence[Rendered], database: Database, program: str) -> tuple[list[Finding], list[Finding]]:
-    """Return the findings for `rendered` on `database`, and those of squawk that do no harm here.
+    """Return the findings for `rendered` on `database`, and those that do no harm here, but may on another database.
 
     `program` is the path of squawk.
     """
     effective = [_effective(one, database) for one in rendered]
     revisions = arrange(rendered, effective, database)
     findings = [found for one in revisions for found in _find(one)]
-    harmless: list[Finding] = []
+    harmless = [*_elsewhere(rendered, database.version)]
     if revisions:
         for found, is_harmless in _complaints(program, revisions, effective):
             (harmless if is_harmless else findings).append(found)
     return findings, harmless
+
+
+def _elsewhere(rendered: Iterable[Rendered], version: str) -> Iterator[Finding]:
+    """Yield what each revision with an allowance does where all tables are there that it names, and none is small."""
+    anywhere = describe({"tables": {}}, {}, version, complete=False)
+    for one in rendered:
+        if MARK in one.source:
+            for revision in arrange([one], [_effective(one, anywhere)], anywhere):
+                yield from _find(revision)
 
 
 def _effective(revision: Rendered, database: Database) -> list[str]:

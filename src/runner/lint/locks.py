@@ -163,15 +163,12 @@ def _ranges(found: list[AstNode]) -> Iterator[nodes.RangeVar]:
 def worked_on(node: AstNode | None) -> tuple[Name, ...]:
     """Return the relations whose rows a statement reads or writes, in the order of the text; none for schema changes.
 
-    INSERT … VALUES reads no relation, and what it writes is as long as the text.
+    What INSERT and MERGE write is as much as they read, so their target counts only where it is read again.
     """
     match node:
-        case nodes.InsertStmt(relation=nodes.RangeVar() as relation, select_stmt=query):
-            read = _read(node)
-            is_values = isinstance(query, nodes.SelectStmt) and bool(query.values_lists)
-            target = parse_tree.name(relation)
-            return tuple(name for name in read if name != target or not is_values) if read else ()
-        case nodes.UpdateStmt() | nodes.DeleteStmt() | nodes.MergeStmt() | nodes.SelectStmt():
+        case nodes.InsertStmt() | nodes.MergeStmt():
+            return _read(node, target=node.relation)
+        case nodes.UpdateStmt() | nodes.DeleteStmt() | nodes.SelectStmt():
             return _read(node)
         case nodes.CreateTableAsStmt(query=query) if query is not None:
             return _read(query)
@@ -211,9 +208,10 @@ def _checks(node: nodes.AlterTableStmt, table: Table) -> bool:
     return any(name not in table.proven for name in set_not_null)
 
 
-def _read(node: AstNode) -> tuple[Name, ...]:
+def _read(node: AstNode, target: nodes.RangeVar | None = None) -> tuple[Name, ...]:
     """Return the relations in a query, without the names that WITH gives to its parts."""
     named = {one.ctename for one in parse_tree.walk(node, nodes.CommonTableExpr)}
-    found = parse_tree.walk(node, nodes.RangeVar)
+    # equal only to itself: a tree knows where in the text it is
+    found = (one for one in parse_tree.walk(node, nodes.RangeVar) if one != target)
     names = (parse_tree.name(one) for one in found if one.schemaname or one.relname not in named)
     return tuple(dict.fromkeys(names))

@@ -18,14 +18,18 @@ LATER = frozenset({
 
 
 def safely(node: nodes.ColumnDef, revision: Revision, statement: Statement) -> tuple[str, ...]:
-    """Return the revisions that add a column without reading or rewriting the table; none for a generated one.
+    """Return the revisions that add a column without reading or rewriting the table; none where no calls do that.
+
+    They do not for a generated column, a serial one, and one that is unique and has a default.
 
     A default with another value in each row is set afterwards, for new rows only. A primary key, and NOT NULL where
     rows have no value yet, come when the column is filled, which is left to the reader.
     """
     table = statement.table
     assert table is not None  # noqa: S101 - of a column that is added
-    if any(one.contype == pb.CONSTR_GENERATED for one in _parts(node)):
+    kinds = {one.contype for one in _parts(node)}
+    is_serial = parse_tree.read_type(node.type_name).name in course.SERIAL
+    if is_serial or pb.CONSTR_GENERATED in kinds or {pb.CONSTR_UNIQUE, pb.CONSTR_DEFAULT} <= kinds:
         return ()
     fills = volatility.cause(node, revision, statement) is not None
     made = course.with_column(table, node)
@@ -39,8 +43,7 @@ def safely(node: nodes.ColumnDef, revision: Revision, statement: Statement) -> t
             later.append(validates)
         elif one.kind == "foreign key":
             later += foreign_keys.safely(one, made, revision, statement)
-        elif one.kind == "unique" and default is None:
-            # with a default, all rows have the same value
+        elif one.kind == "unique":
             later += made_safe.key(one, made, statement.before)
     return "\n".join(first), *later
 

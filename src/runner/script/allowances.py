@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from runner.answer import Direction
 
-COMMENT = re.compile(r"#\s*lint-allow\b(?P<text>.*)")
+MARK = "lint-allow"
+COMMENT = re.compile(rf"#\s*{MARK}\b(?P<text>.*)")
 ALLOWED = re.compile(r"\s+(?P<rule>[a-z-]+)\s*:\s*(?P<reason>\S.*)")
 
 
