@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from runner.lint import course, locks, parse_tree
+from runner.lint import course, locks, parse_tree, rules
+from runner.lint.statement import arrange, describe
 from runner.lint.tables import Table, Tables, of_catalog
 from runner.postgres.sql import Name
+from runner.script.offline import Rendered
 from support import examples
 from support.postgres import Database, Server, read_catalog
 
@@ -160,3 +162,32 @@ def _facts(table: Table) -> dict[str, Any]:
         "row_security": table.row_security,
         "policies": table.policies,
     }
+
+
+# Texts that once ended the lint, each with what is said about it.
+ODD = {
+    "many operators": (f"update items set note = {' || '.join(['note'] * 60)}", "warning", "nested too deeply"),
+    "a NUL": ("select 1\0; drop table items", "error", "a character that PostgreSQL does not accept"),
+    "many UNIONs": (f"create view v as {' union all '.join(['select 1'] * 120)}", "warning", "nested too deeply"),
+    "many blocks": (f"do $$ begin {'begin ' * 400} null; {'end; ' * 400} end $$", "note", "were checked"),
+    "a function without code beside a block": (
+        "do $$ begin execute 'do ''begin null; end''; create function f() returns int return 1'; end $$", None, ""),
+    "a query that has its table's name": (
+        "with items as (select * from items where note = 'x') insert into visits (visit_id) select id from items",
+        None, ""),
+    "a query that reads itself": (
+        "with recursive r as (select 1 as n union all select n from r) insert into visits (visit_id) select n from r",
+        None, ""),
+    "more bounds than columns of a key": (
+        "alter table events attach partition events_2024 for values from ('2024-01-01', 1) to ('2025-01-01', 1)",
+        "error", "events_2024"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_each_text_is_judged(there: Database, case: str) -> None:
+    text, level, words = ODD[case]
+    rendered = Rendered("002_x", "x", "upgrade", "", "", (text,), None, transactional=True, mixed=False)
+    (revision,) = arrange([rendered], [[text]], describe(read_catalog(there), {}, "15.3"))
+    found = [one for rule in rules.load() for one in rule.find(revision)]
+    assert level is None or [one for one in found if one.level == level and words in one.message]

@@ -101,7 +101,9 @@ def _reads_few(query: nodes.SelectStmt, tables: Tables, named: Named) -> bool:
     match query.from_clause:
         case [nodes.RangeVar(schemaname="", relname=name)] if name in named:
             part = named[name]
-            return part is not None and _are_few(part, tables, named)
+            # within itself, its name is that of a table, or it is recursive and may have any number of rows
+            others_named = {key: one for key, one in named.items() if key != name}
+            return part is not None and _are_few(part, tables, others_named)
         case [nodes.RangeVar() as relation, *others]:
             table = tables.find(parse_tree.name(relation))
             return table is not None and _names_keys(query.where_clause, table, relation, others)

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 import postgast
+from google.protobuf.message import DecodeError
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes import AstNode
@@ -44,9 +45,23 @@ SQL_NAMES = {
 """The names by which people know types."""
 
 
+class TooDeep(ValueError):
+    """A statement is right, and is nested deeper than can be read: a tree has at most 100 levels in Python."""
+
+
 def parse(text: str) -> tuple[AstNode, ...]:
-    """Return the trees of the statements in a text. Raises `postgast.PgQueryError` for what is not PostgreSQL 18's."""
-    found = nodes.wrap(postgast.parse(text))
+    """Return the trees of the statements in a text.
+
+    Raises `postgast.PgQueryError` for what is not PostgreSQL 18's, `ValueError` for a text that cannot be sent, and
+    `TooDeep`.
+    """
+    if "\0" in text:
+        # libpg_query would read up to it
+        raise ValueError(text)
+    try:
+        found = nodes.wrap(postgast.parse(text))
+    except DecodeError as error:
+        raise TooDeep from error
     assert isinstance(found, nodes.ParseResult)  # noqa: S101 - `wrap` has one type for all trees
     return tuple(one.stmt for one in found.stmts if one.stmt is not None)
 
@@ -137,7 +152,7 @@ def type_of(text: str) -> Type:
     for plain in (text, text.partition(" collate ")[0].partition(" generated ")[0]):
         try:
             (tree,) = parse(f"select null::{plain}")
-        except postgast.PgQueryError:
+        except (postgast.PgQueryError, ValueError):
             continue
         return read_type(next(walk(tree, nodes.TypeCast)).type_name)
     return Type(text)
@@ -148,7 +163,7 @@ def definition(text: str) -> nodes.Constraint | None:
     """Return the constraint that PostgreSQL's text defines, such as `CHECK ((price > 0)) NOT VALID`; None if unread."""
     try:
         (tree,) = parse(f"alter table t add constraint c {text}")
-    except postgast.PgQueryError:
+    except (postgast.PgQueryError, ValueError):
         return None
     return next(walk(tree, nodes.Constraint), None)
 
@@ -158,7 +173,7 @@ def index_definition(text: str) -> nodes.IndexStmt | None:
     """Return the index that PostgreSQL's text defines; None if it is unread."""
     try:
         (tree,) = parse(text)
-    except postgast.PgQueryError:
+    except (postgast.PgQueryError, ValueError):
         return None
     return tree if isinstance(tree, nodes.IndexStmt) else None
 
@@ -356,11 +371,11 @@ class Body:
 def read_body(text: str) -> Body:
     """Return the statements of the PL/pgSQL in a DO or CREATE FUNCTION, COMMIT and ROLLBACK included.
 
-    Raises `postgast.PgQueryError`.
+    Raises `postgast.PgQueryError` and `ValueError`.
     """
     found: list[str] = []
     whole, loops = True, False
-    for kind, part in _parts(postgast.parse_plpgsql(text)):
+    for kind, part in _parts(_plpgsql(text)):
         loops = loops or kind in LOOPS
         if kind in ENDS:
             found.append(ENDS[kind])
@@ -390,6 +405,17 @@ def code(node: AstNode, text: str) -> Iterator[AstNode]:
         yield from _trees(query)
 
 
+def _plpgsql(text: str) -> Any:
+    """Return the tree of the PL/pgSQL in a text. Raises `postgast.PgQueryError` and `ValueError`."""
+    # libpg_query aborts the process where one of the statements has no code
+    if any(isinstance(one, nodes.DoStmt | nodes.CreateFunctionStmt) and body(one) is None for one in parse(text)):
+        raise ValueError(text)
+    try:
+        return postgast.parse_plpgsql(text)
+    except RecursionError as error:
+        raise TooDeep from error
+
+
 def _read_plpgsql(text: str, written: str) -> Any:
     """Return the tree of a block or a function, or of a function with the same code; empty where neither is read."""
     quote = "$runner$"
@@ -397,7 +423,7 @@ def _read_plpgsql(text: str, written: str) -> Any:
     other = f"create function f(new record, old record) returns record language plpgsql as {quote}{written}{quote}"
     for one in (text, other):
         try:
-            return postgast.parse_plpgsql(one)
+            return _plpgsql(one)
         except (postgast.PgQueryError, ValueError):
             continue
     return []
@@ -430,15 +456,17 @@ ENDS = {"PLpgSQL_stmt_commit": "commit", "PLpgSQL_stmt_rollback": "rollback"}
 
 def _parts(tree: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the parts of PL/pgSQL's tree, which is nested dictionaries of one key, its kind."""
-    match tree:
-        case list():
-            for one in tree:
-                yield from _parts(one)
-        case dict():
-            for kind, part in tree.items():
-                if isinstance(part, dict):
-                    yield kind, part
-                yield from _parts(part)
+    # without recursion, which ends before the depth that JSON may have
+    left: list[tuple[str, Any]] = [("", tree)]
+    while left:
+        kind, part = left.pop()
+        if kind and isinstance(part, dict):
+            yield kind, part
+        match part:
+            case list():
+                left.extend(("", one) for one in reversed(part))
+            case dict():
+                left.extend(reversed(part.items()))
 
 
 def _constant(expression: str) -> str | None:

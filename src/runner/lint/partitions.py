@@ -36,7 +36,10 @@ def _key(node: nodes.PartitionSpec) -> list[str]:
 
 
 def condition(parent: Table, bound: nodes.PartitionBoundSpec) -> str | None:
-    """Return the condition that a bound means for the rows of a partition, None for DEFAULT or an unknown key."""
+    """Return the condition that a bound means for the rows of a partition, None for DEFAULT or an unknown key.
+
+    None also for one that has more or fewer values than the key has columns, which PostgreSQL refuses.
+    """
     try:
         (made,) = parse_tree.parse(f"create table t () partition by {parent.partition_key}")
     except (postgast.PgQueryError, ValueError):
@@ -47,7 +50,7 @@ def condition(parent: Table, bound: nodes.PartitionBoundSpec) -> str | None:
     match bound.strategy:
         case "l":
             return _of_list(columns[0], bound.listdatums)
-        case "r":
+        case "r" if len(columns) == len(bound.lowerdatums) == len(bound.upperdatums):
             known = [f"{one} IS NOT NULL" for one in columns]
             return " AND ".join((*known, *_of_range(columns, bound.lowerdatums, bound.upperdatums)))
         case "h":
