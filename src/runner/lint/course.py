@@ -33,6 +33,8 @@ ATTRIBUTES: dict[int, dict[str, bool]] = {
     pb.CONSTR_ATTR_NOT_ENFORCED: {"is_enforced": False, "skip_validation": True},
 }
 """What stands behind a constraint of a column, and what it sets."""
+TEMPORARY = "t"
+"""The persistence of a temporary relation, as in `pg_class`."""
 LIKE_DEFAULTS = 0b111000
 """The bits of INCLUDING DEFAULTS, GENERATED and IDENTITY, as `TableLikeOption` in PostgreSQL's `parsenodes.h`."""
 
@@ -107,7 +109,9 @@ def after(tables: Tables, node: AstNode | None) -> Tables:  # noqa: C901 - a cas
         case nodes.CreateTableAsStmt(into=nodes.IntoClause(rel=nodes.RangeVar() as relation), objtype=kind):
             name = parse_tree.name(relation)
             made = Table(name, None, "materialized view" if kind == pb.OBJECT_MATVIEW else "table")
-            return tables.having(made) if tables.find(name) is None else tables
+            # a temporary table is found before one of the database with its name
+            is_made = tables.find(name) is None or relation.relpersistence == TEMPORARY
+            return tables.having(made) if is_made else tables
         case nodes.ViewStmt(view=nodes.RangeVar() as relation):
             name = parse_tree.name(relation)
             return tables.having(Table(name, None, "view")) if tables.find(name) is None else tables
