@@ -63,6 +63,6 @@ RULE = Rule(
         'op.create_table("drafts", sa.Column("id", sa.BigInteger(), primary_key=True))\n'
         'op.rename_table("drafts", "sketches")\nop.drop_table("sketches")',
         'op.execute("drop table if exists absent")',
-        'op.execute("create temporary table scratch (n bigint)")\nop.execute("drop table scratch")',
+        'op.execute("create temporary table drafts (n bigint)")\nop.execute("drop table drafts")',
     ),
 )
