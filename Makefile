@@ -10,7 +10,7 @@ help:
 	@echo "make demo         a database from nothing: upgrade, current, history, tables; then the agent at work"
 	@echo "make stop         stop the demo's PostgreSQL; its data stay in .postgres/"
 	@echo "make test         unit, integration, runtime and infrastructure tests, on a real PostgreSQL"
-	@echo "make test-long    the same proofs on a larger scale: more signals, subsets and rows, in about five minutes"
+	@echo "make test-long    the same proofs on a larger scale: more signals, subsets, rows and revisions, in some ten minutes"
 	@echo "make lint         ruff, mypy, import-linter; shellcheck, actionlint and zizmor for the workflows"
 	@echo "make image        the image of both functions and of the command lines, and its size"
 	@echo "make image-test   builds it and runs it as Lambda does, with an engine and a base of its own where there is none"

@@ -71,6 +71,7 @@ def test_its_level_on_no_rows_is_that_of_its_harm(empty: Database, tmp_path: Pat
     assert found in ({None, "note"} if expected is None else {expected})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", TWINS)
 def test_its_twin_has_no_finding_and_is_applied(large: Database, small: Database, tmp_path: Path, name: str) -> None:
     """On many rows its revisions are planned together, on some each later one where those before it are applied."""
@@ -85,6 +86,7 @@ def test_its_twin_has_no_finding_and_is_applied(large: Database, small: Database
             assert done["status"] == "success", done["message"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", SAFE)
 def test_what_is_safe_has_no_finding_and_is_applied(
     large: Database, small: Database, tmp_path: Path, name: str
