@@ -33,7 +33,10 @@ def find(revision: Revision) -> Iterator[Violation]:
 
 def _remedy(kind: str, one: Thing, new: str) -> str:
     if kind == "view":
-        return f"Make a view `{shown(one.name)}` of the new one in the same revision, and drop it when nobody reads it."
+        return (
+            f"Make a view `{new}` of it instead, grant on that what the application needs, and drop "
+            f"`{shown(one.name)}` when nobody reads it."
+        )
     return (
         f"Make `{new}` beside `{shown(one.name)}`, deploy a version that uses the new one, and drop the old one in a "
         "later revision."
@@ -43,10 +46,8 @@ def _remedy(kind: str, one: Thing, new: str) -> str:
 def _instead(kind: str, one: Thing, new: str) -> tuple[str, ...]:
     if kind != "view":
         return ()
-    renaming = f"ALTER VIEW {old_name.quoted(one.name)} RENAME TO {old_name.quote(new)}"
-    # a view that reads another, without more, can be written as that can
-    making = old_name.view_of((one.name[0], new), one.name)
-    return (f"{call('op.execute', renaming)}\n{call('op.execute', making)}",)
+    # the old one keeps its privileges and options; a view that reads it, without more, can be written as it can
+    return (call("op.execute", old_name.view_of(one.name, (one.name[0], new))),)
 
 
 def _values(revision: Revision, statement: Statement) -> Iterator[Violation]:
