@@ -80,12 +80,12 @@ def safely(one: Constraint, table: Table, revision: Revision, statement: Stateme
     """Return the revisions that build the index of a foreign key, add it NOT VALID, and validate it."""
     last = end(revision, statement)
     indexed = index(one, replace(table, indexes=last.indexes), revision.end) if last is not None else ()
-    return *indexed, *not_valid(one, table, statement.before, revision.database.version)
+    return *indexed, *not_valid(one, table, statement.before, revision.database.major_version)
 
 
-def not_valid(one: Constraint, table: Table, tables: Tables, version: str) -> tuple[str, ...]:
+def not_valid(one: Constraint, table: Table, tables: Tables, major_version: int) -> tuple[str, ...]:
     """Return the revisions that add a foreign key NOT VALID, and validate it."""
-    if not table.is_partitioned or int(version.partition(".")[0]) >= FIRST_WITH_PARTS:
+    if not table.is_partitioned or major_version >= FIRST_WITH_PARTS:
         return _foreign_key(one, table.name, tables), made_safe.validate(one, table.name)
     names = [part.name for part in building.leaves(tables, table.name)]
     # https://www.postgresql.org/docs/17/sql-altertable.html: no NOT VALID on a partitioned table, and no scan either

@@ -181,12 +181,3 @@ def not_valid(node: nodes.AlterDomainStmt) -> str:
     constraint = statement.__getattribute__("def").constraint
     constraint.skip_validation, constraint.initially_valid = True, False
     return instead.executed(postgast.deparse(tree))
-
-
-def spelled(*names: str) -> str:
-    """Return a qualified name as SQL."""
-    return parse_tree.expression_text(nodes.ColumnRef(pb.ColumnRef(fields=[_string(name) for name in names])))
-
-
-def _string(text: str) -> pb.Node:
-    return pb.Node(string=pb.String(sval=text))

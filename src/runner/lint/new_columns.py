@@ -119,8 +119,8 @@ def _setting_default(column: str, default: pb.Node) -> pb.AlterTableCmd:
 
 def _numbering(column: str, table: Table) -> Iterator[str]:
     """Yield the calls that number new rows as an identity does, which only a column that is NOT NULL can be."""
-    sequence = made_safe.spelled(table.name[0], f"{table.name[1]}_{column}_seq")
-    yield instead.executed(f"CREATE SEQUENCE {sequence} OWNED BY {made_safe.spelled(*table.name, column)}")
+    sequence = parse_tree.identifier(table.name[0], f"{table.name[1]}_{column}_seq")
+    yield instead.executed(f"CREATE SEQUENCE {sequence} OWNED BY {parse_tree.identifier(*table.name, column)}")
     literal = sequence.replace("'", "''")
     (tree,) = parse_tree.parse(f"select nextval('{literal}')")
     default = parse_tree.message(next(parse_tree.walk(tree, nodes.ResTarget))).val

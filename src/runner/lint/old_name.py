@@ -134,7 +134,7 @@ def _is_simple(query: nodes.SelectStmt, table: Name) -> bool:
 
 def _instead(revision: Revision, statement: Statement, table: Table, new: Name) -> tuple[str, ...]:
     """Return the calls that rename or move a table and leave a view under its old name."""
-    version = int(revision.database.version.partition(".")[0])
+    version = revision.database.major_version
     # a view of an older version shows every row to everybody who may read it
     if statement.in_block or (table.row_security and version < INVOKER):
         return ()

@@ -8,7 +8,7 @@ import postgast
 from postgast import nodes
 from postgast.nodes import AstNode
 
-from runner.lint import course, domains, locks, parse_tree
+from runner.lint import code, course, domains, locks, parse_tree
 from runner.lint.dependent import Reader
 from runner.lint.domains import Domain
 from runner.lint.report import LARGE_ROWS
@@ -280,12 +280,12 @@ def _read(text: str) -> Iterator[tuple[str, AstNode | None, bool]]:
                 yield from ((piece, tree, True) for piece, tree, _ in _read(inner))
 
 
-def block(node: nodes.DoStmt, text: str) -> parse_tree.Body | None:
+def block(node: nodes.DoStmt, text: str) -> code.Body | None:
     """Return the statements of a DO block, None where its code is not PL/pgSQL or the parser does not accept it."""
-    code = parse_tree.body(node)
-    if code is None or code[0] != "plpgsql":
+    found = code.body(node)
+    if found is None or found[0] != "plpgsql":
         return None
     try:
-        return parse_tree.read_body(text)
+        return code.read(text)
     except (postgast.PgQueryError, ValueError):
         return None

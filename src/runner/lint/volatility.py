@@ -7,7 +7,7 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes import AstNode
 
-from runner.lint import domains, parse_tree
+from runner.lint import code, domains, parse_tree
 from runner.lint.statement import Database, Revision, Statement
 from runner.postgres.sql import Name
 
@@ -81,11 +81,11 @@ def _definition(text: str | None) -> nodes.CreateFunctionStmt | None:
 
 def _inlined(node: nodes.CreateFunctionStmt) -> AstNode | None:
     """Return the value of a function in SQL that is one SELECT, with which PostgreSQL replaces the call."""
-    code = parse_tree.body(node)
-    if code is None or code[0] != "sql":
+    written = code.body(node)
+    if written is None or written[0] != "sql":
         return None
     try:
-        found = parse_tree.parse(code[1])
+        found = parse_tree.parse(written[1])
     except (postgast.PgQueryError, ValueError):
         return None
     match found:

@@ -39,10 +39,10 @@ def find(revision: Revision) -> Iterator[Violation]:
 def _advice(
     column: nodes.ColumnDef, table: Table, revision: Revision, statement: Statement
 ) -> tuple[str, tuple[str, ...]]:
-    name, version = column.colname, revision.database.version
+    name, version = column.colname, revision.database.major_version
     kinds = {one.contype for one in column.constraints if isinstance(one, nodes.Constraint)}
     if pb.CONSTR_GENERATED in kinds:
-        virtual = "Make it VIRTUAL" if int(version.partition(".")[0]) >= FIRST_WITH_VIRTUAL else "Compute it in a view"
+        virtual = "Make it VIRTUAL" if version >= FIRST_WITH_VIRTUAL else "Compute it in a view"
         return f"{virtual}; or add a plain column, fill it by a trigger, and the rows that are there in batches.", ()
     then = "then fill the rows that are there in batches"
     if kinds & {pb.CONSTR_NOTNULL, pb.CONSTR_PRIMARY, pb.CONSTR_IDENTITY}:

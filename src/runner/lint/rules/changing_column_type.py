@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from runner.lint import made_safe, new_columns, parse_tree, widening
+from runner.lint import new_columns, parse_tree, widening
 from runner.lint.domains import Domain
 from runner.lint.parse_tree import Type
 from runner.lint.rule import Rule, Violation, call
@@ -101,7 +101,7 @@ def _advice(
     if column.type.name in TEXTS and new.name == "varchar" and new.modifiers and not column.type.is_array:
         name, condition = (
             f"{owner}_{column.name}_length",
-            f"length({made_safe.spelled(column.name)}) <= {new.modifiers[0]}",
+            f"length({parse_tree.identifier(column.name)}) <= {new.modifiers[0]}",
         )
         adding = call("add_check_not_valid", name, owner, condition, schema=schema)
         remedy = "Leave the type as it is, and limit the length with a CHECK: NOT VALID first, validated later."

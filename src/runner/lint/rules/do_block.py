@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from postgast import nodes
 
-from runner.lint import parse_tree
+from runner.lint import code
 from runner.lint.rule import Rule, Violation
 from runner.lint.statement import Revision, block
 
@@ -22,7 +22,7 @@ def find(revision: Revision) -> Iterator[Violation]:
                 body = block(node, statement.text)
                 if body is not None and body.is_whole:
                     continue
-                language = (parse_tree.body(node) or ("",))[0]
+                language = (code.body(node) or ("",))[0]
                 why = "it executes a text that it puts together" if body is not None else f"its code is {language}"
                 if body is None and language == "plpgsql":
                     why = "the parser does not accept it"

@@ -11,7 +11,7 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes import AstNode
 
-from runner.lint import instead, parse_tree
+from runner.lint import code, instead, parse_tree
 from runner.lint.rule import Rule, Violation
 from runner.lint.statement import Revision, Statement, shown
 from runner.lint.tables import Tables
@@ -55,9 +55,9 @@ def _uses(statement: Statement, kind: Name, value: str) -> bool:
     node = statement.node
     if node is None:
         return False
-    body = parse_tree.body(node)
+    body = code.body(node)
     # PL/pgSQL is read when it runs
-    trees = parse_tree.code(node, statement.text) if body is not None and body[0] == "sql" else ()
+    trees = code.trees(node, statement.text) if body is not None and body[0] == "sql" else ()
     return any(_is_used(tree, kind, value, statement.before) for tree in (node, *trees))
 
 

@@ -12,12 +12,11 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
 from runner.lint import building, foreign_keys, parse_tree
+from runner.lint.foreign_keys import FIRST_WITH_PARTS
 from runner.lint.rule import Rule, Violation, call
 from runner.lint.statement import Revision, Statement, shown
 from runner.lint.tables import Constraint, Table
 
-NOT_VALID_SINCE = 18
-"""The first version that adds a NOT VALID foreign key to a partitioned table."""
 EACH = "Do it for each partition in a revision of its own, then for the table, which takes over what they have."
 
 
@@ -68,8 +67,8 @@ def _constraints(
             message = f"`ONLY` fails for a foreign key: `{name}` is partitioned."
             advice = foreign_keys.safely(one, table, revision, statement)
             yield Violation("error", message, EACH, statement, table, advice)
-        elif not one.valid and database.major_version < NOT_VALID_SINCE:
-            message = f"A foreign key `NOT VALID` fails before PostgreSQL {NOT_VALID_SINCE}: `{name}` is partitioned."
+        elif not one.valid and database.major_version < FIRST_WITH_PARTS:
+            message = f"A foreign key `NOT VALID` fails before PostgreSQL {FIRST_WITH_PARTS}: `{name}` is partitioned."
             advice = foreign_keys.safely(one, table, revision, statement)
             yield Violation("error", message, EACH, statement, table, advice)
 

@@ -12,7 +12,7 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes import AstNode
 
-from runner.lint import parse_tree
+from runner.lint import code, parse_tree
 from runner.lint.rule import Rule, Violation
 from runner.lint.statement import Revision, Statement, shown
 from runner.lint.tables import Table
@@ -32,7 +32,7 @@ def find(revision: Revision) -> Iterator[Violation]:
         if node is None:
             continue
         # the statements of a block are read with the block
-        if not statement.in_block and any(_is_replica(tree) for tree in (node, *parse_tree.code(node, statement.text))):
+        if not statement.in_block and any(_is_replica(tree) for tree in (node, *code.trees(node, statement.text))):
             message = "It turns off all triggers, so foreign keys are not enforced for the rows that are written then."
             yield Violation("error", message, "Write the rows in the order of their foreign keys.", statement)
         table = statement.table

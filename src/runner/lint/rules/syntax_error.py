@@ -20,7 +20,7 @@ DEEP = "Read it, and rehearse it on a clone; or write it with fewer operators or
 
 def find(revision: Revision) -> Iterator[Violation]:
     """Yield each statement that the parser does not accept."""
-    newer = int(revision.database.version.partition(".")[0]) > GRAMMAR
+    newer = revision.database.major_version > GRAMMAR
     for statement in revision.statements:
         if statement.node is not None:
             continue

@@ -12,13 +12,12 @@ from postgast import nodes
 
 from runner.lint import bounds, parse_tree
 from runner.lint.bounds import Write
-from runner.lint.report import LARGE_ROWS
+from runner.lint.report import LARGE_ROWS, LEVELS
 from runner.lint.rule import Rule, Violation
 from runner.lint.statement import Database, Revision, Statement, block, shown
 from runner.lint.tables import Table
 from runner.results import Level
 
-LEVELS: tuple[Level, ...] = ("error", "warning", "note")
 REMEDY = "Write the rows in batches that commit each, outside of the migration."
 
 
