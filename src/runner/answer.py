@@ -40,6 +40,22 @@ class Applied:
 
 
 @dataclass(frozen=True)
+class Progress:
+    """How far a long command has come, as PostgreSQL reports it for a phase of it."""
+
+    command: str
+    phase: str
+    table: str | None
+    done: int | None
+    total: int | None
+    """Blocks, or bytes of a COPY; 0 or None where the phase has no measure."""
+
+    def __str__(self) -> str:
+        share = f", {100 * (self.done or 0) / self.total:.0f} %" if self.total else ""
+        return f"{self.command}{f' on `{self.table}`' if self.table else ''}: {self.phase}{share}"
+
+
+@dataclass(frozen=True)
 class Change:
     """A change of a database: its heads before and after, the target, and the revisions applied so far."""
 

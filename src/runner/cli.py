@@ -182,6 +182,24 @@ def sizes(ctx: typer.Context) -> None:
 
 
 @app.command(epilog=COMMON)
+def activity(ctx: typer.Context) -> None:
+    """List the database's sessions: what they do, hold, wait for and block, and the progress of long work."""
+    _ask(ctx, {"action": "activity"})
+
+
+@app.command("end-session", epilog=COMMON)
+def end_session(
+    ctx: typer.Context,
+    pid: Annotated[int, typer.Argument(metavar="PID", help="The session's pid, as `activity` shows it.")],
+    confirm: Annotated[str | None, typer.Option(metavar="SESSION", help="The session's id, from `activity`.")] = None,
+    actor: options.Actor = None,
+) -> None:
+    """End a session that blocks. PostgreSQL rolls its transaction back."""
+    event: dict[str, object] = {"action": "end-session", "pid": pid, "confirm": confirm}
+    _ask(ctx, {**event, "actor": options.actor(actor)})
+
+
+@app.command(epilog=COMMON)
 def stamp(
     ctx: typer.Context, target: options.Named, confirm: options.Confirm = None, actor: options.Actor = None
 ) -> None:

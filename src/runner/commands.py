@@ -239,6 +239,24 @@ def sizes(payload: payloads.Sizes, invocation: Invocation, draft: Draft) -> None
     table_sizes.report(invocation, draft)
 
 
+def activity(payload: payloads.Activity, invocation: Invocation, draft: Draft) -> None:
+    """Show the database's sessions: what they do, hold, wait for and block, and how far long work has come."""
+    from runner.postgres import activity, session
+
+    with session.looking(invocation) as connection:
+        found = activity.read(connection)
+        draft.conclude(activity.summary(found, session.database_name(connection)), found)
+
+
+def end_session(payload: payloads.EndSession, invocation: Invocation, draft: Draft) -> None:
+    """End a session of the database, which `confirm` names as `activity` shows it."""
+    from runner.engine import end_session
+    from runner.postgres import session
+
+    with session.looking(invocation) as connection:
+        end_session.end(connection, invocation, payload, draft)
+
+
 # The payload is `Any`: each function takes its own class, and a parameter of their union would not match it.
 Verb = Callable[[Any, Invocation, Draft], None]
 VERBS: dict[str, Verb] = {
@@ -252,6 +270,8 @@ VERBS: dict[str, Verb] = {
     "history": history,
     "show": show,
     "sizes": sizes,
+    "activity": activity,
+    "end-session": end_session,
     "stamp": stamp,
     "repair": repair,
     "list-migrations": list_migrations,

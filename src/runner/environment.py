@@ -27,7 +27,7 @@ from runner.deadline import Deadline
 from runner.engine import migrate
 from runner.engine.state import INVOCATION, RUN, Run, Terms
 from runner.errors import Interrupted, MigrationError, translating
-from runner.invocation import DEFAULT_TIMEOUT_S, Invocation
+from runner.invocation import DEFAULT_TIMEOUT_S, Invocation, sparing
 from runner.postgres import connect, search_path, session, translation, trust
 from runner.script import alembic_internals, graph, offline
 from runner.script.step import Route, Step
@@ -170,7 +170,7 @@ def _plain_invocation() -> Invocation:
 
     with translating(MigrationError, _in_alembics_words):
         configured = settings.read(os.environ)
-    return Invocation(configured, str(uuid.uuid4()), Deadline.after(DEFAULT_TIMEOUT_S), tell)
+    return Invocation(configured, str(uuid.uuid4()), Deadline.after(DEFAULT_TIMEOUT_S), sparing(tell))
 
 
 def _login() -> str | None:

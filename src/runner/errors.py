@@ -230,12 +230,16 @@ class LockTimeout(MigrationError):
     tries: int
     waited_s: float
     blocker: str
+    ending: str | None = None
+    """The command that ends the session that holds it."""
     code = "lock-timeout"
     what = "`{revision}` gave up after {times} ({waited_s:.0f} s) waiting for {blocker}."
-    hint = "End the session that holds it, or wait until it has ended, then run the same command again."
+    hint = "{remedy}"
 
     def __post_init__(self) -> None:
         self.times = "1 try" if self.tries == 1 else f"{self.tries} tries"
+        self.remedy = "Run the same command again when that session has ended"
+        self.remedy += f", or end it: `{self.ending}`." if self.ending else "."
         super().__post_init__()
 
     def details(self) -> dict[str, object]:
@@ -496,6 +500,19 @@ class InvalidIndexRemains(MigrationError):
 
     def details(self) -> dict[str, object]:
         return {"sqlstate": self.sqlstate}
+
+
+@dataclass(eq=False)
+class SessionKept(MigrationError):
+    """A session that may not be ended, or has not ended."""
+
+    session: str
+    reason: str
+    remedy: str
+    code = "session-kept"
+    what = "The session of {session} was not ended: {reason}."
+    left = "Nothing was changed."
+    hint = "{remedy}"
 
 
 @dataclass(eq=False)

@@ -22,7 +22,15 @@ NAMESPACE = "AlquimistaAI/Migrations"
 IN_MS = ("MigrationDuration",)
 # The caller's mistakes: `MigrationFailed`, which raises an alarm, does not count them.
 REFUSED = frozenset(
-    {"action-not-allowed", "confirm-needed", "invalid-payload", "plan-needed", "plan-stale", "unknown-revision"}
+    {
+        "action-not-allowed",
+        "confirm-needed",
+        "invalid-payload",
+        "plan-needed",
+        "plan-stale",
+        "session-kept",
+        "unknown-revision",
+    }
 )
 SHOWN = ("status", "action", "code", "from", "to")
 """The fields of an answer that its log line repeats."""
@@ -56,6 +64,7 @@ def _serve(event: object, context: "LambdaContext") -> "dict[str, Json]":
     # only now, so that these imports run without garbage collections
     from runner import commands, policy
     from runner.deadline import Deadline
+    from runner.invocation import sparing
 
     logger = _logger()
     # a value of None removes the key of an earlier invocation of this process
@@ -66,7 +75,7 @@ def _serve(event: object, context: "LambdaContext") -> "dict[str, Json]":
 
     deadline = Deadline.after(context.get_remaining_time_in_millis() / 1000 - ANSWERING_S)
     started = time.monotonic()
-    reply = commands.execute(event, os.environ, context.aws_request_id, deadline, tell)
+    reply = commands.execute(event, os.environ, context.aws_request_id, deadline, sparing(tell))
     answer = reply.answer
     log = logger.info if answer.status == "success" else logger.error
     # from the document, which is cut: an event of CloudWatch Logs has a limit as well

@@ -1,5 +1,6 @@
 """The circumstances of a call: settings, request, deadline, and where progress is reported."""
 
+import time
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,6 +17,25 @@ class Tell(Protocol):
     """A callback for progress: a sentence for people, and named fields for programs."""
 
     def __call__(self, sentence: str, **fields: Any) -> None: ...
+
+
+PROGRESS_S = 10
+"""The time from one line about a command's progress to the next, where it is not a bar."""
+
+
+def sparing(tell: Tell) -> Tell:
+    """Return a callback that leaves out progress of a command less than 10 s after the last line about it."""
+    told = 0.0
+
+    def tell_some(sentence: str, **fields: Any) -> None:
+        nonlocal told
+        if fields.get("event") == "progress":
+            if time.monotonic() - told < PROGRESS_S:
+                return
+            told = time.monotonic()
+        tell(sentence, **fields)
+
+    return tell_some
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ Target = Annotated[str, Field(pattern=r"^([+-][0-9]+|[A-Za-z0-9_]+)$", max_lengt
 Confirmation = Annotated[str, Field(pattern=r"^[A-Za-z0-9_,]+$", max_length=200)]
 Limit = Annotated[int, Field(ge=1, le=10_000)]
 PlanId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}-[A-Za-z0-9_-]+$", max_length=2000)]
+Pid = Annotated[int, Field(ge=1, le=2**31 - 1)]
+SessionId = Annotated[str, Field(pattern=r"^[0-9a-f]{1,16}\.[0-9a-f]{1,8}$")]
 Milliseconds = Annotated[int, Field(ge=1, le=900_000)]
 # no control character: PostgreSQL keeps no NUL, and a terminal obeys the others
 Label = Annotated[str, Field(pattern=r"^\P{Cc}+$", max_length=200)]
@@ -111,6 +113,18 @@ class Sizes(Payload):
     action: Literal["sizes"]
 
 
+class Activity(Payload):
+    action: Literal["activity"]
+
+
+class EndSession(Payload):
+    action: Literal["end-session"]
+    pid: Pid
+    confirm: SessionId | None = None
+    """The session's id as `activity` shows it, to confirm that the pid is still that session's."""
+    actor: Label | None = None
+
+
 class ListMigrations(Payload):
     action: Literal["list-migrations"]
 
@@ -129,6 +143,8 @@ AnyPayload = (
     | History
     | Show
     | Sizes
+    | Activity
+    | EndSession
     | ListMigrations
 )
 # Not a discriminated union of pydantic's: that would build the validators of all its classes at once.

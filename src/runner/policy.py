@@ -4,7 +4,9 @@ from runner.errors import ActionNotAllowed, InvalidSettings
 from runner.payloads import KINDS
 from runner.settings import Settings
 
-READING = frozenset({"check", "current", "heads", "history", "list-migrations", "plan", "rehearse", "show", "sizes"})
+READING = frozenset({
+    "activity", "check", "current", "heads", "history", "list-migrations", "plan", "rehearse", "show", "sizes",
+})  # fmt: skip
 """The verbs that change nothing in a database; a rehearsal rolls back what it changed."""
 CHANGING = KINDS.keys() - READING
 # Not `rehearse`: it runs all revisions in one transaction, whose locks last longer than those of a run.

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Literal
 
-from runner.answer import KEY, OMITTED, Answer, Applied, Change, Direction, Failure, Json, Result
+from runner.answer import KEY, OMITTED, Answer, Applied, Change, Direction, Failure, Json, Progress, Result
 
 Level = Literal["error", "warning", "note"]
 Outcome = Literal["rehearsed", "failed", "stopped", "not-rehearsed", "inconclusive"]
@@ -276,6 +276,66 @@ class SizesResult(Result):
 
 
 @dataclass(frozen=True)
+class Session:
+    """A session of a database; what its login may not see of it is None."""
+
+    pid: int
+    session: str | None
+    """Its id, as `%c` of `log_line_prefix` writes it: its start and its pid."""
+    login: str
+    application: str
+    kind: str | None
+    """Such as `client backend`."""
+    state: str | None
+    doing: str
+    """The state with its age, such as `idle in transaction for 12 min`."""
+    transaction_s: float | None
+    connected_s: float | None
+    statement: str | None
+    """The last one, its literals masked."""
+    waits_for: str | None
+    """A table, or another kind of lock."""
+    blocked_by: tuple[int, ...]
+    """Pids; 0 for a prepared transaction."""
+    blocks: tuple[int, ...]
+    locks: Mapping[str, str]
+    """The strongest mode on each table."""
+    holds_migration_lock: bool
+    progress: Progress | None
+
+
+@dataclass(frozen=True)
+class PreparedTransaction:
+    """A transaction that was prepared and neither committed nor rolled back since."""
+
+    name: str
+    owner: str
+    age_s: float
+    ending: str
+    """The statement that ends it, for its owner or a superuser."""
+    locks: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class ActivityResult(Result):
+    """The sessions of a database but the asking one, those that block others first."""
+
+    sessions: tuple[Session, ...]
+    prepared: tuple[PreparedTransaction, ...]
+    grant: str | None = None
+    """The GRANT without which the login does not see what other roles do."""
+
+
+@dataclass(frozen=True)
+class EndSessionResult(Result):
+    """A session that was ended; `ended` is false where there was none any more."""
+
+    ended: bool
+    recorded: bool
+    """Whether the ledger has a row of it."""
+
+
+@dataclass(frozen=True)
 class RepairResult(Result):
     """The invalid indexes that a repair dropped or built again."""
 
@@ -340,6 +400,8 @@ BY_ACTION: Mapping[str, type[Result]] = {
     "history": HistoryResult,
     "show": ShowResult,
     "sizes": SizesResult,
+    "activity": ActivityResult,
+    "end-session": EndSessionResult,
     "repair": RepairResult,
     "list-migrations": MigrationsResult,
     "new": FilesResult,

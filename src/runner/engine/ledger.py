@@ -14,6 +14,7 @@ from runner import __version__
 from runner.answer import Answer
 from runner.engine.state import Run
 from runner.errors import ConnectionLost, InvalidSettings, translating
+from runner.invocation import Invocation
 from runner.length import fit
 from runner.postgres import connect, queries, sqlstate, trust
 from runner.postgres.advisory_lock import MigrationLock
@@ -138,6 +139,25 @@ def _begin(connection: Connection, run: Run, answer: Mapping[str, Any] | None) -
         },
     ).scalar_one()
     return run_id
+
+
+def record_ended_session(connection: Connection, invocation: Invocation, actor: str | None, session: str) -> bool:
+    """Write that `actor` ended a session; return False where there is no ledger, or one that an older image made."""
+    if NEWEST not in _columns(connection):
+        return False
+    connection.execute(
+        _query("ended_session"),
+        {
+            "request_id": invocation.request_id,
+            "session": session,
+            "actor": actor,
+            "function_version": invocation.settings.function_version,
+            "image_digest": invocation.settings.image_digest,
+            "tool_version": __version__,
+            **_of_project(connection),
+        },
+    )
+    return True
 
 
 def success(run: Run, lock: MigrationLock, transaction: Transaction) -> str:

@@ -80,6 +80,13 @@ values (:version_table, :request_id, :action, :target, :planned, :direction, :ac
         case when :idle then 'success' else 'running' end, case when :idle then clock_timestamp() end)
 returning run_id;
 
+-- name: ended_session
+insert into runner.migration_run
+    (version_table, request_id, action, target, planned, direction, actor, function_version, image_digest, tool_version,
+     status, finished_at)
+values (:version_table, :request_id, 'end-session', :session, '{}', 'none', :actor, :function_version, :image_digest,
+        :tool_version, 'success', clock_timestamp());
+
 -- name: success
 -- Sent in one message with the statement that writes the version, so that neither stays without the other. A column
 -- that may not be null is null where a proof fails: `run_id` without the migration lock, `direction` without the lock
@@ -222,7 +229,8 @@ select * from (
            image_digest, action, direction, status, request_id, started_at, heads, answer ->> 'to' as "to",
            -- a window sees all runs of the image; `distinct on` keeps the last one only afterwards
            max(finished_at) filter (where status = 'success') over (partition by image_digest) as succeeded_at
-    from runner.migration_run r where image_digest is not null and {run} = :version_table
+    from runner.migration_run r
+    where image_digest is not null and action <> 'end-session' and {run} = :version_table
     order by image_digest, run_id desc
 ) last
 order by started_at desc limit 50;

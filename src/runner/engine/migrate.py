@@ -154,7 +154,7 @@ def _connect_and_run(context: Any, run: Run, find_route: FindRoute, engine: Engi
         if sqlstate.is_lost(error):
             return translation.of_loss(error)
         if sqlstate.is_contention(error):
-            return run.count_lock_timeout("the ledger")
+            return run.count_lock_timeout(None, "the ledger")
         raise
 
 
@@ -186,12 +186,11 @@ def _try_until_unblocked(
         # another step waits for another lock, so its pauses begin short again
         if problem.revision != blocked:
             blocked, pauses = problem.revision, deadline.pauses(FIRST_PAUSE_S, LONGEST_PAUSE_S)
-        told = f"Retrying `{problem.revision}`, which was rolled back while it waited for {problem.blocker}."
-        if run.draft.change is not None and run.draft.change.leftovers is not None:
-            told = (
-                f"Retrying `{problem.revision}` from its beginning after it waited for {problem.blocker}; what its "
-                "autocommit block has committed remains."
-            )
+        remains = run.draft.change is not None and run.draft.change.leftovers is not None
+        state = "what its autocommit block has committed remains" if remains else "it was rolled back"
+        told = f"Waited for {problem.blocker}.\nRetrying `{problem.revision}`; {state}."
+        if problem.ending:
+            told += f" To end the wait:\n{problem.ending}"
         run.invocation.tell(told, event="blocked", revision=problem.revision, tries=problem.tries)
         if next(pauses, None) is None:
             return problem
@@ -201,7 +200,8 @@ def _try_once(
     context: Any, run: Run, find_route: FindRoute, lock: MigrationLock, transaction: Transaction
 ) -> MigrationError | None:
     pid = session.backend_pid(transaction.connection)
-    watchdog = Watchdog(lock, pid, run.invocation.deadline, run.interrupted, transaction.timeouts)
+    report = partial(steps.report_progress, run)
+    watchdog = Watchdog(lock, pid, run.invocation.deadline, run.interrupted, transaction.timeouts, report)
     steps.configure(context, run, find_route, lock, transaction, watchdog)
     watchdog.start()
     try:

@@ -17,6 +17,7 @@ from runner.engine.plan_id import Parts
 from runner.engine.snapshots import Snapshots
 from runner.errors import LockTimeout
 from runner.invocation import Invocation
+from runner.postgres.blocker import Blocker
 from runner.postgres.invalid_indexes import Before
 from runner.script.offline import Rendered
 from runner.script.step import Route, Step
@@ -99,8 +100,8 @@ class Waits:
     """The attempts that did not get a lock before its time-out."""
     since: float | None = None
     """When the first of those began, on the monotonic clock."""
-    blocker: str = ""
-    """The session that was last seen to hold the lock, in words."""
+    blocker: Blocker | None = None
+    """The session that was last seen to hold the lock."""
     waited_ms: float = 0.0
     """The time spent waiting for locks that were granted."""
     connection_losses: int = 0
@@ -167,15 +168,19 @@ class Run:
         earlier_s = self.current_attempt.started - self.waits.since if self.waits.since else 0.0
         return round(earlier_s * 1000 + self.waits.waited_ms, 1)
 
-    def count_lock_timeout(self, blocker: str) -> LockTimeout:
+    def count_lock_timeout(
+        self, blocker: Blocker | None, wanted: str = "a lock that has since been released"
+    ) -> LockTimeout:
         """Count an attempt that did not get a lock in time, and return the error for it.
 
-        `blocker` is the session that holds the lock, in words; empty if it is not known.
+        `blocker` is the session that holds the lock; if it is not known, `wanted` is named.
         """
         waits, now = self.waits, time.monotonic()
         # the ledger's own statements may time out too, before any step began
         since = waits.since or (self.attempt.started if self.attempt else now)
         self.waits = Waits(waits.tries + 1, since, blocker or waits.blocker, waits.waited_ms, waits.connection_losses)
         name = self.attempt.step.revision if self.attempt else str(self.draft.action)
-        shown = self.waits.blocker or "a lock that has since been released"
-        return LockTimeout(name, self.waits.tries, now - since, shown)
+        held = self.waits.blocker
+        if held is None:
+            return LockTimeout(name, self.waits.tries, now - since, wanted)
+        return LockTimeout(name, self.waits.tries, now - since, str(held), held.ending)

@@ -12,7 +12,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from runner.answer import Applied, Change, Direction, names
+from runner.answer import Applied, Change, Direction, Progress, names
 from runner.engine import baseline, history, ledger, preconditions
 from runner.engine.baseline import Baseline
 from runner.engine.snapshots import Snapshots
@@ -256,6 +256,14 @@ def _run_each(
             f"{done} `{step.revision}` in {applied.duration_ms:.0f} ms ({number} of {total}).",
             event="done", duration_ms=applied.duration_ms, **about,
         )  # fmt: skip
+
+
+def report_progress(run: Run, progress: Progress) -> None:
+    """Report how far the present step's command has come; called by the watchdog's thread."""
+    attempt = run.attempt
+    if attempt is not None:
+        about = {"revision": attempt.step.revision, "done": progress.done, "blocks": progress.total}
+        run.invocation.tell(f"`{attempt.step.revision}`: {progress}.", event="progress", **about)
 
 
 def note_done(run: Run) -> Applied:

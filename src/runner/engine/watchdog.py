@@ -1,33 +1,23 @@
-"""A thread that watches a revision from the lock's connection: its blocker, the deadline, and Ctrl-C."""
+"""A thread that watches a revision from the lock's connection: its blocker and progress, the deadline, Ctrl-C."""
 
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from sqlalchemy import text
-
+from runner.answer import Progress
 from runner.deadline import Deadline
-from runner.postgres import sqlstate
+from runner.postgres import blocker, sqlstate
 from runner.postgres.advisory_lock import GONE, MigrationLock, awaits_standby, cancel_statement, end_session
+from runner.postgres.blocker import Blocker
 from runner.postgres.timeouts import Timeouts
 
 POLL_INTERVAL_S = 0.2
+PROGRESS_INTERVAL_S = 1.0
 GRACE_S = 0.3
 """From the deadline to the session's end: `statement_timeout` ends statements, but neither COMMIT nor Python code."""
 SLACK_MS = 100
 """From the end of `lock_timeout`, with which the server ends a wait itself, to the end of a wait by the watchdog."""
-
-# Sessions that wait ahead in the queue block too; the oldest transaction is most likely the one they all wait for.
-# https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-SESSION
-BLOCKERS = text("""
-    select coalesce(regexp_replace(w.relation::regclass::text, '^public[.]', ''), w.locktype) as wanted, b.pid,
-           a.application_name as application,
-           extract(epoch from clock_timestamp() - coalesce(a.xact_start, a.backend_start)) as age_s,
-           extract(epoch from clock_timestamp() - w.waitstart) * 1000 as waited_ms
-    from unnest(pg_blocking_pids(:pid)) as b(pid)
-    left join pg_stat_activity a on a.pid = b.pid
-    left join pg_locks w on w.pid = :pid and not w.granted
-    order by age_s desc nulls last limit 1
-""")
 
 
 @dataclass
@@ -39,8 +29,10 @@ class Watchdog:
     deadline: Deadline
     interrupted: threading.Event
     timeouts: Timeouts
-    blocker: str = ""
-    """The session that was last seen to block the step, in words."""
+    report: Callable[[Progress], None]
+    """Called about once a second with the progress of a long command, in the watchdog's thread."""
+    blocker: Blocker | None = None
+    """The session that was last seen to block the step."""
     waited_ms: float = 0.0
     """The time in which the step was seen blocked, in steps of the poll's interval."""
     ended_backend: bool = False
@@ -51,6 +43,8 @@ class Watchdog:
     """Whether a commit stopped waiting for its standby, so that it is only known to be done on this server."""
     lost: bool = False
     """Whether the lock's connection is lost, and the lock with it."""
+    _looked: float = field(default_factory=time.monotonic)
+    """When the step began, or its command's progress was last looked for, on the monotonic clock."""
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -62,7 +56,8 @@ class Watchdog:
 
     def reset(self) -> None:
         """Forget the waits of the step before."""
-        self.waited_ms, self.blocker, self.ended_wait = 0.0, "", False
+        self.waited_ms, self.blocker, self.ended_wait = 0.0, None, False
+        self._looked = time.monotonic()
 
     def stop(self) -> None:
         """Stop polling, and return when the last poll has ended."""
@@ -97,17 +92,21 @@ class Watchdog:
                 # at each poll: a cancel between two statements has no effect
                 cancel_statement(connection, self.pid)
                 return
-            row = connection.execute(BLOCKERS, {"pid": self.pid}).first()
+            found = blocker.find(connection, self.pid)
             # the revision has raised or removed `lock_timeout` where it could not be set back in time
-            if row is not None and float(row.waited_ms or 0) > self.timeouts.lock_ceiling_ms + SLACK_MS:
+            if found is not None and found.waited_ms > self.timeouts.lock_ceiling_ms + SLACK_MS:
                 self.ended_wait = True
                 cancel_statement(connection, self.pid)
-        if row is not None:
+            progress = blocker.progress(connection, self.pid) if self._is_time_to_look() else None
+        if found is not None:
             self.waited_ms += POLL_INTERVAL_S * 1000
-            name = f" ({row.application})" if row.application else ""
-            age = f" for {_age(float(row.age_s))}" if row.age_s is not None else ""
-            self.blocker = f"`{row.wanted}`, held by pid {row.pid}{name}{age}"
+            self.blocker = found
+        if progress is not None:
+            self.report(progress)
 
-
-def _age(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    def _is_time_to_look(self) -> bool:
+        """Return whether the step has worked for a second since its beginning, or since this was last true."""
+        due = time.monotonic() - self._looked >= PROGRESS_INTERVAL_S
+        if due:
+            self._looked = time.monotonic()
+        return due

@@ -12,7 +12,7 @@ from pathlib import Path
 from runner import signals
 from runner.answer import Answer, Json
 from runner.errors import Interrupted
-from runner.invocation import Tell
+from runner.invocation import Tell, sparing
 from runner.output import report
 from runner.output.report import Row
 from runner.results import PlanResult, read
@@ -69,7 +69,7 @@ def put_table(columns: list[str], rows: list[Row]) -> None:
 def progress() -> Iterator[Tell]:
     """Yield a `Tell` that draws a progress bar on a terminal, and writes a line for each event elsewhere."""
     if not sys.stderr.isatty():
-        yield lambda sentence, **_: _say(sentence)
+        yield sparing(lambda sentence, **_: _say(sentence))
         return
     from runner.output import terminal
 

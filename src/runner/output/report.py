@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from runner.answer import Answer
 from runner.results import (
+    ActivityResult,
     CheckResult,
     CurrentResult,
     DescribedRevision,
@@ -18,9 +19,11 @@ from runner.results import (
     MigrationsResult,
     PlannedRevision,
     PlanResult,
+    PreparedTransaction,
     PromoteResult,
     RehearsalResult,
     RehearsedRevision,
+    Session,
     ShownRevision,
     ShowResult,
     SizesResult,
@@ -81,6 +84,8 @@ def _sections(answer: Answer) -> Iterator[Section]:  # noqa: C901 - one case for
             yield from (Section(revision.revision, text=revision.text.rstrip()) for revision in shown)
         case SizesResult(tables=tables):
             yield _sizes(tables)
+        case ActivityResult() as activity:
+            yield from _of_activity(activity)
         case DoctorResult(checks=checks):
             yield Section("Checks", [vars(check) for check in checks])
         # a promotion that failed after the proof has no digest, and its message says all
@@ -238,6 +243,39 @@ def _of_check(check: CheckResult) -> Iterator[Section]:
     ])  # fmt: skip
     entries = "\n".join(one.entry for one in check.findings if one.entry)
     yield Section("To accept the drift, with a reason for each", text=entries, language="toml")
+
+
+def _of_activity(activity: ActivityResult) -> Iterator[Section]:
+    long = ("does", "progress", "holds", "waits for", "blocks", "statement", "to end it")
+    yield Section("Sessions", [_session(one) for one in activity.sessions], sentences=long)
+    yield Section("Prepared transactions", [_prepared(one) for one in activity.prepared], sentences=long)
+
+
+def _session(one: Session) -> Row:
+    named = [str(pid) if pid else "a prepared transaction" for pid in one.blocked_by]
+    holds = [f"{table} {mode.removesuffix('Lock')}" for table, mode in one.locks.items()]
+    return {
+        "pid": str(one.pid),
+        "login": one.login,
+        "application": one.application,
+        "does": one.doing,
+        "progress": str(one.progress or ""),
+        "holds": ", ".join([*(["the migration lock"] if one.holds_migration_lock else []), *holds]),
+        "waits for": f"{one.waits_for}, held by {', '.join(named)}" if one.waits_for else "",
+        "blocks": ", ".join(map(str, one.blocks)),
+        "statement": one.statement or "",
+        "to end it": f"migrate end-session {one.pid} --confirm {one.session}" if one.blocks and one.session else "",
+    }
+
+
+def _prepared(one: PreparedTransaction) -> Row:
+    return {
+        "transaction": one.name,
+        "owner": one.owner,
+        "age": f"{one.age_s:,.0f} s",
+        "holds": ", ".join(f"{table} {mode.removesuffix('Lock')}" for table, mode in one.locks.items()),
+        "to end it": one.ending,
+    }
 
 
 def _promotion(promotion: PromoteResult) -> Row:

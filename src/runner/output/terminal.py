@@ -21,9 +21,23 @@ LEVELS = {"error": "bold red", "warning": "bold yellow", "note": "bold"}
 def progress() -> Iterator[Tell]:
     """Yield a `Tell` that draws a progress bar, and writes a line for each revision that is done."""
     with bar() as (bars, task):
+        command = bars.add_task("", total=None, visible=False)
 
         def tell(sentence: str, **fields: Any) -> None:
-            if fields.get("event") != "done":
+            if fields.get("event") == "progress":
+                bars.update(
+                    command,
+                    description=sentence,
+                    total=fields["blocks"] or 0,
+                    completed=fields["done"] or 0,
+                    visible=True,
+                )
+                return
+            bars.update(command, visible=False)
+            if fields.get("event") == "blocked":
+                # lines of their own, so that the command in them can be copied
+                bars.console.print(sentence, markup=False)
+            elif fields.get("event") != "done":
                 # the event names the revision that begins, and the bar shows those that are done
                 bars.update(
                     task, description=sentence, total=fields.get("total"), completed=fields.get("number", 1) - 1,
@@ -89,7 +103,8 @@ def _list(section: Section, data: Console) -> None:
     """Print each row as a line of its short cells, with its long cells below."""
     for row in section.rows:
         short = [row[name] for name in section.columns if name not in section.sentences and row[name]]
-        data.print("  ".join(short), style=LEVELS.get(row["level"]), markup=False)
+        data.print("  ".join(short), style=LEVELS.get(row.get("level", ""), "bold"), markup=False)
         for name in section.sentences:
             if row[name]:
-                data.print(Padding(Text(row[name]), (0, 0, 0, 4), expand=False))
+                shown = f"{name}: {row[name]}" if "level" not in row else row[name]
+                data.print(Padding(Text(shown), (0, 0, 0, 4), expand=False))

@@ -26,6 +26,19 @@ def reading(invocation: Invocation) -> Iterator[Connection]:
         yield connection
 
 
+@contextmanager
+def looking(invocation: Invocation) -> Iterator[Connection]:
+    """Open a connection in AUTOCOMMIT that looks at other sessions, whatever the state of tables and ledger.
+
+    Raises `DatabaseUnreachable`, `AuthenticationFailed` or `InvalidSettings`.
+    """
+    opened = connect.open_engine(invocation.settings, invocation.request_id, invocation.deadline)
+    # not in a transaction: what the statistics say of sessions stays the same until its end
+    with opened.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        timeouts.bind(connection, invocation.deadline, invocation.settings.lock_timeout_ms)
+        yield connection
+
+
 # Ours is off, so `reset_val` has the server's. What a role or a database sets is overridden like its other settings.
 READ_ONLY = """
     select pg_is_in_recovery(),

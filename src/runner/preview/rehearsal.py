@@ -8,6 +8,7 @@ drawn from sequences, and the space of dead rows until the next VACUUM.
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
@@ -108,7 +109,8 @@ def rehearse(run: Run, revisions: Revisions, target: str, max_lock_hold_ms: int)
         rollback_only.enforce(connection)
         timeouts = Timeouts(invocation.deadline, invocation.settings.lock_timeout_ms)
         transaction = guard(connection, timeouts, lock.held)
-        watchdog = Watchdog(lock, pid, invocation.deadline, run.interrupted, timeouts)
+        report = partial(steps.report_progress, run)
+        watchdog = Watchdog(lock, pid, invocation.deadline, run.interrupted, timeouts, report)
         with EnvironmentContext(revisions.config, revisions.script) as environment:
             environment.configure(connection=connection)
             migration = environment.get_context()

@@ -1,0 +1,84 @@
+"""What a session waits for, and how far its command has come."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from runner.answer import Progress
+from runner.postgres import queries
+from runner.postgres.connect import APPLICATION
+
+
+@dataclass(frozen=True)
+class Blocker:
+    """A session that holds, or waits ahead for, the lock that another one wants."""
+
+    wanted: str
+    """The table, or the kind of lock where it is not a table's."""
+    pid: int
+    """0 for a prepared transaction, which no session has any more."""
+    application: str
+    doing: str
+    """What it does and for how long, such as `idle in transaction for 12 min`."""
+    session: str | None
+    """Its id, None for a login that may not see it."""
+    waited_ms: float
+    """How long the statement has waited."""
+
+    @property
+    def ending(self) -> str | None:
+        """Return the command that ends it; None for another run, which is not to be ended this way."""
+        if not self.pid:
+            return "migrate activity"
+        if self.application.startswith(APPLICATION):
+            return None
+        return f"migrate end-session {self.pid}" + (f" --confirm {self.session}" if self.session else "")
+
+    def __str__(self) -> str:
+        if not self.pid:
+            return f"`{self.wanted}`, held by a prepared transaction"
+        application = f" ({self.application})" if self.application else ""
+        return f"`{self.wanted}`, held by pid {self.pid}{application}, {self.doing}"
+
+
+def query(name: str) -> str:
+    """Return a statement of `activity.sql`, with the parts that others have in braces."""
+    parts = queries.load_named("runner.postgres", "activity.sql")
+    if name not in COMPOSED:
+        return parts[name]
+    target = parts["target"].format(session=parts["session"])
+    return parts[name].format(session=parts["session"], progress=parts["progress"], target=target)
+
+
+COMPOSED = frozenset({"blocker", "end", "progress_of", "read", "target"})
+"""The statements with a part of another one in braces."""
+
+
+def find(connection: Connection, pid: int) -> Blocker | None:
+    """Return the session that blocks the backend `pid`, the oldest transaction's of several; None where none does."""
+    row = connection.exec_driver_sql(query("blocker"), {"pid": pid}).first()
+    if row is None:
+        return None
+    doing = say(row.state, row.state_s)
+    return Blocker(row.wanted, row.pid, row.application or "", doing, row.session, float(row.waited_ms or 0))
+
+
+def progress(connection: Connection, pid: int) -> Progress | None:
+    """Return how far the command of the backend `pid` has come, None for one that PostgreSQL does not report on."""
+    row = connection.exec_driver_sql(query("progress_of"), {"pid": pid}).mappings().first()
+    return None if row is None else Progress(**row)
+
+
+def say(state: str | None, seconds: float | None) -> str:
+    """Return what a session does and for how long, such as `idle in transaction for 12 min`."""
+    if state is None:
+        return "not visible"
+    return state if seconds is None else f"{state} for {age(seconds)}"
+
+
+def age(seconds: float) -> str:
+    """Return a length of time in its largest unit: `119 s`, `90 min`, `36 h`, `3 days`."""
+    for unit, length, upto in (("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172_800)):
+        if seconds < upto:
+            return f"{max(seconds, 0) / length:.0f} {unit}"
+    return f"{seconds / 86_400:.0f} days"
