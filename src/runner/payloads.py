@@ -187,10 +187,13 @@ def _explain(kind: type[AnyPayload], problem: Any) -> InvalidPayload:
     action = next(name for name, payload in KINDS.items() if payload is kind)
     fields = ", ".join(f"`{name}`" for name in kind.model_fields)
     name = f"`{problem['loc'][-1]}`" if problem["loc"] else "the payload"
+    wrong = (
+        "not the id of a session" if name == "`confirm`" and kind is EndSession else WRONG.get(name, WRONG["`target`"])
+    )
     reason = {
         "missing": f"`{action}` requires the field {name}.",
         "extra_forbidden": f"`{action}` has no field {name}.",
-        "string_pattern_mismatch": f"The field {name} of `{action}` is {WRONG.get(name, WRONG['`target`'])}.",
+        "string_pattern_mismatch": f"The field {name} of `{action}` is {wrong}.",
     }.get(problem["type"], f"The field {name} of `{action}` is wrong: {_lower(problem['msg'])}.")
     remedy = (
         "Make a plan with `migrate plan`, and name its id." if name == "`plan`" else f"Fields of `{action}`: {fields}."

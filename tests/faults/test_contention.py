@@ -126,8 +126,9 @@ def test_the_wait_is_told_and_recorded(project: Project, database: Database, doo
     took_ms = (time.monotonic() - started) * 1000
     assert process.returncode == 0, errors
     assert re.search(
-        rf"Retrying `018_note`, which was rolled back while it waited for `leads`, held by pid {reader.pid} "
-        r"\(report\) for \d+ s\.",
+        rf"Waited for `leads`, held by pid {reader.pid} \(report\), idle in transaction for \d+ s\.\n"
+        r"Retrying `018_note`; it was rolled back\.\n"
+        r"Applying",
         errors,
     ), errors
     wait_ms, locks = database.query(
@@ -149,9 +150,9 @@ def test_gives_up_at_the_deadline(project: Project, database: Database) -> None:
     assert answer["code"] == "lock-timeout", answer["message"]
     told = re.fullmatch(
         r"lock-timeout: `018_note` gave up after \d+ tries \((\d+) s\) waiting for `leads`, held by pid "
-        rf"{reader.pid} \(report\) for \d+ s\. Nothing was applied\. The database is at `017_dry_run_log`, "
-        r"and the failed revision was rolled back\. End the session that holds it, or wait until it has ended, "
-        r"then run the same command again\.",
+        rf"{reader.pid} \(report\), idle in transaction for \d+ s\. Nothing was applied\. The database is at "
+        r"`017_dry_run_log`, and the failed revision was rolled back\. Run the same command again when that session "
+        r"has ended\.",
         answer["message"],
     )
     assert told, answer["message"]
@@ -181,7 +182,7 @@ def test_a_deadlock_is_tried_again(project: Project, database: Database) -> None
     other.close()
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
-    assert "Retrying `018_two`, which was rolled back while it waited for" in errors
+    assert "Retrying `018_two`; it was rolled back." in errors
 
 
 def test_concurrent_work_has_a_budget_of_its_own(project: Project, database: Database) -> None:

@@ -36,7 +36,7 @@ EMBEDDED = "embedded"
 PASSWORD = "only-for-tests"
 PORTS, PARTS = 100, 200
 """The number of ports reserved for a process, more than it uses before the first is free again; and of processes."""
-SETTINGS = "-c fsync=off -c max_connections=200"
+SETTINGS = "-c fsync=off -c max_connections=200 -c max_prepared_transactions=5"
 """No durability, since the data end with the test; many connections, for tests with many runners at once."""
 
 

@@ -19,7 +19,7 @@ CLOCKS_DIFFER_S = 60
 TIMEOUT_S = 5
 LAST_LOOK_S = 2.0
 """The longest that an answer waits for the last lines of the log."""
-PROGRESS_FIELDS = ("event", "number", "total", "done", "blocks")
+PROGRESS_FIELDS = ("event", "number", "total", "phase", "done", "blocks")
 """The fields of a line that a progress bar needs."""
 
 logger = logging.getLogger(__name__)

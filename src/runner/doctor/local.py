@@ -13,7 +13,7 @@ from runner.deadline import Deadline
 from runner.doctor import checks
 from runner.doctor.checks import Probe, ProbeFailed, ProbeSkipped
 from runner.errors import MultipleHeads, count, translating
-from runner.postgres import advisory_lock, connect, conninfo, search_path, session, trust
+from runner.postgres import advisory_lock, blocker, connect, conninfo, search_path, session, trust
 from runner.postgres.conninfo import ConnInfo
 from runner.project import quote
 from runner.script import graph
@@ -96,6 +96,7 @@ def examine(environ: Mapping[str, str], deadline: Deadline, draft: Draft) -> Non
                 Probe("rights", "login", lambda: _rights(state)),
                 Probe("trust", "login", lambda: _trust(state)),
                 Probe("lock", "login", lambda: _lock(state)),
+                Probe("activity", "login", lambda: _activity(state)),
                 Probe("revisions", None, lambda: _revisions(state)),
             ],
             draft,
@@ -213,6 +214,16 @@ def _lock(state: LocalState) -> str:
         wait = "Wait until it has ended (`migrate current`)."
         raise ProbeFailed(holder.sentence, wait if holder.is_migration else f"{holder.ending}.")
     return "The migration lock is free."
+
+
+def _activity(state: LocalState) -> str:
+    login = state.opened.exec_driver_sql(blocker.query("login")).one()
+    lacking = [role for role, has in (("pg_monitor", login.sees), ("pg_signal_backend", login.ends)) if not has]
+    if lacking:
+        # a run requires neither, so that it is not a failure
+        grant = f"GRANT {', '.join(lacking)} TO {quote(login.login)}"
+        raise ProbeSkipped(f"A superuser may run `{grant}` for `migrate activity` and `end-session`.")
+    return f"`{login.login}` sees what other sessions do, and may end them."
 
 
 def _revisions(state: LocalState) -> str:

@@ -30,6 +30,7 @@ from runner.errors import (
 )
 from runner.postgres import invalid_indexes, session, sqlstate, version_table
 from runner.postgres.advisory_lock import GONE, MigrationLock
+from runner.postgres.blocker import Blocker
 from runner.postgres.sent import Sent
 from runner.postgres.timeouts import send
 from runner.postgres.transaction import Transaction
@@ -258,12 +259,17 @@ def _run_each(
         )  # fmt: skip
 
 
-def report_progress(run: Run, progress: Progress) -> None:
-    """Report how far the present step's command has come; called by the watchdog's thread."""
+def report_progress(run: Run, progress: Progress | None, blocker: Blocker | None) -> None:
+    """Report how far the present step's command has come and what it waits for; called by the watchdog's thread."""
     attempt = run.attempt
-    if attempt is not None:
-        about = {"revision": attempt.step.revision, "done": progress.done, "blocks": progress.total}
-        run.invocation.tell(f"`{attempt.step.revision}`: {progress}.", event="progress", **about)
+    if attempt is None:
+        return
+    told = [f"`{attempt.step.revision}`: {progress}."] if progress else []
+    if blocker is not None:
+        told.append(f"{'It' if told else f'`{attempt.step.revision}`'} waits for {blocker}.")
+        told += [f"To end the wait: {blocker.ending}"] if blocker.ending else []
+    about = {"phase": progress.phase, "done": progress.done, "blocks": progress.total} if progress else {}
+    run.invocation.tell("\n".join(told), event="progress", revision=attempt.step.revision, **about)
 
 
 def note_done(run: Run) -> Applied:

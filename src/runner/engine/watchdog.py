@@ -29,8 +29,8 @@ class Watchdog:
     deadline: Deadline
     interrupted: threading.Event
     timeouts: Timeouts
-    report: Callable[[Progress], None]
-    """Called about once a second with the progress of a long command, in the watchdog's thread."""
+    report: Callable[[Progress | None, Blocker | None], None]
+    """Called about once a second in the watchdog's thread: how far a long command is, and what it waits for."""
     blocker: Blocker | None = None
     """The session that was last seen to block the step."""
     waited_ms: float = 0.0
@@ -97,12 +97,13 @@ class Watchdog:
             if found is not None and found.waited_ms > self.timeouts.lock_ceiling_ms + SLACK_MS:
                 self.ended_wait = True
                 cancel_statement(connection, self.pid)
-            progress = blocker.progress(connection, self.pid) if self._is_time_to_look() else None
+            is_due = self._is_time_to_look()
+            progress = blocker.progress(connection, self.pid) if is_due else None
         if found is not None:
             self.waited_ms += POLL_INTERVAL_S * 1000
             self.blocker = found
-        if progress is not None:
-            self.report(progress)
+        if is_due and (progress or found):
+            self.report(progress, found)
 
     def _is_time_to_look(self) -> bool:
         """Return whether the step has worked for a second since its beginning, or since this was last true."""

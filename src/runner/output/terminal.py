@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
-from runner.invocation import Tell
+from runner.invocation import Tell, sparing
 from runner.output.report import Row, Section
 
 LEVELS = {"error": "bold red", "warning": "bold yellow", "note": "bold"}
@@ -22,21 +22,18 @@ def progress() -> Iterator[Tell]:
     """Yield a `Tell` that draws a progress bar, and writes a line for each revision that is done."""
     with bar() as (bars, task):
         command = bars.add_task("", total=None, visible=False)
+        # lines of their own, so that the command in them can be copied
+        say_some = sparing(lambda sentence, **_: bars.console.print(sentence, markup=False))
 
         def tell(sentence: str, **fields: Any) -> None:
-            if fields.get("event") == "progress":
-                bars.update(
-                    command,
-                    description=sentence,
-                    total=fields["blocks"] or 0,
-                    completed=fields["done"] or 0,
-                    visible=True,
-                )
+            total = fields.get("blocks")
+            if fields.get("event") == "progress" and total and "\n" not in sentence:
+                completed = fields.get("done") or 0
+                bars.update(command, description=fields["phase"], total=total, completed=completed, visible=True)
                 return
             bars.update(command, visible=False)
-            if fields.get("event") == "blocked":
-                # lines of their own, so that the command in them can be copied
-                bars.console.print(sentence, markup=False)
+            if fields.get("event") in {"blocked", "progress"}:
+                say_some(sentence, **fields)
             elif fields.get("event") != "done":
                 # the event names the revision that begins, and the bar shows those that are done
                 bars.update(

@@ -27,9 +27,10 @@ from ({progress}) p where pid = %(pid)s
 select coalesce(regexp_replace(w.relation::regclass::text, '^public[.]', ''), w.locktype) as wanted, b.pid,
        a.application_name as application, a.state, {session} as session,
        extract(epoch from clock_timestamp() - a.state_change)::float as state_s,
-       extract(epoch from clock_timestamp() - w.waitstart)::float * 1000 as waited_ms
+       extract(epoch from clock_timestamp() - w.waitstart)::float * 1000 as waited_ms,
+       coalesce(r.rolsuper, false) as superuser
 from unnest(pg_blocking_pids(%(pid)s)) as b(pid)
-left join pg_stat_activity a on a.pid = b.pid
+left join pg_stat_activity a on a.pid = b.pid left join pg_roles r on r.oid = a.usesysid
 left join pg_locks w on w.pid = %(pid)s and not w.granted
 order by coalesce(a.xact_start, a.backend_start) nulls last limit 1
 
@@ -73,11 +74,14 @@ from pg_stat_activity a left join progress p on p.pid = a.pid
 where a.datname = current_database() and a.pid <> pg_backend_pid()
 
 -- name: prepared
+-- Its locks have the virtual transaction in which it was prepared, or one of its own after a restart of the server.
 select p.gid as name, p.owner::text, extract(epoch from clock_timestamp() - p.prepared)::float as age_s,
        'ROLLBACK PREPARED ' || quote_literal(p.gid) as ending,
        coalesce((select jsonb_object_agg(regexp_replace(l.relation::regclass::text, '^public[.]', ''), l.mode)
                  from pg_locks l join pg_class c on c.oid = l.relation
-                 where l.virtualtransaction = '-1/' || p.transaction and l.locktype = 'relation'
+                 where l.locktype = 'relation' and l.pid is null and l.virtualtransaction in (
+                         select t.virtualtransaction from pg_locks t
+                         where t.locktype = 'transactionid' and t.transactionid = p.transaction and t.pid is null)
                    and l.relation >= 16384 and c.relkind in ('r', 'p', 'm', 'v')), '{}') as locks
 from pg_prepared_xacts p where p.database = current_database() order by p.prepared
 

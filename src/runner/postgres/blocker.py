@@ -8,6 +8,9 @@ from runner.answer import Progress
 from runner.postgres import queries
 from runner.postgres.connect import APPLICATION
 
+TRANSACTIONS = frozenset({"transactionid", "virtualxid"})
+"""The kinds of lock that a transaction has on itself."""
+
 
 @dataclass(frozen=True)
 class Blocker:
@@ -24,21 +27,24 @@ class Blocker:
     """Its id, None for a login that may not see it."""
     waited_ms: float
     """How long the statement has waited."""
+    is_superuser: bool
 
     @property
     def ending(self) -> str | None:
-        """Return the command that ends it; None for another run, which is not to be ended this way."""
+        """Return the command that ends it; None for another run and a superuser's, which it does not end."""
         if not self.pid:
             return "migrate activity"
-        if self.application.startswith(APPLICATION):
+        if self.application.startswith(APPLICATION) or self.is_superuser:
             return None
         return f"migrate end-session {self.pid}" + (f" --confirm {self.session}" if self.session else "")
 
     def __str__(self) -> str:
+        # a transaction's own lock ends with it: an index is built once those before it have ended
+        held = "the transaction of" if self.wanted in TRANSACTIONS else f"`{self.wanted}`, held by"
         if not self.pid:
-            return f"`{self.wanted}`, held by a prepared transaction"
+            return f"{held} a prepared transaction"
         application = f" ({self.application})" if self.application else ""
-        return f"`{self.wanted}`, held by pid {self.pid}{application}, {self.doing}"
+        return f"{held} pid {self.pid}{application}, {self.doing}"
 
 
 def query(name: str) -> str:
@@ -60,7 +66,8 @@ def find(connection: Connection, pid: int) -> Blocker | None:
     if row is None:
         return None
     doing = say(row.state, row.state_s)
-    return Blocker(row.wanted, row.pid, row.application or "", doing, row.session, float(row.waited_ms or 0))
+    waited_ms = float(row.waited_ms or 0)
+    return Blocker(row.wanted, row.pid, row.application or "", doing, row.session, waited_ms, row.superuser)
 
 
 def progress(connection: Connection, pid: int) -> Progress | None:
