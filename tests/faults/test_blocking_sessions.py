@@ -167,7 +167,8 @@ def test_what_is_never_ended(project: Project, at_work: Database, server: object
             assert reason in answer["error"]
     assert len(runs) == 2
     at_work.execute("create table told ()")
-    assert process.wait() == 0
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
 
 
 def test_a_run_of_an_ordinary_login_is_never_ended(project: Project, at_work: Database) -> None:

@@ -18,7 +18,7 @@ from support.project import Project
 ACTIONS = (
     "Known actions: `upgrade`, `downgrade`, `stamp`, `repair`, `run-migration`, `plan`, `rehearse`, `check`, "
     "`current`, `heads`, `history`, `show`, "
-    "`sizes`, `list-migrations`."
+    "`sizes`, `activity`, `end-session`, `list-migrations`."
 )
 HISTORY = "List them with `migrate history`."
 STATE = """

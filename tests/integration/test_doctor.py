@@ -18,7 +18,20 @@ from support.endpoint import Endpoint, refusal, serve
 from support.postgres import PASSWORD, Database, free_port
 from support.project import Project
 
-LOCAL = ["settings", "name", "port", "tls", "login", "version", "writer", "rights", "trust", "lock", "revisions"]
+LOCAL = [
+    "settings",
+    "name",
+    "port",
+    "tls",
+    "login",
+    "version",
+    "writer",
+    "rights",
+    "trust",
+    "lock",
+    "activity",
+    "revisions",
+]
 FUNCTION = ["credentials", "function", "invocation", "settings", "network", "database", "lock"]
 
 

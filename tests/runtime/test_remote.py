@@ -37,6 +37,8 @@ TYPED = {
     "history": ["--limit", "2"],
     "show": ["016"],
     "sizes": [],
+    "activity": [],
+    "end-session": ["1"],
     "stamp": ["017", "--actor", "ana"],
     "repair": ["016", "--actor", "ana"],
     "list-migrations": [],

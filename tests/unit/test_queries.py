@@ -14,6 +14,7 @@ SOURCE = ROOT / "src"
 FILES = {path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.sql")}
 CATALOG = "runner/schema/queries/"
 LEDGER = "runner/engine/ledger.sql"
+ACTIVITY = "runner/postgres/activity.sql"
 INDEXES = "runner/postgres/invalid_indexes.sql"
 PRIVILEGES = "runner/postgres/privileges.sql"
 DEPENDENTS = "runner/preview/dependents.sql"
@@ -32,7 +33,7 @@ def test_each_file_is_sent_or_included() -> None:
     sent = {f"{CATALOG}{name}.sql" for name in (*catalog.QUERIES, "owners", "scratch", "sized", "tables")}
     texts = [(SOURCE / name).read_text(encoding="utf-8") for name in sent]
     included = {f"{CATALOG}{name}.sql" for text in texts for name in re.findall("-- include (.*)", text)}
-    assert sent | included | {LEDGER, INDEXES, PRIVILEGES, DEPENDENTS, TRUST, TRUSTED} == FILES
+    assert sent | included | {ACTIVITY, LEDGER, INDEXES, PRIVILEGES, DEPENDENTS, TRUST, TRUSTED} == FILES
 
 
 def test_a_file_comes_with_what_it_includes() -> None:
