@@ -73,7 +73,7 @@ def test_as_a_table(project: Project, database: Database) -> None:
     assert done.returncode == 4
     assert rows[0] == ["check", "state", "told", "advice"]
     assert [row[0] for row in rows[1:]] == LOCAL
-    assert done.stderr.startswith("1 of 11 checks failed. The first is `login`: ")
+    assert done.stderr.startswith("1 of 12 checks failed. The first is `login`: ")
 
 
 def test_no_setting(project: Project) -> None:
