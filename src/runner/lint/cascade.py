@@ -232,7 +232,7 @@ def truncated(statement: Statement) -> Iterator[Table]:
     match statement.node:
         case nodes.TruncateStmt(relations=relations):
             for one in relations:
-                if isinstance(one, nodes.RangeVar) and one.schemaname != "pg_temp":
+                if isinstance(one, nodes.RangeVar):
                     table = removal.users_table(statement, parse_tree.name(one))
                     if table is not None:
                         yield table

@@ -11,7 +11,7 @@ from postgast.nodes import AstNode
 
 from runner.lint import parse_tree, partitions
 from runner.lint.parse_tree import Type
-from runner.lint.tables import KINDS, Column, Constraint, Index, Table, Tables, read_index
+from runner.lint.tables import KINDS, TEMPORARY, Column, Constraint, Index, Table, Tables, read_index
 from runner.postgres.sql import Name
 
 ENDINGS = {
@@ -33,18 +33,20 @@ ATTRIBUTES: dict[int, dict[str, bool]] = {
     pb.CONSTR_ATTR_NOT_ENFORCED: {"is_enforced": False, "skip_validation": True},
 }
 """What stands behind a constraint of a column, and what it sets."""
-TEMPORARY = "t"
-"""The persistence of a temporary relation, as in `pg_class`."""
+DROPS = frozenset({pb.AT_DropColumn, pb.AT_DropConstraint})
 LIKE_DEFAULTS = 0b111000
 """The bits of INCLUDING DEFAULTS, GENERATED and IDENTITY, as `TableLikeOption` in PostgreSQL's `parsenodes.h`."""
 
 
 def added_columns(node: AstNode | None, table: Table | None) -> Iterator[nodes.ColumnDef]:
     """Yield the columns that an ALTER TABLE adds to a table, not those that IF NOT EXISTS finds there."""
-    there: Iterable[str] = table.columns if table is not None else ()
+    # columns are dropped before others are added
+    dropped = {one.name for one in parse_tree.commands(node, pb.AT_DropColumn)}
+    there = {*(table.columns if table is not None else ())} - dropped
     for command in parse_tree.commands(node, pb.AT_AddColumn):
         column = command.def_
         if isinstance(column, nodes.ColumnDef) and not (command.missing_ok and column.colname in there):
+            there.add(column.colname)
             yield column
 
 
@@ -101,6 +103,19 @@ def _free_name(name: str, table: Table | None) -> str:
     return next(one for one in chain((name,), (f"{name}{number}" for number in count(1))) if one not in taken)
 
 
+def is_there_already(node: AstNode | None, tables: Tables) -> bool:
+    """Return whether a statement does nothing, since what it makes IF NOT EXISTS is there before it."""
+    match node:
+        case (
+            nodes.CreateStmt(relation=nodes.RangeVar() as relation, if_not_exists=True)
+            | nodes.CreateTableAsStmt(into=nodes.IntoClause(rel=nodes.RangeVar() as relation), if_not_exists=True)
+        ):
+            return tables.has(parse_tree.name(relation))
+        case nodes.IndexStmt(relation=nodes.RangeVar() as relation, if_not_exists=True, idxname=name):
+            return tables.has((parse_tree.name(relation)[0], name))
+    return False
+
+
 def after(tables: Tables, node: AstNode | None) -> Tables:  # noqa: C901 - a case for each statement
     """Return the tables after a statement."""
     match node:
@@ -109,9 +124,12 @@ def after(tables: Tables, node: AstNode | None) -> Tables:  # noqa: C901 - a cas
         case nodes.CreateTableAsStmt(into=nodes.IntoClause(rel=nodes.RangeVar() as relation), objtype=kind):
             name = parse_tree.name(relation)
             made = Table(name, None, "materialized view" if kind == pb.OBJECT_MATVIEW else "table")
-            # a temporary table is found before one of the database with its name
-            is_made = tables.find(name) is None or relation.relpersistence == TEMPORARY
-            return tables.having(made) if is_made else tables
+            return tables.having(made) if tables.find(name) is None else tables
+        case nodes.SelectStmt(into_clause=nodes.IntoClause(rel=nodes.RangeVar() as relation)):
+            return tables.having(Table(parse_tree.name(relation), None))
+        case nodes.CreateSeqStmt(sequence=nodes.RangeVar(schemaname="pg_temp") as relation):
+            # it hides a sequence of the database
+            return tables.having(Table(parse_tree.name(relation), None))
         case nodes.ViewStmt(view=nodes.RangeVar() as relation):
             name = parse_tree.name(relation)
             return tables.having(Table(name, None, "view")) if tables.find(name) is None else tables
@@ -218,6 +236,8 @@ def _drop(tables: Tables, node: nodes.DropStmt) -> Tables:
     match node.remove_type:
         case pb.OBJECT_TABLE | pb.OBJECT_VIEW | pb.OBJECT_MATVIEW:
             return tables.without(*names)
+        case pb.OBJECT_SEQUENCE:
+            return tables.without(*(one for one in names if one[0] == TEMPORARY))
         case pb.OBJECT_POLICY:
             policies = {parse_tree.words([one])[-1] for one in node.objects}
             for one in map(tables.find, names):
@@ -275,7 +295,9 @@ def _alter(tables: Tables, node: nodes.AlterTableStmt, name: Name) -> Tables:
     table = tables.find(name)
     if table is None:
         return tables
-    altered = reduce(_apply, parse_tree.commands(node), table)
+    # PostgreSQL drops before it does the rest
+    actions = sorted(parse_tree.commands(node), key=lambda one: one.subtype not in DROPS)
+    altered = reduce(_apply, actions, table)
     tables = tables.having(altered)
     for command in parse_tree.commands(node, pb.AT_AttachPartition, pb.AT_DetachPartition):
         match command.def_:

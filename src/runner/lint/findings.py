@@ -12,6 +12,7 @@ from runner.lint import rules, squawk
 from runner.lint.report import excerpt
 from runner.lint.rule import Rule, Violation
 from runner.lint.statement import Database, Revision, arrange, describe, shown
+from runner.lint.tables import TEMPORARY
 from runner.postgres import sql
 from runner.results import Finding, Level
 from runner.script.allowances import MARK
@@ -39,12 +40,11 @@ def find(rendered: Sequence[Rendered], database: Database, program: str) -> tupl
 
     `program` is the path of squawk.
     """
-    effective = [_effective(one, database) for one in rendered]
-    revisions = arrange(rendered, effective, database)
+    revisions = arrange(rendered, map(_sent, rendered), database)
     findings = [found for one in revisions for found in _find(one)]
     harmless = [*_elsewhere(rendered, database.version)]
     if revisions:
-        for found, is_harmless in _complaints(program, revisions, effective):
+        for found, is_harmless in _complaints(program, revisions):
             (harmless if is_harmless else findings).append(found)
     return findings, harmless
 
@@ -54,17 +54,14 @@ def _elsewhere(rendered: Iterable[Rendered], version: str) -> Iterator[Finding]:
     anywhere = describe({"tables": {}}, {}, version, complete=False)
     for one in rendered:
         if MARK in one.source:
-            for revision in arrange([one], [_effective(one, anywhere)], anywhere):
+            for revision in arrange([one], [_sent(one)], anywhere):
                 yield from _find(revision)
 
 
-def _effective(revision: Rendered, database: Database) -> list[str]:
-    """Return a revision's statements, except those that do nothing here.
-
-    They are IF NOT EXISTS for an existing object, and what ends the transaction: that is refused, or it is not sent.
-    """
+def _sent(revision: Rendered) -> list[str]:
+    """Return a revision's texts, except those that end the transaction: these are refused, or they are not sent."""
     ends = sql.ends_transaction if revision.transactional else lambda _: False
-    return [text for text in revision.rendered if sql.made_if_absent(text) not in database.existing and not ends(text)]
+    return [text for text in revision.rendered if not ends(text)]
 
 
 def _find(revision: Revision) -> Iterator[Finding]:
@@ -91,25 +88,24 @@ def _finding(rule: Rule, one: Violation, revision: Revision) -> Finding:
     )
 
 
-def _complaints(
-    program: str, revisions: Sequence[Revision], effective: Sequence[Sequence[str]]
-) -> Iterator[tuple[Finding, bool]]:
+def _complaints(program: str, revisions: Sequence[Revision]) -> Iterator[tuple[Finding, bool]]:
     """Yield the findings of squawk, each with whether it does no harm here."""
-    rendered = [one.rendered for one in revisions]
     # one process for all revisions, since each start takes time
-    texts = [_text(one, statements) for one, statements in zip(rendered, effective, strict=True)]
-    ends = [_ends(one, statements) for one, statements in zip(rendered, effective, strict=True)]
+    texts = [_text(one.rendered, one.texts) for one in revisions]
+    ends = [_ends(one.rendered, one.texts) for one in revisions]
     own = {rule.id for rule in rules.load()}
     for complaint in squawk.complain(program, texts, revisions[0].database.version):
         if complaint.rule in REPLACED:
             continue
-        revision, statements = revisions[complaint.text], effective[complaint.text]
+        revision = revisions[complaint.text]
         at = bisect_right(ends[complaint.text], complaint.line)
         # none for a complaint about the whole text
-        text = statements[at] if at < len(statements) else ""
+        text = revision.texts[at] if at < len(revision.texts) else ""
         # the tables as they are before the statement, which may be made or renamed by an earlier one
         before = next((one.before for one in revision.statements if one.place >= at), revision.database.tables)
         name = sql.read(text).table
+        if name is not None and before.has((TEMPORARY, name[1])):
+            name = TEMPORARY, name[1]
         table = before.find(name) if name is not None else None
         has_rows = table is not None and table.origin is not None
         rows = revision.database.rows(table) if has_rows else None

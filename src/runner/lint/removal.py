@@ -201,13 +201,13 @@ def _made(node: AstNode | None) -> Thing | None:  # noqa: C901 - a case for each
     match node:
         case nodes.RenameStmt() | nodes.AlterObjectSchemaStmt():
             return next((_moved(one, node) for one in removed(node)), None)
-        case nodes.CreateStmt(relation=nodes.RangeVar() as relation) if relation.relpersistence != "t":
+        case nodes.CreateStmt(relation=nodes.RangeVar() as relation):
             return _thing("table", relation)
         case nodes.CreateForeignTableStmt(base_stmt=nodes.CreateStmt(relation=nodes.RangeVar() as relation)):
             return _thing("foreign table", relation)
         case nodes.CreateTableAsStmt(into=nodes.IntoClause(rel=nodes.RangeVar() as relation)):
-            return _thing("table", relation) if relation.relpersistence != "t" else None
-        case nodes.ViewStmt(view=nodes.RangeVar() as relation) if relation.relpersistence != "t":
+            return _thing("table", relation)
+        case nodes.ViewStmt(view=nodes.RangeVar() as relation):
             return _thing("view", relation)
         case nodes.CreateSeqStmt(sequence=nodes.RangeVar() as relation):
             return _thing("sequence", relation)

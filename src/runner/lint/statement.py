@@ -8,7 +8,7 @@ import postgast
 from postgast import nodes
 from postgast.nodes import AstNode
 
-from runner.lint import code, course, domains, locks, parse_tree
+from runner.lint import code, course, domains, locks, parse_tree, temporary
 from runner.lint.dependent import Reader
 from runner.lint.domains import Domain
 from runner.lint.report import LARGE_ROWS
@@ -89,8 +89,6 @@ class Database:
     tables: Tables
     sizes: Mapping[Name, TableSize]
     """By the names that the tables have in the database."""
-    existing: frozenset[Name]
-    """Tables, views and indexes."""
     known: frozenset[Name]
     """Objects of every kind."""
     routines: Mapping[Name, tuple[str, ...]]
@@ -145,6 +143,8 @@ class Revision:
     """The revisions of the plan before this one."""
     end: Tables
     """The tables after the whole plan."""
+    texts: tuple[str, ...] = ()
+    """Those of its texts that do something, by the places of the statements."""
 
     def domains(self, statement: Statement) -> Mapping[Name, Domain]:
         """Return the domains that there are before a statement."""
@@ -167,11 +167,9 @@ def describe(
     database's tables.
     """
     tables, functions = of_catalog(actual, complete=complete), actual.get("functions", {})
-    relations = {sql.read_name(name) for kind in ("tables", "views") for name in actual.get(kind, {})}
     return Database(
         tables,
         {sql.read_name(name): size for name, size in sizes.items()},
-        frozenset(relations | tables.owners.keys()),
         frozenset(sql.read_name(name) for objects in actual.values() for name in objects),
         _routines(actual),
         frozenset(map(sql.read_name, filter(partial(_is_of_trigger, actual), actual.get("functions", ())))),
@@ -211,19 +209,24 @@ def shown(name: Name) -> str:
     return name[1] if name[0] == "public" else ".".join(name)
 
 
-def arrange(rendered: Iterable[Rendered], effective: Iterable[Iterable[str]], database: Database) -> list[Revision]:
-    """Return the revisions of a plan with their statements; `effective` are the texts of each that do something."""
+def arrange(rendered: Iterable[Rendered], sent: Iterable[Iterable[str]], database: Database) -> list[Revision]:
+    """Return the revisions of a plan with their statements; `sent` are the texts of each.
+
+    What IF NOT EXISTS leaves as it is by then is no statement.
+    """
     tables = database.tables
     defined: tuple[AstNode, ...] = ()
-    pieces: list[tuple[Rendered, tuple[Statement, ...]]] = []
-    for one, texts in zip(rendered, effective, strict=True):
-        statements = tuple(_follow(one, texts, tables, defined))
+    pieces: list[tuple[Rendered, tuple[Statement, ...], tuple[str, ...]]] = []
+    for one, texts in zip(rendered, sent, strict=True):
+        tables = temporary.discarded(tables)
+        groups = tuple(_follow(one, texts, tables, defined))
+        statements = tuple(statement for _, found in groups for statement in found)
         if statements:
             tables, defined = statements[-1].after, _define(statements[-1].defined, statements[-1].node)
-        pieces.append((one, statements))
+        pieces.append((one, statements, tuple(text for text, _ in groups)))
     revisions: list[Revision] = []
-    for one, statements in pieces:
-        revisions.append(Revision(one, statements, database, tuple(revisions), tables))
+    for one, statements, kept in pieces:
+        revisions.append(Revision(one, statements, database, tuple(revisions), tables, kept))
     return revisions
 
 
@@ -237,22 +240,34 @@ def _define(defined: tuple[AstNode, ...], node: AstNode | None) -> tuple[AstNode
 
 def _follow(
     rendered: Rendered, texts: Iterable[str], tables: Tables, defined: tuple[AstNode, ...]
-) -> Iterator[Statement]:
-    """Yield the statements of a revision in their order, those of a DO block after the block."""
+) -> Iterator[tuple[str, list[Statement]]]:
+    """Yield each text of a revision that does something, with its statements, those of a DO block after the block."""
     held: dict[Name, Held] = {}
-    for place, text in enumerate(texts):
+    place = 0
+    for text in texts:
         # outside of a transaction, only the statements of a block are in one
         held = held if rendered.transactional else {}
-        for piece, node, in_block in _read(text):
+        found: list[Statement] = []
+        pieces = [*_read(text)]
+        for piece, parsed, in_block in pieces:
+            node = temporary.resolved(parsed, tables) if parsed is not None else None
+            if course.is_there_already(node, tables):
+                continue
             in_transaction = rendered.transactional or in_block
             after = course.after(tables, node)
-            yield Statement(piece, text, node, place, tables, after, dict(held), in_transaction, defined, in_block)
+            statement = Statement(
+                piece, text, node, place, tables, after, dict(held), in_transaction, defined, in_block
+            )
+            found.append(statement)
             defined = _define(defined, node)
             if isinstance(node, nodes.TransactionStmt) and node.kind in locks.RELEASING:
                 held = {}
             elif in_transaction:
                 _hold(held, piece, node, tables)
             tables = after
+        if found or not pieces:
+            yield text, found
+            place += 1
 
 
 def _hold(held: dict[Name, Held], text: str, node: AstNode | None, tables: Tables) -> None:

@@ -4,7 +4,7 @@ A table that the database does not have is nobody's yet, so only its name is fol
 they have in the database as `origin`, whatever the plan renames them to: sizes and dependents are looked up by it.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -16,6 +16,9 @@ from runner.lint.parse_tree import Type
 from runner.postgres import sql
 from runner.postgres.sql import Name
 from runner.schema.catalog import Catalog
+
+TEMPORARY = "pg_temp"
+"""The schema of temporary relations, by the name that each session has for its own."""
 
 ConstraintKind = Literal["check", "exclude", "foreign key", "not null", "primary key", "unique"]
 KINDS: dict[int, ConstraintKind] = {
@@ -111,6 +114,11 @@ class Table:
         declared = frozenset(name for name, column in self.columns.items() if column.not_null)
         return declared.union(*map(parse_tree.not_null_columns, checks))
 
+    def has_index(self, name: str) -> bool:
+        """Return whether it has an index of that name, also that of an EXCLUDE constraint."""
+        constraint = self.constraints.get(name)
+        return name in self.indexes or (constraint is not None and constraint.kind == "exclude")
+
     def key(self) -> tuple[str, ...]:
         """Return the columns of the primary key, none where there is none."""
         return next((one.columns for one in self.constraints.values() if one.kind == "primary key"), ())
@@ -126,6 +134,8 @@ class Tables:
     """The table of each index of the database, by both names."""
     children: Mapping[Name, tuple[Name, ...]]
     """The partitions of each partitioned table of the database, by its name there."""
+    relations: Set[Name] = frozenset()
+    """The names of the database's tables and views."""
     changed: Mapping[Name, Table | None] = field(default_factory=dict)
     """What the plan has made or altered so far, None for a name that no longer has a table."""
 
@@ -151,7 +161,16 @@ class Tables:
         owner = self.owners.get(index)
         # a renamed table's own name is kept in `changed`
         here = next((one for one in self.changed.values() if one is not None and one.origin == owner), None)
-        return here or (self.find(owner) if owner is not None else None)
+        here = here or (self.find(owner) if owner is not None else None)
+        # the plan may have dropped or renamed it
+        return here if here is not None and (index[1] in here.indexes or index[1] in here.constraints) else None
+
+    def has(self, name: Name) -> bool:
+        """Return whether a table, a view or an index has a name, which IF NOT EXISTS leaves as it is."""
+        table = self.with_index(name)
+        if table is not None and table.has_index(name[1]):
+            return True
+        return self.changed[name] is not None if name in self.changed else name in self.relations
 
     def partitions(self, name: Name) -> tuple[Name, ...]:
         """Return the names of a table's partitions, those of the database first."""
@@ -187,7 +206,7 @@ def of_catalog(actual: Catalog, *, complete: bool = True) -> Tables:
     def load(name: Name) -> Table | None:
         if name not in loaded:
             kind, found = listed.get(name, ("", ""))
-            lacking = None if complete else Table(name, name)
+            lacking = None if complete or name[0] == TEMPORARY else Table(name, name)
             loaded[name] = _read(name, kind, actual[kind][found]) if kind else lacking
         return loaded[name]
 
@@ -201,7 +220,8 @@ def of_catalog(actual: Catalog, *, complete: bool = True) -> Tables:
         for section in ("indexes", "constraints")
         for index in actual[kind][found].get(section, ())
     }
-    return Tables(load, owners, {parent: tuple(sorted(names)) for parent, names in children.items()})
+    below = {parent: tuple(sorted(names)) for parent, names in children.items()}
+    return Tables(load, owners, below, frozenset(listed))
 
 
 def _parents(sections: Mapping[str, Mapping[str, str]]) -> list[Name]:

@@ -34,5 +34,6 @@ RULE = Rule(
         'op.execute("drop sequence tickets; create sequence tickets as bigint start 1000000")',
         'op.execute("create sequence numbers")\nop.execute("drop sequence numbers")',
         'op.execute("drop sequence if exists absent")',
+        'op.execute("create temporary sequence tickets")\nop.execute("drop sequence tickets")',
     ),
 )

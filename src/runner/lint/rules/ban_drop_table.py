@@ -55,6 +55,10 @@ RULE = Rule(
         'op.execute("do $$ begin drop table visits; end $$")',
         'op.execute("drop table events_2025")',
         'op.drop_table("visits")\nop.create_table("visits", sa.Column("id", sa.BigInteger(), primary_key=True))',
+        'op.execute("create temporary table visits (n bigint)")\nop.execute("drop table visits")\n'
+        'op.drop_table("visits")',
+        'op.execute("create temporary table visits (n bigint)")\nop.drop_table("visits", schema="public")',
+        'op.execute("create temporary table visits (n bigint)")\n---\nop.drop_table("visits")',
         'op.drop_table("visits")\nif op.get_bind().execute(sa.text("select 1")).scalar(): pass',
     ),
     safe=(
@@ -63,6 +67,9 @@ RULE = Rule(
         'op.create_table("drafts", sa.Column("id", sa.BigInteger(), primary_key=True))\n'
         'op.rename_table("drafts", "sketches")\nop.drop_table("sketches")',
         'op.execute("drop table if exists absent")',
-        'op.execute("create temporary table drafts (n bigint)")\nop.execute("drop table drafts")',
+        # it hides the database's table of that name until it is dropped
+        'op.execute("create temporary table visits (n bigint)")\nop.execute("drop table visits")',
+        'op.execute("create temporary table visits on commit drop as select 1 as n")\n'
+        'op.execute("alter table visits rename to drafts")\nop.execute("drop table drafts")',
     ),
 )

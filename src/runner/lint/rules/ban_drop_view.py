@@ -53,5 +53,7 @@ RULE = Rule(
         'op.execute("create view dear_items as select id from items where price > 90")\n'
         'op.execute("drop view dear_items")',
         'op.execute("drop view if exists absent")',
+        'op.execute("create temporary table drafts (n bigint)")\n'
+        'op.execute("create view cheapest_items as select * from drafts")\nop.execute("drop view cheapest_items")',
     ),
 )

@@ -4,7 +4,7 @@ With CONCURRENTLY a new index is built beside the old one while the application 
 transaction. https://www.postgresql.org/docs/current/sql-reindex.html
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
@@ -33,7 +33,7 @@ def find(revision: Revision) -> Iterator[Violation]:
 
 
 def _of_many(node: nodes.ReindexStmt, statement: Statement, revision: Revision) -> Iterator[Violation]:
-    if node.kind == pb.REINDEX_OBJECT_SCHEMA and not _has_tables(node.name, revision.database.existing):
+    if node.kind == pb.REINDEX_OBJECT_SCHEMA and not _has_tables(node.name, revision.database.tables.relations):
         return
     message = f"REINDEX blocks reads and writes of each table of {MANY[node.kind]} while its indexes are built."
     if node.kind == pb.REINDEX_OBJECT_SYSTEM:
@@ -52,7 +52,7 @@ def _of_one(node: nodes.ReindexStmt, statement: Statement, revision: Revision) -
         yield Violation(database.by_rows(table), message, REMEDY, statement, table, (building.reindexed(node),))
 
 
-def _has_tables(schema: str, existing: frozenset[Name]) -> bool:
+def _has_tables(schema: str, existing: Set[Name]) -> bool:
     return any(name[0] == schema for name in existing)
 
 
