@@ -47,7 +47,12 @@ MORE = """
     create table vehicles (id bigint not null, wheels integer, name varchar(20), check (wheels > 0));
     create table cars (doors integer) inherits (vehicles);
     create table vans () inherits (cars);
+    create view one as select 1::bigint as n;
+    create table trucks (id bigint primary key);
+    create table wheels (car bigint references trucks on delete cascade);
+    create index on wheels (car);
 """
+VEHICLES = {"public.vehicles": 1, "public.cars": 2, "public.vans": 4}
 DROPS_VISITS = ("ban-drop-table", "error")
 BUILDS = ("require-concurrent-index-creation", "error")
 DROPS_INDEX = ("require-concurrent-index-deletion", "warning")
@@ -142,6 +147,149 @@ ALREADY = {
         {WORKS},
     ),
 }  # fmt: skip
+
+
+NOT_NULL = ("adding-not-nullable-field", "error")
+CHECKS = ("constraint-missing-not-valid", "error")
+RENAMES = ("renaming-column", "error"), ("renaming-table", "error"), ("renaming-object", "error")
+PROVEN = "alter table items add constraint q check (quantity is not null) not valid"
+RENAMED = {
+    "a CHECK proves it under the new name": (
+        [PROVEN, "alter table items validate constraint q", "alter table items rename quantity to amount",
+         "alter table items alter amount set not null"],
+        set(),
+    ),
+    "so does one of the database": (
+        ["alter table items rename account_id to owner; alter table items alter owner set not null"], set(),
+    ),
+    "an index serves a foreign key under the new name": (
+        ["alter table items rename account_id to owner; "
+         "alter table items add foreign key (owner) references accounts not valid"],
+        set(),
+    ),
+    "and not under the old one": (
+        ["alter table items rename account_id to owner; alter table items add account_id bigint; "
+         "alter table items add foreign key (account_id) references accounts not valid"],
+        {("foreign-key-without-index", "warning")},
+    ),
+    "a unique index is that of a key under the new name": (
+        ["alter table visits rename visit_id to id", "update visits set mood = 'new' where id = 5"], set(),
+    ),
+    "a foreign key is replaced under the table's new name": (
+        ["alter table wheels rename to rims; alter table rims rename car to lorry; "
+         "alter table trucks rename to lorries",
+         "alter table rims drop constraint wheels_car_fkey, add constraint wheels_car_fkey foreign key (lorry) "
+         "references lorries on delete cascade not valid"],
+        set(),
+    ),
+    "partitions have the new name too": (
+        ["alter table events rename item_id to thing; alter table events_2025 add check (thing is not null) not valid; "
+         "alter table events_2026 add check (thing is not null) not valid",
+         "alter table events_2025 validate constraint events_2025_thing_check; "
+         "alter table events_2026 validate constraint events_2026_thing_check",
+         "alter table events alter thing set not null"],
+        set(),
+    ),
+    "a CHECK proves a partition's bound under the new name": (
+        ["alter table events rename at to happened; alter table events_2024 rename at to happened; "
+         "alter table events_2024 add constraint y check (happened >= '2024-01-01' and happened < '2025-01-01') "
+         "not valid",
+         "alter table events_2024 validate constraint y",
+         "alter table events attach partition events_2024 for values from ('2024-01-01') to ('2025-01-01')"],
+        set(),
+    ),
+    "what is done to a partitioned table is done to its partitions": (
+        ["alter table logs alter item_id set not null", "alter table logs_us alter item_id set not null"], {NOT_NULL},
+    ),
+    "a table keeps its rows in a schema with a new name": (
+        ["alter schema archive rename to old; alter table old.items add check (price > -1)"], {CHECKS},
+    ),
+    "and is dropped": (
+        ["alter schema archive rename to old", "drop table old.items"], {("ban-drop-table", "error")},
+    ),
+    "a partition stays one in such a schema": (
+        ["alter schema archive rename to old; alter table logs alter item_id set not null; "
+         "alter table old.logs_eu_2025 alter item_id set not null"],
+        {NOT_NULL},
+    ),
+    "a table of the old name is another": (
+        ["alter schema archive rename to old; create schema archive; create table archive.items (n bigint); "
+         "alter table archive.items add check (n > 0)"],
+        set(),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", RENAMED)
+def test_what_is_renamed_is_followed(actual: Catalog, case: str) -> None:
+    revisions, expected = RENAMED[case]
+    assert told(actual, *revisions) - {*RENAMES} == expected
+
+
+BELOW = {
+    "a view counts as the tables below it": (
+        ["alter table items add stars bigint; select name from cheapest_items"], {WORKS},
+    ),
+    "one without a table does not count": (["alter table items add stars bigint; select n from one"], set()),
+    "nor one of a few rows that the plan makes": (
+        ["alter table items add stars bigint; create view two as select n from one; select n from two"], set(),
+    ),
+    "one that the plan makes counts as the table": (
+        ["create view v as select id from items", "alter table accounts add stars bigint; select id from v"], {WORKS},
+    ),
+    "one that the plan replaces counts as the new table": (
+        ["create or replace view one as select id as n from shelf.books",
+         "alter table items add stars bigint; select n from one"],
+        {WORKS},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BELOW)
+def test_a_view_has_the_rows_of_the_tables_below_it(actual: Catalog, case: str) -> None:
+    revisions, expected = BELOW[case]
+    assert told(actual, *revisions) == expected
+
+
+# The rows that are read or written, of `vehicles` (1), `cars` (2) and `vans` (4), which inherits from it and from cars.
+REACHED = {
+    "alter table vehicles add check (wheels > -1)": 7,
+    "alter table vehicles add check (wheels > -1) no inherit": 1,
+    "alter table vehicles alter wheels set not null": 7,
+    "alter table only vehicles alter wheels set not null": 1,
+    "alter table cars alter wheels set not null": 6,
+    "alter table vehicles add primary key (id)": 1,
+    "alter table vehicles add unique (id)": 1,
+    "alter table vehicles add foreign key (id) references accounts": 1,
+    "alter table vehicles alter wheels type bigint": 7,
+    "alter table vehicles add n serial": 7,
+    "alter table vehicles add n positive": 7,
+    "alter table vehicles add n uuid default gen_random_uuid()": 7,
+    "alter table vehicles add n int check (n > 0)": 7,
+    "alter table vehicles set unlogged": 1,
+    "create index on vehicles (id)": 1,
+    "truncate vehicles": 7,
+    "truncate only vehicles": 1,
+    "update vehicles set wheels = 3": 7,
+    "update only vehicles set wheels = 3": 1,
+    "delete from cars": 6,
+    "alter table accounts add n int; select count(*) from vehicles": 7,
+    "alter table accounts add n int; select count(*) from only vehicles": 1,
+    "alter table accounts add n int; create table fewer as select * from cars": 6,
+}
+
+
+@pytest.mark.parametrize("statements", REACHED)
+def test_the_rows_of_those_that_inherit_count_where_they_are_reached(
+    there: Database, actual: Catalog, statements: str
+) -> None:
+    sizes = {name: TableSize(name, rows, 0) for name, rows in VEHICLES.items()}
+    rendered = _rendered(2, statements.split("; "))
+    (revision,) = arrange([rendered], [rendered.rendered], describe(actual, sizes, "15.3"))
+    found = [one for rule in rules.load() for one in rule.find(revision) if one.table is not None]
+    rows = {revision.database.rows(one.table) for one in found if one.table.name[1] in ("vehicles", "cars")}
+    assert rows == {REACHED[statements]}
+    there.execute(f"begin; {statements}; rollback")
 
 
 @pytest.mark.parametrize("case", ALREADY)

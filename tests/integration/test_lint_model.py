@@ -89,6 +89,21 @@ STATEMENTS = {
     "select": "select count(*) from items",
     "comment": "comment on table items is 'x'",
 }
+# Those that reach further tables, of which only what comes of them is compared.
+FURTHER = {
+    "rename a column with an index and a key of it": "alter table items rename account_id to owner",
+    "rename a column of partitions": "alter table events rename item_id to thing",
+    "rename a column of a partition key": "alter table events rename at to happened",
+    "rename a schema": "alter schema archive rename to old",
+    "rename an index as a table": "alter table items_name rename to items_by_name",
+    "add a column to partitions": "alter table events add column more int check (more > 0)",
+    "drop a column of partitions": "alter table events drop column kind",
+    "set not null in partitions": "alter table logs alter item_id set not null",
+    "add a check to partitions": "alter table logs add constraint c check (item_id is not null)",
+    "drop and add a column": "alter table items add column if not exists note int, drop column note",
+    "drop and add a constraint": "alter table items add constraint items_price_check check (price > -1) not valid, "
+    "drop constraint items_price_check",
+}  # fmt: skip
 THERE = """
     select c.oid, n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where c.relkind in ('r', 'p', 'v', 'm') and n.nspname in ('public', 'archive')
@@ -133,12 +148,13 @@ def test_the_locks_are_those_that_are_taken(there: Database, tables: Tables, cas
     assert locks.taken(node, tables) == taken(there, STATEMENTS[case])
 
 
-@pytest.mark.parametrize("case", STATEMENTS)
+@pytest.mark.parametrize("case", [*STATEMENTS, *FURTHER])
 def test_the_tables_are_those_that_come_of_it(there: Database, tables: Tables, case: str) -> None:
-    (node,) = parse_tree.parse(STATEMENTS[case])
+    statement = {**STATEMENTS, **FURTHER}[case]
+    (node,) = parse_tree.parse(statement)
     after = course.after(tables, node)
     with examples.copy(there, "lint_model_copy") as database:
-        database.execute(f"begin; {STATEMENTS[case]}; commit")
+        database.execute(f"begin; {statement}; commit")
         real = of_catalog(read_catalog(database))
     for name, table in after.changed.items():
         found = real.find(name)
@@ -159,6 +175,8 @@ def _facts(table: Table) -> dict[str, Any]:
         },
         "indexes": {name: (one.columns, one.unique, one.partial) for name, one in table.indexes.items()},
         "partitioned": table.is_partitioned,
+        "key": table.partition_key,
+        "proven": table.proven,
         "parents": table.parents,
         "row_security": table.row_security,
         "policies": table.policies,

@@ -6,7 +6,7 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes import AstNode
 
-from runner.lint import parse_tree
+from runner.lint import below, parse_tree
 from runner.lint.report import LARGE_ROWS
 from runner.lint.tables import Table, Tables
 
@@ -35,7 +35,7 @@ def writes(node: AstNode | None) -> Iterator[Write]:
 def target(write: Write, tables: Tables) -> Table | None:
     """Return the table of a write, None where nothing is known of it."""
     relation = write.relation
-    return tables.find(parse_tree.name(relation)) if isinstance(relation, nodes.RangeVar) else None
+    return below.reached(relation, tables) if isinstance(relation, nodes.RangeVar) else None
 
 
 def sources(write: Write, tables: Tables) -> list[Table]:
@@ -43,8 +43,7 @@ def sources(write: Write, tables: Tables) -> list[Table]:
     named = {one.ctename for one in parse_tree.walk(write, nodes.CommonTableExpr)}
     relations = (one for one in parse_tree.walk(write, nodes.RangeVar) if one != write.relation)
     names = (parse_tree.name(one) for one in relations if one.schemaname or one.relname not in named)
-    found = (tables.find(name) for name in dict.fromkeys(names))
-    return [one for one in found if one is not None and one.origin is not None]
+    return [one for one in below.read(tuple(dict.fromkeys(names)), write, tables) if one.origin is not None]
 
 
 def is_of_all(condition: AstNode | None, table: Table) -> bool:

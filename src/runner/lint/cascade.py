@@ -7,7 +7,7 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes import AstNode
 
-from runner.lint import course, parse_tree, removal
+from runner.lint import below, course, parse_tree, removal
 from runner.lint.dependent import Dependent, Root
 from runner.lint.removal import Thing
 from runner.lint.statement import Database, Revision, Statement, shown
@@ -233,8 +233,8 @@ def truncated(statement: Statement) -> Iterator[Table]:
         case nodes.TruncateStmt(relations=relations):
             for one in relations:
                 if isinstance(one, nodes.RangeVar):
-                    table = removal.users_table(statement, parse_tree.name(one))
-                    if table is not None:
+                    table = below.reached(one, statement.before)
+                    if table is not None and table.origin is not None:
                         yield table
 
 

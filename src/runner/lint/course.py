@@ -1,6 +1,6 @@
 """What the statements of a plan do to its tables: what they add to one, and the tables afterwards."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import reduce
 from itertools import chain, count
@@ -9,7 +9,7 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes import AstNode
 
-from runner.lint import parse_tree, partitions
+from runner.lint import parse_tree, partitions, renames
 from runner.lint.parse_tree import Type
 from runner.lint.tables import KINDS, TEMPORARY, Column, Constraint, Index, Table, Tables, read_index
 from runner.postgres.sql import Name
@@ -34,6 +34,10 @@ ATTRIBUTES: dict[int, dict[str, bool]] = {
 }
 """What stands behind a constraint of a column, and what it sets."""
 DROPS = frozenset({pb.AT_DropColumn, pb.AT_DropConstraint})
+INHERITED = frozenset({
+    pb.AT_AddColumn, pb.AT_AlterColumnType, pb.AT_ColumnDefault, pb.AT_DropColumn, pb.AT_DropNotNull, pb.AT_SetNotNull,
+})  # fmt: skip
+"""The actions on columns that are done to the partitions of a table, and to what inherits from it, too."""
 LIKE_DEFAULTS = 0b111000
 """The bits of INCLUDING DEFAULTS, GENERATED and IDENTITY, as `TableLikeOption` in PostgreSQL's `parsenodes.h`."""
 
@@ -132,13 +136,15 @@ def after(tables: Tables, node: AstNode | None) -> Tables:  # noqa: C901 - a cas
             return tables.having(Table(parse_tree.name(relation), None))
         case nodes.ViewStmt(view=nodes.RangeVar() as relation):
             name = parse_tree.name(relation)
-            return tables.having(Table(name, None, "view")) if tables.find(name) is None else tables
+            # a view that is replaced stays the same for who uses it
+            view = tables.find(name) or Table(name, None, "view")
+            return tables.having(replace(view, reads=_origins(node, tables)))
         case nodes.DropStmt():
             return _drop(tables, node)
-        case nodes.RenameStmt(relation=nodes.RangeVar() as relation):
-            return _rename(tables, node, parse_tree.name(relation))
+        case nodes.RenameStmt():
+            return renames.renamed(tables, node)
         case nodes.AlterObjectSchemaStmt(relation=nodes.RangeVar() as relation, newschema=schema):
-            return _move(tables, parse_tree.name(relation), (schema, relation.relname))
+            return renames.moved(tables, parse_tree.name(relation), (schema, relation.relname))
         case nodes.IndexStmt(relation=nodes.RangeVar() as relation, idxname=index):
             table = tables.find(parse_tree.name(relation))
             if table is None:
@@ -154,6 +160,14 @@ def after(tables: Tables, node: AstNode | None) -> Tables:  # noqa: C901 - a cas
         case nodes.AlterTableStmt(relation=nodes.RangeVar() as relation):
             return _alter(tables, node, parse_tree.name(relation))
     return tables
+
+
+def _origins(node: nodes.ViewStmt, tables: Tables) -> tuple[Name, ...]:
+    """Return the relations that a view reads by their names in the database, if they have one."""
+    query = node.query
+    found = {parse_tree.name(one) for one in parse_tree.walk(query, nodes.RangeVar)} if query is not None else set()
+    known = ((tables.find(name), name) for name in sorted(found))
+    return tuple((table.origin if table is not None else None) or name for table, name in known)
 
 
 def _create(tables: Tables, node: nodes.CreateStmt, name: Name) -> Tables:
@@ -251,46 +265,6 @@ def _drop(tables: Tables, node: nodes.DropStmt) -> Tables:
     return tables
 
 
-def _move(tables: Tables, old: Name, new: Name) -> Tables:
-    table = tables.find(old)
-    return tables if table is None else tables.without(old).having(replace(table, name=new))
-
-
-def _rename(tables: Tables, node: nodes.RenameStmt, name: Name) -> Tables:
-    match node.rename_type:
-        case pb.OBJECT_TABLE | pb.OBJECT_VIEW | pb.OBJECT_MATVIEW:
-            return _move(tables, name, (name[0], node.newname))
-        case pb.OBJECT_COLUMN:
-            table = tables.find(name)
-            if table is None or node.subname not in table.columns:
-                return tables
-            columns = {one.name: one for one in table.columns.values() if one.name != node.subname}
-            columns[node.newname] = replace(table.columns[node.subname], name=node.newname)
-            return tables.having(replace(table, columns=columns))
-        case pb.OBJECT_TABCONSTRAINT:
-            table = tables.find(name)
-            if table is None or node.subname not in table.constraints:
-                return tables
-            return tables.having(_renamed(table, node.subname, node.newname))
-        case pb.OBJECT_INDEX:
-            table = tables.with_index(name)
-            if table is None or name[1] not in table.indexes:
-                return tables
-            return tables.having(_renamed(table, name[1], node.newname))
-    return tables
-
-
-def _renamed(table: Table, old: str, new: str) -> Table:
-    """Return a table with another name for a constraint or an index; a key and its index have one name."""
-    return replace(
-        table,
-        constraints={new if key == old else key: replace(one, name=new) if key == old else one
-                     for key, one in table.constraints.items()},
-        indexes={new if key == old else key: replace(one, name=new) if key == old else one
-                 for key, one in table.indexes.items()},
-    )  # fmt: skip
-
-
 def _alter(tables: Tables, node: nodes.AlterTableStmt, name: Name) -> Tables:
     table = tables.find(name)
     if table is None:
@@ -299,6 +273,9 @@ def _alter(tables: Tables, node: nodes.AlterTableStmt, name: Name) -> Tables:
     actions = sorted(parse_tree.commands(node), key=lambda one: one.subtype not in DROPS)
     altered = reduce(_apply, actions, table)
     tables = tables.having(altered)
+    if node.relation is not None and node.relation.inh:
+        inherited = [one for one in actions if _is_inherited(one, table)]
+        tables = _inherit(tables, name, inherited, name) if inherited else tables
     for command in parse_tree.commands(node, pb.AT_AttachPartition, pb.AT_DetachPartition):
         match command.def_:
             case nodes.PartitionCmd(name=nodes.RangeVar() as relation, bound=spec):
@@ -307,6 +284,35 @@ def _alter(tables: Tables, node: nodes.AlterTableStmt, name: Name) -> Tables:
                     parents = (name,) if command.subtype == pb.AT_AttachPartition else ()
                     bound = "DEFAULT" if spec is not None and spec.is_default else ""
                     tables = tables.having(replace(child, parents=parents, bound=bound))
+    return tables
+
+
+def _is_inherited(command: nodes.AlterTableCmd, table: Table) -> bool:
+    """Return whether an action is done to the partitions, and to what inherits from a table, in the same words."""
+    match command.subtype, command.def_:
+        case pb.AT_AddConstraint, nodes.Constraint(contype=kind, is_no_inherit=alone):
+            return kind == pb.CONSTR_CHECK and not alone
+        case ((pb.AT_DropConstraint | pb.AT_ValidateConstraint), _):
+            one = table.constraints.get(command.name)
+            return one is not None and one.kind == "check"
+    return command.subtype in INHERITED
+
+
+def _inherit(tables: Tables, name: Name, actions: Sequence[nodes.AlterTableCmd], top: Name) -> Tables:
+    for child in map(tables.find, tables.partitions(name)):
+        if child is not None:
+            # a CHECK without a name gets the same one as that of the table
+            changed = replace(child, name=top)
+            for command in actions:
+                column = command.def_
+                if command.subtype == pb.AT_AddColumn and isinstance(column, nodes.ColumnDef):
+                    # a column that it has already is kept; of the constraints it gets the CHECKs
+                    made = with_column(changed, column) if column.colname not in changed.columns else changed
+                    checks = (one for one in of_column(column, made) if one.kind in ("check", "not null"))
+                    changed = _with_constraints(made, checks)
+                else:
+                    changed = _apply(changed, command)
+            tables = _inherit(tables.having(replace(changed, name=child.name)), child.name, actions, top)
     return tables
 
 

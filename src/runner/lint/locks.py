@@ -10,7 +10,7 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes import AstNode
 
-from runner.lint import course, parse_tree
+from runner.lint import below, course, parse_tree
 from runner.lint.tables import Table, Tables
 from runner.postgres.sql import Name
 
@@ -146,7 +146,8 @@ def _by_drop(node: nodes.DropStmt, tables: Tables) -> Iterator[tuple[Name, Mode]
                 yield name, "ACCESS EXCLUSIVE"
                 table = tables.find(name)
                 if table is not None:
-                    referred = (one.referred for one in table.constraints.values() if one.referred is not None)
+                    found = (tables.referred(one) for one in table.constraints.values())
+                    referred = (one.name for one in found if one is not None)
                     yield from ((one, "ACCESS EXCLUSIVE") for one in (*referred, *table.parents))
             case pb.OBJECT_INDEX if not node.concurrent:
                 owner = tables.with_index(name)
@@ -186,7 +187,7 @@ def scanned(node: AstNode | None, tables: Tables) -> tuple[Name, ...]:
     match node:
         case nodes.AlterTableStmt(relation=nodes.RangeVar() as relation):
             table = tables.find(parse_tree.name(relation))
-            if table is not None and (_validates(node, table) or _checks(node, table)):
+            if table is not None and (_validates(node, table) or _checks(node, table, tables)):
                 return (table.name,)
     return ()
 
@@ -197,7 +198,7 @@ def _validates(node: nodes.AlterTableStmt, table: Table) -> bool:
     return any(name not in known or not known[name].valid for name in names)
 
 
-def _checks(node: nodes.AlterTableStmt, table: Table) -> bool:
+def _checks(node: nodes.AlterTableStmt, table: Table, tables: Tables) -> bool:
     set_not_null = [one.name for one in parse_tree.commands(node, pb.AT_SetNotNull)]
     for one in course.added_constraints(node, table):
         if one.kind == "not null":
@@ -205,7 +206,7 @@ def _checks(node: nodes.AlterTableStmt, table: Table) -> bool:
         # a column that is added is null in every row, which neither a foreign key nor a unique index reads
         elif one.valid and not one.node.indexname and (one.column is None or one.kind == "check"):
             return True
-    return any(name not in table.proven for name in set_not_null)
+    return any(not below.has_no_null(table, name, tables) for name in set_not_null)
 
 
 def _read(node: AstNode, target: nodes.RangeVar | None = None) -> tuple[Name, ...]:

@@ -178,6 +178,16 @@ def index_definition(text: str) -> nodes.IndexStmt | None:
     return tree if isinstance(tree, nodes.IndexStmt) else None
 
 
+@lru_cache(maxsize=1024)
+def queried(text: str) -> tuple[Name, ...]:
+    """Return the relations that PostgreSQL's text of a query names with a schema; none if it is unread."""
+    try:
+        trees = parse(text)
+    except (postgast.PgQueryError, ValueError):
+        return ()
+    return tuple(dict.fromkeys(name(one) for tree in trees for one in walk(tree, nodes.RangeVar) if one.schemaname))
+
+
 def integer(node: AstNode | None) -> int | None:
     """Return the number of a constant, None for anything else."""
     match node:

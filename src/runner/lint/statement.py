@@ -8,7 +8,7 @@ import postgast
 from postgast import nodes
 from postgast.nodes import AstNode
 
-from runner.lint import code, course, domains, locks, parse_tree, temporary
+from runner.lint import below, code, course, domains, locks, parse_tree, temporary
 from runner.lint.dependent import Reader
 from runner.lint.domains import Domain
 from runner.lint.report import LARGE_ROWS
@@ -53,13 +53,21 @@ class Statement:
 
     @property
     def table(self) -> Table | None:
-        """Return the table of an ALTER TABLE or CREATE INDEX, None where there is none that is known."""
+        """Return the table of an ALTER TABLE or CREATE INDEX, None where there is none that is known.
+
+        Its rows are its own; those that inherit from it count in `reached`.
+        """
         match self.node:
             case nodes.AlterTableStmt(relation=nodes.RangeVar() as relation):
                 return self.before.find(parse_tree.name(relation))
             case nodes.IndexStmt(relation=nodes.RangeVar() as relation):
                 return self.before.find(parse_tree.name(relation))
         return None
+
+    @property
+    def reached(self) -> Table | None:
+        """Return the table of an ALTER TABLE as one whose columns or checks change, those that inherit included."""
+        return self.table if self.is_only else below.with_heirs(self.table, self.before)
 
     @property
     def is_only(self) -> bool:
@@ -116,8 +124,12 @@ class Database:
         """Return the planner's estimate of a table's rows: 0 for a table that the plan makes, None if unknown."""
         if table is None or table.origin is None:
             return 0
-        size = self.sizes.get(table.origin)
-        return size.rows if size is not None else None
+        if table.kind == "view" and not table.heirs:
+            return None
+        own = (table.origin,) if table.kind != "view" else ()
+        sizes = [self.sizes.get(name) for name in (*own, *table.heirs)]
+        rows = [size.rows for size in sizes if size is not None and size.rows is not None]
+        return sum(rows) if len(rows) == len(sizes) else None
 
     def by_rows(self, table: Table | None) -> Level:
         """Return the level of what takes time for each row of a table; an unknown number of rows counts as large."""

@@ -104,6 +104,10 @@ class Table:
     access_method: str = "heap"
     row_security: bool = False
     policies: frozenset[str] = frozenset()
+    reads: tuple[Name, ...] = ()
+    """The relations that a view names, as they are called in the database."""
+    heirs: tuple[Name, ...] = ()
+    """The origins of the tables that inherit from it, where a statement reaches their rows too; those below a view."""
     grants: Mapping[str, str] = field(default_factory=dict)
     """The privileges of each role but the owner, as in the catalog: `{"app": "INSERT, SELECT"}`."""
 
@@ -133,7 +137,7 @@ class Tables:
     owners: Mapping[Name, Name]
     """The table of each index of the database, by both names."""
     children: Mapping[Name, tuple[Name, ...]]
-    """The partitions of each partitioned table of the database, by its name there."""
+    """The partitions of each partitioned table of the database, and the tables that inherit from one; by its name."""
     relations: Set[Name] = frozenset()
     """The names of the database's tables and views."""
     changed: Mapping[Name, Table | None] = field(default_factory=dict)
@@ -147,6 +151,12 @@ class Tables:
         """Return the table that has this name in the database, under whatever name now; None where it is dropped."""
         here = next((one for one in self.changed.values() if one is not None and one.origin == origin), None)
         return here or (None if origin in self.changed else self.load(origin))
+
+    def referred(self, one: Constraint) -> Table | None:
+        """Return the table that a foreign key references, by its name in the database where it is not the plan's."""
+        if one.referred is None:
+            return None
+        return self.find(one.referred) if one.is_made else self.of_origin(one.referred)
 
     def is_new(self, name: Name) -> bool:
         """Return whether the database has no such table, so that nobody uses it and it has no rows of anybody."""
@@ -173,7 +183,7 @@ class Tables:
         return self.changed[name] is not None if name in self.changed else name in self.relations
 
     def partitions(self, name: Name) -> tuple[Name, ...]:
-        """Return the names of a table's partitions, those of the database first."""
+        """Return the names of a table's partitions, or of those that inherit from it, those of the database first."""
         table = self.find(name)
         origin = table.origin if table is not None else None
         there = self.children.get(origin, ()) if origin is not None else ()
@@ -232,9 +242,10 @@ def _parents(sections: Mapping[str, Mapping[str, str]]) -> list[Name]:
 def _read(name: Name, kind: str, sections: Mapping[str, Mapping[str, str]]) -> Table:
     """Return a table from the texts of a catalog."""
     if kind == "views":
-        is_kept = sections.get("definition", {}).get("", "").startswith("materialized")
-        indexes = dict(_read_indexes(sections))
-        return Table(name, name, "materialized view" if is_kept else "view", indexes=indexes)
+        query = sections.get("definition", {}).get("", "")
+        if not query.startswith("materialized"):
+            return Table(name, name, "view", reads=parse_tree.queried(query))
+        return Table(name, name, "materialized view", indexes=dict(_read_indexes(sections)))
     defaults, not_null = sections.get("defaults", {}), sections.get("not_null", {})
     shape = sections.get("shape", {})
     columns = {}

@@ -1,5 +1,6 @@
 """The sizes of tables, with the planner's own estimate of the rows, so that none is counted."""
 
+import re
 from collections.abc import Iterable, Set
 
 from sqlalchemy import Connection, text
@@ -12,6 +13,9 @@ from runner.results import SizesResult, TableSize
 from runner.schema import catalog
 from runner.schema.catalog import Catalog
 
+PART = r'(?:"(?:[^"]|"")+"|[\w$]+)'
+QUALIFIED = re.compile(rf"{PART}\.{PART}")
+"""A name with its schema in a text of PostgreSQL's."""
 # `reltuples` is of the last ANALYZE or VACUUM, -1 before the first; the planner scales it to the present size.
 # https://www.postgresql.org/docs/current/row-estimation-examples.html
 # A partitioned table has no file of its own, so its partitions are added up; a name that is no table has no row.
@@ -48,15 +52,45 @@ def report(invocation: Invocation, draft: Draft) -> None:
     )
 
 
-def beside(actual: Catalog, tables: Set[str]) -> set[str]:
-    """Return what a statement that names only `tables` may read or empty: their partitions, what references them."""
+def beside(actual: Catalog, relations: Set[str]) -> set[str]:
+    """Return what a statement that names only `relations` may read or empty.
+
+    That is what is below a view, the partitions of a table and what inherits from it, and what references it.
+    """
+    tables = _below_views(actual, relations)
     referring = tuple(f" REFERENCES {name}(" for name in tables)
-    return {
+    referencing = {
         name
         for name, sections in actual.get("tables", {}).items()
-        if not tables.isdisjoint(sections.get("shape", {}).get("inherits", "").split(", "))
-        or any(one in text for text in sections.get("constraints", {}).values() for one in referring)
+        if any(one in text for text in sections.get("constraints", {}).values() for one in referring)
     }
+    return tables | referencing | _heirs(actual, tables)
+
+
+def _below_views(actual: Catalog, relations: Set[str]) -> set[str]:
+    """Return relations with those that the views among them read, and so on."""
+    views, tables = actual.get("views", {}), actual.get("tables", {})
+    found, new = set(relations), set(relations)
+    while new:
+        queries = [views[name].get("definition", {}).get("", "") for name in new if name in views]
+        named = {name for query in queries for name in QUALIFIED.findall(query)}
+        new = {name for name in named if name in tables or name in views} - found
+        found |= new
+    return found
+
+
+def _heirs(actual: Catalog, tables: Set[str]) -> set[str]:
+    """Return the partitions of tables and what inherits from them, with theirs in turn."""
+    children: dict[str, list[str]] = {}
+    for name, sections in actual.get("tables", {}).items():
+        for parent in sections.get("shape", {}).get("inherits", "").split(", "):
+            children.setdefault(parent, []).append(name)
+    found: set[str] = set()
+    new = set(tables)
+    while new:
+        new = {child for parent in new for child in children.get(parent, ())} - found
+        found |= new
+    return found
 
 
 def estimate(connection: Connection, tables: Iterable[str]) -> dict[str, TableSize]:

@@ -16,7 +16,7 @@ def find(revision: Revision) -> Iterator[Violation]:
     """Yield each column with a CHECK that is added to a table of the database."""
     database = revision.database
     for statement in revision.statements:
-        table = statement.table
+        table = statement.reached
         for column in statement.columns():
             checks = [one.name for one in course.of_column(column, table) if one.kind == "check" and one.valid]
             if table is None or not checks:

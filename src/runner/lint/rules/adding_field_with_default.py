@@ -23,7 +23,7 @@ def find(revision: Revision) -> Iterator[Violation]:
     """Yield each column that is added to a table of the database with a value of its own in each row."""
     database = revision.database
     for statement in revision.statements:
-        table = statement.table
+        table = statement.reached
         for column in statement.columns():
             value = volatility.cause(column, revision, statement)
             if table is None or value is None:

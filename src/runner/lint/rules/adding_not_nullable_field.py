@@ -10,21 +10,20 @@ from collections.abc import Iterator
 
 from postgast import pg_query_pb2 as pb
 
-from runner.lint import parse_tree
+from runner.lint import below, parse_tree
 from runner.lint.rule import Rule, Violation, call
 from runner.lint.statement import Revision, Statement, shown
-from runner.lint.tables import Table, Tables
 
 
 def find(revision: Revision) -> Iterator[Violation]:
     """Yield each column of a table of the database that is made NOT NULL with a look at its rows."""
     database = revision.database
     for statement in revision.statements:
-        table = statement.table
+        table = statement.reached
         if table is None or table.origin is None:
             continue
         for column in dict.fromkeys(_columns(statement)):
-            if is_proven(table, column, statement.before):
+            if below.has_no_null(table, column, statement.before):
                 continue
             message = (
                 f"Making `{column}` NOT NULL blocks reads and writes of `{shown(table.name)}` while "
@@ -42,14 +41,6 @@ def _columns(statement: Statement) -> Iterator[str]:
     for one in statement.constraints("not null"):
         if one.valid and one.column is None:
             yield from one.columns
-
-
-def is_proven(table: Table, column: str, tables: Tables) -> bool:
-    """Return whether a column has no null for sure, in the partitions of a partitioned table too."""
-    if column in table.proven:
-        return True
-    parts = [tables.find(name) for name in tables.partitions(table.name)] if table.is_partitioned else []
-    return bool(parts) and all(part is not None and is_proven(part, column, tables) for part in parts)
 
 
 RULE = Rule(

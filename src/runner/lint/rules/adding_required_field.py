@@ -21,7 +21,7 @@ def find(revision: Revision) -> Iterator[Violation]:
     """Yield each column without a value that is added NOT NULL to a table of the database."""
     database = revision.database
     for statement in revision.statements:
-        table = statement.table
+        table = statement.reached
         for column in statement.columns():
             if table is None or not _is_required(column, revision, statement):
                 continue

@@ -15,7 +15,7 @@ from postgast import pg_query_pb2 as pb
 from runner.lint import cascade, parse_tree, removal
 from runner.lint.rule import Rule, Violation
 from runner.lint.statement import Revision, Statement, shown
-from runner.lint.tables import Constraint, Table
+from runner.lint.tables import Constraint, Table, Tables
 
 KEYS = ("primary key", "unique")
 RESTRICTS = ("", "a", "r")
@@ -38,20 +38,15 @@ def find(revision: Revision) -> Iterator[Violation]:
 def _find(
     revision: Revision, statement: Statement, table: Table, one: Constraint, *, is_cascading: bool
 ) -> Iterator[Violation]:
-    left = _left(revision, statement, table)
+    then = (revision.statements[-1] if statement.in_transaction else statement).after
+    left = then.of_origin(table.origin or table.name)
     if left is None:
+        # the table is dropped
         return
     if one.kind in KEYS:
         yield from _key(revision, statement, table, one, left, is_cascading=is_cascading)
-    elif not any(_replaces(other, one) for other in left.constraints.values()) and not _is_idle(one, left):
+    elif not any(_replaces(other, one, then) for other in left.constraints.values()) and not _is_idle(one, left):
         yield _other(statement, table, one)
-
-
-def _left(revision: Revision, statement: Statement, table: Table) -> Table | None:
-    """Return the table as others see it next, None where it is dropped."""
-    assert table.origin is not None  # noqa: S101 - of a table of the database
-    last = revision.statements[-1] if statement.in_transaction else statement
-    return last.after.of_origin(table.origin)
 
 
 def _key(
@@ -82,12 +77,13 @@ def _key(
         yield Violation("error", message, remedy, statement, table)
 
 
-def _replaces(new: Constraint, old: Constraint) -> bool:
+def _replaces(new: Constraint, old: Constraint, tables: Tables) -> bool:
     if new.kind != old.kind or not (new.is_made or new.name != old.name):
         return False
     if old.kind == "foreign key":
         actions = [(one.node.fk_del_action, one.node.fk_upd_action) for one in (new, old)]
-        same = new.columns == old.columns and new.referred == old.referred
+        referred = [table.name if table is not None else None for table in map(tables.referred, (new, old))]
+        same = new.columns == old.columns and referred[0] == referred[1]
         return same and (actions[0] == actions[1] or {*chain(*actions)} <= {*RESTRICTS})
     return new.name == old.name or (old.kind == "exclude" and new.columns == old.columns)
 

@@ -26,7 +26,7 @@ def find(revision: Revision) -> Iterator[Violation]:
     """Yield each column of a table of the database whose new type rewrites or reads the table."""
     database = revision.database
     for statement in revision.statements:
-        table = statement.table
+        table = statement.reached
         if table is None or table.origin is None:
             continue
         for command in parse_tree.commands(statement.node, pb.AT_AlterColumnType):

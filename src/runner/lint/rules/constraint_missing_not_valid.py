@@ -21,6 +21,9 @@ def find(revision: Revision) -> Iterator[Violation]:
             # that of a new column has a rule of its own
             if table is None or not one.valid or one.column is not None:
                 continue
+            # none of those that inherit has a CHECK that is NO INHERIT
+            table = table if one.node.is_no_inherit else statement.reached
+            assert table is not None  # noqa: S101 - as above
             message = (
                 f"The CHECK `{one.name}` blocks reads and writes of `{shown(table.name)}` while "
                 f"{database.count(table)} are checked."

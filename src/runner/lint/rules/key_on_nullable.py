@@ -7,9 +7,8 @@ https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-DESC-
 
 from collections.abc import Iterator
 
-from runner.lint import made_safe
+from runner.lint import below, made_safe
 from runner.lint.rule import Rule, Violation, call
-from runner.lint.rules.adding_not_nullable_field import is_proven
 from runner.lint.statement import Revision, shown
 
 
@@ -17,12 +16,12 @@ def find(revision: Revision) -> Iterator[Violation]:
     """Yield each primary key on columns of a table of the database that may be null."""
     database = revision.database
     for statement in revision.statements:
-        table = statement.table
+        table = statement.reached
         for one in statement.constraints("primary key"):
             if table is None or one.column is not None:
                 continue
             there = [column for column in one.columns if column in table.columns]
-            nullable = [column for column in there if not is_proven(table, column, statement.before)]
+            nullable = [column for column in there if not below.has_no_null(table, column, statement.before)]
             if not nullable:
                 continue
             columns = ", ".join(f"`{column}`" for column in nullable)

@@ -29,6 +29,10 @@ def _find(index: Name, statement: Statement) -> Iterator[Violation]:
     table = statement.before.with_index(index)
     if table is None or table.origin is None or table.is_partitioned:
         return
+    there = table.indexes.get(index[1])
+    if there is not None and there.is_made and index[1] not in table.constraints:
+        # no query uses it yet
+        return
     name = shown(table.name)
     if index[1] in table.constraints:
         message = f"It fails: `{index[1]}` is the index of a constraint of `{name}`."
@@ -60,6 +64,7 @@ RULE = Rule(
         'drop_index_concurrently("items_name")',
         'op.create_table("fresh", sa.Column("id", sa.BigInteger(), index=True))\nop.drop_index("ix_fresh_id", "fresh")',
         'op.drop_index("no_such_index", if_exists=True)',
+        'create_index_concurrently("items_note", "items", ["note"])\n---\nop.drop_index("items_note", "items")',
         'create_index_on_only("events_item", "events", ["item_id"])\n---\nop.drop_index("events_item", "events")',
     ),
 )

@@ -47,7 +47,7 @@ def find(revision: Revision) -> Iterator[Violation]:
 
 
 def _columns(statement: Statement, revision: Revision) -> Iterator[Violation]:
-    table, database = statement.table, revision.database
+    table, database = statement.reached, revision.database
     for one in statement.columns():
         if table is None:
             continue

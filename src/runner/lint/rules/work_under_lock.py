@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from runner.lint import bounds, instead, locks, parse_tree
+from runner.lint import below, bounds, instead, locks, parse_tree
 from runner.lint.rule import Rule, Violation, call
 from runner.lint.statement import Held, Revision, Statement, shown
 from runner.lint.tables import Table
@@ -43,10 +43,13 @@ def _worked_on(statement: Statement, revision: Revision) -> Table | None:
     if node is None or bounds.are_few(node, before):
         return None
     names = (*locks.worked_on(node), *locks.scanned(node, before))
-    tables = [table for name in names if (table := before.find(name)) is not None and table.origin is not None]
-    if isinstance(node, nodes.IndexStmt) and node.relation is not None and not node.relation.inh:
-        # an index of a partitioned table alone
-        tables = [table for table in tables if not table.is_partitioned]
+    if isinstance(node, nodes.IndexStmt):
+        # an index is of the rows of one table, and has none where it is of a partitioned table alone
+        is_only = node.relation is not None and not node.relation.inh
+        found = [one for one in map(before.find, names) if one is not None and not (is_only and one.is_partitioned)]
+    else:
+        found = [*below.read(names, node, before)]
+    tables = [table for table in found if table.origin is not None]
     rows = {table.name: revision.database.rows(table) for table in tables}
     return max(tables, key=lambda one: float("inf") if (many := rows[one.name]) is None else many, default=None)
 
