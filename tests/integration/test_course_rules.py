@@ -1,16 +1,21 @@
 """What a plan has done to its tables by then decides what the rules find in its later statements."""
 
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from runner.lint import rules
 from runner.lint.statement import arrange, describe
+from runner.lint.tablespaces import Tablespaces
+from runner.preview import tablespaces
 from runner.results import TableSize
 from runner.schema.catalog import Catalog
 from runner.script.offline import Rendered
 from support import examples
-from support.postgres import Database, Server, read_catalog
+from support.postgres import Database, Server, connect, new_database, read_catalog
+from support.project import Project
 
 ROWS = 20_000
 """What the rules are told of each table; the database has none, and nothing is changed in it."""
@@ -290,6 +295,135 @@ def test_the_rows_of_those_that_inherit_count_where_they_are_reached(
     rows = {revision.database.rows(one.table) for one in found if one.table.name[1] in ("vehicles", "cars")}
     assert rows == {REACHED[statements]}
     there.execute(f"begin; {statements}; rollback")
+
+
+FAST = "fast_course"
+"""The tablespace of `archive.items`, its index and `item_prices`."""
+MOVED = {
+    "alter table archive.items set tablespace pg_default": {("rewrites-table", "error")},
+    f"alter table archive.items set tablespace {FAST}": set(),
+    f"alter table items set tablespace {FAST}": {("rewrites-table", "error")},
+    "alter table items set tablespace pg_default": set(),
+    f"alter table archive.items set tablespace pg_default; alter table archive.items set tablespace {FAST}": {
+        ("rewrites-table", "error")
+    },
+    "alter index archive.items_pkey set tablespace pg_default": {("rewrites-table", "error")},
+    f"alter index archive.items_pkey set tablespace {FAST}": set(),
+    "alter index items_code set tablespace pg_default": set(),
+    f"alter index items_code set tablespace {FAST}": {("rewrites-table", "error")},
+    "alter materialized view item_prices set tablespace pg_default": {("rewrites-table", "error")},
+    f"alter materialized view item_prices set tablespace {FAST}": set(),
+    f"alter table all in tablespace {FAST} set tablespace pg_default": {("rewrites-table", "error")},
+    "alter table all in tablespace unused set tablespace pg_default": set(),
+    f"alter table all in tablespace {FAST} set tablespace {FAST}": set(),
+}
+
+
+@pytest.fixture(scope="module")
+def places(there: Database) -> Iterator[Tablespaces]:
+    """Where tables are, of which some are moved for a while."""
+    tables = ("table archive.items", "index archive.items_pkey", "materialized view item_prices")
+    with closing(there.server.connect(there.name)) as connection, connection.cursor() as cursor:
+        cursor.execute("set allow_in_place_tablespaces = on")
+        cursor.execute(f"create tablespace {FAST} location ''")
+        for one in tables:
+            cursor.execute(f"alter {one} set tablespace {FAST}")
+        with connect(there) as reading:
+            found = tablespaces.read(reading)
+        for one in tables:
+            cursor.execute(f"alter {one} set tablespace pg_default")
+        cursor.execute(f"drop tablespace {FAST}")
+    yield found
+
+
+@pytest.mark.parametrize("statements", MOVED)
+def test_a_move_is_found_where_the_tablespace_is_another(actual: Catalog, places: Tablespaces, statements: str) -> None:
+    """PostgreSQL copies nothing where a relation is in that tablespace already."""
+    sizes = {name: TableSize(name, ROWS, 0) for kind in ("tables", "views") for name in actual[kind]}
+    database = describe(actual, sizes, "15.3", tablespaces=lambda: places)
+    rendered = _rendered(2, statements.split("; "))
+    (revision,) = arrange([rendered], [rendered.rendered], database)
+    *_, last = revision.statements
+    found = [(rule.id, one) for rule in rules.load() for one in rule.find(revision)]
+    assert {(name, one.level) for name, one in found if one.statement is last} == MOVED[statements]
+
+
+def test_a_move_between_tablespaces_copies_for_real(there: Database, places: Tablespaces) -> None:
+    """What the fixture has read, and that a move to the same place keeps the file."""
+    file = "select pg_relation_filenode('items')"
+    assert places.default == "pg_default"
+    assert places.others == {
+        ("archive", "items"): FAST,
+        ("archive", "items_pkey"): FAST,
+        ("public", "item_prices"): FAST,
+    }
+    before = there.query(file)
+    there.execute("alter table items set tablespace pg_default")
+    assert there.query(file) == before
+
+
+NEW = """
+    create table keys (id bigint primary key);
+    create table parts (id bigint primary key, key bigint, n integer, constraint parts_key foreign key (key)
+        references keys not enforced, stored integer generated always as (n * 2) stored,
+        shown integer generated always as (n * 3) virtual, known integer generated always as (n * 3) virtual not null);
+    create index on parts (key);
+    insert into keys select n from generate_series(1, 50) n;
+    insert into parts select n, n, n from generate_series(1, 50) n;
+    analyze keys, parts;
+"""
+NEW_STATEMENTS = {
+    "alter table parts alter stored set expression as (n + 1)": "rewrites-table",
+    "alter table parts alter shown set expression as (n + 1)": None,
+    "alter table parts alter known set expression as (n + 1)": "adding-not-nullable-field",
+    "alter table parts add more integer generated always as (n) virtual not null": "adding-not-nullable-field",
+    "alter table parts add more integer generated always as (n) virtual": None,
+    "alter table parts alter shown set not null": "adding-not-nullable-field",
+    "alter table parts alter constraint parts_key enforced": "adding-foreign-key-constraint",
+    "alter table parts alter constraint parts_key not enforced": None,
+}
+WORK = """
+    select pg_relation_filenode('parts'), (select seq_tup_read from pg_stat_xact_user_tables where relname = 'parts')
+"""
+
+
+@pytest.fixture(scope="module")
+def made_by_newest(newest: Server) -> Iterator[Database]:
+    with new_database(newest, "course_rules") as database:
+        database.execute(NEW)
+        yield database
+
+
+@pytest.mark.parametrize("statement", NEW_STATEMENTS)
+def test_what_newer_versions_read_or_rewrite_is_found(made_by_newest: Database, tmp_path: Path, statement: str) -> None:
+    """And what is advised instead is applied without a finding."""
+    project = examples.bare(tmp_path)
+    project.add("001_first", f"op.execute({statement!r})", after=None)
+    answer = examples.plan(project, made_by_newest)
+    found = {one["rule"]: one["instead"] for one in answer["findings"] if one["level"] != "note"}
+    assert list(found) == ([NEW_STATEMENTS[statement]] if NEW_STATEMENTS[statement] else [])
+    with closing(made_by_newest.server.connect(made_by_newest.name)) as connection, connection.cursor() as cursor:
+        cursor.execute(f"begin; {WORK}")
+        before = cursor.fetchone()
+        cursor.execute(statement)
+        cursor.execute(WORK)
+        assert (cursor.fetchone() != before) == bool(found)
+        cursor.execute("rollback")
+    for advised in found.values():
+        if advised:
+            with examples.copy(made_by_newest, "course_copy") as mine:
+                applied(examples.bare(tmp_path / "advised"), mine, advised)
+
+
+def applied(project: Project, database: Database, bodies: list[str]) -> None:
+    for number, body in enumerate(bodies, 1):
+        name = f"{number:03d}_first"
+        lines = f"from runner.operations import {examples.HELPERS}\n{body}"
+        project.add(name, lines, after=f"{number - 1:03d}_first" if number > 1 else None)
+        answer = examples.plan(project, database)
+        assert [one for one in answer["findings"] if one["level"] != "note"] == []
+        done = project.ask(database.url, {"action": "upgrade"})
+        assert done["status"] == "success", done["message"]
 
 
 @pytest.mark.parametrize("case", ALREADY)

@@ -33,6 +33,7 @@ ATTRIBUTES: dict[int, dict[str, bool]] = {
     pb.CONSTR_ATTR_NOT_ENFORCED: {"is_enforced": False, "skip_validation": True},
 }
 """What stands behind a constraint of a column, and what it sets."""
+GENERATED = {"s": "stored", "v": "virtual"}
 DROPS = frozenset({pb.AT_DropColumn, pb.AT_DropConstraint})
 INHERITED = frozenset({
     pb.AT_AddColumn, pb.AT_AlterColumnType, pb.AT_ColumnDefault, pb.AT_DropColumn, pb.AT_DropNotNull, pb.AT_SetNotNull,
@@ -202,7 +203,8 @@ def _collation(node: nodes.ColumnDef) -> str:
 def with_column(table: Table, node: nodes.ColumnDef) -> Table:
     """Return a table with a column more, without the constraints that are in its definition."""
     found = parse_tree.read_type(node.type_name)
-    kinds = {one.contype for one in node.constraints if isinstance(one, nodes.Constraint)}
+    parts = [one for one in node.constraints if isinstance(one, nodes.Constraint)]
+    kinds = {one.contype for one in parts}
     is_serial = found.name in SERIAL and not found.schema
     column = Column(
         node.colname,
@@ -210,6 +212,7 @@ def with_column(table: Table, node: nodes.ColumnDef) -> Table:
         is_serial or bool(kinds & {pb.CONSTR_NOTNULL, pb.CONSTR_PRIMARY, pb.CONSTR_IDENTITY}),
         is_serial or bool(kinds & {pb.CONSTR_DEFAULT, pb.CONSTR_IDENTITY, pb.CONSTR_GENERATED}),
         is_made=True,
+        generated=next((GENERATED[one.generated_kind] for one in parts if one.contype == pb.CONSTR_GENERATED), ""),
         collation=_collation(node),
     )
     return replace(table, columns={**table.columns, column.name: column})
@@ -287,6 +290,14 @@ def _alter(tables: Tables, node: nodes.AlterTableStmt, name: Name) -> Tables:
     return tables
 
 
+def _enforced(one: Constraint, *, is_enforced: bool) -> Constraint:
+    """Return a constraint that is enforced from now on, and so valid, or that is neither."""
+    node = pb.Constraint()
+    node.CopyFrom(parse_tree.message(one.node))
+    node.is_enforced, node.skip_validation = is_enforced, not is_enforced
+    return replace(one, valid=is_enforced, node=nodes.Constraint(node))
+
+
 def _is_inherited(command: nodes.AlterTableCmd, table: Table) -> bool:
     """Return whether an action is done to the partitions, and to what inherits from a table, in the same words."""
     match command.subtype, command.def_:
@@ -349,6 +360,14 @@ def _apply(table: Table, command: nodes.AlterTableCmd) -> Table:  # noqa: C901 -
             )
         case ((pb.AT_SetLogged | pb.AT_SetUnLogged), _):
             return replace(table, is_unlogged=command.subtype == pb.AT_SetUnLogged)
+        case pb.AT_AlterConstraint, nodes.ATAlterConstraint(alter_enforceability=True) as altered:
+            one = table.constraints.get(altered.conname)
+            enforced = {} if one is None else {one.name: _enforced(one, is_enforced=altered.is_enforced)}
+            return replace(table, constraints={**table.constraints, **enforced})
+        case pb.AT_DropExpression, _:
+            return _changed(table, [command.name], has_default=False, generated="")
+        case pb.AT_SetTableSpace, _:
+            return replace(table, tablespace=command.name)
         case pb.AT_SetAccessMethod, _:
             return replace(table, access_method=command.name or "heap")
         case ((pb.AT_EnableRowSecurity | pb.AT_ForceRowSecurity), _):

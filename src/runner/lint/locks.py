@@ -129,6 +129,13 @@ def _by_alter(node: nodes.AlterTableStmt, name: Name, tables: Tables) -> Iterato
                 yield parse_tree.name(part), "ACCESS EXCLUSIVE"
                 if not concurrent:
                     yield name, "ACCESS EXCLUSIVE"
+            case pb.AT_AlterConstraint, nodes.ATAlterConstraint(conname=named, alter_enforceability=True):
+                yield name, "ACCESS EXCLUSIVE"
+                table = tables.find(name)
+                one = table.constraints.get(named) if table is not None else None
+                referred_table = tables.referred(one) if one is not None else None
+                if referred_table is not None:
+                    yield referred_table.name, "SHARE ROW EXCLUSIVE"
             case subtype, _ if subtype in TRIGGERS:
                 yield name, "SHARE ROW EXCLUSIVE"
             case subtype, definition if subtype not in HARMLESS:

@@ -51,6 +51,14 @@ def adding(one: Constraint) -> pb.AlterTableCmd:
     return command
 
 
+def again(one: Constraint, table: Table) -> str:
+    """Return an ALTER TABLE that drops a constraint, and adds it NOT VALID and enforced under its name."""
+    dropping = pb.AlterTableCmd(subtype=pb.AT_DropConstraint, name=one.name, behavior=pb.DROP_RESTRICT)
+    added = adding(one)
+    getattr(added, "def").constraint.is_enforced = True
+    return alter(table.name, dropping, added)
+
+
 def check(one: Constraint, table: Table) -> tuple[str, ...]:
     """Return the revisions that add a CHECK NOT VALID, and validate it."""
     return _check(one, table.name), validate(one, table.name)

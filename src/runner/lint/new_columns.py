@@ -72,6 +72,11 @@ def _alone(node: nodes.ColumnDef, table: Table, default: nodes.Constraint | None
     return calls
 
 
+def without_not_null(node: nodes.ColumnDef, table: Table) -> str:
+    """Return the call that adds a column with all but its NOT NULL."""
+    return made_safe.alter(table.name, _adding(node, frozenset({pb.CONSTR_NOTNULL})))
+
+
 def before(revision: Revision, statement: Statement, names: Container[str]) -> list[str]:
     """Return the calls that add these columns, where earlier statements of the same revision do."""
     table = statement.table

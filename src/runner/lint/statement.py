@@ -1,6 +1,6 @@
 """The statements of a plan, each with the tables as they are before it and the locks that its transaction holds."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -13,6 +13,7 @@ from runner.lint.dependent import Reader
 from runner.lint.domains import Domain
 from runner.lint.report import LARGE_ROWS
 from runner.lint.tables import Constraint, Table, Tables, of_catalog
+from runner.lint.tablespaces import Tablespaces
 from runner.postgres import sql, tokens
 from runner.postgres.sql import Name
 from runner.results import Level, TableSize
@@ -114,6 +115,8 @@ class Database:
     """The values of the enumerated types."""
     dependents: Reader | None = None
     """Reads what goes with objects that are dropped with CASCADE; None offline."""
+    tablespaces: Callable[[], Tablespaces] | None = None
+    """Reads where the database's tables are; None offline."""
 
     @property
     def major_version(self) -> int:
@@ -172,6 +175,7 @@ def describe(
     own: Iterable[Name] = (),
     *,
     complete: bool = True,
+    tablespaces: Callable[[], Tablespaces] | None = None,
 ) -> Database:
     """Return what the rules use of a database with that catalog; `sizes` are of the tables that the plan touches.
 
@@ -191,6 +195,7 @@ def describe(
         {sql.read_name(name): one.get("definition", {}).get("", "") for name, one in functions.items()},
         dict(_enums(actual)),
         dependents,
+        tablespaces,
     )
 
 

@@ -4,6 +4,7 @@ A table that the database does not have is nobody's yet, so only its name is fol
 they have in the database as `origin`, whatever the plan renames them to: sizes and dependents are looked up by it.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -17,6 +18,8 @@ from runner.postgres import sql
 from runner.postgres.sql import Name
 from runner.schema.catalog import Catalog
 
+GENERATED = re.compile(r"\) (stored|virtual)(?: collate .+)?$")
+"""The end of a generated column's text."""
 TEMPORARY = "pg_temp"
 """The schema of temporary relations, by the name that each session has for its own."""
 
@@ -36,6 +39,8 @@ class Column:
     not_null: bool = False
     has_default: bool = False
     """Whether it has a default, an identity or a generation expression."""
+    generated: str = ""
+    """`stored` or `virtual`, empty for a column that is not generated."""
     is_made: bool = False
     """Whether the plan added it."""
     collation: str = ""
@@ -102,6 +107,8 @@ class Table:
     """The partitioned table that it is a partition of, or the tables that it inherits from."""
     is_unlogged: bool = False
     access_method: str = "heap"
+    tablespace: str = ""
+    """That to which the plan has moved it, empty where it is in the one that it has in the database."""
     row_security: bool = False
     policies: frozenset[str] = frozenset()
     reads: tuple[Name, ...] = ()
@@ -259,6 +266,7 @@ def _read(name: Name, kind: str, sections: Mapping[str, Mapping[str, str]]) -> T
             # `not null not valid` says nothing of the rows that are there
             not_null.get(quoted) == "not null",
             has_default=quoted in defaults or is_made_up,
+            generated=found[1] if (found := GENERATED.search(text)) else "",
             collation=_plain(collation) if collation else "",
         )
     constraints = {one.name: one for one in _read_constraints(sections)}

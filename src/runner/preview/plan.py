@@ -17,8 +17,9 @@ from runner.invocation import Invocation
 from runner.lint import report, squawk
 from runner.lint.dependent import Reader
 from runner.lint.report import LintReport
+from runner.lint.tablespaces import Tablespaces
 from runner.postgres import session, sql, version_table
-from runner.preview import dependents, refusals, table_sizes
+from runner.preview import dependents, refusals, table_sizes, tablespaces
 from runner.results import Finding, PlannedRevision, PlanResult, TableSize
 from runner.schema import catalog
 from runner.schema.catalog import Catalog
@@ -104,8 +105,8 @@ def find(
     of_database = [*losses, *_existing_tables(rendered, baselines)]
     estimate, version = partial(table_sizes.estimate, connection), session.server_version(connection)
     # several rules ask about one statement, and one about those before it
-    reader = cache(partial(dependents.read, connection))
-    return examine(invocation, rendered, actual, estimate, of_database, version, reader)
+    reader, places = cache(partial(dependents.read, connection)), cache(partial(tablespaces.read, connection))
+    return examine(invocation, rendered, actual, estimate, of_database, version, reader, places)
 
 
 def examine(
@@ -116,14 +117,15 @@ def examine(
     of_database: Iterable[Finding],
     server_version: str,
     dependents: Reader | None = None,
+    tablespaces: Callable[[], Tablespaces] | None = None,
     *,
     complete: bool = True,
 ) -> Examined:
     """Return what `rendered` would do where the catalog is `actual`.
 
     `estimate` returns the sizes of the relations that it is given, as far as they are known. `of_database` are the
-    findings that need the database itself; `dependents` reads what goes with a CASCADE, None without a database. The
-    catalog is not `complete` where nobody knows the database's tables.
+    findings that need the database itself; `dependents` reads what goes with a CASCADE, and `tablespaces` where tables
+    are, None without a database. The catalog is not `complete` where nobody knows the database's tables.
     """
     touched = plan_id.touched(actual, rendered)
     named = {part for parts in touched.values() for part in parts}
@@ -143,7 +145,9 @@ def examine(
 
         table = invocation.settings.version_table
         own = [(table.schema, table.name)]
-        database = statement.describe(actual, sizes, server_version, dependents, own, complete=complete)
+        database = statement.describe(
+            actual, sizes, server_version, dependents, own, complete=complete, tablespaces=tablespaces
+        )
         found, harmless = rules.find(rendered, database, program)
         findings += found
         linter = squawk.version(program)

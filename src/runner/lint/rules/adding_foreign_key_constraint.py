@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from runner.lint import building, course, foreign_keys, new_columns, parse_tree
+from runner.lint import building, course, foreign_keys, made_safe, new_columns, parse_tree
 from runner.lint.rule import Rule, Violation
-from runner.lint.statement import Revision, Statement, shown
+from runner.lint.statement import Database, Revision, Statement, shown
 from runner.lint.tables import Constraint, Table, Tables
 
 FILLED = frozenset({pb.CONSTR_DEFAULT, pb.CONSTR_GENERATED, pb.CONSTR_IDENTITY})
@@ -24,6 +24,7 @@ def find(revision: Revision) -> Iterator[Violation]:
     database = revision.database
     for statement in revision.statements:
         table = statement.table
+        yield from _enforced(statement, database)
         for one in statement.constraints("foreign key"):
             if table is None or one.referred is None or not _is_checked(statement, one, table):
                 continue
@@ -43,6 +44,28 @@ def find(revision: Revision) -> Iterator[Violation]:
                 table,
                 new_columns.with_foreign_key(one, revision, statement),
             )
+
+
+def _enforced(statement: Statement, database: Database) -> Iterator[Violation]:
+    """Yield each foreign key that nothing enforced until now, which reads all rows of both tables."""
+    table = statement.table
+    if table is None or table.origin is None:
+        return
+    for command in parse_tree.commands(statement.node, pb.AT_AlterConstraint):
+        match command.def_:
+            case nodes.ATAlterConstraint(conname=name, alter_enforceability=True, is_enforced=True):
+                one = table.constraints.get(name)
+                # PostgreSQL does nothing for one that is enforced
+                if one is None or one.node.is_enforced:
+                    continue
+                referred = f" and writes to `{shown(one.referred)}`" if one.referred is not None else ""
+                message = (
+                    f"Enforcing the foreign key `{name}` blocks reads and writes of `{shown(table.name)}`{referred} "
+                    f"while {database.count(table)} of `{shown(table.name)}` are checked."
+                )
+                remedy = "Make it again NOT VALID: then it is enforced for new rows. Validate it in the next revision."
+                instead = made_safe.again(one, table), made_safe.validate(one, table.name)
+                yield Violation(database.by_rows(table), message, remedy, statement, table, instead)
 
 
 def _is_checked(statement: Statement, one: Constraint, table: Table) -> bool:

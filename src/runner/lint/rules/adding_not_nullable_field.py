@@ -2,17 +2,20 @@
 
 It reads no row where the column is NOT NULL already, or where a valid CHECK says that it is: such a CHECK is added NOT
 VALID and validated while the application reads and writes, which `set_not_null_safely` does. From PostgreSQL 18 on, a
-NOT NULL constraint itself can be added NOT VALID.
+NOT NULL constraint itself can be added NOT VALID, and a virtual column that is NOT NULL is computed for every row.
 https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-DESC-SET-DROP-NOT-NULL
 """
 
 from collections.abc import Iterator
 
+from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from runner.lint import below, parse_tree
+from runner.lint import below, new_columns, parse_tree
 from runner.lint.rule import Rule, Violation, call
-from runner.lint.statement import Revision, Statement, shown
+from runner.lint.statement import Database, Revision, Statement, shown
+from runner.lint.tables import Table
+from runner.lint.volatility import VIRTUAL
 
 
 def find(revision: Revision) -> Iterator[Violation]:
@@ -32,6 +35,37 @@ def find(revision: Revision) -> Iterator[Violation]:
             remedy = "Use `set_not_null_safely`, in a revision of its own."
             instead = call("set_not_null_safely", table.name[1], column, schema=table.name[0])
             yield Violation(database.by_rows(table), message, remedy, statement, table, (instead,))
+        yield from _computed(statement, table, database)
+
+
+def _computed(statement: Statement, table: Table, database: Database) -> Iterator[Violation]:
+    """Yield each virtual column with NOT NULL that is added or gets another expression: it is computed for each row."""
+    for one in statement.columns():
+        parts = {part.contype: part for part in one.constraints if isinstance(part, nodes.Constraint)}
+        generated = parts.get(pb.CONSTR_GENERATED)
+        if generated is not None and generated.generated_kind == VIRTUAL and pb.CONSTR_NOTNULL in parts:
+            remedy = "Add it without NOT NULL, and use `set_not_null_safely` in the next revision."
+            safely = call("set_not_null_safely", table.name[1], one.colname, schema=table.name[0])
+            instead = new_columns.without_not_null(one, table), safely
+            yield _of_virtual(f"The new column `{one.colname}`", remedy, statement, table, database, instead)
+    for command in parse_tree.commands(statement.node, pb.AT_SetExpression):
+        column = table.columns.get(command.name)
+        if column is not None and column.generated == "virtual" and column.name in table.proven:
+            remedy = (
+                "Drop its NOT NULL before, and make it NOT NULL again with `set_not_null_safely`, each in a revision "
+                "of its own."
+            )
+            yield _of_virtual(f"The new expression of `{column.name}`", remedy, statement, table, database, ())
+
+
+def _of_virtual(
+    what: str, remedy: str, statement: Statement, table: Table, database: Database, instead: tuple[str, ...]
+) -> Violation:
+    message = (
+        f"{what}, which is NOT NULL, is computed for {database.count(table)}, and reads and writes of "
+        f"`{shown(table.name)}` are blocked meanwhile."
+    )
+    return Violation(database.by_rows(table), message, remedy, statement, table, instead)
 
 
 def _columns(statement: Statement) -> Iterator[str]:

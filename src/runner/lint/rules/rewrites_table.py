@@ -1,7 +1,8 @@
 """A rewrite copies the table and builds its indexes again, while nobody else may read or write it.
 
-A column of a domain with a constraint, or one that takes numbers from a sequence, is written into each row. Added
-without that, it takes a moment: then new rows get it by a default or a CHECK, and the older ones in batches.
+So does another tablespace, and another expression of a column that is generated and STORED. A column of a domain with
+a constraint, or one that takes numbers from a sequence, is written into each row. Added without that, it takes a
+moment: then new rows get it by a default or a CHECK, and the older ones in batches.
 https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-NOTES
 """
 
@@ -35,11 +36,14 @@ def find(revision: Revision) -> Iterator[Violation]:
         match statement.node:
             case nodes.AlterTableStmt():
                 yield from _columns(statement, revision)
+                yield from _expressions(statement, revision.database)
                 yield from _storage(statement, revision.database)
             # in a block of its own, another rule says how long it blocks
             case nodes.ClusterStmt(relation=nodes.RangeVar() as relation) if statement.in_transaction:
                 yield from _whole(parse_tree.name(relation), "`CLUSTER`", statement, revision.database)
-            case nodes.AlterTableMoveAllStmt(orig_tablespacename=tablespace):
+            case nodes.AlterTableMoveAllStmt(orig_tablespacename=tablespace, new_tablespacename=new):
+                if tablespace == new or _is_unused(tablespace, revision.database):
+                    continue
                 message = (
                     f"It copies everything in the tablespace `{tablespace}`, and blocks reads and writes meanwhile."
                 )
@@ -120,6 +124,29 @@ def _of_domain(column: nodes.ColumnDef, table: Table, domain: Domain) -> tuple[s
     return "\n".join(adding), "\n".join(validating)
 
 
+def _expressions(statement: Statement, database: Database) -> Iterator[Violation]:
+    table = statement.reached
+    for command in parse_tree.commands(statement.node, pb.AT_SetExpression):
+        column = table.columns.get(command.name) if table is not None and table.origin is not None else None
+        if table is not None and column is not None and column.generated == "stored":
+            message = f"The new expression of `{column.name}`, which is stored: {_rewritten(table, database)}."
+            yield Violation(database.by_rows(table), message, QUIET, statement, table)
+
+
+def _is_unused(tablespace: str, database: Database) -> bool:
+    """Return whether nothing of a database is in a tablespace."""
+    places = database.tablespaces() if database.tablespaces is not None else None
+    return places is not None and tablespace != places.default and tablespace not in places.others.values()
+
+
+def _is_moved(name: Name, now: str, new: str, database: Database) -> bool:
+    """Return whether a relation gets another tablespace; `now` is that to which the plan has moved it."""
+    if now or database.tablespaces is None:
+        # without a database, what is not said to be elsewhere is in PostgreSQL's own
+        return new != (now or "pg_default")
+    return new != database.tablespaces().of(name)
+
+
 def _storage(statement: Statement, database: Database) -> Iterator[Violation]:
     node, table = statement.node, statement.table
     for command in parse_tree.commands(node, pb.AT_SetTableSpace):
@@ -136,8 +163,7 @@ def _storage(statement: Statement, database: Database) -> Iterator[Violation]:
             # the default has no name
             case pb.AT_SetAccessMethod if (command.name or "heap") != table.access_method:
                 yield from _whole(table.name, "`SET ACCESS METHOD`", statement, database)
-            # where a table of the database's own tablespace is
-            case pb.AT_SetTableSpace if command.name != "pg_default":
+            case pb.AT_SetTableSpace if _is_moved(table.origin, table.tablespace, command.name, database):
                 yield from _whole(table.name, "`SET TABLESPACE`", statement, database)
 
 
@@ -154,7 +180,9 @@ def _index(
     assert node.relation is not None  # noqa: S101 - the grammar demands one
     index = parse_tree.name(node.relation)
     table = statement.before.with_index(index)
-    if table is None or table.origin is None or table.is_partitioned or tablespace == "pg_default":
+    if table is None or table.origin is None or table.is_partitioned:
+        return
+    if not _is_moved(index, "", tablespace, database):
         return
     message = (
         f"The index `{index[1]}` is copied, and blocks reads and writes of `{shown(table.name)}` until the commit."
