@@ -1,6 +1,6 @@
 """What a plan has done to its tables by then decides what the rules find in its later statements."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -320,7 +320,7 @@ MOVED = {
 
 
 @pytest.fixture(scope="module")
-def places(there: Database) -> Iterator[Tablespaces]:
+def places(there: Database) -> Tablespaces:
     """Where tables are, of which some are moved for a while."""
     tables = ("table archive.items", "index archive.items_pkey", "materialized view item_prices")
     with closing(there.server.connect(there.name)) as connection, connection.cursor() as cursor:
@@ -333,7 +333,7 @@ def places(there: Database) -> Iterator[Tablespaces]:
         for one in tables:
             cursor.execute(f"alter {one} set tablespace pg_default")
         cursor.execute(f"drop tablespace {FAST}")
-    yield found
+    return found
 
 
 @pytest.mark.parametrize("statements", MOVED)
@@ -397,10 +397,9 @@ def made_by_newest(newest: Server) -> Iterator[Database]:
 @pytest.mark.parametrize("statement", NEW_STATEMENTS)
 def test_what_newer_versions_read_or_rewrite_is_found(made_by_newest: Database, tmp_path: Path, statement: str) -> None:
     """And what is advised instead is applied without a finding."""
-    project = examples.bare(tmp_path)
-    project.add("001_first", f"op.execute({statement!r})", after=None)
-    answer = examples.plan(project, made_by_newest)
-    found = {one["rule"]: one["instead"] for one in answer["findings"] if one["level"] != "note"}
+    rendered = _rendered(1, [statement])
+    (revision,) = arrange([rendered], [[statement]], describe(read_catalog(made_by_newest), {}, "18.0"))
+    found = {rule.id: one.instead for rule in rules.load() for one in rule.find(revision)}
     assert list(found) == ([NEW_STATEMENTS[statement]] if NEW_STATEMENTS[statement] else [])
     with closing(made_by_newest.server.connect(made_by_newest.name)) as connection, connection.cursor() as cursor:
         cursor.execute(f"begin; {WORK}")
@@ -412,10 +411,11 @@ def test_what_newer_versions_read_or_rewrite_is_found(made_by_newest: Database, 
     for advised in found.values():
         if advised:
             with examples.copy(made_by_newest, "course_copy") as mine:
-                applied(examples.bare(tmp_path / "advised"), mine, advised)
+                apply_safely(examples.bare(tmp_path), mine, advised)
 
 
-def applied(project: Project, database: Database, bodies: list[str]) -> None:
+def apply_safely(project: Project, database: Database, bodies: Sequence[str]) -> None:
+    """Apply revisions, each after a plan without an error or a warning."""
     for number, body in enumerate(bodies, 1):
         name = f"{number:03d}_first"
         lines = f"from runner.operations import {examples.HELPERS}\n{body}"
