@@ -1,5 +1,6 @@
 """What a plan has done to its tables by then decides what the rules find in its later statements."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -48,10 +49,19 @@ def _rendered(number: int, texts: list[str]) -> Rendered:
     return Rendered(f"00{number}", "x", "upgrade", "", "", tuple(texts), None, transactional=not outside, mixed=False)
 
 
-MORE = """
+PARENT = "q" * 60
+MORE = f"""
+    create table {"p" * 61} (id bigint, {"c" * 40}{"é" * 11} bigint, label text);
+    create table {PARENT} (id bigint) partition by range (id);
+    create table {PARENT}_a partition of {PARENT} for values from (1) to (2);
+    create table {PARENT}_b partition of {PARENT} for values from (2) to (3);
+    create table {PARENT[:55]}_default partition of {PARENT} default;
+    create domain long_domain as bigint;
+    create table {"d" * 60} (id long_domain);
     create table vehicles (id bigint not null, wheels integer, name varchar(20), check (wheels > 0));
     create table cars (doors integer) inherits (vehicles);
     create table vans () inherits (cars);
+    create unique index parcels_at on parcels (sent_at, id);
     create view one as select 1::bigint as n;
     create table trucks (id bigint primary key);
     create table wheels (car bigint references trucks on delete cascade);
@@ -144,6 +154,13 @@ ALREADY = {
     "so does a view of one": (
         ["create temporary table t (n bigint); create view cheap_items as select n from t; drop view cheap_items"],
         set(),
+    ),
+    "an index that the plan has made is dropped": (
+        ["create index concurrently i on items (note)", "alter index i rename to j; drop index j"], set(),
+    ),
+    "one of a constraint that it has made is not": (
+        ["alter table parcels add unique using index parcels_at", "drop index parcels_at"],
+        {("require-concurrent-index-deletion", "error")},
     ),
     "so does a sequence": (["create temporary sequence tickets; drop sequence tickets"], set()),
     "a part of WITH is found before one": (
@@ -295,6 +312,67 @@ def test_the_rows_of_those_that_inherit_count_where_they_are_reached(
     rows = {revision.database.rows(one.table) for one in found if one.table.name[1] in ("vehicles", "cars")}
     assert rows == {REACHED[statements]}
     there.execute(f"begin; {statements}; rollback")
+
+
+LONG = "p" * 61
+"""A table's name; with an `é` at the place where a column's is cut."""
+COLUMN = "c" * 40 + "é" * 11
+NAMED = (
+    f"alter table {LONG} add unique ({COLUMN})",
+    f"alter table {LONG} add check ({COLUMN} > 0)",
+    f"alter table {LONG} add check ({COLUMN} > 0 and id > 0)",
+    f"alter table {LONG} add foreign key ({COLUMN}) references accounts",
+    f"alter table {LONG} add unique (id, {COLUMN})",
+    f"alter table {LONG} add unique (id); alter table {LONG} add unique (id)",
+    f"create index on {LONG} ({COLUMN}, id)",
+    f"create index on {LONG} ((id + 1))",
+    f"create index on {LONG} (id); create index on {LONG} (id)",
+    f"alter table {LONG} add more int check (more > 0)",
+    f"alter table {LONG} add {'m' * 63} int unique",
+    f"alter table {LONG} add constraint {'n' * 70} check (id > 0)",
+)
+
+
+@pytest.mark.parametrize("statements", NAMED)
+def test_names_are_those_that_postgresql_chooses(there: Database, actual: Catalog, statements: str) -> None:
+    """It shortens them without a word."""
+    with closing(there.server.connect(there.name)) as connection, connection.cursor() as cursor:
+        cursor.execute(f"begin; {statements}")
+        cursor.execute(f"select conname from pg_constraint where conrelid = '{LONG}'::regclass and contype <> 'n'")
+        real = {name for (name,) in cursor.fetchall()}
+        cursor.execute(f"select indexrelid::regclass::text from pg_index where indrelid = '{LONG}'::regclass")
+        real |= {name.strip('"') for (name,) in cursor.fetchall()}
+        cursor.execute("rollback")
+    rendered = _rendered(2, statements.split("; "))
+    (revision,) = arrange([rendered], [rendered.rendered], describe(actual, {}, "15.3"))
+    made = revision.end.find(("public", LONG))
+    assert made is not None
+    assert {*made.constraints, *made.indexes} == real
+
+
+def test_names_in_remedies_are_as_long_as_postgresql_keeps_them(actual: Catalog) -> None:
+    """And no two partitions get an index of one name."""
+    bodies = (
+        f"create index on {LONG} ({COLUMN})", f"alter table {LONG} add foreign key ({COLUMN}) references accounts",
+        f"alter table {LONG} alter {COLUMN} type text", f"alter table {LONG} alter label type varchar(9)",
+        f"alter table {LONG} add n serial", f"alter table {LONG} add n positive check (n < 9)",
+        f"alter table {LONG} add n bigint generated always as identity",
+        f"alter table {LONG} add unique ({COLUMN})", f"create index on {PARENT} (id)",
+        f"alter table {PARENT} add unique (id)", f"alter table {PARENT} add foreign key (id) references accounts",
+        f"create table {PARENT[:58]}_new partition of {PARENT} for values from (7) to (8)",
+        "alter domain long_domain add check (value > 0)",
+    )  # fmt: skip
+    for body in bodies:
+        rendered = _rendered(2, [body])
+        (revision,) = arrange([rendered], [[body]], describe(actual, {}, "15.3"))
+        remedies = [one.instead for rule in rules.load() for one in rule.find(revision) if one.instead]
+        assert remedies, body
+        advised = [text for one in remedies for text in one]
+        names = {name for text in advised for name in re.findall(r"[\wé]+", text)}
+        assert max(len(name.encode()) for name in names) <= 63, (body, names)
+        for one in remedies:
+            built = re.findall(r'create_index_concurrently\("(\w+)"', "\n".join(one))
+            assert len(set(built)) == len(built), built
 
 
 FAST = "fast_course"

@@ -1,16 +1,16 @@
 """The Python that builds an index or detaches a partition without blocking writes, as a statement describes it."""
 
+from collections.abc import Collection
+
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes import AstNode
 
 from runner.lint import instead, parse_tree
+from runner.lint.chosen_names import shortened, unused
 from runner.lint.rule import call
 from runner.lint.tables import Table, Tables
 from runner.postgres.sql import Name
-
-LONGEST = 63
-"""The bytes of a name: https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS"""
 
 
 def table_name(node: nodes.IndexStmt) -> Name:
@@ -25,13 +25,9 @@ def index_name(node: nodes.IndexStmt) -> str:
     return node.idxname or shortened(table_name(node)[1], *columns, "idx")
 
 
-def shortened(*parts: str) -> str:
-    """Return a name of these parts, as short as PostgreSQL requires."""
-    name = "_".join(parts)
-    if len(name.encode()) <= LONGEST:
-        return name
-    ending = f"_{parts[-1]}"
-    return name.encode()[: LONGEST - len(ending.encode())].decode(errors="ignore") + ending
+def free_name(tables: Tables, made: Collection[Name], schema: str, *parts: str) -> str:
+    """Return a name for an index that the schema does not have, nor `made` of the same remedy."""
+    return unused(lambda name: (schema, name) in made or tables.has((schema, name)), *parts)
 
 
 def concurrently(node: nodes.IndexStmt, name: str = "", table: Name | None = None) -> str:
@@ -68,7 +64,7 @@ def by_partition(node: nodes.IndexStmt, tables: Tables) -> tuple[str, ...]:
     made: list[str] = []
     built: list[str] = []
     attached: list[str] = []
-    _follow(node, table_name(node), index_name(node), tables, made, built, attached)
+    _follow(node, table_name(node), index_name(node), tables, made, built, attached, set())
     return ("\n".join(made), *built, "\n".join(attached)) if attached else ("\n".join(made),)
 
 
@@ -80,27 +76,22 @@ def _follow(
     made: list[str],
     built: list[str],
     attached: list[str],
+    named: set[Name],
 ) -> None:
     made.append(_on_only(node, name, table))
     for part in map(tables.find, tables.partitions(table)):
         if part is None:
             continue
-        own = _free_name(shortened(part.name[1], *(one or "expr" for one in _columns(node)), "idx"), part)
+        schema, owner = part.name
+        own = free_name(tables, named, schema, owner, *(one or "expr" for one in _columns(node)), "idx")
+        named.add((schema, own))
         if part.is_partitioned:
-            _follow(node, part.name, own, tables, made, built, attached)
+            _follow(node, part.name, own, tables, made, built, attached, named)
         else:
             built.append(concurrently(node, own, part.name))
         options = {} if part.name[0] == table[0] else {"partition_schema": part.name[0]}
         # those of a partition's own partitions come before
         attached.append(call("attach_index", name, own, schema=table[0], **options))
-
-
-def _free_name(name: str, table: Table) -> str:
-    taken, number, free = table.indexes.keys(), 1, name
-    while free in taken:
-        free = shortened(name.removesuffix("_idx"), f"idx{number}")
-        number += 1
-    return free
 
 
 def _on_only(node: nodes.IndexStmt, name: str, table: Name) -> str:

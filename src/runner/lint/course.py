@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import reduce
-from itertools import chain, count
+from functools import partial, reduce
 
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes import AstNode
 
 from runner.lint import parse_tree, partitions, renames
+from runner.lint.chosen_names import unused
 from runner.lint.parse_tree import Type
 from runner.lint.tables import KINDS, TEMPORARY, Column, Constraint, Index, Table, Tables, read_index
 from runner.postgres.sql import Name
@@ -98,14 +98,13 @@ def _constraint(node: nodes.Constraint, owner: str, column: str | None, table: T
         columns = table.indexes[node.indexname].columns
     # PostgreSQL names a CHECK after its column only where it has one
     named = () if kind == "primary key" or (kind == "check" and len(columns) != 1) else columns
-    name = node.conname or _free_name("_".join((owner, *named, ENDINGS[kind])), table)
+    # USING INDEX gives it the name of the index
+    name = node.conname or node.indexname or unused(partial(_is_taken, table), owner, *named, ENDINGS[kind])
     yield Constraint(name, kind, columns, node, not node.skip_validation, is_made=True, column=column)
 
 
-def _free_name(name: str, table: Table | None) -> str:
-    """Return a name as PostgreSQL chooses it for a constraint without one: with a number where it is taken."""
-    taken = {*table.constraints, *table.indexes} if table is not None else set()
-    return next(one for one in chain((name,), (f"{name}{number}" for number in count(1))) if one not in taken)
+def _is_taken(table: Table | None, name: str) -> bool:
+    return table is not None and (name in table.constraints or name in table.indexes)
 
 
 def is_there_already(node: AstNode | None, tables: Tables) -> bool:
@@ -152,7 +151,8 @@ def after(tables: Tables, node: AstNode | None) -> Tables:  # noqa: C901 - a cas
                 return tables
             made_index = read_index(index, node, is_made=True)
             if not index:
-                index = "_".join((table.name[1], *(one or "expr" for one in made_index.columns), "idx"))
+                named = (one or "expr" for one in made_index.columns)
+                index = unused(partial(_is_taken, table), table.name[1], *named, "idx")
                 made_index = replace(made_index, name=index)
             return tables.having(replace(table, indexes={**table.indexes, index: made_index}))
         case nodes.CreatePolicyStmt(table=nodes.RangeVar() as relation, policy_name=policy):

@@ -1,6 +1,6 @@
 """Foreign keys: the columns that they reference, the indexes that they need, and how one is added safely."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from postgast import nodes
@@ -60,14 +60,21 @@ def _excludes_only_null(condition: AstNode | None, columns: Sequence[str]) -> bo
 
 def index(one: Constraint, table: Table, tables: Tables) -> tuple[str, ...]:
     """Return the revisions that build the index which a foreign key lacks, none where it has one."""
+    return tuple(_indexes(one, table, tables, set()))
+
+
+def _indexes(one: Constraint, table: Table, tables: Tables, made: set[Name]) -> Iterator[str]:
     if is_indexed(one.columns, table, tables):
-        return ()
+        return
     if table.is_partitioned:
-        parts = (tables.find(name) for name in tables.partitions(table.name))
-        return tuple(text for part in parts if part is not None for text in index(one, part, tables))
-    schema, name = table.name
-    made = f"{name}_{'_'.join(one.columns)}_idx"
-    return (call("create_index_concurrently", made, name, list(one.columns), schema=schema),)
+        for part in map(tables.find, tables.partitions(table.name)):
+            if part is not None:
+                yield from _indexes(one, part, tables, made)
+        return
+    schema, owner = table.name
+    name = building.free_name(tables, made, schema, owner, *one.columns, "idx")
+    made.add((schema, name))
+    yield call("create_index_concurrently", name, owner, list(one.columns), schema=schema)
 
 
 def end(revision: Revision, statement: Statement) -> Table | None:

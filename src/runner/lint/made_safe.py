@@ -7,7 +7,7 @@ import postgast
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from runner.lint import instead, parse_tree
+from runner.lint import building, instead, parse_tree
 from runner.lint.rule import call
 from runner.lint.tables import Constraint, Table, Tables
 from runner.postgres.sql import Name
@@ -112,16 +112,18 @@ def _keys_of_parts(one: Constraint, table: Table, tables: Tables) -> tuple[str, 
     schema, name = table.name
     primary = {"primary": True} if one.kind == "primary key" else {}
     whole = call("add_key_on_only", one.name, name, list(one.columns), **primary, schema=schema)
-    building, attaching = [], []
+    built, attaching = [], []
+    named: set[Name] = set()
     for part in parts:
         assert part is not None  # noqa: S101 - looked at above
         owner, made = part.name
-        index = f"{made}_{'_'.join(one.columns)}_key"
-        building.append(call("create_index_concurrently", index, made, list(one.columns), unique=True, schema=owner))
+        index = building.free_name(tables, named, owner, made, *one.columns, "key")
+        named.add((owner, index))
+        built.append(call("create_index_concurrently", index, made, list(one.columns), unique=True, schema=owner))
         attaching.append(call("add_key_using_index", index, made, index, **primary, schema=owner))
         elsewhere = {"partition_schema": owner} if owner != schema else {}
         attaching.append(call("attach_index", one.name, index, **elsewhere, schema=schema))
-    return whole, *building, "\n".join(attaching)
+    return whole, *built, "\n".join(attaching)
 
 
 def _concurrently(one: Constraint, table: Name) -> str:

@@ -7,6 +7,7 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
 from runner.lint import course, foreign_keys, instead, made_safe, parse_tree, volatility
+from runner.lint.chosen_names import shortened
 from runner.lint.statement import Revision, Statement
 from runner.lint.tables import Constraint, Table
 from runner.postgres.sql import Name
@@ -124,7 +125,7 @@ def _setting_default(column: str, default: pb.Node) -> pb.AlterTableCmd:
 
 def _numbering(column: str, table: Table) -> Iterator[str]:
     """Yield the calls that number new rows as an identity does, which only a column that is NOT NULL can be."""
-    sequence = parse_tree.identifier(table.name[0], f"{table.name[1]}_{column}_seq")
+    sequence = parse_tree.identifier(table.name[0], shortened(table.name[1], column, "seq"))
     yield instead.executed(f"CREATE SEQUENCE {sequence} OWNED BY {parse_tree.identifier(*table.name, column)}")
     literal = sequence.replace("'", "''")
     (tree,) = parse_tree.parse(f"select nextval('{literal}')")

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from runner.lint import building, instead, parse_tree, partitions
+from runner.lint import instead, parse_tree, partitions
+from runner.lint.chosen_names import shortened
 from runner.lint.rule import Rule, Violation, call
 from runner.lint.statement import Revision, Statement, shown
 from runner.lint.tables import Table
@@ -91,8 +92,7 @@ def _instead(part: Name, scanned: list[tuple[Table, str]], statement: Statement,
     adding, validating = [], []
     for table, condition in scanned:
         schema, owner = table.name
-        name = (owner, "bound") if owner == part[1] else (owner, "without", part[1])
-        check = building.shortened(*name)
+        check = shortened(owner, "bound") if owner == part[1] else shortened(owner, f"without_{part[1]}", "check")
         adding.append(call("add_check_not_valid", check, owner, instead.written(condition), schema=schema))
         validating.append(call("validate_constraint", check, owner, schema=schema))
     whole = [one.text for one in revision.statements if not one.in_block]

@@ -13,6 +13,7 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
 from runner.lint import new_columns, parse_tree, widening
+from runner.lint.chosen_names import shortened
 from runner.lint.domains import Domain
 from runner.lint.parse_tree import Type
 from runner.lint.rule import Rule, Violation, call
@@ -100,13 +101,13 @@ def _advice(
         return f"Drop {first} before it, if the application can do without them{again}.", ()
     if column.type.name in TEXTS and new.name == "varchar" and new.modifiers and not column.type.is_array:
         name, condition = (
-            f"{owner}_{column.name}_length",
+            shortened(owner, column.name, "length"),
             f"length({parse_tree.identifier(column.name)}) <= {new.modifiers[0]}",
         )
         adding = call("add_check_not_valid", name, owner, condition, schema=schema)
         remedy = "Leave the type as it is, and limit the length with a CHECK: NOT VALID first, validated later."
         return remedy, (adding, call("validate_constraint", name, owner, schema=schema))
-    made = f"{column.name}_new"
+    made = shortened(column.name, "new")
     remedy = (
         f"Add `{made}`, keep it up to date by a trigger, fill it in batches, and let the application use it; drop "
         f"`{column.name}` when nothing reads it."

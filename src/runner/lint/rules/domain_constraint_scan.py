@@ -11,6 +11,7 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
 from runner.lint import domains, made_safe, parse_tree
+from runner.lint.chosen_names import shortened
 from runner.lint.rule import Rule, Violation, call
 from runner.lint.statement import Revision, shown
 from runner.lint.tables import Constraint, Table
@@ -93,7 +94,7 @@ def _check(found: nodes.Constraint, domain: tuple[str, str], table: Table, colum
     for one in parse_tree.walk(node, nodes.ColumnRef):
         if parse_tree.words(one.fields) == ["value"]:
             parse_tree.message(one).fields[0].string.sval = column
-    name = f"{table.name[1]}_{column}_{found.conname or f'{domain[1]}_check'}"
+    name = shortened(table.name[1], column, found.conname or domain[1], "check")
     return Constraint(name, "check", (column,), node)
 
 

@@ -12,6 +12,7 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
 from runner.lint import building, foreign_keys, parse_tree
+from runner.lint.chosen_names import shortened
 from runner.lint.foreign_keys import FIRST_WITH_PARTS
 from runner.lint.rule import Rule, Violation, call
 from runner.lint.statement import Revision, Statement, shown
@@ -83,7 +84,7 @@ def _key(one: Constraint, table: Table, statement: Statement) -> tuple[str, ...]
     building_each, joining = [], []
     for part in parts:
         where: dict[str, Any] = {"schema": part.name[0]}
-        name = building.shortened(part.name[1], *one.columns, "key")
+        name = shortened(part.name[1], *one.columns, "key")
         building_each.append(
             call("create_index_concurrently", name, part.name[1], list(one.columns), unique=True, **where)
         )

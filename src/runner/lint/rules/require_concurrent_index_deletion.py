@@ -64,7 +64,6 @@ RULE = Rule(
         'drop_index_concurrently("items_name")',
         'op.create_table("fresh", sa.Column("id", sa.BigInteger(), index=True))\nop.drop_index("ix_fresh_id", "fresh")',
         'op.drop_index("no_such_index", if_exists=True)',
-        'create_index_concurrently("items_note", "items", ["note"])\n---\nop.drop_index("items_note", "items")',
         'create_index_on_only("events_item", "events", ["item_id"])\n---\nop.drop_index("events_item", "events")',
     ),
 )

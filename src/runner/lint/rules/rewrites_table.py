@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from runner.lint import building, course, domains, instead, made_safe, parse_tree
+from runner.lint import course, domains, instead, made_safe, parse_tree
+from runner.lint.chosen_names import shortened
 from runner.lint.domains import Domain
 from runner.lint.parse_tree import Type
 from runner.lint.rule import Rule, Violation, call
@@ -93,7 +94,7 @@ def _of_sequence(column: nodes.ColumnDef, table: Table, found: Type) -> tuple[st
     schema, owner = table.name
     where, kind = parse_tree.identifier(schema, owner), Type(course.SERIAL[found.name])
     name = parse_tree.identifier(column.colname)
-    sequence = parse_tree.identifier(schema, building.shortened(owner, column.colname, "seq"))
+    sequence = parse_tree.identifier(schema, shortened(owner, column.colname, "seq"))
     literal = sequence.replace("'", "''")
     texts = (
         f"ALTER TABLE {where} ADD COLUMN {name} {kind}",
@@ -117,7 +118,7 @@ def _of_domain(column: nodes.ColumnDef, table: Table, domain: Domain) -> tuple[s
     adding = [made_safe.alter(table.name, command)]
     validating = []
     for number, check in enumerate(domain.checks):
-        named = building.shortened(owner, name, f"check{number or ''}")
+        named = shortened(owner, name, f"check{number or ''}")
         condition = instead.written(parse_tree.about_column(check, name))
         adding.append(call("add_check_not_valid", named, owner, condition, schema=schema))
         validating.append(call("validate_constraint", named, owner, schema=schema))
