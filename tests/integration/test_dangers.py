@@ -45,6 +45,7 @@ def strongest(at: Database, folder: Path, name: str) -> str | None:
     project, rule = examples.project(folder), DANGERS[name].rule
     examples.add(project, DANGERS[name].body)
     found = examples.plan(project, at)["findings"]
+    assert examples.told_twice(found) == []
     levels = {one["level"] for one in found if one["rule"] in ({rule} if isinstance(rule, str) else rule)}
     return next((level for level in report.LEVELS if level in levels), None)
 

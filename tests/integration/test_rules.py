@@ -48,9 +48,11 @@ def test_a_bad_example_is_found_and_what_is_advised_is_applied(
 ) -> None:
     project = examples.project(tmp_path)
     examples.add(project, body)
-    found = [one for one in examples.plan(project, large)["findings"] if one["rule"] == rule]
+    findings = examples.plan(project, large)["findings"]
+    found = [one for one in findings if one["rule"] == rule]
     assert found
     assert found[0]["help"]
+    assert examples.told_twice(findings) == []
     if found[0]["instead"]:
         # most remedies are no calls, so the copy is made here
         with examples.copy(large, "rules_copy") as mine:

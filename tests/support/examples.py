@@ -1,5 +1,6 @@
 """The tables of the lint's examples, in a project of their own, with many rows or none."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -47,6 +48,9 @@ ROWS = """
     refresh materialized view item_prices;
 """
 ANALYZE = "analyze"
+AFTERWARDS = frozenset({"foreign-key-type-mismatch", "foreign-key-without-index"})
+# as messages name one
+CONSTRAINT = re.compile(r"(?:CHECK|EXCLUDE|UNIQUE|foreign key|primary key) `([^`]+)`")
 
 
 def bare(folder: Path) -> Project:
@@ -94,6 +98,19 @@ def copy(original: Database, name: str) -> Iterator[Database]:
             yield Database(original.server, name)
         finally:
             cursor.execute(f"drop database {name} with (force)")
+
+
+def told_twice(findings: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Return the constraints of which two errors or warnings tell how a statement adds them, each with the rules.
+
+    One finding a constraint, by its kind; what a foreign key does later, to deletes and joins, is another matter.
+    """
+    rules: dict[tuple[str, str], set[str]] = {}
+    for one in findings:
+        if one["level"] != "note" and one["rule"] not in AFTERWARDS:
+            for name in CONSTRAINT.findall(one["message"]):
+                rules.setdefault((one["statement"] or "", name), set()).add(one["rule"])
+    return [(name, ", ".join(sorted(found))) for (_, name), found in rules.items() if len(found) > 1]
 
 
 def plan(found: Project, at: Database, **more: str) -> dict[str, Any]:

@@ -105,3 +105,4 @@ create function weigh() returns trigger language plpgsql as 'begin return new; e
 create trigger parcels_weigh before update on parcels for each row execute function weigh();
 create schema shelf;
 create table shelf.books (id bigint generated always as identity primary key, title text);
+create index books_title on shelf.books (title);

@@ -10,6 +10,7 @@ from runner.lint import instead, parse_tree
 from runner.lint.chosen_names import shortened, unused
 from runner.lint.rule import call
 from runner.lint.tables import Table, Tables
+from runner.postgres.search_path import PROJECT
 from runner.postgres.sql import Name
 
 
@@ -37,6 +38,17 @@ def concurrently(node: nodes.IndexStmt, name: str = "", table: Name | None = Non
     if _is_plain(node):
         return call("create_index_concurrently", name, owner, _columns(node), schema=schema, **_options(node))
     return instead.committed_each(instead.executed(_text(node, name, (schema, owner))))
+
+
+def replaced(node: nodes.IndexStmt, tables: Tables) -> tuple[str, ...]:
+    """Return the revisions that build an index beside the one that has its name, drop that, and take its name."""
+    (schema, owner), name = table_name(node), index_name(node)
+    columns = (one or "expr" for one in _columns(node))
+    new = free_name(tables, ((schema, name),), schema, owner, *columns, "idx")
+    dropping = call("drop_index_concurrently", name, schema=schema)
+    old = parse_tree.identifier(*(part for part in (schema if schema != PROJECT else "", new) if part))
+    renaming = instead.executed(f"ALTER INDEX {old} RENAME TO {parse_tree.identifier(name)}")
+    return concurrently(node, new), dropping, renaming
 
 
 def reindexed(node: nodes.ReindexStmt) -> str:

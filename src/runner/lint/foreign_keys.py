@@ -7,7 +7,7 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes import AstNode
 
-from runner.lint import building, made_safe, parse_tree
+from runner.lint import building, made_again, made_safe, parse_tree
 from runner.lint.rule import call
 from runner.lint.statement import Revision, Statement
 from runner.lint.tables import Constraint, Index, Table, Tables
@@ -87,7 +87,9 @@ def safely(one: Constraint, table: Table, revision: Revision, statement: Stateme
     """Return the revisions that build the index of a foreign key, add it NOT VALID, and validate it."""
     last = end(revision, statement)
     indexed = index(one, replace(table, indexes=last.indexes), revision.end) if last is not None else ()
-    return *indexed, *not_valid(one, table, statement.before, revision.database.major_version)
+    first, *later = not_valid(one, table, statement.before, revision.database.major_version)
+    dropping = made_again.dropping_constraint(one.name, table, revision, statement)
+    return *indexed, "\n".join((*dropping, first)), *later
 
 
 def not_valid(one: Constraint, table: Table, tables: Tables, major_version: int) -> tuple[str, ...]:

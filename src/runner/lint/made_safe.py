@@ -3,6 +3,8 @@
 Helpers of `runner.operations` where they can do what the statement did, else its own SQL, changed in its tree.
 """
 
+from collections.abc import Sequence
+
 import postgast
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
@@ -77,9 +79,10 @@ def validate(one: Constraint, table: Name) -> str:
     return call("validate_constraint", one.name, table[1], schema=table[0])
 
 
-def key(one: Constraint, table: Table, tables: Tables) -> tuple[str, ...]:
+def key(one: Constraint, table: Table, tables: Tables, dropping: Sequence[str] = ()) -> tuple[str, ...]:
     """Return the revisions that add a UNIQUE or PRIMARY KEY constraint by an index that is built concurrently.
 
+    `dropping` are the calls that drop the constraint whose name it gets; its index is there until then.
     None for what no index that was built before can be: WITHOUT OVERLAPS, other storage.
     """
     node = one.node
@@ -90,18 +93,22 @@ def key(one: Constraint, table: Table, tables: Tables) -> tuple[str, ...]:
     safely = [call("set_not_null_safely", name, column, schema=schema) for column in unproven]
     special = bool(node.including or node.deferrable or node.initdeferred or node.nulls_not_distinct)
     if table.is_partitioned:
-        keys = () if special else _keys_of_parts(one, table, tables)
+        keys = () if special or dropping else _keys_of_parts(one, table, tables)
         return (*safely, *keys) if keys else ()
+    new = one.name
+    if dropping:
+        label = "pkey" if one.kind == "primary key" else "key"
+        new = building.free_name(tables, ((schema, one.name),), schema, name, *one.columns, label)
     if special:
-        building = () if node.indexname else (_concurrently(one, table.name),)
-        return *safely, *building, _using_index(one, table.name)
-    built = node.indexname or (_ready(one, table) if one.column is None else None)
-    is_there = built is not None and built in table.indexes and not table.indexes[built].is_made
-    index = built or one.name
+        built = () if node.indexname else (_concurrently(one, table.name, new),)
+        return *safely, *built, "\n".join((*dropping, _using_index(one, table.name, node.indexname or new)))
+    ready = node.indexname or (_ready(one, table) if one.column is None else None)
+    is_there = ready is not None and ready in table.indexes and not table.indexes[ready].is_made
+    index = ready or new
     create = call("create_index_concurrently", index, name, list(one.columns), unique=True, schema=schema)
     primary = {"primary": True} if one.kind == "primary key" else {}
     using = call("add_key_using_index", one.name, name, index, **primary, schema=schema)
-    return *safely, *(() if is_there else (create,)), using
+    return *safely, *(() if is_there else (create,)), "\n".join((*dropping, using))
 
 
 def _keys_of_parts(one: Constraint, table: Table, tables: Tables) -> tuple[str, ...]:
@@ -126,10 +133,10 @@ def _keys_of_parts(one: Constraint, table: Table, tables: Tables) -> tuple[str, 
     return whole, *built, "\n".join(attaching)
 
 
-def _concurrently(one: Constraint, table: Name) -> str:
+def _concurrently(one: Constraint, table: Name, name: str) -> str:
     """Return the calls that build the index of a key, with what the helper has no word for."""
     statement = pb.IndexStmt(
-        idxname=one.name, access_method="btree", unique=True, concurrent=True, if_not_exists=True,
+        idxname=name, access_method="btree", unique=True, concurrent=True, if_not_exists=True,
         nulls_not_distinct=one.node.nulls_not_distinct,
     )  # fmt: skip
     statement.relation.CopyFrom(_relation(table))
@@ -146,11 +153,11 @@ def _element(column: str) -> pb.IndexElem:
     return pb.IndexElem(name=column, ordering=pb.SORTBY_DEFAULT, nulls_ordering=pb.SORTBY_NULLS_DEFAULT)
 
 
-def _using_index(one: Constraint, table: Name) -> str:
+def _using_index(one: Constraint, table: Name, index: str) -> str:
     command = pb.AlterTableCmd(subtype=pb.AT_AddConstraint, behavior=pb.DROP_RESTRICT)
     command.__getattribute__("def").constraint.CopyFrom(
         pb.Constraint(
-            contype=one.node.contype, conname=one.name, indexname=one.node.indexname or one.name,
+            contype=one.node.contype, conname=one.name, indexname=index,
             deferrable=one.node.deferrable, initdeferred=one.node.initdeferred,
         )
     )  # fmt: skip

@@ -6,7 +6,7 @@ from itertools import takewhile
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from runner.lint import course, foreign_keys, instead, made_safe, parse_tree, volatility
+from runner.lint import course, foreign_keys, instead, made_again, made_safe, parse_tree, volatility
 from runner.lint.chosen_names import shortened
 from runner.lint.statement import Revision, Statement
 from runner.lint.tables import Constraint, Table
@@ -36,7 +36,9 @@ def safely(node: nodes.ColumnDef, revision: Revision, statement: Statement) -> t
     made = course.with_column(table, node)
     constraints = list(course.of_column(node, made))
     default = next((one for one in _parts(node) if one.contype == pb.CONSTR_DEFAULT), None)
-    first, later = _alone(node, table, default, fills=fills), []
+    dropping = made_again.dropping_column(node.colname, table, revision, statement)
+    first = [*dropping, *_alone(node, table, default, fills=fills)]
+    later: list[str] = []
     for one in constraints:
         if one.kind == "check":
             adds, validates = made_safe.check(one, made)

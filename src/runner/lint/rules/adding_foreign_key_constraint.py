@@ -102,6 +102,8 @@ RULE = Rule(
     find=find,
     is_of_rows=True,
     bad=(
+        'op.drop_constraint("parcels_supplier_id_fkey", "parcels")\n'
+        'op.create_foreign_key("parcels_supplier_id_fkey", "parcels", "suppliers", ["supplier_id"], ["id"])',
         'op.create_foreign_key("items_account_fk", "items", "accounts", ["account_id"], ["id"])',
         'op.execute("ALTER TABLE ONLY Items ADD FOREIGN KEY (account_id) REFERENCES accounts")',
         'op.execute("alter table items add constraint k foreign key (account_id) references accounts (id) '

@@ -7,7 +7,7 @@ https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-NOTES
 
 from collections.abc import Iterator
 
-from runner.lint import made_safe, new_columns
+from runner.lint import made_again, made_safe, new_columns
 from runner.lint.rule import Rule, Violation
 from runner.lint.statement import Revision, shown
 
@@ -30,7 +30,8 @@ def find(revision: Revision) -> Iterator[Violation]:
             )
             remedy = "Add it NOT VALID, and validate it in the next revision."
             adding, validating = made_safe.check(one, table)
-            adding = "\n".join((*new_columns.before(revision, statement, one.columns), adding))
+            dropping = made_again.dropping_constraint(one.name, table, revision, statement)
+            adding = "\n".join((*new_columns.before(revision, statement, one.columns), *dropping, adding))
             yield Violation(database.by_rows(table), message, remedy, statement, table, (adding, validating))
 
 
@@ -48,6 +49,10 @@ RULE = Rule(
         "op.execute(\"do $$ begin alter table items add check (name <> 'a:b'); end $$\")\n"
         'op.create_table_comment("items", "sold")',
         "op.execute(\"alter table events add constraint kinds check (kind in ('k', 'l'))\")",
+        'op.drop_constraint("items_price_check", "items")\n'
+        'op.create_check_constraint("items_price_check", "items", "price > -1")',
+        'op.execute("alter table items add constraint items_price_check check (price > -1), '
+        'drop constraint if exists items_price_check")',
         'op.add_column("items", sa.Column("weight", sa.BigInteger()))\n'
         'op.create_check_constraint("items_weight_check", "items", "weight > 0")',
     ),

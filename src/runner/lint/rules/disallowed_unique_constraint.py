@@ -7,7 +7,7 @@ https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-DESC-
 
 from collections.abc import Iterator
 
-from runner.lint import made_safe, new_columns
+from runner.lint import made_again, made_safe, new_columns
 from runner.lint.rule import Rule, Violation
 from runner.lint.statement import Revision, Statement, shown
 from runner.lint.tables import Constraint, Table
@@ -37,7 +37,8 @@ def _instead(one: Constraint, table: Table, revision: Revision, statement: State
     if column is not None:
         return () if table.is_partitioned else new_columns.safely(column, revision, statement)
     columns = new_columns.before(revision, statement, one.columns)
-    steps = made_safe.key(one, table, statement.before)
+    dropping = made_again.dropping_constraint(one.name, table, revision, statement)
+    steps = made_safe.key(one, table, statement.before, dropping)
     return ("\n".join(columns), *steps) if columns and steps else steps
 
 
@@ -47,6 +48,8 @@ RULE = Rule(
     find=find,
     is_of_rows=True,
     bad=(
+        'op.drop_constraint("parcels_reference_key", "parcels")\n'
+        'op.execute("alter table parcels add constraint parcels_reference_key unique (reference, weight)")',
         'op.create_unique_constraint("items_number_key", "items", ["number"])',
         'op.execute("ALTER TABLE ONLY Items ADD UNIQUE (code, \\"number\\")")',
         'op.execute("alter table archive.items add constraint \\"Once\\" unique (account_id) '

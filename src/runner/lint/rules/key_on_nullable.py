@@ -1,24 +1,25 @@
-"""A primary key on a column that may be null makes it NOT NULL, and so reads every row under its lock.
+"""A primary key USING INDEX on a column that may be null makes it NOT NULL, and so reads every row under its lock.
 
-That holds for an index that was built before, too: then USING INDEX does not take the moment that it is meant to take.
-When the columns are NOT NULL already, or a valid CHECK says so, no row is read.
+Then it does not take the moment that USING INDEX is meant to take. When the columns are NOT NULL already, or a valid
+CHECK says so, no row is read. A key whose index is not there yet is found by `adding-serial-primary-key-field`.
 https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-DESC-ADD-TABLE-CONSTRAINT-USING-INDEX
 """
 
 from collections.abc import Iterator
 
-from runner.lint import below, made_safe
+from runner.lint import below, made_again, made_safe
 from runner.lint.rule import Rule, Violation, call
 from runner.lint.statement import Revision, shown
 
 
 def find(revision: Revision) -> Iterator[Violation]:
-    """Yield each primary key on columns of a table of the database that may be null."""
+    """Yield each primary key by an index on columns of a table of the database that may be null."""
     database = revision.database
     for statement in revision.statements:
         table = statement.reached
         for one in statement.constraints("primary key"):
-            if table is None or one.column is not None:
+            # one whose index is built by the same statement has a rule of its own
+            if table is None or one.column is not None or not one.node.indexname:
                 continue
             there = [column for column in one.columns if column in table.columns]
             nullable = [column for column in there if not below.has_no_null(table, column, statement.before)]
@@ -31,7 +32,8 @@ def find(revision: Revision) -> Iterator[Violation]:
             )
             first = call("set_not_null_safely", table.name[1], nullable[0], schema=table.name[0])
             remedy = f"Make it NOT NULL before, with `{first}` in a revision of its own."
-            instead = made_safe.key(one, table, statement.before)
+            dropping = made_again.dropping_constraint(one.name, table, revision, statement)
+            instead = made_safe.key(one, table, statement.before, dropping)
             yield Violation(database.by_rows(table), message, remedy, statement, table, instead)
 
 
@@ -41,11 +43,13 @@ RULE = Rule(
     find=find,
     is_of_rows=True,
     bad=(
-        'op.create_primary_key("visits_pkey", "visits", ["account_id"])',
+        'op.execute("create unique index v on visits (account_id)")\n'
+        'op.execute("alter table visits add constraint visits_pkey primary key using index v")',
         'create_index_concurrently("visits_account", "visits", ["account_id", "visit_id"], unique=True)\n'
         "---\n"
         'add_key_using_index("visits_pkey", "visits", "visits_account", primary=True)',
-        'op.execute("do $$ begin alter table visits add primary key (visit_id, at); end $$")',
+        'op.execute("create unique index v on visits (visit_id, at)")\n'
+        'op.execute("do $$ begin alter table only visits add primary key using index v; end $$")',
     ),
     safe=(
         'set_not_null_safely("visits", "account_id")\n'

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from postgast import nodes
 
-from runner.lint import building
+from runner.lint import building, made_again
 from runner.lint.rule import Rule, Violation
 from runner.lint.statement import Revision, shown
 
@@ -30,10 +30,12 @@ def find(revision: Revision) -> Iterator[Violation]:
                     f"Building the index blocks writes to `{shown(table.name)}` while {database.count(table)} are read."
                 )
                 remedy = "Build it concurrently, in a revision of its own."
-                instead: tuple[str, ...] = (building.concurrently(node),)
+                is_there = made_again.replaces_index(building.index_name(node), revision, statement)
+                replaced = building.replaced(node, statement.before) if is_there else ()
+                instead: tuple[str, ...] = replaced or (building.concurrently(node),)
                 if table.is_partitioned:
                     remedy = "Build that of each partition concurrently, in a revision of its own, and attach them."
-                    instead = building.by_partition(node, statement.before)
+                    instead = () if is_there else building.by_partition(node, statement.before)
                 yield Violation(database.by_rows(table), message, remedy, statement, table, instead)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from runner.lint import course, domains, instead, made_safe, parse_tree
+from runner.lint import course, domains, instead, made_again, made_safe, parse_tree
 from runner.lint.chosen_names import shortened
 from runner.lint.domains import Domain
 from runner.lint.parse_tree import Type
@@ -65,6 +65,8 @@ def _columns(statement: Statement, revision: Revision) -> Iterator[Violation]:
             advice = _of_domain(one, table, domain)
         else:
             continue
+        dropping = made_again.dropping_column(one.colname, table, revision, statement)
+        advice = ("\n".join((*dropping, advice[0])), *advice[1:]) if advice else ()
         message = f"The column `{one.colname}` {why}: {_rewritten(table, database)}."
         yield Violation(database.by_rows(table), message, remedy, statement, table, advice)
 
