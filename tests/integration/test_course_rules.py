@@ -314,6 +314,44 @@ def test_the_rows_of_those_that_inherit_count_where_they_are_reached(
     there.execute(f"begin; {statements}; rollback")
 
 
+DROPS_NOTE = 'op.drop_column("items", "note")'
+# statements of one revision, and how the remedy of the last one begins
+AGAIN = {
+    "alter table items drop column note; alter table items add note bigint default random()": DROPS_NOTE,
+    "alter table items drop column note; alter table items add note serial": DROPS_NOTE,
+    "alter table items add note positive, drop column note": DROPS_NOTE,
+    "alter table items rename note to remark; alter table items add note serial": "op.execute(",
+    # it fails, and a remedy must not drop what is there
+    "alter table items add note serial": "op.execute(",
+    "drop index items_name; create index items_name on items (name, code)":
+        'create_index_concurrently("items_name_code_idx"',
+    "alter table archive.items drop constraint items_pkey; alter table archive.items add constraint items_pkey "
+    "primary key (id, price)": 'create_index_concurrently("items_id_price_pkey"',
+    "alter table items drop constraint items_price_check; alter table items add constraint items_price_check "
+    "check (price > 1)": 'op.drop_constraint("items_price_check", "items")\nadd_check_not_valid("items_price_check"',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("statements", AGAIN)
+def test_what_is_made_again_is_dropped_by_the_remedy_too(actual: Catalog, statements: str) -> None:
+    rendered = _rendered(2, statements.split("; "))
+    (revision,) = arrange([rendered], [rendered.rendered], describe(actual, {}, "15.3"))
+    last = revision.statements[-1]
+    begun = [
+        one.instead[0] for rule in rules.load() for one in rule.find(revision) if one.statement is last and one.instead
+    ]
+    assert begun
+    assert all(one.startswith(AGAIN[statements]) for one in begun), begun
+
+
+def test_a_primary_key_is_told_of_once(actual: Catalog) -> None:
+    """By its index that is built, or where it has one, by its columns that may be null."""
+    built, there = {("adding-serial-primary-key-field", "error")}, {("key-on-nullable", "error")}
+    assert told(actual, "alter table visits add primary key (account_id)") == built
+    assert told(actual, "create unique index concurrently v on visits (account_id)",
+                "alter table visits add primary key using index v") == there  # fmt: skip
+
+
 LONG = "p" * 61
 """A table's name; with an `é` at the place where a column's is cut."""
 COLUMN = "c" * 40 + "é" * 11

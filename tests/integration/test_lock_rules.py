@@ -199,6 +199,11 @@ def test_work_is_found_under_the_lock_of_an_earlier_statement(large: Database, t
 def test_work_under_a_lock_is_a_warning_where_there_are_no_rows(empty: Database, tmp_path: Path) -> None:
     (found,) = find(empty, tmp_path, sql(LOCK, "update items set stars = 1"))
     assert found == {"work-under-lock warning", "unbounded-write note"}
+    # of a view, the tables below it count, which no text of the revision names
+    (found,) = find(
+        empty, tmp_path / "view", sql("alter table visits add n int", "select count(*) from cheapest_items")
+    )
+    assert found == {"work-under-lock warning"}
 
 
 def test_a_lock_ends_with_its_transaction(large: Database, tmp_path: Path) -> None:

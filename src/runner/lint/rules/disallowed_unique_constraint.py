@@ -49,7 +49,7 @@ RULE = Rule(
     is_of_rows=True,
     bad=(
         'op.drop_constraint("parcels_reference_key", "parcels")\n'
-        'op.execute("alter table parcels add constraint parcels_reference_key unique (reference, weight)")',
+        'op.execute("alter table parcels add constraint parcels_reference_key unique (reference) include (weight)")',
         'op.create_unique_constraint("items_number_key", "items", ["number"])',
         'op.execute("ALTER TABLE ONLY Items ADD UNIQUE (code, \\"number\\")")',
         'op.execute("alter table archive.items add constraint \\"Once\\" unique (account_id) '
