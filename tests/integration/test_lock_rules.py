@@ -300,7 +300,8 @@ def test_an_index_that_the_plan_makes_or_moves_is_known(large: Database, tmp_pat
     renamed = sql("alter index items_name rename to items_title", "drop index items_title")
     moved = sql("alter table items rename to goods", "drop index items_code")
     fresh = sql("create table fresh (n int)", "create index i on fresh (n)", "drop index i", "reindex table fresh")
-    assert rule in find(large, tmp_path / "made", made, sql("drop index i"))[1]
+    # no query of the application uses it yet
+    assert find(large, tmp_path / "made", made, sql("drop index i"))[1] == set()
     assert find(large, tmp_path / "rest", renamed, moved, fresh) == [{rule}, {rule}, set()]
 
 
