@@ -4,7 +4,6 @@ import contextlib
 import io
 import os
 import re
-import subprocess
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
@@ -24,7 +23,7 @@ from runner.project import quote
 from runner.schema import catalog
 from runner.schema import snapshot as snapshot_file
 from runner.schema.catalog import Catalog
-from runner.script import graph
+from runner.script import git, graph
 from runner.settings import Settings
 
 NUMBERED = re.compile(r"[0-9]{3}_")
@@ -116,14 +115,7 @@ def _refuse_stale_branch(versions: Path, head: str) -> None:
 
 
 def _git(folder: Path, *arguments: str) -> list[str]:
-    try:
-        done = subprocess.run(  # noqa: S603 - fixed arguments, no shell
-            ["git", "-C", str(folder), *arguments],  # noqa: S607 - the user's own git
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-    except FileNotFoundError:
-        return []
-    return done.stdout.split() if done.returncode == 0 else []
+    return git.run(folder, *arguments).decode().split()
 
 
 def _take(invocation: Invocation, script: ScriptDirectory) -> Iterator[tuple[str, Catalog]]:

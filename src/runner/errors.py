@@ -429,16 +429,59 @@ class PooledConnection(MigrationError):
 
 @dataclass(eq=False)
 class HistoryChanged(MigrationError):
+    """An applied revision whose text was edited."""
+
     revision: str
     ran_at: str
     recorded: str
     found: str
+    runs_the_same: bool | None = None
+    """Whether both texts run the same; None where that is not known."""
+    old_text: str | None = None
+    """The command that puts the old text back, where git has it."""
+    can_redo: bool = False
     code = "history-changed"
-    what = "`{revision}` was edited after it ran here on {ran_at} (recorded {short_recorded}…, file {short_found}…)."
-    hint = "Restore the file, or accept the new text with `migrate repair {revision}`."
+    what = "`{revision}` was edited after it ran here on {ran_at} ({texts}){kind}."
+    hint = "{remedy}"
 
     def __post_init__(self) -> None:
-        self.short_recorded, self.short_found = self.recorded[:8], self.found[:8]
+        self.texts = f"recorded {self.recorded[:8]}…, file {self.found[:8]}…"
+        old = f"ut the old text back{f': `{self.old_text}`' if self.old_text else ''}"
+        repair = f"ccept the new text with `migrate repair {self.revision}`"
+        redo = "; or revert it and apply the new text with `migrate redo`" if self.can_redo else ""
+        if self.runs_the_same:
+            self.kind = "; only comments, docstrings or layout changed"
+            self.remedy = f"A{repair}, or p{old}."
+        else:
+            self.kind = "" if self.runs_the_same is None else "; what it runs changed"
+            stays = "the database stays as the old text made it, and `migrate check` says so"
+            self.remedy = f"P{old}{redo}; or a{repair}: {stays}."
+        super().__post_init__()
+
+    def details(self) -> dict[str, object]:
+        return {"revision": self.revision}
+
+
+@dataclass(eq=False)
+class DowngradeChanged(MigrationError):
+    """A `downgrade()` that is not the one with which its revision ran, so that a `redo` must not run it."""
+
+    revision: str
+    known: bool
+    """Whether it is known to have been edited; the row of an older image does not say."""
+    path: str
+    commit: str | None = None
+    """The commit that has the text that ran, where git has it."""
+    code = "history-changed"
+    what = "{judged}, so it may not revert what ran here."
+    hint = "{source}, then run `migrate redo` again; or accept the present text with `migrate repair {revision}`."
+
+    def __post_init__(self) -> None:
+        edited = f"`downgrade()` of `{self.revision}` was edited after it ran"
+        self.judged = edited if self.known else f"It is not known whether {edited}"
+        self.source = f"Take `downgrade()` from commit {self.commit} (`git show {self.commit}:./{self.path}`)"
+        if self.commit is None:
+            self.source = f"No commit of `{self.path}` has the text that ran: write its `downgrade()` as it was"
         super().__post_init__()
 
     def details(self) -> dict[str, object]:

@@ -37,8 +37,8 @@ def test_one_byte_more(project: Project, tmp_path_factory, database: Database, e
     found = project.ask(None, {"action": "show", "target": "017"})["revisions"][0]["checksum"]
     message = (
         f"history-changed: `017_dry_run_log` was edited after it ran here on {ran_at} (recorded {recorded[:8]}…, file "
-        f"{found[:8]}…). Nothing was changed. Restore the file, or accept the new text with "
-        "`migrate repair 017_dry_run_log`."
+        f"{found[:8]}…); only comments, docstrings or layout changed. Nothing was changed. "
+        "Accept the new text with `migrate repair 017_dry_run_log`, or put the old text back."
     )
     assert answer["message"] == message
     assert project.run("migrate", "upgrade", url=database.url).stderr == message + "\n"
@@ -50,6 +50,97 @@ def test_one_byte_more(project: Project, tmp_path_factory, database: Database, e
     down = project.ask(database.url, {"action": "downgrade", "target": "016"})
     assert down["message"] == message
     assert database.query("select to_regclass('next')") == [(None,)]
+
+
+COMMENTS = [
+    ("    op.execute('create table t ()')", "    # why\n    op.execute(\n        'create table t ()'\n    )"),
+    ("    op.execute('create table t ()')", '    """Make it."""\n    op.execute(\'create table t ()\')'),
+    ("    op.execute('create table t ()')", '    op.execute("create table t ()")  # lint-allow x: y'),
+    ('"""words"""', '"""Other words."""'),
+]
+
+
+@pytest.mark.parametrize(("old", "new"), COMMENTS, ids=["layout", "docstring", "quotes", "module"])
+def test_only_words_changed(project: Project, database: Database, old: str, new: str) -> None:
+    """Then a repair is safe, comes first and says nothing of a difference."""
+    path = project.add("018_words", "op.execute('create table t ()')")
+    project.ask(database.url, {"action": "upgrade"})
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    answer = project.ask(database.url, {"action": "upgrade"})
+    assert answer["error"].endswith("; only comments, docstrings or layout changed.")
+    assert answer["hint"] == "Accept the new text with `migrate repair 018_words`, or put the old text back."
+    answer = project.ask(database.url, {"action": "repair", "target": "018"})
+    assert answer["message"] == "Recorded the present text of `018_words`, and cleared 0 leftovers."
+    assert "accepted-edit" not in [one["kind"] for one in project.ask(database.url, {"action": "check"})["findings"]]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("create table t ()", "create table t (a int)"), ("import time\n", ""), ("'018_words'\n", "'018_words'\nX = 1\n")],
+    ids=["statement", "import", "name"],
+)
+def test_what_runs_changed(project: Project, database: Database, old: str, new: str) -> None:
+    """The old text comes first, then `redo`, which is for the newest one; `repair` says what stays different."""
+    path = project.add("018_words", "op.execute('create table t ()')")
+    project.ask(database.url, {"action": "upgrade"})
+    path.write_text(path.read_text().replace(old, new))
+    answer = project.ask(database.url, {"action": "upgrade"})
+    assert answer["error"].endswith("; what it runs changed.")
+    assert answer["hint"] == (
+        "Put the old text back; or revert it and apply the new text with `migrate redo`; or accept the new text with "
+        "`migrate repair 018_words`: the database stays as the old text made it, and `migrate check` says so."
+    )
+
+
+def test_a_docstring_that_is_read_is_no_comment(project: Project, database: Database) -> None:
+    path = project.add("018_words", "op.execute(upgrade.__doc__ or __doc__)")
+    path.write_text(path.read_text().replace('"""words"""', '"""select 1"""'))
+    project.ask(database.url, {"action": "upgrade"})
+    path.write_text(path.read_text().replace('"""select 1"""', '"""select 2"""'))
+    assert project.ask(database.url, {"action": "upgrade"})["error"].endswith("; what it runs changed.")
+
+
+def test_an_older_row_does_not_say_what_ran(project: Project, database: Database) -> None:
+    """Its ledger has no column for it: `check` and `plan` read it as it is, and nothing is claimed."""
+    project.ask(database.url, {"action": "upgrade"})
+    database.execute("alter table runner.migration_log drop column code_checksum, drop column downgrade_checksum")
+    edit(project)
+    answer = project.ask(database.url, {"action": "plan"})
+    assert answer["error"].endswith("…).")
+    assert answer["hint"].startswith("Put the old text back; or revert it")
+    assert found(project, database)["history-changed"] == "error"
+    assert project.ask(database.url, {"action": "repair", "target": "017"})["status"] == "success"
+    assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
+
+
+def test_check_stays_red_until_the_schema_agrees(project: Project, database: Database) -> None:
+    """A repair of what runs something else: without a snapshot of the new text nothing says that the schema agrees."""
+    path = project.add("018_words", "op.execute('create table t ()')", downgrade="op.execute('drop table t')")
+    project.ask(database.url, {"action": "upgrade"})
+    old = path.read_text()
+    path.write_text(old.replace("create table t ()", "create table t (a int)"))
+    answer = project.ask(database.url, {"action": "repair", "target": "018"})
+    assert answer["message"] == (
+        "Recorded the present text of `018_words`, and cleared 0 leftovers. It runs something else than what ran here: "
+        "the database stays as the old text made it, and `migrate check` reports that until the schema is the one of "
+        "the new text's snapshot."
+    )
+    assert found(project, database)["accepted-edit"] == "error"
+    assert project.run("migrate", "snapshot", url=database.url).returncode == 0
+    assert found(project, database)["drift"] == "error"
+    database.execute("alter table t add a int")
+    assert found(project, database)["accepted-edit"] == "note"
+    # the text that ran is a repair without a difference
+    path.write_text(old)
+    assert "; only comments" in project.ask(database.url, {"action": "upgrade"})["error"]
+    project.ask(database.url, {"action": "repair", "target": "018"})
+    assert "accepted-edit" not in found(project, database)
+
+
+def found(project: Project, database: Database) -> dict[str, str]:
+    """Return the level of each kind of finding."""
+    return {one["kind"]: one["level"] for one in project.ask(database.url, {"action": "check"})["findings"]}
 
 
 def test_line_endings_do_not_count_a_comment_does(project: Project, database: Database) -> None:

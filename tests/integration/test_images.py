@@ -88,7 +88,8 @@ def test_a_ledger_from_before_is_read_as_it_is_and_completed_by_the_next_run(
     project.ask(database.url, {"action": "upgrade"}, **OURS)
     newer = "drop column heads, drop column version_table, drop column invalid_before"
     database.execute(f"alter table runner.migration_run {newer}")
-    database.execute("alter table runner.migration_log drop column version_table")
+    newer = "drop column version_table, drop column code_checksum, drop column downgrade_checksum"
+    database.execute(f"alter table runner.migration_log {newer}")
     assert images(project, database) == {}
     project.ask(database.url, {"action": "upgrade"}, **OTHER)
     known = images(project, database)

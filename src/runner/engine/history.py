@@ -3,6 +3,7 @@
 The version table says where the database is. The ledger testifies: what ran, and with which text.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 
 from alembic.script import Script, ScriptDirectory
@@ -10,26 +11,44 @@ from sqlalchemy import Connection
 
 from runner.engine import ledger
 from runner.engine.ledger import Testimony
-from runner.errors import HistoryChanged, HistoryContradicted
-from runner.script import graph
+from runner.errors import DowngradeChanged, HistoryChanged, HistoryContradicted
+from runner.script import git, graph, syntax
+from runner.settings import Settings
 
 
-def refuse(script: ScriptDirectory, heads: tuple[str, ...], connection: Connection, *, stamps: bool = False) -> None:
-    """Raise the first of `problems`; a run that `stamps` settles a contradiction."""
-    for problem in problems(script, heads, connection):
-        if not (stamps and isinstance(problem, HistoryContradicted)):
-            raise problem
+def refuse(
+    script: ScriptDirectory,
+    heads: tuple[str, ...],
+    connection: Connection,
+    settings: Settings,
+    *,
+    stamps: bool = False,
+    reverted: str | None = None,
+) -> None:
+    """Raise the first of `problems`; a run that `stamps` settles a contradiction.
+
+    The text of a revision that is `reverted` first, by a `redo`, may be another one; its `downgrade()` may not.
+    """
+    for problem in problems(script, heads, connection, settings):
+        if stamps and isinstance(problem, HistoryContradicted):
+            continue
+        if isinstance(problem, HistoryChanged) and problem.revision == reverted:
+            _refuse_downgrade(graph.get(script, reverted), connection)
+            continue
+        raise problem
 
 
 def problems(
-    script: ScriptDirectory, heads: tuple[str, ...], connection: Connection
+    script: ScriptDirectory, heads: tuple[str, ...], connection: Connection, settings: Settings
 ) -> Iterator[HistoryContradicted | HistoryChanged]:
     """Yield an error where version table and ledger contradict each other, and one for each edited revision."""
     scripts = graph.applied_scripts(script, heads)
     contradicted = _contradiction(script, heads, {revision.revision for revision in scripts}, connection)
     if contradicted is not None:
         yield contradicted
-    yield from _changed(scripts, connection)
+    # `redo` reverts the one newest revision, and a protected environment does not allow it
+    newest = heads[0] if len(heads) == 1 and not settings.is_protected else None
+    yield from _changed(scripts, newest, connection)
 
 
 def find_contradiction(
@@ -101,14 +120,32 @@ def _overrides(script: ScriptDirectory, stamp: Testimony, earlier: Testimony) ->
     return stamp.settles or stamp.revision == "base" or earlier.revision in line[0] or stamp.revision in line[1]
 
 
-def _changed(scripts: Iterable[Script], connection: Connection) -> Iterator[HistoryChanged]:
-    """Yield an error for each applied revision whose text is not what ran, in the order of their ids."""
+def _changed(scripts: Iterable[Script], newest: str | None, connection: Connection) -> Iterator[HistoryChanged]:
+    """Yield an error for each applied revision whose text is not what was recorded, in the order of their ids.
+
+    `newest` is the one that `redo` would revert, if any.
+    """
     recorded = ledger.checksums(connection)
     for revision in sorted(scripts, key=lambda revision: revision.revision):
         row, checksum = recorded.get(revision.revision), graph.checksum(revision)
         # without a row it was stamped over, or ran before there was a ledger; what ran is then unknown
-        if row is not None and checksum != row["checksum"]:
-            yield HistoryChanged(revision.revision, row["ran_at"], row["checksum"], checksum)
+        if row is not None and checksum != row.checksum:
+            same = row.runs_the_same(graph.checksums(revision))
+            # git is asked only where the old text comes first
+            old = None if same else git.find(revision.path, row.checksum)
+            command = f"git restore --source={old.commit} {old.path}" if old else None
+            redo = revision.revision == newest
+            yield HistoryChanged(revision.revision, row.ran_at, row.checksum, checksum, same, command, redo)
+
+
+def _refuse_downgrade(revision: Script, connection: Connection) -> None:
+    """Raise `DowngradeChanged` for an edited revision unless its `downgrade()` is the one of the recorded text."""
+    row = ledger.checksums(connection)[revision.revision]
+    old = git.find(revision.path, row.checksum)
+    known = row.downgrade_checksum or (syntax.checksums(old.content).downgrade if old else None)
+    if known is None or known != graph.checksums(revision).downgrade:
+        path = os.path.relpath(revision.path)
+        raise DowngradeChanged(revision.revision, known is not None, path, old.commit if old else None)
 
 
 def _ends(script: ScriptDirectory, names: Iterable[str]) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from runner.postgres.transaction import EndsTransaction, ReleasesLock, Transacti
 from runner.postgres.version_table import lock_key
 from runner.project import VersionTable, quote
 from runner.script import graph
+from runner.script.syntax import Checksums
 
 if TYPE_CHECKING:
     from sqlalchemy import RowMapping
@@ -30,8 +31,9 @@ if TYPE_CHECKING:
     from runner.results import ImageRun, LedgerRow
 
 
-# Columns that older images made the tables without; the second is from the last change of the tables.
-VERSIONED, NEWEST = "migration_log.version_table", "migration_run.invalid_before"
+# Columns that older images made the tables without, in the order in which they were added.
+VERSIONED, INVALID_BEFORE = "migration_log.version_table", "migration_run.invalid_before"
+NEWEST = CODE = "migration_log.code_checksum"
 COLUMNS = "ledger"
 """Key of the columns in `Connection.info`, once nothing is missing."""
 KEY = lock_key("migrate ledger")
@@ -80,7 +82,9 @@ def _read(connection: Connection, name: str, needs: str = "migration_log.revisio
         return []
     # rows from before there was the column are those of the only project that there was
     run, log = ("r.version_table", "l.version_table") if VERSIONED in columns else (f"'{VersionTable()}'",) * 2
-    query = text(_sql(name).format(run=run, log=log))
+    codes = ("code_checksum", "downgrade_checksum")
+    code = ", ".join(f"l.{name}" if CODE in columns else f"null::text as {name}" for name in codes)
+    query = text(_sql(name).format(run=run, log=log, code=code))
     return list(connection.execute(query, _of_project(connection)).mappings())
 
 
@@ -127,7 +131,8 @@ def _begin(connection: Connection, run: Run, answer: Mapping[str, Any] | None) -
             "planned": list(run.change.pending),
             "direction": run.resolved.direction or "upgrade",
             "actor": run.terms.actor,
-            "idempotency_key": run.terms.idempotency_key,
+            # a call is answered by what ended it
+            "idempotency_key": None if run.is_first_half else run.terms.idempotency_key,
             "payload_sha256": run.terms.payload_sha256,
             "plan": run.terms.plan,
             "function_version": invocation.settings.function_version,
@@ -143,7 +148,7 @@ def _begin(connection: Connection, run: Run, answer: Mapping[str, Any] | None) -
 
 def record_ended_session(connection: Connection, invocation: Invocation, actor: str | None, session: str) -> bool:
     """Write that `actor` ended a session; return False where there is no ledger, or one that an older image made."""
-    if NEWEST not in _columns(connection):
+    if VERSIONED not in _columns(connection):
         return False
     connection.execute(
         _query("ended_session"),
@@ -197,15 +202,23 @@ def _of_attempt(run: Run) -> dict[str, object]:
         "run_id": run.run_id,
         "revision": step.revision,
         "direction": step.direction,
-        "checksum": None if step.script is None else graph.checksum(step.script),
+        **_texts(Checksums(None) if step.script is None else graph.checksums(step.script)),
         "duration_ms": attempt.duration_ms,
         "lock_wait_ms": run.lock_wait_ms(),
     }
 
 
-def record_repair(connection: Connection, run_id: int, revision: str, checksum: str) -> None:
-    """Write the checksum of an applied revision's present text, which was not run."""
-    parameters = {"run_id": run_id, "revision": revision, "checksum": checksum, **_of_project(connection)}
+def _texts(checksums: Checksums) -> dict[str, object]:
+    return {
+        "checksum": checksums.text,
+        "code_checksum": checksums.code,
+        "downgrade_checksum": checksums.downgrade,
+    }
+
+
+def record_repair(connection: Connection, run_id: int, revision: str, checksums: Checksums) -> None:
+    """Write the checksums of an applied revision's present text, which was not run."""
+    parameters = {"run_id": run_id, "revision": revision, **_texts(checksums), **_of_project(connection)}
     connection.execute(_query("repair"), parameters)
 
 
@@ -242,7 +255,7 @@ def unfinished_drops(connection: Connection) -> "dict[tuple[str, str], RowMappin
 
     Empty without a ledger.
     """
-    rows = _read(connection, "unfinished_drops", needs=NEWEST)
+    rows = _read(connection, "unfinished_drops", needs=INVALID_BEFORE)
     return {(row["oid"], row["name"]): row for row in rows}
 
 
@@ -254,9 +267,37 @@ def answered(connection: Connection, key: str, payload_sha256: str | None) -> di
     return connection.execute(_query("answered"), parameters).scalar_one_or_none()
 
 
-def checksums(connection: Connection) -> dict[str, Any]:
-    """Return a row with the newest `checksum` and the day `ran_at` (UTC), by revision; empty without a ledger."""
-    return {row["revision"]: row for row in _read(connection, "checksums")}
+@dataclass(frozen=True)
+class Recorded:
+    """The text of a revision that the ledger has: the last one recorded, and the one that ran."""
+
+    revision: str
+    ran_at: str
+    """The day on which the last one was recorded, in UTC."""
+    checksum: str
+    code_checksum: str | None
+    """Of what the text runs, here and below None where an older image wrote the row."""
+    downgrade_checksum: str | None
+    ran_checksum: str | None
+    """Of the text that ran; it is another one after a repair. None if the ledger has only the repair."""
+    ran_code: str | None
+
+    @property
+    def is_accepted_only(self) -> bool:
+        """Return whether a repair recorded a text that runs something else than what ran."""
+        known = None not in (self.code_checksum, self.ran_code)
+        return known and self.checksum != self.ran_checksum and self.code_checksum != self.ran_code
+
+    def runs_the_same(self, present: Checksums) -> bool | None:
+        """Return whether a text runs the same as the one that ran; None where that is not known."""
+        if present.text == self.ran_checksum:
+            return True
+        return None if None in (present.code, self.ran_code) else present.code == self.ran_code
+
+
+def checksums(connection: Connection) -> dict[str, Recorded]:
+    """Return what the ledger has of the text of each revision, by revision; empty without a ledger."""
+    return {row["revision"]: Recorded(**row) for row in _read(connection, "checksums")}
 
 
 @dataclass(frozen=True)
@@ -290,6 +331,11 @@ def plan_of_rest(connection: Connection, plan: str) -> str | None:
     if not _columns(connection):
         return None
     return connection.execute(_query("plan_of_rest"), {"plan": plan, **_of_project(connection)}).scalar_one_or_none()
+
+
+def redone(connection: Connection) -> str | None:
+    """Return the revision that a `redo` has reverted, if no revision ran since; else None."""
+    return next((row["revision"] for row in _read(connection, "redone")), None)
 
 
 def killed(connection: Connection) -> list[str]:

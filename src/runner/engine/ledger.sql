@@ -40,16 +40,24 @@ create table if not exists runner.migration_log (
     lock_wait_ms double precision,
     locks jsonb,
     error_code text,
-    version_table text not null default 'public.alembic_version'
+    version_table text not null default 'public.alembic_version',
+    code_checksum text,
+    downgrade_checksum text
 );
 -- An older image made the tables without these. Images from before there was `version_table` still write rows, all of
 -- this default's project, which was the only one. `migration_log` first, in which order a revision's row locks them.
 alter table runner.migration_log
-    add column if not exists version_table text not null default 'public.alembic_version';
+    add column if not exists version_table text not null default 'public.alembic_version',
+    add column if not exists code_checksum text, add column if not exists downgrade_checksum text;
 alter table runner.migration_run add column if not exists plan text, add column if not exists plan_of_rest text,
     add column if not exists heads text[],
     add column if not exists version_table text not null default 'public.alembic_version',
     add column if not exists invalid_before jsonb;
+comment on column runner.migration_log.checksum is 'SHA-256 of the text of the revision';
+comment on column runner.migration_log.code_checksum is
+    'SHA-256 of its syntax tree, without comments and docstrings; null where it is not known';
+comment on column runner.migration_log.downgrade_checksum is
+    'SHA-256 of downgrade() and of what it uses of the file; null where it is not known';
 comment on column runner.migration_run.actor is 'what the caller claimed, not what was proven';
 comment on column runner.migration_run.invalid_before is
     'by revision: the indexes, names by oid, that were invalid before its autocommit block, and those that it drops';
@@ -97,9 +105,10 @@ values (:version_table, :request_id, 'end-session', :session, '{}', 'none', :act
 -- https://www.postgresql.org/docs/current/explicit-locking.html
 -- https://www.postgresql.org/docs/current/system-catalog-initial-data.html#SYSTEM-CATALOG-OID-ASSIGNMENT
 insert into runner.migration_log
-    (version_table, run_id, revision, direction, checksum, status, started_at, duration_ms, lock_wait_ms, locks)
+    (version_table, run_id, revision, direction, checksum, code_checksum, downgrade_checksum, status, started_at,
+     duration_ms, lock_wait_ms, locks)
 select %(version_table)s, case when {lock} then %(run_id)s end, case when {same} then %(revision)s end,
-       case when {work} then %(direction)s end, %(checksum)s, 'success',
+       case when {work} then %(direction)s end, %(checksum)s, %(code_checksum)s, %(downgrade_checksum)s, 'success',
        clock_timestamp() - make_interval(secs => %(duration_ms)s / 1000.0), %(duration_ms)s, %(lock_wait_ms)s,
        (select jsonb_object_agg(regexp_replace(l.relation::regclass::text, '^public[.]', ''), l.mode order by array_position(
                    array['AccessShareLock', 'RowShareLock', 'RowExclusiveLock', 'ShareUpdateExclusiveLock', 'ShareLock',
@@ -114,13 +123,16 @@ select revision, locks from runner.migration_log where run_id = :run_id and stat
 
 -- name: failure
 insert into runner.migration_log
-    (version_table, run_id, revision, direction, checksum, status, started_at, duration_ms, lock_wait_ms, error_code)
-values (:version_table, :run_id, :revision, :direction, :checksum, 'failed',
+    (version_table, run_id, revision, direction, checksum, code_checksum, downgrade_checksum, status, started_at,
+     duration_ms, lock_wait_ms, error_code)
+values (:version_table, :run_id, :revision, :direction, :checksum, :code_checksum, :downgrade_checksum, 'failed',
         clock_timestamp() - make_interval(secs => :duration_ms / 1000.0), :duration_ms, :lock_wait_ms, :error_code);
 
 -- name: repair
-insert into runner.migration_log (version_table, run_id, revision, direction, checksum, status, started_at)
-values (:version_table, :run_id, :revision, 'stamp', :checksum, 'success', clock_timestamp());
+insert into runner.migration_log
+    (version_table, run_id, revision, direction, checksum, code_checksum, downgrade_checksum, status, started_at)
+values (:version_table, :run_id, :revision, 'stamp', :checksum, :code_checksum, :downgrade_checksum, 'success',
+        clock_timestamp());
 
 -- name: close_interrupted
 -- Under both locks no other run of the project is active, so a row that is still `running` belongs to a killed run. It
@@ -178,10 +190,19 @@ where idempotency_key = :key and payload_sha256 = :payload_sha256 and status = '
 order by run_id desc limit 1;
 
 -- name: checksums
-select distinct on (revision) revision, checksum, to_char(started_at at time zone 'UTC', 'YYYY-MM-DD') as ran_at
-from runner.migration_log l
-where status = 'success' and direction <> 'downgrade' and checksum is not null and {log} = :version_table
-order by revision, log_id desc;
+-- What was recorded last, and what ran: a repair records a text, it does not run it.
+with logged as (
+    select l.log_id, l.revision, l.checksum, l.started_at, r.action, {code}
+    from runner.migration_log l join runner.migration_run r using (run_id)
+    where l.status = 'success' and l.direction <> 'downgrade' and l.checksum is not null and {log} = :version_table
+), ran as (
+    select distinct on (revision) * from logged where action <> 'repair' order by revision, log_id desc
+)
+select distinct on (revision) revision, l.checksum, l.downgrade_checksum,
+       to_char(l.started_at at time zone 'UTC', 'YYYY-MM-DD') as ran_at,
+       ran.checksum as ran_checksum, ran.code_checksum as ran_code, l.code_checksum
+from logged l left join ran using (revision)
+order by revision, l.log_id desc;
 
 -- name: testimonies
 -- The row of a stamp has all the heads that it wrote; a repair is no stamp, but says that its revision is applied.
@@ -209,6 +230,12 @@ where run_id = :run_id;
 select plan_of_rest from runner.migration_run
 where run_id = (select max(run_id) from runner.migration_run
                 where planned <> '{}' and version_table = :version_table) and plan = :plan;
+
+-- name: redone
+select l.revision from runner.migration_log l join runner.migration_run r using (run_id)
+where l.direction = 'downgrade' and r.action = 'redo'
+  and l.log_id = (select max(log_id) from runner.migration_log l
+                  where l.status = 'success' and l.direction <> 'stamp' and {log} = :version_table);
 
 -- name: killed
 select request_id from runner.migration_run r where status = 'running' and {run} = :version_table order by run_id;

@@ -52,6 +52,9 @@ from runner.script.step import Route, Step
 UPGRADING = ("upgrade", "run-migration")
 """Verbs whose run proves an image, even if it finds nothing to do."""
 
+REVERTING = ("downgrade", "redo")
+"""Verbs whose steps are rendered to find what they drop."""
+
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5
 """Pauses between attempts double from FIRST_PAUSE_S up to this."""
@@ -67,9 +70,18 @@ def change(run: Run, revisions: Revisions, direction: Direction, target: str) ->
     The target is resolved once, under the lock. Raises a `MigrationError`; `run.draft` then has how far the run came.
     """
 
-    def find_route(heads: tuple[str, ...], _: MigrationContext) -> Route:
+    follow(run, revisions, lambda heads, _: graph.route(revisions.script, direction, target, heads), target)
+
+
+def follow(run: Run, revisions: Revisions, find_route: FindRoute, target: str) -> None:
+    """Make Alembic execute `env.py`, and so `migrate`, with the steps that `find_route` returns.
+
+    Raises a `MigrationError`; `run.draft` then has how far the run came.
+    """
+
+    def find_steps(heads: tuple[str, ...], migration: MigrationContext) -> Route:
         refuse_unreached()
-        return graph.route(revisions.script, direction, target, heads)
+        return find_route(heads, migration)
 
     def refuse_unreached() -> None:
         # the engine sets it first of all; an `env.py` that runs Alembic by itself calls `find_route` without it
@@ -80,7 +92,7 @@ def change(run: Run, revisions: Revisions, direction: Direction, target: str) ->
     revisions.config.attributes[RUN] = run
     # `dont_mutate`, which the engine takes back, since Alembic would make the version table before it asks for steps
     with EnvironmentContext(
-        revisions.config, revisions.script, destination_rev=target, fn=find_route, dont_mutate=True
+        revisions.config, revisions.script, destination_rev=target, fn=find_steps, dont_mutate=True
     ):
         graph.run_environment(revisions.script)
     refuse_unreached()
@@ -248,14 +260,14 @@ def _render_ahead(migration: MigrationContext, run: Run, find_route: FindRoute, 
 
     This comes before Alembic's own run: `alembic.op` is one for the whole process, and rendering takes it.
     """
-    if run.resolution is not None or (run.terms.plan is None and run.draft.action != "downgrade"):
+    if run.resolution is not None or (run.terms.plan is None and run.draft.action not in REVERTING):
         return
     assert migration.script is not None  # noqa: S101 - an EnvironmentContext always has one
     heads = version_table.read_heads(connection)
     run.draft.change = Change(heads, heads)
+    route = find_route(heads, migration)
     # Alembic's own run begins the transaction that it uses
     connection.rollback()
-    route = find_route(heads, migration)
     run.draft.update(target=route.target)
     assert migration.config is not None  # noqa: S101 - a run always has one
     rendered = offline.render(migration.config, migration.script, [step for step in route.steps if not step.is_stamp])

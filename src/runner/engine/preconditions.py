@@ -104,7 +104,7 @@ def plan_parts(run: Run, connection: Connection) -> Parts:
 
 
 def require_confirmation(run: Run) -> None:
-    """Raise `ConfirmNeeded` for a downgrade, a stamp or a repair in a protected environment without confirmation."""
+    """Raise `ConfirmNeeded` in a protected environment for what is not confirmed, unless it is an upgrade."""
     settings, confirmed = run.invocation.settings, run.terms.confirm
     # a repair is a `stamp` in the ledger; an upgrade is held to a plan instead
     changes = run.resolved.direction in ("downgrade", "stamp")
@@ -115,17 +115,20 @@ def require_confirmation(run: Run) -> None:
 
 
 def confirm_data_loss(run: Run, steps: Iterable[Step], connection: Connection) -> None:
-    """Raise `ConfirmNeeded`, with the row counts, for a downgrade that drops rows, in any environment."""
+    """Raise `ConfirmNeeded`, with the row counts, where a step down drops rows, in any environment."""
     if run.terms.confirm == _at(run):
         return
-    actual, rendered = catalog.read(connection), {one.revision: one for one in run.rendering.steps}
+    reverted = {one.revision: one for one in run.rendering.steps if one.direction == "downgrade"}
+    actual = catalog.read(connection)
     lost = [
         what
         for step in steps
-        for what in data_loss.find(run.resolved.snapshots, step, rendered.get(step.revision), actual, connection)
+        if step.direction == "downgrade"
+        for what in data_loss.find(run.resolved.snapshots, step, reverted.get(step.revision), actual, connection)
     ]
     if lost:
-        raise ConfirmNeeded(f"Downgrading to `{run.resolved.target}` drops {' and '.join(lost)}", _at(run))
+        doing = "Reverting" if run.draft.action == "redo" else "Downgrading to"
+        raise ConfirmNeeded(f"{doing} `{run.resolved.target}` drops {' and '.join(lost)}", _at(run))
 
 
 def compare_stamped(run: Run, target: str, lock: MigrationLock, connection: Connection) -> None:
@@ -159,7 +162,7 @@ def warn_of_other_images(run: Run, lock: MigrationLock) -> None:
     with lock.turn() as connection:
         rows = ledger.latest(connection)
     ours = run.invocation.settings.image_digest
-    images = [(name, rows[name].image_digest) for name in run.change.pending if name in rows]
+    images = [(name, rows[name].image_digest) for name in dict.fromkeys(run.change.pending) if name in rows]
     others = [f"`{name}` was applied by another image, `{image}`." for name, image in images if image != ours and image]
     if others:
         run.draft.update(warnings=tuple(others))

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+from alembic.script import Script
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
@@ -55,6 +56,7 @@ def repair(run: Run, revisions: Revisions, target: str) -> None:
             told = (
                 f"Recorded the present text of `{run.resolved.target}`, and cleared {count(len(cleared), 'leftover')}."
             )
+            told += _differing(graph.get(revisions.script, run.resolved.target), connection)
             if busy:
                 told += f" Left alone, because a session may be building it: {_quoted(busy)}."
             if dropped:
@@ -83,9 +85,19 @@ def _record(run: Run, revisions: Revisions, target: str, connection: Connection)
     ledger.close_interrupted(connection, None)
     run.draft.update(pending=(revision.revision,))
     run.begun = Begun(ledger.begin(connection, run))
-    ledger.record_repair(connection, run.begun.run_id, revision.revision, graph.checksum(revision))
+    ledger.record_repair(connection, run.begun.run_id, revision.revision, graph.checksums(revision))
     run.draft.update(pending=())
     return run.begun.run_id
+
+
+def _differing(revision: Script, connection: Connection) -> str:
+    """Return the sentence for a text that runs something else than what ran; empty for any other."""
+    if not ledger.checksums(connection)[revision.revision].is_accepted_only:
+        return ""
+    return (
+        " It runs something else than what ran here: the database stays as the old text made it, and `migrate check` "
+        "reports that until the schema is the one of the new text's snapshot."
+    )
 
 
 def _clear(run: Run, connection: Connection) -> tuple[list[str], list[str], list[str]]:

@@ -148,6 +148,11 @@ class Run:
         return self.attempt
 
     @property
+    def is_first_half(self) -> bool:
+        """Return whether this is a `redo` that is yet to revert its revision; the second half is an upgrade."""
+        return self.draft.action == "redo" and self.resolved.direction == "downgrade"
+
+    @property
     def run_id(self) -> int | None:
         """Return the run's id in the ledger, None before it has a row."""
         return None if self.begun is None else self.begun.run_id

@@ -159,9 +159,12 @@ def _find_route(
         # the connection was lost after the commit went through, before its confirmation arrived
         note_done(run)
     run.draft.update(after=rows)
-    if run.resolution.direction is None:
-        return Route((), run.resolution.target)
-    return graph.remaining(script, run.resolution.direction, run.resolution.target, heads)
+    target, direction = run.resolution.target, run.resolution.direction
+    if direction is None:
+        return Route((), target)
+    if run.is_first_half:
+        return graph.redo(script, heads) if heads == (target,) else graph.remaining(script, "upgrade", target, heads)
+    return graph.remaining(script, direction, target, heads)
 
 
 def _resolve(
@@ -179,15 +182,23 @@ def _resolve(
     if _take_earlier_answer(run, lock):
         return Route((), "")
     stamps = run.draft.action == "stamp"
+    # before the history is compared: the text of what is reverted first may be another one
+    route = find_route(heads, migration) if run.draft.action == "redo" else None
     # of rows that are purged, nothing has to be true
     if not alembic_internals.purges(migration):
         with lock.turn() as lock_connection:
-            history.refuse(script, rows, lock_connection, stamps=stamps)
-    route = find_route(heads, migration)
+            settings = run.invocation.settings
+            history.refuse(script, rows, lock_connection, settings, stamps=stamps, reverted=_reverted(route))
+    route = route or find_route(heads, migration)
     run.draft.update(target=route.target)
     direction = route.steps[0].direction if route.steps else "stamp" if stamps else None
     run.resolution = Resolution(route.target, direction, tuple(sorted(script.get_heads())), Snapshots(script))
     return route
+
+
+def _reverted(route: Route | None) -> str | None:
+    """Return the revision that a `redo` reverts; None for another verb, and where an earlier one has reverted it."""
+    return next((step.revision for step in route.steps if step.direction == "downgrade"), None) if route else None
 
 
 def _take_earlier_answer(run: Run, lock: MigrationLock) -> bool:
@@ -241,6 +252,8 @@ def _run_each(
         # the ledger's row would fail as well, but only after the whole step
         if watchdog.lost:
             raise ConnectionLost
+        if step.direction != run.resolved.direction:
+            _begin_second_half(run, lock)
         transaction.require_locks()
         transaction.open()
         run.begin_attempt(step)
@@ -257,6 +270,17 @@ def _run_each(
             f"{done} `{step.revision}` in {applied.duration_ms:.0f} ms ({number} of {total}).",
             event="done", duration_ms=applied.duration_ms, **about,
         )  # fmt: skip
+
+
+def _begin_second_half(run: Run, lock: MigrationLock) -> None:
+    """End the ledger's row of a `redo` that has reverted its revision, and begin one for applying it."""
+    with lock.turn() as connection:
+        if run.run_id is not None:
+            read_locks(run, connection)
+            told = f"Reverted `{run.resolved.target}`, whose present text is applied next."
+            ledger.finish(connection, run.run_id, replace(run.draft.succeed(), message=told))
+        run.resolution = replace(run.resolved, direction="upgrade")
+        run.begun = Begun(ledger.begin(connection, run))
 
 
 def report_progress(run: Run, progress: Progress | None, blocker: Blocker | None) -> None:
@@ -294,7 +318,8 @@ def read_locks(run: Run, connection: Connection) -> None:
     """Add to the applied revisions the locks that each held, from the run's rows in the ledger."""
     if run.run_id is not None and run.change.applied:
         locks = ledger.locks(connection, run.run_id)
-        applied = tuple(replace(one, locks=locks.get(one.revision, {})) for one in run.change.applied)
+        # the first half of a `redo` has its own already
+        applied = tuple(replace(one, locks=one.locks or locks.get(one.revision, {})) for one in run.change.applied)
         run.draft.update(applied=applied)
 
 

@@ -47,11 +47,14 @@ def inspect(invocation: Invocation, revisions: Revisions, draft: Draft) -> None:
         heads = version_table.read_heads(connection)
         draft.change = Change(heads, heads)
         problems = [*_several_heads(revisions), *_pending(revisions, heads, draft)]
+        drifted = _drift(snapshots, heads, connection, skipped)
         # without the file of a head, Alembic cannot say which revisions were applied
         if not any(problem.kind == "unknown-revision" for problem in problems):
-            edited = [*map(_of_error, history.problems(revisions.script, heads, connection))]
-            problems += edited or _outdated(snapshots, heads)
-        drifted = _drift(snapshots, heads, connection, skipped)
+            edited = history.problems(revisions.script, heads, connection, invocation.settings)
+            texts = [*map(_of_error, edited)] or [*_outdated(snapshots, heads)]
+            problems += texts
+            if not any(problem.level == "error" for problem in texts) and not drifted.differences:
+                problems += _accepted_edits(revisions, snapshots, heads, connection)
         problems += _of_drift(heads, drifted)
         problems += [*_invalid(connection, heads), *_incomplete(connection)]
         problems += _unvalidated(connection, snapshots, heads, drifted)
@@ -104,6 +107,26 @@ def _outdated(snapshots: Snapshots, heads: tuple[str, ...]) -> Iterator[Problem]
             case None if snapshots.catalog(head) is not None:
                 message = "Its snapshot does not say which text it was made from, so a later edit cannot be noticed."
                 yield Problem("snapshot", "note", head, message, "Write it again with `migrate snapshot`.")
+
+
+def _accepted_edits(
+    revisions: Revisions, snapshots: Snapshots, heads: tuple[str, ...], connection: Connection
+) -> Iterator[Problem]:
+    """Yield the revisions whose text a `repair` accepted though it runs something else than what ran.
+
+    They are notes where the schema equals that of a snapshot made from the present texts.
+    """
+    # a snapshot is the catalog after one revision
+    agrees = len(heads) == 1 and snapshots.is_current(heads[0]) is True
+    applied = graph.applied(revisions.script, heads)
+    for name, row in sorted(ledger.checksums(connection).items()):
+        if name in applied and row.is_accepted_only:
+            message = "`migrate repair` accepted its present text, which runs something else than what ran here."
+            remedy = "Compare the schema with it: run `migrate snapshot`, then `migrate check` again."
+            if agrees:
+                message += " The schema is that of its snapshot; rows are not compared."
+                remedy = "Correct what the old text wrote into rows in a revision of its own."
+            yield Problem("accepted-edit", "note" if agrees else "error", name, message, remedy)
 
 
 def _nothing_compared(heads: tuple[str, ...], skipped: list[str]) -> Iterator[Problem]:

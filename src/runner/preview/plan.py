@@ -67,7 +67,7 @@ def draw_up(invocation: Invocation, revisions: Revisions, target: str, draft: Dr
     offline.run_env(revisions.config, revisions.script)
     with session.reading(invocation) as connection:
         heads = version_table.read_heads(connection)
-        history.refuse(revisions.script, heads, connection)
+        history.refuse(revisions.script, heads, connection, invocation.settings)
         direction = graph.direction(revisions.script, target, heads)
         route = graph.route(revisions.script, direction, target, heads)
         draft.change = Change(heads, heads, route.target, tuple(step.revision for step in route.steps))

@@ -91,7 +91,7 @@ def rehearse(run: Run, revisions: Revisions, target: str, max_lock_hold_ms: int)
         lock.refuse_pooler(connection)
         with lock.turn() as lock_connection:
             heads = version_table.read_heads(lock_connection)
-            history.refuse(revisions.script, heads, lock_connection)
+            history.refuse(revisions.script, heads, lock_connection, invocation.settings)
             direction = graph.direction(revisions.script, target, heads)
             route = graph.route(revisions.script, direction, target, heads)
             preconditions.refuse_unfit(route.steps, lock_connection)

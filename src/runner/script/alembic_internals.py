@@ -40,6 +40,14 @@ def find_steps(script: ScriptDirectory, direction: str, target: Any, heads: tupl
     return list(find[direction](target, heads))
 
 
+def make_step(script: ScriptDirectory, revision: Script, *, upgrades: bool) -> AlembicStep:
+    """Return the step of one revision, whatever the heads are. Raises `AttributeError` without that function.
+
+    `runtime/migration.py`: `RevisionStep.__init__`; `script/base.py`: `ScriptDirectory.revision_map`.
+    """
+    return RevisionStep(script.revision_map, revision, upgrades)
+
+
 def revision_error(error: Exception) -> BaseException | None:
     """Return the `RevisionError` behind a `CommandError`: it has fields, the latter has only a sentence.
 

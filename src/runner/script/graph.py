@@ -15,11 +15,12 @@ from alembic.util import CommandError
 
 from runner.answer import Direction
 from runner.errors import InvalidSettings, MigrationError, MultipleHeads, RevisionFailed, UnknownRevision, translating
-from runner.script import alembic_internals, failure, identifiers
+from runner.script import alembic_internals, failure, identifiers, syntax
 from runner.script.alembic_internals import UNRESOLVED, as_tuple
 from runner.script.identifiers import RevisionFile
 from runner.script.linear import unknown_heads
 from runner.script.step import Route, Step
+from runner.script.syntax import Checksums
 from runner.settings import Settings
 
 if TYPE_CHECKING:
@@ -245,6 +246,32 @@ def remaining(script: ScriptDirectory, direction: Direction, target: str, heads:
     return Route(tuple(steps), target)
 
 
+def redo(script: ScriptDirectory, heads: tuple[str, ...], unfinished: str | None = None) -> Route:
+    """Return the route that reverts the newest revision and applies it again.
+
+    `unfinished` is the revision of an earlier `redo`: where that has reverted it and not applied it, the route applies
+    it only. Raises `UnknownRevision` at base, at several heads, and for an `unfinished` one without a file.
+    """
+    there = applied(script, heads)
+    if unfinished is not None and unfinished not in ids(script):
+        raise UnknownRevision(
+            f"The last `redo` reverted `{unfinished}`, which no file has now.",
+            "Revert another one by name with `migrate downgrade`, then run `migrate upgrade`.",
+        )
+    # a stamp may have moved the database away from it
+    if unfinished is not None and unfinished not in there and set(parents(get(script, unfinished))) <= there:
+        return remaining(script, "upgrade", unfinished, heads)
+    if len(heads) != 1:
+        at = " and ".join(f"`{head}`" for head in heads)
+        reason = f"The database is at {at}, so no revision is the newest one." if heads else "Nothing is applied here."
+        way = "Revert by name with `migrate downgrade`, then run `migrate upgrade`."
+        raise UnknownRevision(reason, way if heads else "Apply the revisions with `migrate upgrade`.")
+    newest = get(script, heads[0])
+    with translating(AttributeError, _without_function):
+        steps = [Step(alembic_internals.make_step(script, newest, upgrades=up)) for up in (False, True)]
+    return Route(tuple(steps), newest.revision)
+
+
 def _steps(script: ScriptDirectory, direction: Direction, target: Any, heads: tuple[str, ...]) -> list[Step]:
     with (
         translating(UNRESOLVED, lambda error: _explain(script, error, direction, str(target), heads)),
@@ -342,6 +369,13 @@ def checksum(revision: Script) -> str:
     if isinstance(revision, UnreadScript):
         return revision.checksum
     return identifiers.checksum(Path(revision.path).read_bytes())
+
+
+def checksums(revision: Script) -> Checksums:
+    """Return the checksums of a revision's text and of what it runs."""
+    found, text = syntax.checksums(Path(revision.path).read_bytes()), checksum(revision)
+    # edited since it was read: of the text that was read, nothing more is known
+    return found if found.text == text else Checksums(text)
 
 
 def lineage(script: ScriptDirectory, revision: str) -> str:
