@@ -215,6 +215,18 @@ def repair(
     _ask(ctx, {"action": "repair", "target": target, "confirm": confirm, "actor": options.actor(actor)})
 
 
+@app.command(epilog=COMMON)
+def redo(
+    ctx: typer.Context,
+    confirm: options.Confirm = None,
+    actor: options.Actor = None,
+    key: options.Key = None,
+) -> None:
+    """Revert the newest revision by its downgrade(), and apply its present text."""
+    asked: dict[str, object] = {"action": "redo", "confirm": confirm}
+    _ask(ctx, {**asked, "actor": options.actor(actor), "idempotency_key": key})
+
+
 @app.command("list-migrations", epilog=COMMON)
 def list_migrations(ctx: typer.Context) -> None:
     """List the revisions, oldest first, in the words of the older contract."""

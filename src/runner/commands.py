@@ -102,6 +102,16 @@ def repair(payload: payloads.Repair, invocation: Invocation, draft: Draft) -> No
     repair.repair(Run(invocation, draft, _terms(payload, invocation)), graph.load(invocation.settings), payload.target)
 
 
+def redo(payload: payloads.Redo, invocation: Invocation, draft: Draft) -> None:
+    """Revert the newest applied revision by its `downgrade()`, and apply its present text."""
+    from runner.engine import redo
+    from runner.engine.state import Run
+    from runner.script import graph
+
+    revisions = graph.load(invocation.settings, runs=True)
+    redo.redo(Run(invocation, draft, _terms(payload, invocation), redo.conclude), revisions)
+
+
 def run_migration(payload: payloads.RunMigration, invocation: Invocation, draft: Draft) -> None:
     """Upgrade to `target` or to `all`, and answer with the older contract's messages."""
     from runner.results import MigrationResult, MigrationsResult
@@ -274,6 +284,7 @@ VERBS: dict[str, Verb] = {
     "end-session": end_session,
     "stamp": stamp,
     "repair": repair,
+    "redo": redo,
     "list-migrations": list_migrations,
     "run-migration": run_migration,
 }

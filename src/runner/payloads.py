@@ -71,6 +71,10 @@ class Repair(Confirmed):
     target: Target
 
 
+class Redo(Confirmed):
+    action: Literal["redo"]
+
+
 class RunMigration(Changing):
     action: Literal["run-migration"]
     target: Target
@@ -134,6 +138,7 @@ AnyPayload = (
     | Downgrade
     | Stamp
     | Repair
+    | Redo
     | RunMigration
     | Plan
     | Rehearse

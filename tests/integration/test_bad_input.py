@@ -16,8 +16,8 @@ from support.postgres import PASSWORD, Database
 from support.project import Project
 
 ACTIONS = (
-    "Known actions: `upgrade`, `downgrade`, `stamp`, `repair`, `run-migration`, `plan`, `rehearse`, `check`, "
-    "`current`, `heads`, `history`, `show`, "
+    "Known actions: `upgrade`, `downgrade`, `stamp`, `repair`, `redo`, `run-migration`, `plan`, `rehearse`, "
+    "`check`, `current`, `heads`, `history`, `show`, "
     "`sizes`, `activity`, `end-session`, `list-migrations`."
 )
 HISTORY = "List them with `migrate history`."

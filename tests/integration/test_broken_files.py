@@ -22,6 +22,7 @@ VERBS = {
     "show": {},
     "stamp": {"target": "017"},
     "repair": {"target": "017"},
+    "redo": {},
     "list-migrations": {},
     "run-migration": {"target": "all"},
 }

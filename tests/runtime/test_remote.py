@@ -41,6 +41,7 @@ TYPED = {
     "end-session": ["1"],
     "stamp": ["017", "--actor", "ana"],
     "repair": ["016", "--actor", "ana"],
+    "redo": ["--actor", "ana"],
     "list-migrations": [],
     "run-migration": ["all", "--actor", "ana"],
 }
