@@ -20,7 +20,7 @@ from runner import commands, settings, signals
 from runner.answer import Draft, Json
 from runner.aws import environments
 from runner.aws.environments import Environment
-from runner.errors import Interrupted, MigrationError, count
+from runner.errors import Interrupted, InvalidSettings, MigrationError, count
 from runner.invocation import Invocation, Tell
 from runner.length import fit
 from runner.output import command_line, console, options
@@ -253,6 +253,26 @@ def snapshot(ctx: typer.Context) -> None:
     from runner import authoring
 
     _author(ctx, "snapshot", authoring.snapshot)
+
+
+@app.command(epilog=WITHOUT_PLACE)
+def reset(ctx: typer.Context) -> None:
+    """Make the embedded PostgreSQL new: with --local only, delete its data and start it empty."""
+    given: Options = ctx.obj
+    if not given.local:
+        ctx.fail("`reset` deletes every row, so it is for the embedded PostgreSQL only: `migrate reset --local`.")
+
+    from runner.postgres import embedded
+
+    def work(draft: Draft, tell: Tell) -> None:
+        config = settings.read(given.environ).alembic_config
+        if not config.is_file():
+            raise InvalidSettings(f"There is no `{config}`.", "Run from the project's folder.")
+        there = embedded.reset(config.resolve().parent)
+        was = "is new and empty, and the old data are deleted" if there else "is new and empty; there was none before"
+        draft.conclude(f"The embedded database {was}. Make its schema with `migrate --local upgrade`.")
+
+    _answer(ctx, "reset", work)
 
 
 @app.command(epilog=COMMON)

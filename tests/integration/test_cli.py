@@ -17,6 +17,7 @@ from support.postgres import Database
 from support.project import UNTIL_TOLD, Project
 
 MIGRATE = Path(sys.executable).parent / "migrate"
+NEW = "The embedded database {}. Make its schema with `migrate --local upgrade`.\n"
 
 
 def test_data_go_to_stdout_and_words_to_stderr(project: Project, database: Database) -> None:
@@ -197,6 +198,45 @@ def _wait_for(database: Database, question: str) -> None:
     while database.query(question) == [(0,)]:
         assert time.monotonic() < ends, question
         select.select([], [], [], 0.05)
+
+
+def test_reset_is_for_the_embedded_server_only(project: Project, database: Database) -> None:
+    """A database that the environment names is not touched, nor is one of a function."""
+    project.run("migrate", "upgrade", url=database.url)
+    for words in (["reset"], ["--env", "dev", "reset"]):
+        done = project.run("migrate", *words, url=database.url)
+        assert done.returncode == 2
+        assert "it is for the embedded PostgreSQL only: `migrate reset --local`." in " ".join(done.stderr.split())
+    assert project.run("migrate", "--local", "--env", "dev", "reset", url=database.url).returncode == 2
+    assert project.run("migrate", "current", url=database.url).stdout == "017_dry_run_log\n"
+
+
+def test_the_embedded_database_is_made_new(project: Project) -> None:
+    """Twice, with a session connected, half deleted, and where there is none: empty afterwards, and it runs."""
+    psql = ("python", "-m", "runner.postgres.embedded", "psql")
+    data = project.folder / ".postgres"
+    try:
+        first = project.run("migrate", "reset", "--local")
+        assert first.stderr == NEW.format("is new and empty; there was none before")
+        assert project.run("migrate", "--local", "upgrade").returncode == 0
+        connected = project.start(*psql, "-c", "select pg_sleep(600)", url="")
+        running = "select count(*) from pg_stat_activity where query like '%sleep(600)' and pid <> pg_backend_pid()"
+        while project.run(*psql, "-Atc", running).stdout != "1\n":
+            assert connected.poll() is None
+        # whatever `DATABASE_URL` says
+        again = project.run("migrate", "reset", "--local", url="postgresql://nobody@nowhere/none")
+        assert (again.returncode, again.stderr) == (0, NEW.format("is new and empty, and the old data are deleted"))
+        assert "terminating connection" in connected.communicate()[1]
+        assert "is at `base`; 2 revisions pending." in project.run("migrate", "--local", "current").stderr
+        project.run("python", "-m", "runner.postgres.embedded", "stop")
+        # what an interrupted one leaves
+        (data / "PG_VERSION").unlink()
+        refused = project.run("migrate", "--local", "current")
+        assert (refused.returncode, "`migrate reset --local`" in refused.stderr) == (1, True)
+        assert project.run("migrate", "reset", "--local").returncode == 0
+        assert project.run("migrate", "--local", "upgrade").returncode == 0
+    finally:
+        project.run("python", "-m", "runner.postgres.embedded", "stop")
 
 
 def test_embedded_is_asked_for_by_name(project: Project) -> None:

