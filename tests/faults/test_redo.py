@@ -1,7 +1,9 @@
 """`redo` reverts the newest revision by the `downgrade()` with which it ran, and applies its present text."""
 
+import json
 import signal
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -129,6 +131,44 @@ def test_an_interrupted_one_is_repeated(applied: Project, database: Database, ha
     assert kind(database) == ("smallint" if half == "downgrade" else "none")
     database.execute("create table told ()")
     assert applied.run("migrate", "redo", url=database.url).returncode == 0, path
+    assert kind(database) == "bigint"
+
+
+@pytest.mark.parametrize("half", ["downgrade", "upgrade"])
+def test_a_lost_connection_repeats_one_half(applied: Project, database: Database, half: str) -> None:
+    """What was committed is read from the version table, and is not done twice."""
+    bodies = {"upgrade": WIDE, "downgrade": DROP}
+    edit(applied, **{**bodies, half: f"{bodies[half]}\n{UNTIL_TOLD}"})
+    applied.ask(database.url, {"action": "repair", "target": "018"})
+    process = applied.start("migrate", "--json", "redo", url=database.url)
+    waiting.until(database, waiting.UNTOLD, 1)
+    waiting.terminate(database, "the migration's")
+    waiting.until_said(process, "The connection was lost; reconnecting")
+    database.execute("create table told ()")
+    stdout, stderr = process.communicate()
+    assert process.returncode == 0, stderr
+    assert [one["direction"] for one in json.loads(stdout)["applied"]] == ["downgrade", "upgrade"]
+    assert kind(database) == "bigint"
+    assert database.query(LOG)[-2:] == [("018_score", "downgrade", "success"), ("018_score", "upgrade", "success")]
+    assert [status for _, status, _ in database.query(RUNS)] == ["success", "success"]
+
+
+def test_a_lock_is_waited_for_in_each_half(applied: Project, database: Database) -> None:
+    """A half that did not get its lock is rolled back and tried again, from where the database is."""
+    edit(applied, f"{WIDE}\nop.execute('alter table leads add x int')")
+    holders = [closing(database.server.connect(database.name)) for _ in range(2)]
+    with holders[0] as scores, holders[1] as leads:
+        for holder, table in ((scores, "scores"), (leads, "leads")):
+            holder.cursor().execute(f"begin; lock table {table} in access share mode")
+        process = applied.start("migrate", "redo", url=database.url, LOCK_TIMEOUT_MS="200")
+        for holder, left in ((scores, "smallint"), (leads, "none")):
+            waiting.until_said(process, "Retrying `018_score`; it was rolled back.")
+            assert kind(database) == left
+            holder.cursor().execute("rollback")
+            if holder is scores:
+                waiting.until(database, "select count(*) from pg_class where relname = 'scores'", 0)
+    _, stderr = process.communicate()
+    assert process.returncode == 0, stderr
     assert kind(database) == "bigint"
 
 
