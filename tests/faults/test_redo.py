@@ -135,6 +135,26 @@ def test_an_interrupted_one_is_repeated(applied: Project, database: Database, ha
 
 
 @pytest.mark.parametrize("half", ["downgrade", "upgrade"])
+def test_a_killed_one_is_repeated(applied: Project, database: Database, half: str) -> None:
+    """The next call writes in which half it was, and comes to the end."""
+    bodies = {"upgrade": WIDE, "downgrade": DROP}
+    edit(applied, **{**bodies, half: f"{bodies[half]}\n{UNTIL_TOLD}"})
+    applied.ask(database.url, {"action": "repair", "target": "018"})
+    process = applied.start("migrate", "redo", url=database.url)
+    waiting.until(database, waiting.UNTOLD, 1)
+    process.kill()
+    process.communicate()
+    waiting.terminate(database, "the migration's")
+    database.execute("create table told ()")
+    assert applied.ask(database.url, REDO)["status"] == "success"
+    assert kind(database) == "bigint"
+    halves = [(direction, status) for _, direction, status in database.query(LOG)]
+    done = [("downgrade", "success"), ("upgrade", "success")]
+    interrupted = [*done[:1], ("upgrade", "interrupted"), *done[1:]]
+    assert halves == (interrupted if half == "upgrade" else [("downgrade", "interrupted"), *done])
+
+
+@pytest.mark.parametrize("half", ["downgrade", "upgrade"])
 def test_a_lost_connection_repeats_one_half(applied: Project, database: Database, half: str) -> None:
     """What was committed is read from the version table, and is not done twice."""
     bodies = {"upgrade": WIDE, "downgrade": DROP}
