@@ -440,6 +440,7 @@ class HistoryChanged(MigrationError):
     old_text: str | None = None
     """The command that puts the old text back, where git has it."""
     can_redo: bool = False
+    can_repair: bool = True
     code = "history-changed"
     what = "`{revision}` was edited after it ran here on {ran_at} ({texts}){kind}."
     hint = "{remedy}"
@@ -448,6 +449,7 @@ class HistoryChanged(MigrationError):
         self.texts = f"recorded {self.recorded[:8]}…, file {self.found[:8]}…"
         old = f"ut the old text back{f': `{self.old_text}`' if self.old_text else ''}"
         repair = f"ccept the new text with `migrate repair {self.revision}`"
+        repair += "" if self.can_repair else " where `ALLOWED_ACTIONS` names `repair`"
         redo = "; or revert it and apply the new text with `migrate redo`" if self.can_redo else ""
         if self.runs_the_same:
             self.kind = "; only comments, docstrings or layout changed"

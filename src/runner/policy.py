@@ -14,20 +14,30 @@ PROTECTED = READING - {"rehearse"} | {"upgrade", "run-migration"}
 """The verbs that a protected environment allows by default."""
 
 
+def is_allowed(settings: Settings, action: str) -> bool:
+    """Return whether `ALLOWED_ACTIONS`, or the environment's default, contains the verb."""
+    listed = _listed(settings)
+    return listed is None or action in listed
+
+
+def _listed(settings: Settings) -> frozenset[str] | None:
+    """Return the verbs that an environment allows, None where it allows all."""
+    if settings.allowed_actions is not None:
+        return settings.allowed_actions
+    return PROTECTED if settings.is_protected else None
+
+
 def allow(settings: Settings, action: str) -> None:
     """Raise `ActionNotAllowed` unless `ALLOWED_ACTIONS`, or the environment's default, contains the verb.
 
     Raises `InvalidSettings` where `ALLOWED_ACTIONS` names something that is not a verb.
     """
-    allowed = settings.allowed_actions
     # refused rather than ignored: a misspelt verb would be missing from the list without a trace
-    if strangers := sorted((allowed or frozenset()) - KINDS.keys()):
+    if strangers := sorted((settings.allowed_actions or frozenset()) - KINDS.keys()):
         raise InvalidSettings(
             f"`ALLOWED_ACTIONS` names `{strangers[0]}`, which is not an action.",
             f"Name only these: {', '.join(KINDS)}.",
         )
-    if allowed is None and settings.is_protected:
-        allowed = PROTECTED
-    if allowed is not None and action not in allowed:
-        names = ", ".join(f"`{name}`" for name in sorted(allowed))
+    if not is_allowed(settings, action):
+        names = ", ".join(f"`{name}`" for name in sorted(_listed(settings) or ()))
         raise ActionNotAllowed(action, settings.environment, names)

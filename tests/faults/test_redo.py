@@ -275,7 +275,12 @@ def test_in_a_protected_environment(applied: Project, database: Database) -> Non
     """Not allowed, not offered; where it is allowed by name, it requires confirmation."""
     edit(applied)
     assert applied.ask(database.url, REDO, ENVIRONMENT="prod")["code"] == "action-not-allowed"
-    assert "migrate redo" not in applied.ask(database.url, {"action": "plan"}, ENVIRONMENT="prod")["hint"]
+    hint = applied.ask(database.url, {"action": "plan"}, ENVIRONMENT="prod")["hint"]
+    assert "migrate redo" not in hint
+    assert "accept the new text with `migrate repair 018_score` where `ALLOWED_ACTIONS` names `repair`: " in hint
+    hint = applied.ask(database.url, {"action": "plan"}, ALLOWED_ACTIONS="plan,repair")["hint"]
+    assert "migrate redo" not in hint
+    assert "where `ALLOWED_ACTIONS`" not in hint
     allowed = {"ENVIRONMENT": "prod", "ALLOWED_ACTIONS": "redo"}
     assert applied.ask(database.url, REDO, **allowed)["message"] == (
         "confirm-needed: `redo` in `prod` requires confirmation. Nothing was changed. "

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Connection
 
+from runner import policy
 from runner.engine import ledger
 from runner.engine.ledger import Testimony
 from runner.errors import DowngradeChanged, HistoryChanged, HistoryContradicted
@@ -46,9 +47,7 @@ def problems(
     contradicted = _contradiction(script, heads, {revision.revision for revision in scripts}, connection)
     if contradicted is not None:
         yield contradicted
-    # `redo` reverts the one newest revision, and a protected environment does not allow it
-    newest = heads[0] if len(heads) == 1 and not settings.is_protected else None
-    yield from _changed(scripts, newest, connection)
+    yield from _changed(scripts, heads, connection, settings)
 
 
 def find_contradiction(
@@ -120,11 +119,11 @@ def _overrides(script: ScriptDirectory, stamp: Testimony, earlier: Testimony) ->
     return stamp.settles or stamp.revision == "base" or earlier.revision in line[0] or stamp.revision in line[1]
 
 
-def _changed(scripts: Iterable[Script], newest: str | None, connection: Connection) -> Iterator[HistoryChanged]:
-    """Yield an error for each applied revision whose text is not what was recorded, in the order of their ids.
-
-    `newest` is the one that `redo` would revert, if any.
-    """
+def _changed(
+    scripts: Iterable[Script], heads: tuple[str, ...], connection: Connection, settings: Settings
+) -> Iterator[HistoryChanged]:
+    """Yield an error for each applied revision whose text is not what was recorded, in the order of their ids."""
+    can_redo, can_repair = (policy.is_allowed(settings, action) for action in ("redo", "repair"))
     recorded = ledger.checksums(connection)
     for revision in sorted(scripts, key=lambda revision: revision.revision):
         row, checksum = recorded.get(revision.revision), graph.checksum(revision)
@@ -134,8 +133,9 @@ def _changed(scripts: Iterable[Script], newest: str | None, connection: Connecti
             # git is asked only where the old text comes first
             old = None if same else git.find(revision.path, row.checksum)
             command = f"git restore --source={old.commit} {old.path}" if old else None
-            redo = revision.revision == newest
-            yield HistoryChanged(revision.revision, row.ran_at, row.checksum, checksum, same, command, redo)
+            # `redo` reverts the one newest revision
+            redo = can_redo and heads == (revision.revision,) and not settings.is_protected
+            yield HistoryChanged(revision.revision, row.ran_at, row.checksum, checksum, same, command, redo, can_repair)
 
 
 def _refuse_downgrade(revision: Script, connection: Connection) -> None:
