@@ -55,9 +55,9 @@ def test_only_some_actions_are_allowed_in_prod(project: Project, database: Datab
     project.ask(database.url, {"action": "upgrade"})
     answer = project.ask(database.url, {"action": action, "target": "016"}, ENVIRONMENT="prod")
     assert answer["message"] == (
-        f"action-not-allowed: `{action}` is not among the actions allowed in `prod` (`check`, `current`, `heads`, "
-        "`history`, `list-migrations`, `plan`, `run-migration`, `show`, `sizes`, `upgrade`). Nothing was changed. "
-        "Use another action, or name it in `ALLOWED_ACTIONS`, which replaces that list."
+        f"action-not-allowed: `{action}` is not among the actions allowed in `prod` (`activity`, `check`, `current`, "
+        "`heads`, `history`, `list-migrations`, `plan`, `run-migration`, `show`, `sizes`, `upgrade`). "
+        "Nothing was changed. Use another action, or name it in `ALLOWED_ACTIONS`, which replaces that list."
     )
 
 
