@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from support import waiting
+from support import old_runner, waiting
 from support.postgres import Database
 from support.project import UNTIL_TOLD, Project
 
@@ -302,6 +302,25 @@ def test_autocommit_blocks(project: Project, database: Database) -> None:
     project.add("018_index", block.format(made.format("unique index", "b")), downgrade=dropped)
     assert project.ask(database.url, REDO)["status"] == "success"
     assert database.query("select pg_get_indexdef('t_x'::regclass, 1, true)") == [("b",)]
+
+
+def test_an_older_image_goes_on(applied: Project, database: Database) -> None:
+    """It reads what a `redo` wrote, and writes rows that say less; then nothing is claimed of them."""
+    edit(applied)
+    assert applied.ask(database.url, REDO)["status"] == "success"
+    env = applied.folder / "alembic" / "env.py"
+    today = env.read_text()
+    old_runner.install(applied)
+    path = applied.add("019_later", "op.execute('create table later ()')", after="018_score")
+    for words in (["upgrade"], ["history"]):
+        process = old_runner.start(applied, *words, url=database.url)
+        told = process.communicate()
+        assert process.returncode == 0, told
+    env.write_text(today)
+    path.write_text(path.read_text() + "# edited\n")
+    answer = applied.ask(database.url, {"action": "upgrade"})
+    assert (answer["code"], answer["error"].endswith("…).")) == ("history-changed", True)
+    assert "migrate redo" in answer["hint"]
 
 
 def git(folder: Path, *words: str) -> str:
