@@ -16,13 +16,14 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from runner import commands, settings, signals
+from runner import commands, next_step, settings, signals
 from runner.answer import Draft, Json
 from runner.aws import environments
 from runner.aws.environments import Environment
 from runner.errors import Interrupted, InvalidSettings, MigrationError, count
 from runner.invocation import Invocation, Tell
 from runner.length import fit
+from runner.next_step import NextStep
 from runner.output import command_line, console, options
 from runner.output.command_line import LocalOption
 from runner.output.options import COMMON, WITHOUT_FUNCTION, WITHOUT_PLACE, Options
@@ -369,17 +370,21 @@ def _ask(ctx: typer.Context, event: dict[str, object], markdown: bool = False) -
     given = _formed(ctx, markdown)
     payload = {key: command_line.as_typed(value) for key, value in event.items()}
     answer: dict[str, Json] | None = None
+    say = next_step.as_command(given.words)
     try:
         with signals.raising(), console.progress() as tell:
-            answer = _execute(given, payload, tell)
+            answer = _execute(given, payload, next_step.spelling(tell, say))
     except KeyboardInterrupt:
         # before the work began, or behind its end
         answer = answer or Draft(str(payload["action"]), str(uuid.uuid4())).fail(Interrupted()).as_json()
-    raise typer.Exit(_show(answer, given))
+    raise typer.Exit(_show(answer, given, next_step.of_call(payload)))
 
 
-def _show(answer: dict[str, Json], given: Options) -> int:
-    return console.show(answer, given.form, settings.project_file(given.environ).parent)
+def _show(answer: dict[str, Json], given: Options, same: NextStep | None = None) -> int:
+    """Print an answer, whose messages name commands with the options of this one, and return the exit code."""
+    say = next_step.as_command(given.words)
+    folder = settings.project_file(given.environ).parent
+    return console.show(answer, given.form, folder, lambda document: next_step.spell_all(document, same, say))
 
 
 def _execute(given: Options, payload: dict[str, object], tell: Tell) -> dict[str, Json]:

@@ -10,12 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from runner import payloads, policy, settings
+from runner import next_step, payloads, policy, settings
 from runner.answer import Answer, Direction, Draft, Json, conclude_change, names
 from runner.deadline import Deadline
 from runner.errors import MigrationError, MultipleHeads, UnknownRevision, count
 from runner.invocation import Invocation, Tell
 from runner.length import cut_text, fit
+from runner.next_step import NextStep
 from runner.postgres import translation, version_table
 from runner.script import linear
 
@@ -32,6 +33,14 @@ class Reply:
     document: dict[str, Json]
     """The answer as JSON, cut to its limit."""
     error: MigrationError | None = None
+    same: NextStep | None = None
+    """The call that was answered, which messages call the same command."""
+
+    def spelled(self, say: Callable[[NextStep], str | None]) -> "Reply":
+        """Return it with the commands of its messages as `say` writes them."""
+        if self.error is not None:
+            self.error.args = (next_step.spell(str(self.error.args[0]), self.same, say),)
+        return replace(self, document=next_step.spell_all(self.document, self.same, say))
 
 
 def execute(event: object, environ: Mapping[str, str], request_id: str, deadline: Deadline, tell: Tell) -> Reply:
@@ -44,9 +53,11 @@ def execute(event: object, environ: Mapping[str, str], request_id: str, deadline
     action = fields.get("action")
     # the action is the caller's text: an answer and a log repeat it only where it is a verb
     draft = Draft(action if isinstance(action, str) and action in VERBS else None, request_id)
-    invocation = None
+    invocation, same = None, None
     try:
         payload = payloads.parse(event)
+        # only what is a payload: a message must not repeat any other text of the caller's
+        same = next_step.of_call(payload.model_dump(exclude_unset=True))
         configured = settings.read(environ)
         policy.allow(configured, payload.action)
         invocation = Invocation(configured, request_id, deadline, tell)
@@ -60,15 +71,19 @@ def execute(event: object, environ: Mapping[str, str], request_id: str, deadline
     answer = draft.fail(problem)
     # a partial run is no failure: the state machine reads its status and invokes the function again
     if fields.get("on_error") != "raise" or answer.status == "partial":
-        return _reply(answer)
+        return _reply(answer, same)
     # Lambda returns and logs the text and the traceback of what a handler raises, and Step Functions cuts a cause at
     # 32,768 characters
     problem.args = (cut_text(answer.message),)
-    return replace(_reply(answer), error=problem.with_traceback(None))
+    return replace(_reply(answer, same), error=problem.with_traceback(None))
 
 
-def _reply(answer: Answer) -> Reply:
-    return Reply(answer, fit(answer.as_json()))
+def _reply(answer: Answer, same: NextStep | None = None) -> Reply:
+    document = answer.as_json()
+    if answer.failure is not None:
+        step = next_step.first(answer.failure.hint, same)
+        document["next"] = None if step is None else step.payload
+    return Reply(answer, fit(document), same=same)
 
 
 def _repeat(earlier: dict[str, Json]) -> Reply:

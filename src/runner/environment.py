@@ -21,13 +21,14 @@ from alembic.util import CommandError
 from sqlalchemy import MetaData
 from sqlalchemy.exc import DBAPIError, SAWarning
 
-from runner import policy, settings, signals
+from runner import next_step, policy, settings, signals
 from runner.answer import Draft
 from runner.deadline import Deadline
 from runner.engine import migrate
 from runner.engine.state import INVOCATION, RUN, Run, Terms
 from runner.errors import Interrupted, MigrationError, translating
 from runner.invocation import DEFAULT_TIMEOUT_S, Invocation, sparing
+from runner.next_step import NextStep
 from runner.postgres import connect, search_path, session, translation, trust
 from runner.script import alembic_internals, graph, offline
 from runner.script.step import Route, Step
@@ -166,7 +167,7 @@ def _migrate_plainly(context: Any, find_steps: Callable[..., Iterable[Any]]) -> 
 
 def _plain_invocation() -> Invocation:
     def tell(sentence: str, **_: object) -> None:
-        logger.info(sentence)
+        logger.info(_spell(sentence, None))
 
     with translating(MigrationError, _in_alembics_words):
         configured = settings.read(os.environ)
@@ -185,10 +186,17 @@ def _ended(error: MigrationError, draft: Draft, by_command: bool) -> BaseExcepti
     """Return what a failed command ends with: Alembic's own error, or for a signal the exit code of a shell."""
     if not by_command or not isinstance(error, Interrupted):
         return _in_alembics_words(error, draft)
-    sys.stderr.write(f"{draft.fail(error).message}\n")
+    sys.stderr.write(f"{_spell(draft.fail(error).message, draft)}\n")
     return SystemExit(signals.exit_code())
 
 
 def _in_alembics_words(error: MigrationError, draft: Draft | None = None) -> CommandError:
     """Return the error that Alembic's command line prints without a traceback."""
-    return CommandError((draft or Draft("alembic", "")).fail(error).message)
+    return CommandError(_spell((draft or Draft("alembic", "")).fail(error).message, draft))
+
+
+def _spell(text: str, draft: Draft | None) -> str:
+    """Return a message with commands of Alembic, where it has them."""
+    target = draft.change.target if draft is not None and draft.change is not None else None
+    same = NextStep(str(draft.action), {"target": target}) if draft is not None and target else None
+    return next_step.spell(text, same, next_step.as_alembic)

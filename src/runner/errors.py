@@ -280,7 +280,7 @@ class LockHeldTooLong(MigrationError):
 class DeadlinePassed(MigrationError):
     code = "deadline"
     what = "The time ran out."
-    hint = "Run it again with more time to continue to the same target."
+    hint = "Run the same command again with more time (`--timeout`, or the function's) to continue to the same target."
 
 
 @dataclass(eq=False)
@@ -289,7 +289,7 @@ class ConnectionLost(MigrationError):
 
     code = "database-unreachable"
     what = "The connection was lost."
-    hint = "Run it again when the server is back, to continue to the same target."
+    hint = "Run the same command again when the server is back, to continue to the same target."
 
 
 class SessionEnded(ConnectionLost):
@@ -298,8 +298,8 @@ class SessionEnded(ConnectionLost):
     code = "session-ended"
     what = "The server closed the session: an administrator or a time-out ended it, or the server stopped."
     hint = (
-        "Run it again. If that recurs, find out who ends sessions of this database (`pg_terminate_backend`, a time-out "
-        "of the server, a restart)."
+        "Run the same command again. If that recurs, find out who ends sessions of this database "
+        "(`pg_terminate_backend`, a time-out of the server, a restart)."
     )
 
 
@@ -406,7 +406,7 @@ class TransactionEnded(MigrationError):
             if self.late
             else "Remove it, since each revision is committed together with its version. What cannot run in a "
             "transaction goes into an autocommit block, in a revision of its own: `with "
-            "op.get_context().autocommit_block():`."
+            "op.get_context().autocommit_block():`. Then run the same command again."
         )
         super().__post_init__()
 
@@ -566,7 +566,7 @@ class ConfirmNeeded(MigrationError):
     at: str
     code = "confirm-needed"
     what = "{reason}."
-    hint = "Repeat with `--confirm {at}`."
+    hint = "Run the same command with `--confirm {at}`."
 
 
 @dataclass(eq=False)

@@ -62,7 +62,7 @@ def _serve(event: object, context: "LambdaContext") -> "dict[str, Json]":
 
     interpreter.tune()
     # only now, so that these imports run without garbage collections
-    from runner import commands, policy
+    from runner import commands, next_step, policy
     from runner.deadline import Deadline
     from runner.invocation import sparing
 
@@ -75,7 +75,12 @@ def _serve(event: object, context: "LambdaContext") -> "dict[str, Json]":
 
     deadline = Deadline.after(context.get_remaining_time_in_millis() / 1000 - ANSWERING_S)
     started = time.monotonic()
-    reply = commands.execute(event, os.environ, context.aws_request_id, deadline, sparing(tell))
+    # the command line writes commands of its own
+    by_command_line = _invocation(context) is not None
+    told = tell if by_command_line else next_step.spelling(tell, next_step.as_payload)
+    reply = commands.execute(event, os.environ, context.aws_request_id, deadline, sparing(told))
+    if not by_command_line:
+        reply = reply.spelled(next_step.as_payload)
     answer = reply.answer
     log = logger.info if answer.status == "success" else logger.error
     # from the document, which is cut: an event of CloudWatch Logs has a limit as well

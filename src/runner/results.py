@@ -302,6 +302,8 @@ class Session:
     """The strongest mode on each table."""
     holds_migration_lock: bool
     progress: Progress | None
+    hint: str | None
+    """How to end it, of one that blocks others and may be ended."""
 
 
 @dataclass(frozen=True)

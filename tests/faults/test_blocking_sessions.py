@@ -230,7 +230,7 @@ def test_a_long_build_tells_how_far_it_is_and_what_it_waits_for(project: Project
     assert re.search(
         r"`018_index`: CREATE INDEX CONCURRENTLY on `leads`: waiting for old snapshots\.\n"
         rf"It waits for the transaction of pid {pid} \(billing\), idle in transaction for \d+ s\.\n"
-        rf"To end the wait: migrate end-session {pid} --confirm ",
+        rf"To end the wait: `migrate end-session {pid} --confirm ",
         said,
     ), said
     (builds,) = [one["progress"] for one in answer["sessions"] if one["progress"]]

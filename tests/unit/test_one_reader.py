@@ -18,6 +18,7 @@ OTHERS = {
     "runner/lint/instead.py": "a colon, which SQLAlchemy takes for a parameter",
     "runner/lint/partitions.py": "dates in a constant",
     "runner/lint/rules/sets_timeout.py": "a number in a constant",
+    "runner/next_step.py": "commands in a message",
     "runner/output/command_line.py": "a target such as `-1`",
     "runner/output/report.py": "Markdown, and Python to write",
     "runner/output/sarif.py": "links in a message",

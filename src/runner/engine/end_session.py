@@ -70,7 +70,7 @@ def _require(connection: Connection, found: Row[Any], named: str, confirm: str |
             f"Let a superuser run `GRANT pg_monitor, pg_signal_backend TO {_login(connection)}`, then repeat.",
         )
     if confirm is None:
-        raise ConfirmNeeded(f"To end the session of {named} requires its id", found.session)
+        raise ConfirmNeeded(f"To end the session of {named} requires its id as confirmation", found.session)
     if confirm != found.session:
         raise ConfirmNeeded(f"`{confirm}` is not the session that has this pid now, {named}", found.session)
 

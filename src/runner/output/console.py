@@ -5,7 +5,7 @@ Data goes to stdout, sentences for people go to stderr. `terminal` imports Rich,
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from runner.output import report
 from runner.output.report import Row
 from runner.results import PlanResult, read
 
+Say = Callable[[dict[str, Json]], dict[str, Json]]
 PARTLY_DONE = 3
 BY_STATUS = {"success": 0, "error": 1, "partial": PARTLY_DONE}
 """The exit codes by an answer's status."""
@@ -27,15 +28,16 @@ NO = 4
 """The exit code of a successful command whose answer is no: drift, findings, a failed check."""
 
 
-def show(document: dict[str, Json], form: str, project: Path = Path()) -> int:
+def show(document: dict[str, Json], form: str, project: Path = Path(), say: Say | None = None) -> int:
     """Print an answer, given as JSON, and return its exit code.
 
-    `form` is `tables`, `json`, `markdown`, or `sarif` for a plan; `project` is the folder of the project.
+    `form` is `tables`, `json`, `markdown`, or `sarif` for a plan; `project` is the folder of the project. `say` returns
+    a message of the answer with the commands of this door.
     """
     # as it came: a newer image's answer may have fields that this version would drop
     if form == "json":
         put(document)
-    answer = read(document)
+    answer = read(document if say is None else say(document))
     if form == "markdown":
         sys.stdout.write(report.markdown(answer))
     elif form == "tables":

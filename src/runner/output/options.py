@@ -60,6 +60,13 @@ class Options(DatabaseChoice):
     env: str | None
     function: str | None
 
+    @property
+    def words(self) -> list[str]:
+        """Return the options that a command needs to do its work in the same place."""
+        named = {"--env": self.env, "--function": self.function}
+        given = [word for name, value in named.items() if value is not None for word in (name, value)]
+        return [*(["--local"] if self.local else []), *given]
+
     def deadline(self) -> Deadline:
         """Return the deadline of a command that runs on this machine."""
         return Deadline.after(self.timeout_s or DEFAULT_TIMEOUT_S)

@@ -264,7 +264,7 @@ def _session(one: Session) -> Row:
         "waits for": f"{one.waits_for}, held by {', '.join(named)}" if one.waits_for else "",
         "blocks": ", ".join(map(str, one.blocks)),
         "statement": one.statement or "",
-        "to end it": f"migrate end-session {one.pid} --confirm {one.session}" if one.blocks and one.session else "",
+        "to end it": one.hint or "",
     }
 
 

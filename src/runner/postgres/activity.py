@@ -5,6 +5,7 @@ from sqlalchemy import Connection, RowMapping
 from runner.answer import Progress
 from runner.errors import count
 from runner.postgres import blocker, connect, redact
+from runner.postgres.blocker import Blocker
 from runner.postgres.version_table import key
 from runner.project import quote
 from runner.results import ActivityResult, PreparedTransaction, Session
@@ -81,7 +82,13 @@ def _session(row: RowMapping, blocks: tuple[int, ...]) -> Session:
         locks=dict(row["locks"]),
         holds_migration_lock=row["holds_migration_lock"],
         progress=progress,
+        hint=_hint(row) if blocks else None,
     )
+
+
+def _hint(row: RowMapping) -> str | None:
+    found = Blocker("", row["pid"], row["application"] or "", "", row["session"], 0, row["superuser"])
+    return f"`{found.ending}`" if found.ending else None
 
 
 def _rounded(seconds: float | None) -> float | None:

@@ -60,7 +60,7 @@ select a.pid, {session} as session, a.usename::text as login, a.application_name
        extract(epoch from clock_timestamp() - a.state_change)::float as state_s,
        extract(epoch from clock_timestamp() - a.xact_start)::float as transaction_s,
        extract(epoch from clock_timestamp() - a.backend_start)::float as connected_s,
-       a.query,
+       a.query, coalesce((select r.rolsuper from pg_roles r where r.oid = a.usesysid), false) as superuser,
        (select coalesce(regexp_replace(w.relation::regclass::text, '^public[.]', ''), w.locktype)
         from lock w where w.pid = a.pid and not w.granted limit 1) as waits_for,
        case when exists (select from lock w where w.pid = a.pid and not w.granted)

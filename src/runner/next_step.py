@@ -1,0 +1,144 @@
+"""The next step of a message: a verb with its fields, in the words of the door that shows it.
+
+Messages write it as the command line does, such as `migrate repair 018`, and call the caller's own call the same
+command. Each door reads that back and writes it in its own words: with the options of the call, as a payload of the
+Lambda, or as a command of Alembic.
+"""
+
+import json
+import re
+import shlex
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from runner.answer import Json
+from runner.invocation import Tell
+
+SAME = "the same command"
+# The caller's own call with something more, any command, or the caller's own call.
+MENTION = re.compile(rf"{SAME} with `(?P<more>[^`]+)`|`migrate (?P<command>[a-z][^`]*)`|(?P<same>{SAME})")
+POSITIONAL = {
+    "upgrade": "target", "downgrade": "target", "stamp": "target", "repair": "target", "plan": "target",
+    "rehearse": "target", "show": "target", "run-migration": "target", "end-session": "pid",
+}  # fmt: skip
+"""The field that a verb takes as an argument, not as an option."""
+WITHOUT = ("check", "current", "heads", "history", "sizes", "activity", "redo", "list-migrations")
+NUMBERS = frozenset({"pid", "limit", "max_lock_hold_ms"})
+TEXTS = frozenset({"message", "hint", "help", "advice", "told"})
+"""The fields of an answer, and of what it lists, that name commands."""
+LISTS = frozenset({"warnings"})
+
+
+@dataclass(frozen=True)
+class NextStep:
+    """A verb and its fields, without those that belong to one call, such as the actor."""
+
+    action: str
+    fields: Mapping[str, Json] = field(default_factory=dict)
+
+    @property
+    def payload(self) -> dict[str, Json]:
+        """Return it as a payload."""
+        return {"action": self.action, **self.fields}
+
+    def command(self, options: Iterable[str] = ()) -> str:
+        """Return it as a command with these options of the call."""
+        own = POSITIONAL.get(self.action, "")
+        words = ["migrate", *options, self.action]
+        words += [str(self.fields[own])] if own in self.fields else []
+        for name, value in self.fields.items():
+            words += [f"--{name.replace('_', '-')}", str(value)] if name != own else []
+        return shlex.join(words)
+
+
+def of_call(event: Mapping[str, Json]) -> NextStep | None:
+    """Return the caller's own call; None for a payload that names no verb."""
+    action = event.get("action")
+    if action not in POSITIONAL and action not in WITHOUT:
+        return None
+    left = event.keys() - {"action", "on_error", "actor", "idempotency_key"}
+    return NextStep(str(action), {name: event[name] for name in event if name in left and event[name] is not None})
+
+
+def first(text: str, same: NextStep | None) -> NextStep | None:
+    """Return the first step that a text names, None where it names no verb."""
+    found = (_read(mention, same) for mention in MENTION.finditer(text))
+    return next((step for step in found if step is not None), None)
+
+
+def spell(text: str, same: NextStep | None, say: Callable[[NextStep], str | None]) -> str:
+    """Return a text with each step as `say` writes it; one for which it returns None stays as it is."""
+
+    def replace(mention: re.Match[str]) -> str:
+        step = _read(mention, same)
+        said = None if step is None else say(step)
+        return mention[0] if said is None else f"`{said}`"
+
+    return MENTION.sub(replace, text)
+
+
+def spell_all(document: Mapping[str, Json], same: NextStep | None, say: Callable[[NextStep], str | None]) -> Json:
+    """Return an answer with the steps of its messages as `say` writes them."""
+
+    def change(name: str, value: Json) -> Json:
+        match value:
+            case str() if name in TEXTS:
+                return spell(value, same, say)
+            case list():
+                return [change("hint" if name in LISTS else "", one) for one in value]
+            case dict():
+                return {key: change(key, one) for key, one in value.items()}
+        return value
+
+    return change("", dict(document))
+
+
+def spelling(tell: Tell, say: Callable[[NextStep], str | None]) -> Tell:
+    """Return a callback for progress that passes sentences on with their steps as `say` writes them."""
+    return lambda sentence, **fields: tell(spell(sentence, None, say), **fields)
+
+
+def as_payload(step: NextStep) -> str:
+    """Return a step as a payload of the Lambda, which the state machine takes as its input too."""
+    return json.dumps(step.payload, ensure_ascii=False, separators=(",", ":"))
+
+
+def as_command(options: Iterable[str]) -> Callable[[NextStep], str]:
+    """Return a function that writes a step as a command with these options of the call."""
+    given = tuple(options)
+    return lambda step: step.command(given)
+
+
+def as_alembic(step: NextStep) -> str | None:
+    """Return a step as a command of Alembic, None for a verb that it does not have."""
+    if step.action not in {"upgrade", "downgrade", "stamp", "current", "heads", "history", "show"}:
+        return None
+    given = [f"{name}={step.fields[name]}" for name in ("confirm", "plan") if name in step.fields]
+    guards = [word for one in given for word in ("-x", one)]
+    target = [str(step.fields.get("target", "head"))] if step.action in POSITIONAL else []
+    return shlex.join(["alembic", *guards, step.action, *target])
+
+
+def _read(mention: re.Match[str], same: NextStep | None) -> NextStep | None:
+    if mention["command"] is not None:
+        return _parse(shlex.split(mention["command"]))
+    if same is None or mention["more"] is None:
+        return same
+    more = _parse([same.action, *shlex.split(mention["more"])])
+    return more and NextStep(same.action, {**same.fields, **more.fields})
+
+
+def _parse(words: list[str]) -> NextStep | None:
+    """Return the step of a command line, None for a command that is no verb, such as `new`."""
+    action, *rest = words
+    if action not in POSITIONAL and action not in WITHOUT:
+        return None
+    fields: dict[str, Json] = {}
+    left = iter(rest)
+    for word in left:
+        name = word.removeprefix("--").replace("-", "_") if word.startswith("--") else POSITIONAL.get(action)
+        value = next(left, None) if word.startswith("--") else word
+        if name is None or value is None:
+            return None
+        fields[name] = int(value) if name in NUMBERS and value.isdigit() else value
+    return NextStep(action, fields)

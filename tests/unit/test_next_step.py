@@ -1,0 +1,102 @@
+"""The next step of a message, in the words of each door."""
+
+import dataclasses
+import re
+import typing
+
+import pytest
+
+from runner import errors, next_step, payloads
+from runner.errors import MigrationError
+from runner.next_step import NextStep
+
+SAME = NextStep("downgrade", {"target": "-1", "plan": "0a"})
+TEXT = (
+    "Read `migrate plan 017`, then run the same command again, or the same command with `--confirm 018_x`; or "
+    "`migrate end-session 12 --confirm 6b0d.c`, `migrate snapshot`, `select 1`."
+)
+DOORS = {
+    "a command": (
+        next_step.as_command(["--env", "dev"]),
+        "Read `migrate --env dev plan 017`, then run `migrate --env dev downgrade -1 --plan 0a` again, or "
+        "`migrate --env dev downgrade -1 --plan 0a --confirm 018_x`; or "
+        "`migrate --env dev end-session 12 --confirm 6b0d.c`, `migrate snapshot`, `select 1`.",
+    ),
+    "a payload": (
+        next_step.as_payload,
+        'Read `{"action":"plan","target":"017"}`, then run `{"action":"downgrade","target":"-1","plan":"0a"}` again, '
+        'or `{"action":"downgrade","target":"-1","plan":"0a","confirm":"018_x"}`; or '
+        '`{"action":"end-session","pid":12,"confirm":"6b0d.c"}`, `migrate snapshot`, `select 1`.',
+    ),
+    "Alembic": (
+        next_step.as_alembic,
+        "Read `migrate plan 017`, then run `alembic -x plan=0a downgrade -1` again, or "
+        "`alembic -x confirm=018_x -x plan=0a downgrade -1`; or "
+        "`migrate end-session 12 --confirm 6b0d.c`, `migrate snapshot`, `select 1`.",
+    ),
+}
+# What their hints name is done outside of the tool, or depends on the case and is in a field.
+OUTSIDE = {
+    "ActionNotAllowed", "AuthenticationFailed", "AwsRefused", "Blocked", "DatabaseFailed", "DatabaseUnreachable",
+    "Differs", "Drift", "EmptyRevision", "FunctionFailed", "FunctionUnreachable", "HistoryContradicted",
+    "ImageNotProven", "ImageRefused", "InvalidPayload", "InvalidSettings", "LockHeldTooLong", "MixedRevision",
+    "MultipleHeads", "PooledConnection", "ReadOnlyDatabase", "SessionKept", "StaleBranch", "StoppedWaiting",
+    "UnknownRevision", "UntrustedObject",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_each_door_has_its_words(door: str) -> None:
+    say, expected = DOORS[door]
+    assert next_step.spell(TEXT, SAME, say) == expected
+
+
+def test_an_answer_is_changed_where_it_names_commands() -> None:
+    """Not in SQL or in what a revision says."""
+    answer = {
+        "hint": "Run `migrate check`.", "text": "`migrate check`", "findings": [{"help": "`migrate check`", "n": 1}],
+        "warnings": ["`migrate check`"], "sql": ["`migrate check`"], "next": None,
+    }  # fmt: skip
+    said = next_step.spell_all(answer, None, next_step.as_payload)
+    check = '`{"action":"check"}`'
+    assert said == {
+        **answer, "hint": f"Run {check}.", "findings": [{"help": check, "n": 1}], "warnings": [check],
+    }  # fmt: skip
+
+
+def test_what_is_no_whole_command_stays() -> None:
+    for text in ("`migrate upgrade --plan`", "`migrate heads x`", "`migrate new`", "`migrate`"):
+        assert next_step.spell(text, None, next_step.as_payload) == text
+        assert next_step.first(text, None) is None
+
+
+def classes(kind: type[MigrationError] = MigrationError) -> list[type[MigrationError]]:
+    return [one for sub in kind.__subclasses__() for one in (sub, *classes(sub))]
+
+
+def made(kind: type[MigrationError]) -> MigrationError:
+    """Return an error with a word for each of its fields."""
+    hints = typing.get_type_hints(kind)
+    samples = {str: "x", int: 1, float: 1.0, bool: False}
+    given = {}
+    for one in dataclasses.fields(kind):
+        if one.default is not dataclasses.MISSING or one.default_factory is not dataclasses.MISSING:
+            continue
+        kinds = [typing.get_origin(part) or part for part in (typing.get_args(hints[one.name]) or (hints[one.name],))]
+        first = typing.get_origin(hints[one.name]) or kinds[0]
+        given[one.name] = ["x"] if first is list else ("x", "y") if first is tuple else samples.get(kinds[0], "x")
+    return kind(**given)
+
+
+@pytest.mark.parametrize("name", sorted(one.__name__ for one in classes() if hasattr(one, "hint")))
+def test_each_error_names_a_step_that_can_be_sent(name: str) -> None:
+    """Or what is to be done outside of the tool; a command in a hint is never only half a one."""
+    problem = made(getattr(errors, name))
+    same = NextStep("downgrade", {"target": "-1"})
+    step = next_step.first(problem.advice, same)
+    assert (step is None) <= (name in OUTSIDE), problem.advice
+    if step is not None:
+        payloads.parse(step.payload)
+    for command in re.findall(r"`migrate ([^`]*)`", next_step.spell(problem.advice, same, next_step.as_payload)):
+        # what is left are commands of the machine that has the files, which are no verbs
+        assert command.split()[0] in {"new", "snapshot", "promote", "current", "{there}", "x"}, problem.advice
