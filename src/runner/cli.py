@@ -210,9 +210,12 @@ def stamp(
 
 @app.command(epilog=COMMON)
 def repair(
-    ctx: typer.Context, target: options.Named, confirm: options.Confirm = None, actor: options.Actor = None
+    ctx: typer.Context,
+    target: Annotated[str | None, typer.Argument(metavar="[TARGET]", help="The revision that was edited.")] = None,
+    confirm: options.Confirm = None,
+    actor: options.Actor = None,
 ) -> None:
-    """Accept the present text of TARGET, which was edited after it ran, and drop invalid indexes."""
+    """Drop invalid indexes, or build them again; and accept the present text of TARGET, edited after it ran."""
     _ask(ctx, {"action": "repair", "target": target, "confirm": confirm, "actor": options.actor(actor)})
 
 

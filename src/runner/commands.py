@@ -22,6 +22,7 @@ from runner.script import linear
 
 if TYPE_CHECKING:
     from runner.engine.state import Terms
+    from runner.results import LedgerRow
     from runner.script.graph import Revisions
 
 
@@ -234,17 +235,35 @@ def history(payload: payloads.History, invocation: Invocation, draft: Draft) -> 
         at = version_table.read_heads(connection)
         rows, images = ledger.latest(connection), ledger.images(connection)
     walked = list(script.walk_revisions())
-    applied = graph.applied(script, at)
+    known, ran = graph.ids(script), {name for name, row in rows.items() if _is_applied(row)}
+    ahead = [head for head in at if head not in known]
+    # a newer image's revisions are known by the ledger only; without one nothing is
+    applied = ran if ahead and ran else graph.applied(script, at)
     revisions = tuple(
         HistoricRevision(
             **vars(graph.describe(revision)),
             state="applied" if revision.revision in applied else "pending",
             ledger=rows.get(revision.revision),
         )
-        for revision in walked[: payload.limit]
+        for revision in walked
     )
-    message = f"{len(applied)} of {count(len(walked), 'revision')} applied."
-    draft.conclude(message, HistoryResult(revisions, tuple(images)))
+    newer = sorted(ran - known, key=lambda name: rows[name].started_at or "", reverse=True)
+    others = tuple(HistoricRevision(name, LACKING, None, name in ahead, "applied", rows[name]) for name in newer)
+    message = f"{len(applied & known)} of {count(len(walked), 'revision')} applied."
+    if ahead:
+        has = {row.image_digest for name, row in rows.items() if name in ahead} - {None}
+        message += f" The database is at `{names(at)}`, which this image lacks"
+        message += f"; `{' or '.join(sorted(map(str, has)))}` has it." if has else "."
+    draft.conclude(message, HistoryResult((*others, *revisions)[: payload.limit], tuple(images)))
+
+
+LACKING = "not in this image"
+"""The description of a revision that only the ledger knows."""
+
+
+def _is_applied(row: "LedgerRow") -> bool:
+    """Return whether the newest row of a revision says that it is applied; a downgrade that failed left it so."""
+    return (row.direction == "downgrade") != (row.status == "success")
 
 
 def show(payload: payloads.Show, invocation: Invocation, draft: Draft) -> None:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import ClassVar, TypeVar
 
 E = TypeVar("E", bound=BaseException)
+MOST_LISTED = 10
+"""The most differences that a message lists; the answer has all of them."""
 
 
 # `eq=False` here and below: Python and libraries compare and hash exceptions by identity.
@@ -80,13 +82,16 @@ class MultipleHeads(MigrationError):
     heads: tuple[str, ...]
     code = "multiple-heads"
     what = "The revisions end in {count} heads, {names}."
-    hint = 'Merge them: `alembic merge -m "{message}" {arguments}`.'
+    hint = "Where the revisions are, merge them (`{command}`), and then run the same command again."
 
     def __post_init__(self) -> None:
         self.count = len(self.heads)
         self.names = " and ".join(f"`{head}`" for head in self.heads)
-        self.message = "merge " + " and ".join(head.partition("_")[2] or head for head in self.heads)
-        self.arguments = " ".join(self.heads)
+        message = "merge " + " and ".join(head.partition("_")[2] or head for head in self.heads)
+        numbers = [int(head.partition("_")[0]) for head in self.heads if head.partition("_")[0].isdigit()]
+        # an id of this project begins with the next number; Alembic's own would be a hash
+        named = f" --rev-id {max(numbers) + 1:03d}_merge" if numbers else ""
+        self.command = f'alembic merge{named} -m "{message}" {" ".join(self.heads)}'
         super().__post_init__()
 
 
@@ -162,7 +167,8 @@ class Differs(MigrationError):
 
     def __post_init__(self) -> None:
         self.count = count(len(self.differences), "place")
-        self.listed = "; ".join(self.differences)
+        more = len(self.differences) - MOST_LISTED
+        self.listed = "; ".join([*self.differences[:MOST_LISTED], *([f"and {more} more"] if more > 0 else [])])
         super().__post_init__()
 
     def details(self) -> dict[str, object]:
@@ -238,8 +244,8 @@ class LockTimeout(MigrationError):
 
     def __post_init__(self) -> None:
         self.times = "1 try" if self.tries == 1 else f"{self.tries} tries"
-        self.remedy = "Run the same command again when that session has ended"
-        self.remedy += f", or end it: `{self.ending}`." if self.ending else "."
+        end = f"End it with `{self.ending}`, or wait" if self.ending else "Wait"
+        self.remedy = f"{end} until it has ended, then run the same command again."
         super().__post_init__()
 
     def details(self) -> dict[str, object]:
@@ -643,7 +649,7 @@ class StoppedWaiting(MigrationError):
     code = "interrupted"
     what = "Stopped waiting for `{function}`."
     left = "The function continues to run."
-    hint = "Check its progress with `migrate {there} current`."
+    hint = "Check its progress with `migrate current`."
 
 
 @dataclass(eq=False)

@@ -68,7 +68,8 @@ class Stamp(Confirmed):
 
 class Repair(Confirmed):
     action: Literal["repair"]
-    target: Target
+    target: Target | None = None
+    """The revision whose present text is accepted; without one, only invalid indexes are mended."""
 
 
 class Redo(Confirmed):
@@ -200,10 +201,22 @@ def _explain(kind: type[AnyPayload], problem: Any) -> InvalidPayload:
         "extra_forbidden": f"`{action}` has no field {name}.",
         "string_pattern_mismatch": f"The field {name} of `{action}` is {wrong}.",
     }.get(problem["type"], f"The field {name} of `{action}` is wrong: {_lower(problem['msg'])}.")
+    if problem["type"] in {"greater_than_equal", "less_than_equal"}:
+        least, most = _bounds(kind, str(problem["loc"][-1]))
+        return InvalidPayload(
+            f"The field {name} of `{action}` is out of its range.", f"Give a number from {least:,} to {most:,}."
+        )
     remedy = (
         "Make a plan with `migrate plan`, and name its id." if name == "`plan`" else f"Fields of `{action}`: {fields}."
     )
     return InvalidPayload(reason, remedy)
+
+
+def _bounds(kind: type[AnyPayload], name: str) -> tuple[int, int]:
+    """Return the least and the most that a field of numbers may be."""
+    properties = kind.model_json_schema()["properties"][name]
+    limits = next(one for one in properties.get("anyOf", [properties]) if "minimum" in one)
+    return limits["minimum"], limits["maximum"]
 
 
 def _lower(sentence: str) -> str:

@@ -150,8 +150,8 @@ def test_gives_up_at_the_deadline(project: Project, database: Database) -> None:
     told = re.fullmatch(
         r"lock-timeout: `018_note` gave up after \d+ tries \((\d+) s\) waiting for `leads`, held by pid "
         rf"{reader.pid} \(report\), idle in transaction for \d+ s\. Nothing was applied\. The database is at "
-        r"`017_dry_run_log`, and the failed revision was rolled back\. Run the same command again when that session "
-        r"has ended\.",
+        r"`017_dry_run_log`, and the failed revision was rolled back\. Wait until it has ended, then run the same "
+        r"command again\.",
         answer["message"],
     )
     assert told, answer["message"]

@@ -232,7 +232,7 @@ def test_what_cannot_be_dropped_is_built_again(project: Project, database: Datab
     database.execute(PARTS)
     found = project.ask(database.url, {"action": "check"})
     remedies = [(one["name"], one["help"]) for one in found["findings"] if one["kind"] == "invalid-index"]
-    again = "Build it again with `migrate repair 017_dry_run_log`."
+    again = "Build it again with `migrate repair`."
     assert remedies == [("public.p1_only", again), ("public.t_pkey", again)]
     repaired = project.ask(database.url, {"action": "repair", "target": "017"})
     assert (repaired["status"], repaired["cleared"]) == ("success", ["public.p1_only", "public.t_pkey"])

@@ -143,6 +143,5 @@ def _failed(environment: Environment, event: Mapping[str, object], reason: str, 
         remedy = f"Read the reason in the log group `{log_tail.group(environment)}`."
         return FunctionFailed(environment.name, reason, "Nothing was changed.", remedy)
     outcome = "It is not known whether the function changed anything."
-    return FunctionFailed(
-        environment.name, reason, outcome, f"Check the database with `migrate {environment.option} current`."
-    )
+    remedy = "Look at the database with `migrate current`, then run the same command again."
+    return FunctionFailed(environment.name, reason, outcome, remedy)

@@ -343,6 +343,21 @@ def killed(connection: Connection) -> list[str]:
     return [row["request_id"] for row in _read(connection, "killed")]
 
 
+@dataclass(frozen=True)
+class KilledBuild:
+    """A run that was killed in the autocommit block of a revision, and what that block had found."""
+
+    request_id: str
+    revision: str
+    before: Before
+
+
+def killed_builds(connection: Connection) -> list[KilledBuild]:
+    """Return the killed runs that were in an autocommit block, or behind it; see `killed`."""
+    rows = _read(connection, "killed_builds", needs=NEWEST)
+    return [KilledBuild(row["request_id"], row["revision"], Before(**row["before"])) for row in rows]
+
+
 def latest(connection: Connection) -> "dict[str, LedgerRow]":
     """Return the newest row of each revision, by revision; empty without a ledger."""
     # its classes take 8 ms, which a run that changes a database saves

@@ -240,6 +240,11 @@ where l.direction = 'downgrade' and r.action = 'redo'
 -- name: killed
 select request_id from runner.migration_run r where status = 'running' and {run} = :version_table order by run_id;
 
+-- name: killed_builds
+select r.request_id, e.key as revision, e.value as before
+from runner.migration_run r, jsonb_each(r.invalid_before) e
+where r.status = 'running' and {run} = :version_table order by r.run_id;
+
 -- name: latest
 select distinct on (l.revision)
        l.revision, l.direction, l.status, l.started_at, l.duration_ms, l.error_code, r.actor, r.request_id,

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from runner import signals
-from runner.answer import Change
+from runner.answer import Change, names
 from runner.engine import ledger, migrate, preconditions
 from runner.engine.snapshots import Snapshots
 from runner.engine.state import Begun, Resolution, Run
@@ -35,8 +35,8 @@ RECORDED = "The text of the revision is recorded, and invalid indexes may remain
 """The state after a signal."""
 
 
-def repair(run: Run, revisions: Revisions, target: str) -> None:
-    """Record the checksum of an applied revision's present text, and mend invalid indexes.
+def repair(run: Run, revisions: Revisions, target: str | None) -> None:
+    """Record the checksum of an applied revision's present text, where one is named, and mend invalid indexes.
 
     Raises `UnknownRevision` for a revision that is not applied, `RevisionFailed` for a text that cannot be imported,
     `DeadlinePassed` if the deadline passes before the last index is mended, `InvalidIndexRemains` if one cannot be.
@@ -53,10 +53,11 @@ def repair(run: Run, revisions: Revisions, target: str) -> None:
         with lock.turn() as connection:
             run_id = _record(run, revisions, target, connection)
             cleared, busy, dropped = _clear(run, connection)
-            told = (
-                f"Recorded the present text of `{run.resolved.target}`, and cleared {count(len(cleared), 'leftover')}."
-            )
-            told += _differing(graph.get(revisions.script, run.resolved.target), connection)
+            left = count(len(cleared), "leftover")
+            told = f"Cleared {left}."
+            if target is not None:
+                told = f"Recorded the present text of `{run.resolved.target}`, and cleared {left}."
+                told += _differing(graph.get(revisions.script, run.resolved.target), connection)
             if busy:
                 told += f" Left alone, because a session may be building it: {_quoted(busy)}."
             if dropped:
@@ -65,13 +66,29 @@ def repair(run: Run, revisions: Revisions, target: str) -> None:
             ledger.finish(connection, run_id, run.draft.succeed())
 
 
-def _record(run: Run, revisions: Revisions, target: str, connection: Connection) -> int:
+def _record(run: Run, revisions: Revisions, target: str | None, connection: Connection) -> int:
     """Record the checksum of the revision's present text, and return the id of the run in the ledger."""
     trust.exists(connection, "version")
     heads = version_table.read_heads(connection)
     run.draft.change = Change(heads, heads)
+    revision = None if target is None else _applied(revisions, target, heads)
+    name = names(heads) or "base" if revision is None else revision.revision
+    run.draft.update(target=name)
+    run.resolution = Resolution(name, "stamp", tuple(revisions.heads), Snapshots(revisions.script))
+    preconditions.require_confirmation(run)
+    ledger.prepare(connection)
+    ledger.close_interrupted(connection, None)
+    run.draft.update(pending=(name,) if revision else ())
+    run.begun = Begun(ledger.begin(connection, run))
+    if revision is not None:
+        ledger.record_repair(connection, run.begun.run_id, name, graph.checksums(revision))
+    run.draft.update(pending=())
+    return run.begun.run_id
+
+
+def _applied(revisions: Revisions, target: str, heads: tuple[str, ...]) -> Script:
+    """Return the applied revision that `target` names."""
     revision = graph.get(revisions.script, target)
-    run.draft.update(target=revision.revision)
     if revision.revision not in graph.applied(revisions.script, heads):
         raise UnknownRevision(
             f"`{revision.revision}` is not applied here, so there is nothing to repair.",
@@ -79,15 +96,7 @@ def _record(run: Run, revisions: Revisions, target: str, connection: Connection)
         )
     # imports the file: a text that does not even import is not accepted
     _ = revision.module
-    run.resolution = Resolution(revision.revision, "stamp", tuple(revisions.heads), Snapshots(revisions.script))
-    preconditions.require_confirmation(run)
-    ledger.prepare(connection)
-    ledger.close_interrupted(connection, None)
-    run.draft.update(pending=(revision.revision,))
-    run.begun = Begun(ledger.begin(connection, run))
-    ledger.record_repair(connection, run.begun.run_id, revision.revision, graph.checksums(revision))
-    run.draft.update(pending=())
-    return run.begun.run_id
+    return revision
 
 
 def _differing(revision: Script, connection: Connection) -> str:

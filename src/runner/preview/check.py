@@ -1,6 +1,7 @@
 """The answer to `check`: the problems of a database."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from alembic import autogenerate
@@ -15,6 +16,7 @@ from runner.engine.state import INVOCATION
 from runner.errors import MigrationError, MultipleHeads, UnknownRevision, count
 from runner.invocation import Invocation
 from runner.postgres import advisory_lock, invalid_indexes, search_path, session, trust, version_table
+from runner.postgres.invalid_indexes import InvalidIndex
 from runner.results import AcceptedDifference, CheckResult, Level, Problem
 from runner.schema import catalog, drift
 from runner.schema.catalog import Difference
@@ -55,10 +57,16 @@ def inspect(invocation: Invocation, revisions: Revisions, draft: Draft) -> None:
             problems += texts
             if not any(problem.level == "error" for problem in texts) and not drifted.differences:
                 problems += _accepted_edits(revisions, snapshots, heads, connection)
+        # what a killed run left is one problem, whatever it is seen as
+        builds = _killed_builds(connection)
+        left = {index.name for _, indexes in builds.values() for index in indexes}
+        drifted = replace(drifted, differences=tuple(one for one in drifted.differences if _index_of(one) not in left))
+        problems = [one for one in problems if one.kind != "pending" or one.name not in builds]
         problems += _of_drift(heads, drifted)
-        problems += [*_invalid(connection, heads), *_incomplete(connection)]
+        problems += [one for one in _invalid(connection) if one.name not in left]
+        problems += _incomplete(connection)
         problems += _unvalidated(connection, snapshots, heads, drifted)
-        problems += [*_killed_runs(connection), *_untrusted(connection)]
+        problems += [*_killed_runs(connection, builds), *_untrusted(connection)]
     # below the head, every pending change would be a difference from the models
     if set(heads) != set(revisions.heads):
         skipped.append("the models, because they describe the head")
@@ -185,9 +193,8 @@ def _of_error(error: MigrationError) -> Problem:
     return Problem(error.code, "error", name, error.sentence, error.advice)
 
 
-def _invalid(connection: Connection, heads: tuple[str, ...]) -> Iterator[Problem]:
-    # without an applied revision nothing can be repaired, and the next run mends what it left itself
-    command = f"`migrate repair {heads[0]}`" if heads else "`migrate upgrade`"
+def _invalid(connection: Connection) -> Iterator[Problem]:
+    command = "`migrate repair`"
     drops = ledger.unfinished_drops(connection)
     for index in invalid_indexes.find(connection):
         if index.busy:
@@ -223,15 +230,36 @@ def _unvalidated(
         yield Problem("unvalidated-constraint", level, f"{row.owner}.{row.name}", message, remedy)
 
 
-def _killed_runs(connection: Connection) -> Iterator[Problem]:
-    """Yield the runs that were killed."""
+def _killed_builds(connection: Connection) -> dict[str, tuple[str, list[InvalidIndex]]]:
+    """Return the request of the killed run and the invalid indexes that it left, by the revision that it was in."""
+    if advisory_lock.holder(connection) is not None:
+        return {}
+    found = invalid_indexes.find(connection)
+    builds = {one.revision: (one.request_id, one.before.left(found)) for one in ledger.killed_builds(connection)}
+    return {revision: build for revision, build in builds.items() if build[1]}
+
+
+def _killed_runs(connection: Connection, builds: Mapping[str, tuple[str, list[InvalidIndex]]]) -> Iterator[Problem]:
+    """Yield the runs that were killed, each once with all that it left."""
+    told = {request_id: (revision, indexes) for revision, (request_id, indexes) in builds.items()}
     # while the migration lock is held, a run without an end may be the holder's
     if advisory_lock.holder(connection) is None:
         for request_id in ledger.killed(connection):
-            message = f"The run of request `{request_id}` was killed."
-            yield Problem(
-                "leftover", "error", request_id, message, "Run `migrate upgrade`, which records this and continues."
-            )
+            message, remedy = f"The run of request `{request_id}` was killed.", "which records this and continues."
+            if request_id in told:
+                revision, indexes = told[request_id]
+                names = ", ".join(f"`{index.name}`" for index in indexes)
+                message = f"The run of request `{request_id}` was killed in `{revision}`, and left {names} invalid."
+                remedy = "which drops or builds again what was left, and continues."
+            yield Problem("leftover", "error", request_id, message, f"Run `migrate upgrade`, {remedy}")
+
+
+def _index_of(difference: Difference) -> str | None:
+    """Return the name of the index that a difference is about, with its schema; None for any other difference."""
+    match difference.path:
+        case (_, table, "indexes", name):
+            return f"{table.rpartition('.')[0]}.{name}"
+    return None
 
 
 def _untrusted(connection: Connection) -> Iterator[Problem]:
@@ -279,7 +307,8 @@ def _models(
     reported = {_part(one) for one in [*(one for one, _ in drifted.accepted), *drifted.differences]}
     # Alembic puts the directives for one column into a list
     flat = [directive for one in directives for directive in (one if isinstance(one, list) else [one])]
-    return [problem for directive in flat for part, problem in [_of_directive(directive)] if part not in reported]
+    found = [_of_directive(directive, revisions.heads) for directive in flat]
+    return sorted((one for part, one in found if part not in reported), key=lambda one: (one.name, one.message))
 
 
 def _part(difference: Difference) -> tuple[str, str]:
@@ -289,7 +318,7 @@ def _part(difference: Difference) -> tuple[str, str]:
     return table, thing or table
 
 
-def _of_directive(directive: tuple[Any, ...]) -> tuple[tuple[str, str], Problem]:
+def _of_directive(directive: tuple[Any, ...], heads: list[str]) -> tuple[tuple[str, str], Problem]:
     """Return the part that a directive is about, as `_part` does, and the problem that it stands for.
 
     A directive is what Alembic's comparison would change so that the database matches the models.
@@ -303,11 +332,12 @@ def _of_directive(directive: tuple[Any, ...]) -> tuple[tuple[str, str], Problem]
         case (verb, thing, *_):
             part = (thing.table.name, str(thing.name))
     change, _, what = verb.partition("_")
+    newest = " and ".join(f"`{head}`" for head in heads)
     message = {
-        "add": f"The models have this {what}, and the database does not.",
-        "remove": f"The database has this {what}, and the models do not.",
-    }.get(change, f"Its {what} differs between the models and the database.")
-    remedy = "Write a revision that makes the change, or correct the model."
+        "add": f"The models have this {what}, and the database at {newest} does not.",
+        "remove": f"The database at {newest} has this {what}, and the models do not.",
+    }.get(change, f"Its {what} differs between the models and the database at {newest}.")
+    remedy = f"Make the change in a revision after {newest} (`migrate new`), or correct the model."
     return part, Problem("models", "error", ".".join(dict.fromkeys(part)), message, remedy)
 
 

@@ -1,5 +1,6 @@
 """The graph of the revision files, and the routes through it from a database's heads to a target."""
 
+import difflib
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -422,7 +423,16 @@ def _explain(
             f"`{target}` is not a {direction} from {_at(heads)}.",
             "List the revisions with `migrate history`.",
         )
-    return UnknownRevision(f"No revision is called `{target}`.", "List them with `migrate history`.")
+    advice = f"{_nearest(target, ids)}List them with `migrate history`."
+    return UnknownRevision(f"No revision is called `{target}`.", advice)
+
+
+def _nearest(target: str, ids: Iterable[str]) -> str:
+    """Return a question for the revision that was meant, such as `017_dry_run_log` for `17`; empty if none is near."""
+    number = target.lstrip("0") if target[0].isdigit() else ""
+    by_number = [name for name in ids if number and name.lstrip("0").startswith(number)]
+    near = by_number or difflib.get_close_matches(target, ids, n=1)
+    return f"Did you mean `{near[0]}`? " if len(near) == 1 else ""
 
 
 def _at(heads: tuple[str, ...]) -> str:
