@@ -23,6 +23,8 @@ POSITIONAL = {
 }  # fmt: skip
 """The field that a verb takes as an argument, not as an option."""
 WITHOUT = ("check", "current", "heads", "history", "sizes", "activity", "redo", "list-migrations")
+DEFAULTS = {"target": "head", "max_lock_hold_ms": 2000}
+"""What the command line sends where nothing was typed."""
 NUMBERS = frozenset({"pid", "limit", "max_lock_hold_ms"})
 TEXTS = frozenset({"message", "hint", "help", "advice", "told"})
 """The fields of an answer, and of what it lists, that name commands."""
@@ -45,8 +47,9 @@ class NextStep:
         """Return it as a command with these options of the call."""
         own = POSITIONAL.get(self.action, "")
         words = ["migrate", *options, self.action]
-        words += [str(self.fields[own])] if own in self.fields else []
-        for name, value in self.fields.items():
+        given = {name: value for name, value in self.fields.items() if DEFAULTS.get(name) != value}
+        words += [str(given[own])] if own in given else []
+        for name, value in given.items():
             words += [f"--{name.replace('_', '-')}", str(value)] if name != own else []
         return shlex.join(words)
 

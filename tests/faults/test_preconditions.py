@@ -19,7 +19,7 @@ def test_a_downgrade_that_loses_rows(project: Project, database: Database) -> No
     answer = project.ask(database.url, {"action": "downgrade", "target": "016"})
     assert answer["message"] == (
         "confirm-needed: Downgrading to `016_platform_baseline` drops `public.dry_run_log` and its 2 rows. "
-        "Nothing was changed. Repeat with `--confirm 017_dry_run_log`."
+        "Nothing was changed. Run the same command with `--confirm 017_dry_run_log`."
     )
     base = project.ask(database.url, {"action": "downgrade", "target": "base"})
     assert base["error"] == (
@@ -76,7 +76,7 @@ def test_what_is_dear_in_prod_wants_the_current_revision(project: Project, datab
     answer = project.ask(database.url, {"action": "downgrade", "target": "016"}, **allowed)
     assert answer["message"] == (
         "confirm-needed: `downgrade` in `prod` requires confirmation. Nothing was changed. "
-        "Repeat with `--confirm 017_dry_run_log`."
+        "Run the same command with `--confirm 017_dry_run_log`."
     )
     confirmed = {"action": "downgrade", "target": "016", "confirm": "017_dry_run_log"}
     assert project.ask(database.url, confirmed, **allowed)["status"] == "success"

@@ -134,7 +134,7 @@ def test_interrupted_in_a_statement(project: Project, database: Database) -> Non
     assert process.returncode == 130
     assert errors.endswith(
         "interrupted: The run was interrupted. 2 of 3 revisions completed. The database is at `017_dry_run_log`, "
-        "and the failed revision was rolled back. Run the same command again to continue.\n"
+        "and the failed revision was rolled back. Run `migrate upgrade` again to continue.\n"
     )
     assert database.query("select status, error_code from runner.migration_log order by log_id desc limit 1") == [
         ("failed", "interrupted")

@@ -112,5 +112,5 @@ def test_a_failure_is_raised_where_the_caller_asks_for_it(task: Path, database: 
         answer = function.invoke({"action": "upgrade", "target": "099", "on_error": "raise"})
     assert answer["errorType"] == "UnknownRevision"
     assert answer["errorMessage"] == (
-        "unknown-revision: No revision is called `099`. Nothing was changed. List them with `migrate history`."
+        'unknown-revision: No revision is called `099`. Nothing was changed. List them with `{"action":"history"}`.'
     )

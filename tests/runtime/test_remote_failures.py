@@ -16,7 +16,7 @@ from support.project import Project
 
 NOTHING = "Nothing was changed."
 UNKNOWN = "It is not known whether the function changed anything."
-LOOK = "Check the database with `migrate --function f current`."
+LOOK = "Look at the database with `migrate --function f current`, then run `migrate --function f upgrade` again."
 LOGS = "Read the reason in the log group `/aws/lambda/f`."
 
 

@@ -34,10 +34,11 @@ def show(document: dict[str, Json], form: str, project: Path = Path(), say: Say 
     `form` is `tables`, `json`, `markdown`, or `sarif` for a plan; `project` is the folder of the project. `say` returns
     a message of the answer with the commands of this door.
     """
-    # as it came: a newer image's answer may have fields that this version would drop
+    document = document if say is None else say(document)
+    # not the answer that is read from it: a newer image's may have fields that this version would drop
     if form == "json":
         put(document)
-    answer = read(document if say is None else say(document))
+    answer = read(document)
     if form == "markdown":
         sys.stdout.write(report.markdown(answer))
     elif form == "tables":
