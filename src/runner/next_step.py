@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from runner.answer import Json
 from runner.invocation import Tell
 
-SAME = "the same command"
+SAME, REPEAT = "the same command", "then repeat"
 # The caller's own call with something more, any command, or the caller's own call.
-MENTION = re.compile(rf"{SAME} with `(?P<more>[^`]+)`|`migrate (?P<command>[a-z][^`]*)`|(?P<same>{SAME})")
+MENTION = re.compile(rf"{SAME} with `(?P<more>[^`]+)`|`migrate (?P<command>[a-z][^`]*)`|{SAME}|{REPEAT}")
 POSITIONAL = {
     "upgrade": "target", "downgrade": "target", "stamp": "target", "repair": "target", "plan": "target",
     "rehearse": "target", "show": "target", "run-migration": "target", "end-session": "pid",
@@ -75,7 +75,9 @@ def spell(text: str, same: NextStep | None, say: Callable[[NextStep], str | None
     def replace(mention: re.Match[str]) -> str:
         step = _read(mention, same)
         said = None if step is None else say(step)
-        return mention[0] if said is None else f"`{said}`"
+        if said is None:
+            return mention[0]
+        return f"then run `{said}`" if mention[0] == REPEAT else f"`{said}`"
 
     return MENTION.sub(replace, text)
 

@@ -13,26 +13,29 @@ from runner.next_step import NextStep
 SAME = NextStep("downgrade", {"target": "-1", "plan": "0a"})
 TEXT = (
     "Read `migrate plan 017`, then run the same command again, or the same command with `--confirm 018_x`; or "
-    "`migrate end-session 12 --confirm 6b0d.c`, `migrate snapshot`, `select 1`."
+    "`migrate end-session 12 --confirm 6b0d.c`, `migrate snapshot`, `select 1`, then repeat."
 )
 DOORS = {
     "a command": (
         next_step.as_command(["--env", "dev"]),
         "Read `migrate --env dev plan 017`, then run `migrate --env dev downgrade -1 --plan 0a` again, or "
         "`migrate --env dev downgrade -1 --plan 0a --confirm 018_x`; or "
-        "`migrate --env dev end-session 12 --confirm 6b0d.c`, `migrate snapshot`, `select 1`.",
+        "`migrate --env dev end-session 12 --confirm 6b0d.c`, `migrate snapshot`, `select 1`, "
+        "then run `migrate --env dev downgrade -1 --plan 0a`.",
     ),
     "a payload": (
         next_step.as_payload,
         'Read `{"action":"plan","target":"017"}`, then run `{"action":"downgrade","target":"-1","plan":"0a"}` again, '
         'or `{"action":"downgrade","target":"-1","plan":"0a","confirm":"018_x"}`; or '
-        '`{"action":"end-session","pid":12,"confirm":"6b0d.c"}`, `migrate snapshot`, `select 1`.',
+        '`{"action":"end-session","pid":12,"confirm":"6b0d.c"}`, `migrate snapshot`, `select 1`, '
+        'then run `{"action":"downgrade","target":"-1","plan":"0a"}`.',
     ),
     "Alembic": (
         next_step.as_alembic,
         "Read `migrate plan 017`, then run `alembic -x plan=0a downgrade -1` again, or "
         "`alembic -x confirm=018_x -x plan=0a downgrade -1`; or "
-        "`migrate end-session 12 --confirm 6b0d.c`, `migrate snapshot`, `select 1`.",
+        "`migrate end-session 12 --confirm 6b0d.c`, `migrate snapshot`, `select 1`, "
+        "then run `alembic -x plan=0a downgrade -1`.",
     ),
 }
 # What their hints name is done outside of the tool, or depends on the case and is in a field.
