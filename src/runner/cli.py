@@ -385,9 +385,8 @@ def _ask(ctx: typer.Context, event: dict[str, object], markdown: bool = False) -
 
 def _show(answer: dict[str, Json], given: Options, same: NextStep | None = None) -> int:
     """Print an answer, whose messages name commands with the options of this one, and return the exit code."""
-    say = next_step.as_command(given.words)
     folder = settings.project_file(given.environ).parent
-    return console.show(answer, given.form, folder, lambda document: next_step.spell_all(document, same, say))
+    return console.show(answer, given.form, folder, given.words, same)
 
 
 def _execute(given: Options, payload: dict[str, object], tell: Tell) -> dict[str, Json]:

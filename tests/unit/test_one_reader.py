@@ -22,6 +22,7 @@ OTHERS = {
     "runner/output/command_line.py": "a target such as `-1`",
     "runner/output/report.py": "Markdown, and Python to write",
     "runner/output/sarif.py": "links in a message",
+    "runner/output/wrapping.py": "the words of a sentence",
     "runner/postgres/conninfo.py": "a URL",
     "runner/postgres/connect.py": "libpq's messages",
     "runner/postgres/privileges.py": "a message of the server",

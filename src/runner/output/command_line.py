@@ -52,6 +52,12 @@ class OptionsAnywhere(TyperGroup):
                 own.extend(itertools.islice(words, 1))
         return super().parse_args(ctx, [*own, *map(self.escape, rest)])
 
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the commands with their whole descriptions, which Click would cut to a line."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, " ".join((one.help or "").split())) for name, one in commands if one])
+
     def escape(self, word: str) -> str:
         """Return a word of the command in a form that Click does not take for an option."""
         return word

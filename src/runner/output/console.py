@@ -5,19 +5,19 @@ Data goes to stdout, sentences for people go to stderr. `terminal` imports Rich,
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from runner import signals
+from runner import next_step, signals
 from runner.answer import Answer, Json
 from runner.errors import Interrupted
 from runner.invocation import Tell, sparing
-from runner.output import report
+from runner.next_step import NextStep
+from runner.output import plan_end, report
 from runner.output.report import Row
 from runner.results import PlanResult, read
 
-Say = Callable[[dict[str, Json]], dict[str, Json]]
 PARTLY_DONE = 3
 BY_STATUS = {"success": 0, "error": 1, "partial": PARTLY_DONE}
 """The exit codes by an answer's status."""
@@ -28,13 +28,19 @@ NO = 4
 """The exit code of a successful command whose answer is no: drift, findings, a failed check."""
 
 
-def show(document: dict[str, Json], form: str, project: Path = Path(), say: Say | None = None) -> int:
+def show(
+    document: dict[str, Json],
+    form: str,
+    project: Path = Path(),
+    options: Sequence[str] = (),
+    same: NextStep | None = None,
+) -> int:
     """Print an answer, given as JSON, and return its exit code.
 
-    `form` is `tables`, `json`, `markdown`, or `sarif` for a plan; `project` is the folder of the project. `say` returns
-    a message of the answer with the commands of this door.
+    `form` is `tables`, `json`, `markdown`, or `sarif` for a plan; `project` is the folder of the project. The commands
+    in its messages get the `options` that select the call's database; `same` is the call, where it was one of a verb.
     """
-    document = document if say is None else say(document)
+    document = next_step.spell_all(document, same, next_step.as_command(options))
     # not the answer that is read from it: a newer image's may have fields that this version would drop
     if form == "json":
         put(document)
@@ -43,6 +49,8 @@ def show(document: dict[str, Json], form: str, project: Path = Path(), say: Say 
         sys.stdout.write(report.markdown(answer))
     elif form == "tables":
         _show_for_people(answer)
+        if end := plan_end.find(answer, options, same):
+            _tell_the_end(*end)
     elif form == "sarif" and not _show_sarif(answer, project):
         return BY_STATUS["error"]
     code = answer.failure.code if answer.failure else ""
@@ -121,6 +129,19 @@ def _tell(answer: Answer) -> None:
         _say(answer.message)
     if answer.left_out is not None:
         _say(f"Not the whole answer: {answer.left_out}.")
+
+
+def _tell_the_end(told: str, command: str) -> None:
+    """Write what comes last, below the data where both go to one terminal: a sentence, then a command to copy."""
+    sys.stdout.flush()
+    if sys.stderr.isatty():
+        from runner.output import terminal
+
+        terminal.say(f"\n{told}")
+        if command:
+            terminal.copy(command)
+    else:
+        _say("\n".join(filter(None, (told, command))))
 
 
 def _say(sentence: str) -> None:

@@ -2,6 +2,7 @@
 
 import getpass
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -24,7 +25,7 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-Version = Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)]
+Version = Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the raw answer.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Print Alembic's log and the frames of a failure.")]
 Timeout = Annotated[float | None, typer.Option(min=0.1, help="Stop after this many seconds; default: 900.")]

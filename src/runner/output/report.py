@@ -49,6 +49,10 @@ class Section:
     language: str = ""
     sentences: tuple[str, ...] = ()
     """The columns with cells too long for a table on a terminal."""
+    commands: tuple[str, ...] = ()
+    """Of these, the columns whose cells are copied, so that they stay on one line."""
+    below: tuple[str, ...] = ()
+    """The columns that a narrow terminal shows below their rows, the first ones first."""
 
     @property
     def columns(self) -> list[str]:
@@ -66,7 +70,8 @@ def _sections(answer: Answer) -> Iterator[Section]:  # noqa: C901 - one case for
         case PlanResult() as plan:
             yield from _of_plan(plan, answer)
         case RehearsalResult() as rehearsal:
-            yield Section("Revisions", [_rehearsed(revision) for revision in rehearsal.revisions])
+            rehearsed = [_rehearsed(revision) for revision in rehearsal.revisions]
+            yield Section("Revisions", rehearsed, below=("why", "locks", "rows written", "rewrites"))
             # a table of its own: with another column, that of the revisions would need more than 80 characters
             yield Section("Rows read while a lock blocked others", [
                 {"revision": one.revision, "table": table, "rows": f"{rows:,}"}
@@ -76,18 +81,19 @@ def _sections(answer: Answer) -> Iterator[Section]:  # noqa: C901 - one case for
         case CheckResult() as check:
             yield from _of_check(check)
         case HeadsResult(revisions=revisions):
-            yield Section("Revisions", [_described(revision) for revision in revisions])
+            yield Section("Revisions", [_described(revision) for revision in revisions], below=("description",))
         case HistoryResult(revisions=historic):
-            yield Section("Revisions", [_historic(revision) for revision in historic])
+            rows = [_historic(revision) for revision in historic]
+            yield Section("Revisions", rows, below=("description", "image", "follows"))
         case ShowResult(revisions=shown):
-            yield Section("Revisions", [_shown(revision) for revision in shown])
+            yield Section("Revisions", [_shown(revision) for revision in shown], below=("description",))
             yield from (Section(revision.revision, text=revision.text.rstrip()) for revision in shown)
         case SizesResult(tables=tables):
             yield _sizes(tables)
         case ActivityResult() as activity:
             yield from _of_activity(activity)
         case DoctorResult(checks=checks):
-            yield Section("Checks", [vars(check) for check in checks])
+            yield Section("Checks", [vars(check) for check in checks], below=("advice", "told"))
         # a promotion that failed after the proof has no digest, and its message says all
         case PromoteResult(image_digest=str()) as promotion:
             yield Section("Promotion", [_promotion(promotion)])
@@ -140,7 +146,8 @@ def _state(revision: HistoricRevision) -> str:
     if revision.ledger is None:
         return revision.state
     if revision.ledger.status in ("failed", "interrupted"):
-        return f"{revision.state}, {revision.ledger.status} last"
+        code = f" ({revision.ledger.error_code})" if revision.ledger.error_code else ""
+        return f"{revision.state}, {revision.ledger.status} last{code}"
     return "reverted" if revision.state == "pending" and revision.ledger.direction == "downgrade" else revision.state
 
 
@@ -162,7 +169,7 @@ def _of_plan(plan: PlanResult, answer: Answer) -> Iterator[Section]:
             "adopts": ", ".join(one.adopts),
         }
         for one in plan.revisions
-    ])  # fmt: skip
+    ], below=("description", "touches", "adopts"))  # fmt: skip
     yield _sizes(plan.tables)
     yield from _of_findings(plan)
     for one in plan.revisions:
@@ -240,15 +247,17 @@ def _of_check(check: CheckResult) -> Iterator[Section]:
     ], sentences=("what", "to do"))  # fmt: skip
     yield Section("Accepted drift", [
         {"kind": one.kind, "name": one.name, "found": one.found or "", "reason": one.reason} for one in check.accepted
-    ])  # fmt: skip
+    ], below=("reason", "found"))  # fmt: skip
     entries = "\n".join(one.entry for one in check.findings if one.entry)
     yield Section("To accept the drift, with a reason for each", text=entries, language="toml")
 
 
 def _of_activity(activity: ActivityResult) -> Iterator[Section]:
-    long = ("does", "progress", "holds", "waits for", "blocks", "statement", "to end it")
-    yield Section("Sessions", [_session(one) for one in activity.sessions], sentences=long)
-    yield Section("Prepared transactions", [_prepared(one) for one in activity.prepared], sentences=long)
+    long = ("does", "transaction", "progress", "holds", "waits for", "blocks", "statement", "to end it")
+    sessions = [_session(one) for one in activity.sessions]
+    prepared = [_prepared(one) for one in activity.prepared]
+    yield Section("Sessions", sessions, sentences=long, commands=("to end it",))
+    yield Section("Prepared transactions", prepared, sentences=long, commands=("to end it",))
 
 
 def _session(one: Session) -> Row:
@@ -259,12 +268,13 @@ def _session(one: Session) -> Row:
         "login": one.login,
         "application": one.application,
         "does": one.doing,
+        "transaction": f"open for {one.transaction_s:,.0f} s" if one.transaction_s else "",
         "progress": str(one.progress or ""),
         "holds": ", ".join([*(["the migration lock"] if one.holds_migration_lock else []), *holds]),
         "waits for": f"{one.waits_for}, held by {', '.join(named)}" if one.waits_for else "",
         "blocks": ", ".join(map(str, one.blocks)),
         "statement": one.statement or "",
-        "to end it": one.hint or "",
+        "to end it": (one.hint or "").strip("`"),
     }
 
 
