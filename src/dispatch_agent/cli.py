@@ -1,5 +1,6 @@
 """The command line: translates arguments into calls and results into words, nothing else."""
 
+import logging
 import signal
 import threading
 import uuid
@@ -53,6 +54,8 @@ def common(
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Print the run's log and the frames of a failure.")] = False,
 ) -> None:
+    # a run logs the frames of its failure, and a person reads the sentence
+    logging.getLogger("dispatch_agent").setLevel(logging.DEBUG if debug else logging.ERROR)
     ctx.obj = Options(local, as_json, debug)
 
 
@@ -69,11 +72,16 @@ def dry_run(
     spread: Annotated[
         bool, typer.Option("--spread", help="Simulate a day of sends to all leads, hour by hour; record nothing.")
     ] = False,
+    at: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Decide as at this moment, such as 2026-11-24T10:30-03:00.")
+    ] = None,
     timeout: Annotated[float, typer.Option(min=1, help="Stop after this many seconds.")] = 900,
 ) -> None:
     """Decide on leads, the most interested first, and record the decisions."""
     chosen = {"batchSize": batch, "leadId": lead, "cursor": cursor, "runId": run_id}
     event: dict[str, Any] = {"tenantId": tenant, **{key: value for key, value in chosen.items() if value is not None}}
+    if at is not None:
+        event["at"] = at
     if spread:
         event["spread"] = True
         if any(value is not None for value in chosen.values()):
@@ -111,8 +119,8 @@ def tell_stats(
         if not console.draws():
             console.table(stats.plain(found))
         elif found.decisions:
-            console.table(stats.per_day(found), title="Decisions per day")
-            console.table(stats.per_reason(found), title="Block reasons")
+            console.table(stats.per_day(found), title="Decisões por dia")
+            console.table(stats.per_reason(found), title="Motivos de bloqueio")
             console.picture(stats.plot(found, console.draws(), console.colours()))
         return 0
 
@@ -201,6 +209,7 @@ def show(answer: dict[str, Any], event: dict[str, Any], given: Options) -> int:
     if not answer.get("cursor"):
         return 0
     again = f"--tenant {event['tenantId']} --batch {event['batchSize']} --run-id {event['runId']}"
+    again += f" --at {event['at']}" if "at" in event else ""
     console.say(f"The time ran out. Continue with `dispatch-agent dry-run {again} --cursor {answer['cursor']}`.")
     return PARTLY_DONE
 
@@ -223,6 +232,8 @@ def _hour(one: dict[str, Any]) -> Row:
 
 def _summary(answer: dict[str, Any]) -> Iterator[str]:
     number, listed = answer["leadsProcessados"], len(answer["decisoes"])
+    if "momento" in answer:
+        yield f"Decided as at {answer['momento']}, not as at this moment."
     if "horas" in answer:
         sent = sum(counts["executaria"] for counts in answer["contagens"].values())
         yield f"{sent:,} of {console.count(number, 'lead')} would be sent to that day. Nothing was recorded or sent."
@@ -231,7 +242,8 @@ def _summary(answer: dict[str, Any]) -> Iterator[str]:
         yield f"{console.count(number, 'lead')} decided on in run `{answer['runId']}`{shown}. Nothing was sent."
     for channel, counts in answer.get("contagens", {}).items():
         blocked = [f"{many:,} {kind}" for kind, many in counts["bloqueios"].items()]
-        yield f"  {channel}: " + "; ".join([f"{counts['executaria']:,} would be sent", *blocked])
+        verb = "seria executado" if counts["executaria"] == 1 else "seriam executados"
+        yield f"  {channel}: " + "; ".join([f"{counts['executaria']:,} {verb}", *blocked])
     yield from _unreadable(answer)
 
 

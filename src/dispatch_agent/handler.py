@@ -49,8 +49,8 @@ def _measure(answer: Mapping[str, Any], duration_ms: float) -> None:
 
     environment = os.environ.get("ENVIRONMENT", "").strip() or "dev"
     blocked = 0
-    # a simulation decides on nothing
-    decided = {} if "horas" in answer else answer["contagens"]
+    # a simulation decides on nothing, and what is decided as at another moment is none of this one's
+    decided = {} if {"horas", "momento"} & answer.keys() else answer["contagens"]
     for canal, counted in decided.items():
         blocked += sum(counted["bloqueios"].values())
         # CloudWatch accepts only ASCII in a dimension

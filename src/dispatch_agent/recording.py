@@ -43,6 +43,8 @@ class Origin:
     run_id: str
     ambiente: str
     feature_flag: bool
+    note: str = ""
+    """What follows each reason, such as the moment that the run decided as at."""
 
 
 def record(connection: Connection, decisions: Iterable[Decision], origin: Origin) -> None:
@@ -60,7 +62,7 @@ def _text(decisions: Iterable[Decision], origin: Origin) -> str:
     last = f"\t{_escaped(origin.ambiente)}\t{_flag(origin.feature_flag)}\t{_escaped(origin.run_id)}\n"
     return "".join([
         f"{first}{one.lead_id}\t{_escaped(one.nome)}\t{_escaped(one.telefone)}\t{_escaped(one.email)}\t"
-        f"{_escaped(one.documento)}\t{one.canal}\t{_escaped(one.motivo)}\t{_escaped(one.template)}\t"
+        f"{_escaped(one.documento)}\t{one.canal}\t{_escaped(one.motivo + origin.note)}\t{_escaped(one.template)}\t"
         f"{_flag(one.seria_executado)}\t{_escaped(one.razao_bloqueio)}{last}"
         for one in decisions
     ])  # fmt: skip

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from runner.errors import MigrationError, translating
 
@@ -24,7 +24,10 @@ class InvalidRequest(MigrationError):
     code = "invalid-payload"
     what = "{reason}"
     left = "Nothing was recorded."
-    hint = "The fields are `tenantId`, and `batchSize`, `leadId`, `runId`, `cursor`; or `tenantId` and `spread`."
+    hint = (
+        "The fields are `tenantId`, and `batchSize`, `leadId`, `runId`, `cursor`; or `tenantId` and `spread`; and with "
+        "either `at`, a moment with its zone such as `2026-11-24T10:30-03:00`."
+    )
 
 
 class Cursor(BaseModel):
@@ -40,6 +43,13 @@ class Cursor(BaseModel):
         return base64.urlsafe_b64encode(self.model_dump_json().encode()).decode().rstrip("=")
 
 
+def _text(value: object) -> object:
+    # pydantic would take a number for the seconds since 1970
+    if value is not None and not isinstance(value, str):
+        raise ValueError("a moment is a text")
+    return value
+
+
 class Request(BaseModel):
     """One event; the names of its fields are those that callers have used for years."""
 
@@ -51,13 +61,15 @@ class Request(BaseModel):
     cursor: Annotated[str | None, Field(max_length=500)] = None
     spread: bool = False
     """Simulate a day of sends to all leads, and record nothing."""
+    at: Annotated[AwareDatetime | None, Field(strict=False), BeforeValidator(_text)] = None
+    """The moment to decide as at; None for the present."""
 
 
 def parse(event: object) -> tuple[Request, Cursor | None]:
     """Return the request in an event, and the cursor at which it resumes. Raises `InvalidRequest`."""
     with translating(ValidationError, _explain):
         request = Request.model_validate(event)
-    if request.spread and (others := sorted(request.model_fields_set - {"tenant_id", "spread"})):
+    if request.spread and (others := sorted(request.model_fields_set - {"tenant_id", "spread", "at"})):
         named = Request.model_fields[others[0]].alias or others[0]
         raise InvalidRequest(f"The field `{named}` does not go with `spread`, which is about all leads of a tenant.")
     return request, _decode(request.cursor)

@@ -56,6 +56,7 @@ class Job:
     ends_at: float
     """On the monotonic clock."""
     now: datetime
+    """The moment of all decisions: the request's, else the present."""
 
     @property
     def environment(self) -> str:
@@ -126,10 +127,10 @@ def run(
     try:
         asked, progress.last = parse(event)
         run_id = asked.run_id or request_id
-        job = Job(asked, run_id, environ, ends_at, clock())
+        job = Job(asked, run_id, environ, ends_at, asked.at or clock())
         engine = open_from(environ, f"dispatch-agent {request_id}", seconds)
         if asked.spread:
-            return _answer(progress, run_id, unfinished=False) | _simulate(job, engine, tell)
+            return _say_moment(_answer(progress, run_id, unfinished=False) | _simulate(job, engine, tell), asked)
         _work(job, engine, progress, tell)
     except Exception as error:  # noqa: BLE001 - callers that parse answers get one for a bug of ours too
         problem = explain(error)
@@ -137,7 +138,18 @@ def run(
         words = " ".join(part for part in (problem.sentence, problem.state, problem.advice) if part)
         failed = {"success": False, "error": words, "code": problem.code, "logs": [f"{problem.code}: {words}"]}
         return _answer(progress, run_id, unfinished=True) | failed
-    return _answer(progress, run_id, unfinished=progress.stopped)
+    return _say_moment(_answer(progress, run_id, unfinished=progress.stopped), asked)
+
+
+def _say_moment(answer: dict[str, Any], asked: Request) -> dict[str, Any]:
+    """Return the answer with the moment that was decided as at, where the request names one."""
+    if asked.at is None:
+        return answer
+    return answer | {"momento": asked.at.isoformat(), "logs": [f"{answer['logs'][0]} Decidido {_as_at(asked.at)}."]}
+
+
+def _as_at(moment: datetime) -> str:
+    return f"como em {moment:%d/%m/%Y, às %H:%M} ({moment.isoformat()[-6:]})"
 
 
 def _work(job: Job, engine: Engine, progress: Progress, tell: Tell) -> None:
@@ -159,7 +171,8 @@ def _work(job: Job, engine: Engine, progress: Progress, tell: Tell) -> None:
         usage = reading.read_usage(reader, tenant_id, job.run_id, job.now)
         flag = job.environ.get(FLAG) == "true"
         environment = fitting("ambiente", job.environment) or "dev"
-        origin = Origin(tenant_id, job.run_id, environment, flag)
+        note = f" Decidido {_as_at(job.asked.at)}." if job.asked.at else ""
+        origin = Origin(tenant_id, job.run_id, environment, flag, note)
         only = UUID(job.asked.lead_id) if job.asked.lead_id else None
         if only is not None:
             _check_lead(job, reader, tenant_id, only)

@@ -1,7 +1,8 @@
 """Statistics of the agent's decisions by day, channel and kind of reason."""
 
+import itertools
 from collections import Counter
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from typing import Any, TypeVar
@@ -16,9 +17,13 @@ SHADES = ("█", "▓", "▒", "░")
 """Distinguish the channels without colour."""
 COLOURS = ("green+", "blue+", "orange+", "gray")
 PLOT_HEIGHT = 16
-# One column for the bar, one for the gap.
-NARROWEST_BAR = 2
-UNSAID = "(no reason)"
+# Two columns for the day of the month, one for the gap.
+NARROWEST_BAR = 3
+WHOLE_LABEL = 6
+"""The columns of a bar whose label has the month too, as in `30/11`, and a gap."""
+AXIS = 6
+"""The columns of the plot's borders and margins, beside the marks of the other axis."""
+UNSAID = "(sem motivo)"
 Key = TypeVar("Key", bound=Hashable)
 
 
@@ -76,7 +81,7 @@ def per_day(stats: Stats) -> list[dict[str, str]]:
     """Return a row for each day that has decisions, with each channel's number."""
     sent = _sums((one.day, one.decisions) for one in stats.tallies if one.reason is None)
     return [
-        {"day": str(day), **row, "would send": f"{sent[day]:,}"}
+        {"dia": str(day), **row, "seria executado": f"{sent[day]:,}"}
         for day in stats.dates
         if (row := _across([one for one in stats.tallies if one.day == day]))
     ]
@@ -86,7 +91,7 @@ def per_reason(stats: Stats) -> list[dict[str, str]]:
     """Return a row for each kind of reason, the commonest first, with each channel's number."""
     kinds = _sums((one.reason, one.decisions) for one in stats.tallies if one.reason is not None)
     return [
-        {"block reason": kind, **_across([one for one in stats.tallies if one.reason == kind])}
+        {"motivo do bloqueio": kind, **_across([one for one in stats.tallies if one.reason == kind])}
         for kind, _ in kinds.most_common()
     ]
 
@@ -94,7 +99,7 @@ def per_reason(stats: Stats) -> list[dict[str, str]]:
 def plain(stats: Stats) -> list[dict[str, str]]:
     """Return the tallies themselves, for programs."""
     return [
-        {"day": str(one.day), "channel": one.channel, "reason": one.reason or "", "decisions": str(one.decisions)}
+        {"dia": str(one.day), "canal": one.channel, "motivo": one.reason or "", "decisões": str(one.decisions)}
         for one in stats.tallies
     ]
 
@@ -102,12 +107,13 @@ def plain(stats: Stats) -> list[dict[str, str]]:
 def plot(stats: Stats, width: int, coloured: bool) -> str:
     """Draw the decisions of each day as a stacked bar of the channels; all bars together are `width` columns wide.
 
-    Leave out the oldest days where the width is too small for a bar each.
+    Leave out the oldest days where the width is too small for a bar each, with its label.
     """
     import plotext
 
-    days = stats.dates[-max(1, width // NARROWEST_BAR) :]
     numbers = _sums(((one.day, one.channel), one.decisions) for one in stats.tallies)
+    highest = max(_sums((one.day, one.decisions) for one in stats.tallies).values(), default=0)
+    days = stats.dates[-max(1, (width - AXIS - len(f"{highest:,}")) // NARROWEST_BAR) :]
     figure, places, base = plotext.figure, list(range(1, len(days) + 1)), [0] * len(days)
     plotext.terminal.limit(False, False)
     figure.clear()
@@ -118,11 +124,32 @@ def plot(stats: Stats, width: int, coloured: bool) -> str:
         base = top
     # a day without decisions has no bar, and the plot would omit it at either end
     figure.ruler("x").lim(0.5, len(days) + 0.5)
-    figure.ruler("x").ticks(places, [f"{day:%d/%m}" for day in days])
+    # plotext omits what is near to the next label, and the last one; a short one leaves each its mark
+    figure.ruler("x").ticks(places, ["." for _ in days])
     figure.ruler("y").ticks(*_marks(max(base)))
     # plotext omits a title that is wider than the terminal
     legend = "   ".join(f"{shade} {channel}" for channel, shade in zip(CHANNELS, SHADES, strict=True))
-    return legend + "\n" + str(figure.build().string(colorless=not coloured)).rstrip()
+    drawn = figure.build()
+    bars = str(drawn.string(colorless=not coloured)).rstrip().splitlines()[:-1]
+    axis = str(drawn.string(colorless=True)).rstrip().splitlines()[-2]
+    return "\n".join([legend, *bars, *_labels(days, [place for place, mark in enumerate(axis) if mark == "┬"])])
+
+
+def _labels(days: list[date], places: list[int]) -> Iterator[str]:
+    """Yield the lines under the bars, whose middles are `places`: each bar's day, and its month where that changes."""
+    wide = all(after - before >= WHOLE_LABEL for before, after in itertools.pairwise(places))
+    yield _spread([f"{day:%d/%m}" if wide else f"{day:%d}" for day in days], places)
+    if not wide:
+        months = [f"/{day:%m}" if before is None or day.month != before.month else "" for before, day in
+                  zip([None, *days], days, strict=False)]  # fmt: skip
+        yield _spread(months, places)
+
+
+def _spread(labels: list[str], places: list[int]) -> str:
+    line = ""
+    for label, place in zip(labels, places, strict=True):
+        line = line.ljust(place - len(label) // 2) + label
+    return line.rstrip()
 
 
 def _kind() -> ColumnElement[Any]:

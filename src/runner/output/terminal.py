@@ -129,7 +129,8 @@ def _data() -> Console:
 
 
 def _say_on(console: Console, sentence: str, style: str | None = None) -> None:
-    _put(console, wrapping.prose(sentence, console.width), style)
+    # into a file or a pipe a sentence goes as one line
+    _put(console, wrapping.prose(sentence, console.width) if console.is_terminal else [sentence], style)
 
 
 def _put(console: Console, lines: Iterable[str], style: str | None = None) -> None:

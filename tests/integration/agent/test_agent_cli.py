@@ -56,8 +56,8 @@ def test_decisions_go_to_stdout_and_words_to_stderr(capsys: pytest.CaptureFixtur
     ]
     assert seen.err.splitlines() == [
         "3 leads decided on in run `r1`, the first 2 shown. Nothing was sent.",
-        "  whatsapp: 1 would be sent; 1 fora do horário comercial",
-        "  none: 0 would be sent; 1 nenhum canal disponível",
+        "  whatsapp: 1 seria executado; 1 fora do horário comercial",
+        "  none: 0 seriam executados; 1 nenhum canal disponível",
     ]
 
 
@@ -66,6 +66,18 @@ def test_partly_done_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> No
     assert capsys.readouterr().err.splitlines()[-1] == (
         "The time ran out. Continue with `dispatch-agent dry-run --tenant test-001 --batch 3 --run-id r1 --cursor c9`."
     )
+
+
+def test_another_moment_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever reads the decisions sees that they are none of now, and goes on at the same moment."""
+    at = "2026-11-24T08:30:00-03:00"
+    event = EVENT | {"at": at}
+    assert (
+        cli.show(ANSWER | {"momento": at, "cursor": "c9"}, event, cli.Options(False, as_json=False, debug=False)) == 3
+    )
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == f"Decided as at {at}, not as at this moment."
+    assert told[-1].endswith(f"--run-id r1 --at {at} --cursor c9`.")
 
 
 def test_what_names_nobody_is_told(capsys: pytest.CaptureFixture[str]) -> None:
@@ -130,6 +142,11 @@ def test_failures_are_sentences(project: Project, database: Database, command: l
 
 def test_frames_only_with_debug(project: Project, database: Database) -> None:
     assert "stats.py:" not in project.run("dispatch-agent", "stats", url=database.url).stderr
+    dry_run = project.run("dispatch-agent", "dry-run", "--tenant", "t", url=database.url)
+    assert dry_run.stderr.startswith("schema-behind: ")
+    assert "run.py:" not in dry_run.stderr
+    debugged = project.run("dispatch-agent", "dry-run", "--tenant", "t", "--debug", url=database.url)
+    assert "run.py:" in debugged.stderr
     debug = project.run("dispatch-agent", "stats", "--debug", url=database.url).stderr
     assert "stats.py:" in debug
     assert "dry_run_log" not in debug, "the text of an exception goes no further"
@@ -212,8 +229,8 @@ def test_a_dry_run_on_a_terminal(sampled: tuple[Project, Database]) -> None:
         project.folder, "dispatch-agent", "dry-run", "--tenant", "test-001", "--batch", "60", DATABASE_URL=database.url
     )
     assert code == 0, seen
-    assert "seria_executado" in seen
-    assert "┃" in seen
+    assert re.search(r"lead +canal +seria_executado\x1b\[0m\r\n", seen)
+    assert "\r\n    motivo: WhatsApp para o primeiro telefone, com " in seen
     assert "60 leads decided on in run `" in seen
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import create_engine, make_url
 
 from dispatch_agent import reading
 from dispatch_agent.request import Cursor
-from dispatch_agent.run import MARGIN_S
+from dispatch_agent.run import MARGIN_S, run
 from runner.postgres.connect import open_from
 from support import agency, old_agent
 from support.agency import GENEROUS, OPEN, ask, ordered
@@ -52,6 +52,37 @@ def test_what_is_recorded_is_what_is_answered(database: Database, tmp_path: Path
     assert database.query("select distinct ambiente, feature_flag_enabled, run_id, tenant_id = (select tenant_id "
                           "from tenants) from dry_run_log") == [("dev", True, "a", True)]  # fmt: skip
     assert "cursor" not in answer
+
+
+SATURDAY = OPEN + timedelta(days=5)
+
+
+def test_as_at_another_moment(database: Database, tmp_path: Path) -> None:
+    """On a Saturday as on that Monday, and back: the answer, its log line and each recorded row say so."""
+    agency.prepare(tmp_path, database, 30)
+    event = {"tenantId": "test-001", "batchSize": 10}
+    blocked = ask(database, event | {"runId": "now"}, now=SATURDAY)["contagens"]["whatsapp"]
+    assert blocked == {"executaria": 0, "bloqueios": {"fora do horário comercial": 10}}
+    answer = ask(database, event | {"runId": "at", "at": "2026-11-23T11:00:00-03:00"}, now=SATURDAY)
+    assert answer["contagens"]["whatsapp"] == {"executaria": 10, "bloqueios": {}}
+    assert answer["momento"] == "2026-11-23T11:00:00-03:00"
+    said = "Decidido como em 23/11/2026, às 11:00 (-03:00)."
+    assert answer["logs"][0].endswith(said)
+    recorded = database.query("select run_id, motivo_decisao from dry_run_log")
+    assert {run: [text.endswith(said) for one, text in recorded if one == run] for run in ("now", "at")} == {
+        "now": [False] * 10, "at": [True] * 10,
+    }  # fmt: skip
+    # a day of sends begins at that moment, and the limits of the minute count from it
+    day = ask(database, {"tenantId": "test-001", "spread": True, "at": "2026-11-23T11:00:00-03:00"}, now=SATURDAY)
+    assert (day["horas"][0]["hora"], day["momento"]) == ("2026-11-23T11:00:00-03:00", "2026-11-23T11:00:00-03:00")
+
+
+@pytest.mark.parametrize("at", ["2026-11-23T11:00:00", "2026-11-23", "tomorrow", 1763906400, True, ""])
+def test_a_moment_without_its_zone(at: object) -> None:
+    answer = run({"tenantId": "test-001", "at": at}, {}, "request-1", 10, lambda *_, **__: None)
+    assert (answer["success"], answer["code"]) == (False, "invalid-payload")
+    assert answer["error"].startswith("The field `at` is wrong: ")
+    assert "`at`, a moment with its zone such as `2026-11-24T10:30-03:00`" in answer["error"]
 
 
 def test_the_limits_hold_within_a_run(database: Database, tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def test_the_command_line(database: Database, tmp_path: Path) -> None:
     assert piped.stdout.splitlines()[0] == "hora\twhatsapp\temail\tcalendar\ttotal"
     assert piped.stderr.splitlines() == [
         "30 of 30 leads would be sent to that day. Nothing was recorded or sent.",
-        "  whatsapp: 30 would be sent",
+        "  whatsapp: 30 seriam executados",
     ]
     code, seen = terminal.run(project.folder, *command, columns=80, **environ)
     assert code == 0, seen

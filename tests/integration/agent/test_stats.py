@@ -2,9 +2,11 @@
 
 import json
 import re
+from datetime import date
 
 import pytest
 
+from dispatch_agent import stats as figures
 from support import terminal
 from support.agent_log import OURS, THEIRS, log
 from support.postgres import Database
@@ -41,7 +43,7 @@ def test_on_a_pipe_they_are_tab_separated(project: Project, logged: Database) ->
         "select current_date::text, (current_date - 1)::text, (current_date - 13)::text"
     )
     assert stats(project, logged, "--tenant", "ours") == [
-        ["day", "channel", "reason", "decisions"],
+        ["dia", "canal", "motivo", "decisões"],
         [first, "calendar", "", "1200"],
         [yesterday, "none", "nenhum canal disponível", "4"],
         [yesterday, "whatsapp", "limite por minuto do tenant", "4"],
@@ -115,6 +117,21 @@ def test_the_plot_fits_any_terminal(project: Project, logged: Database, days: in
     assert "┤" in seen
 
 
+@pytest.mark.parametrize("days", [1, 2, 7, 14, 26, 366])
+@pytest.mark.parametrize("columns", [40, 60, 79, 80, 81, 100, 120, 160])
+def test_each_bar_has_a_label(days: int, columns: int) -> None:
+    """The day stands under each bar, today's too, and the month where it changes."""
+    today = date(2026, 12, 5)
+    told = figures.Stats(today, days, [figures.Tally(today, "whatsapp", None, 123_456)])
+    drawn = figures.plot(told, columns, coloured=False).splitlines()
+    (place,) = [number for number, line in enumerate(drawn) if "┬" in line]
+    axis, labels, months = drawn[place], drawn[place + 1], "".join(drawn[place + 2 :])
+    assert labels.split()[-1].startswith("05")
+    assert len(labels.split()) == axis.count("┬") <= days
+    assert len(labels) <= columns
+    assert labels.endswith("/12") or "/12" in months
+
+
 def test_nothing_decided(project: Project, migrated: Database) -> None:
     done = project.run("dispatch-agent", "stats", url=migrated.url)
     assert (done.returncode, done.stdout) == (0, "")
@@ -131,6 +148,6 @@ def test_rows_of_the_old_agent_count_too(project: Project, migrated: Database) -
         f"('{OURS}', 'email', 'x', true, 'limite: 3')"
     )
     assert [row[1:] for row in stats(project, migrated)[1:]] == [
-        ["email", "(no reason)", "2"],
+        ["email", "(sem motivo)", "2"],
         ["email", "", "1"],
     ]
