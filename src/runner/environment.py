@@ -163,6 +163,9 @@ def _migrate_plainly(context: Any, find_steps: Callable[..., Iterable[Any]]) -> 
         if command:
             policy.allow(invocation.settings, action)
         migrate.migrate(context, Run(invocation, draft, terms), find)
+        if by_command and draft.change is not None and not draft.change.applied:
+            # Alembic prints nothing then, which looks like a command that did not reach the database
+            context.config.print_stdout(draft.message)
 
 
 def _plain_invocation() -> Invocation:

@@ -37,6 +37,16 @@ def test_data_go_to_stdout_and_words_to_stderr(project: Project, database: Datab
     assert (again.returncode, again.stderr) == (0, "Nothing to do: the database is at `017_dry_run_log`.\n")
 
 
+def test_plain_alembic_says_that_there_was_nothing_to_do(project: Project, database: Database) -> None:
+    """In one line, and in none with `-q`; a run that applies something has Alembic's own lines."""
+    first = project.run("alembic", "upgrade", "head", url=database.url)
+    assert (first.returncode, first.stdout) == (0, ""), first.stderr
+    again = project.run("alembic", "upgrade", "head", url=database.url)
+    assert (again.returncode, again.stdout) == (0, "Nothing to do: the database is at `017_dry_run_log`.\n")
+    quiet = project.run("alembic", "-q", "upgrade", "head", url=database.url)
+    assert (quiet.returncode, quiet.stdout) == (0, "")
+
+
 def test_history_says_who_when_and_how_long(project: Project, database: Database) -> None:
     project.run("migrate", "upgrade", "016", "--actor", "ana", url=database.url, IMAGE_DIGEST="sha256:" + "a" * 64)
     lines = [line.split("\t") for line in project.run("migrate", "history", url=database.url).stdout.splitlines()]

@@ -75,6 +75,8 @@ def test_the_message_says_what_it_cannot_know(project: Project) -> None:
         "Every table counts as large, since no sizes were given: write them where the database is reached, with "
         "`migrate sizes --json > sizes.json`, and pass `--sizes sizes.json`. Not checked: whether an applied revision "
         "was edited since it ran; whether a table that a revision creates exists already.\n"
+        "Correct 1 error before you apply this plan, in `alembic/versions/018_index.py:8`: the findings say how. Or "
+        f"allow it with its reason, in a comment such as `# lint-allow {RULE}: REASON`. Then plan again.\n"
     )
     assert f"error\t{RULE}\t018_index\tleads\talembic/versions/018_index.py:8\t" in done.stdout
 

@@ -11,7 +11,7 @@ from dispatch_agent import cli
 from support import terminal
 from support.agent_log import OURS, fill, rows
 from support.postgres import Database
-from support.project import ROOT, Project
+from support.project import Project
 
 EVENT = {"tenantId": "test-001", "batchSize": 3, "runId": "r1"}
 ANSWER = {
@@ -232,8 +232,3 @@ def test_a_dry_run_on_a_terminal(sampled: tuple[Project, Database]) -> None:
     assert re.search(r"lead +canal +seria_executado\x1b\[0m\r\n", seen)
     assert "\r\n    motivo: WhatsApp para o primeiro telefone, com " in seen
     assert "60 leads decided on in run `" in seen
-
-
-def test_make_demo_shows_the_agent() -> None:
-    commands = [line for line in (ROOT / "Makefile").read_text().splitlines() if "@$(BIN)/dispatch-agent" in line]
-    assert [line.split("--local ")[1].split()[0] for line in commands] == ["sample-data", "dry-run", "stats"]

@@ -1,0 +1,15 @@
+"""Leads have a score, which is not known of those that are there."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "022_add_score"
+down_revision = "021_agent_grants"
+
+
+def upgrade() -> None:
+    op.add_column("leads", sa.Column("score", sa.BigInteger()))
+
+
+def downgrade() -> None:
+    op.drop_column("leads", "score")

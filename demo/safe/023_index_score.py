@@ -1,0 +1,14 @@
+"""Leads are found by their score."""
+
+from runner.operations import create_index_concurrently, drop_index_concurrently
+
+revision = "023_index_score"
+down_revision = "022_add_score"
+
+
+def upgrade() -> None:
+    create_index_concurrently("leads_score", "leads", ["score"])
+
+
+def downgrade() -> None:
+    drop_index_concurrently("leads_score")
