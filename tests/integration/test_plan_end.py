@@ -12,6 +12,7 @@ import typer
 
 from dispatch_agent import cli as agent
 from runner import cli
+from runner.next_step import NextStep
 from runner.output import console
 from runner.output.options import Options
 from support.postgres import Database
@@ -83,7 +84,7 @@ def test_the_options_of_the_call(
     answer = {"status": "success", "action": "plan", "message": "m", "from": "017", "to": "017", "target": "018",
               "direction": "upgrade", "plan": "1f-2x", "ok": True, "revisions": [revision], "tables": [],
               "findings": [], "allowed": [], "linter": "squawk 2"}  # fmt: skip
-    assert console.show(answer, "tables", migrate=options.migrate, target="018") == 0
+    assert console.show(answer, "tables", options=options.words, same=NextStep("upgrade", {"target": "018"})) == 0
     assert capsys.readouterr().err.splitlines()[-1] == f"{program} upgrade 018 --plan 1f-2x"
 
 

@@ -2,7 +2,6 @@
 
 import getpass
 import os
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
