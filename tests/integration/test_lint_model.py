@@ -1,19 +1,24 @@
 """What the lint thinks a statement does to locks and tables is what PostgreSQL does."""
 
+import json
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
+from types import FrameType
 from typing import Any
 
 import pytest
 
-from runner.lint import course, locks, parse_tree, rules
+from runner.lint import course, locks, parse_tree, rules, squawk
+from runner.lint import statement as lint
 from runner.lint.statement import arrange, describe
 from runner.lint.tables import Table, Tables, of_catalog
 from runner.postgres.sql import Name
 from runner.script.offline import Rendered
 from support import examples
 from support.postgres import Database, Server, read_catalog
+from support.project import ROOT
 
 # Statements that run in a transaction, by what they are about.
 STATEMENTS = {
@@ -203,6 +208,66 @@ ODD = {
 }  # fmt: skip
 
 
+# Long statements, with whether they are read.
+LONG = {
+    "operators": ("select " + " || ".join(["a"] * 100_000), False),
+    "casts": ("select 1" + "::int" * 100_000, False),
+    "tests of null": ("select 1 from items where price" + " is null between true and false" * 50_000, False),
+    "UNIONs of several columns": (" union all ".join(["select 1, 2 where true and true"] * 100_000), False),
+    "joins with conditions": ("select from items" + " join items on true and true" * 100_000, False),
+    "sums of CASE": ("select " + " + ".join(["case when a then 1 else 2 end"] * 100_000), False),
+    "parentheses": ("select " + "(" * 100_000 + "1" + ")" * 100_000, False),
+    "parentheses in parts": ("select " + "(1 + 1) + " * 100_000 + "1", False),
+    "several lines": ("select " + "1 +\n" * 100_000 + "1", False),
+    "OR": ("delete from visits where " + " or ".join(["visit_id = 1"] * 50_000), True),
+    "AND": ("delete from visits where " + " and ".join(["visit_id <> 1"] * 50_000), True),
+    "IN": (f"delete from visits where visit_id in ({', '.join(map(str, range(300_000)))})", True),
+    "VALUES": (f"insert into visits values {', '.join(f'({n}, {n}, null)' for n in range(100_000))}", True),
+    "texts": ("insert into accounts (name) values " + ", ".join(["('a + b + (', 'it''s' || 'x')"] * 20_000), True),
+    "WHEN": (f"select case n {' '.join(f'when {n} then n + {n}' for n in range(20_000))} end from visits", True),
+    "statements": ("select 1 + 1; " * 20_000, True),
+    "calls": ("select " + "f(1, " * 100_000 + "1" + ")" * 100_000, False),
+}  # fmt: skip
+READ = """
+import json, resource, sys
+from runner.lint import findings, parse_tree, squawk
+from runner.lint.statement import describe
+from runner.script.offline import Rendered
+
+# as large as the stack of a Lambda function's first thread
+resource.setrlimit(resource.RLIMIT_STACK, (8 << 20, resource.getrlimit(resource.RLIMIT_STACK)[1]))
+for case, text in json.load(sys.stdin).items():
+    try:
+        parse_tree.parse(text)
+        print(case, "is read", flush=True)
+    except parse_tree.TooDeep:
+        print(case, "is too deep", flush=True)
+texts = (text, "drop table t", "alter table u add column n int")
+one = Rendered("002_x", "x", "upgrade", "", "", texts, None, transactional=True, mixed=False)
+found, _ = findings.find([one], describe({"tables": {}}, {}, "15.3", complete=False), sys.argv[1])
+print(*sorted(f"{one.rule}: {one.message}" for one in found), sep="\\n")
+"""
+
+
+def test_a_long_text_does_not_end_the_process() -> None:
+    """Lists are read, however long they are; of what is nested too deeply, it says that nothing judged it."""
+    program = squawk.find(ROOT)
+    assert program is not None
+    # the last one is given to squawk as well, which it ends too
+    texts = {case: text for case, (text, _) in LONG.items()}
+    done = subprocess.run(
+        [sys.executable, "-c", READ, program], input=json.dumps(texts), capture_output=True, text=True, check=False
+    )
+    told = done.stdout.splitlines()
+    assert told[: len(LONG)] == [
+        f"{case} {'is read' if is_read else 'is too deep'}" for case, (_, is_read) in LONG.items()
+    ]
+    assert done.returncode == 0, (done.returncode, done.stderr[-500:])
+    assert "syntax-error: No rule has judged it: it is nested too deeply for the lint." in told
+    assert any(one.startswith("ban-drop-table: ") for one in told)
+    assert any(one.startswith("prefer-bigint-over-int: ") for one in told)
+
+
 @pytest.fixture
 def recursion_limit() -> Iterator[None]:
     """Python's own limit: a library of other tests, an evaluator of JSONata, raises it for the whole process."""
@@ -220,3 +285,56 @@ def test_each_text_is_judged(there: Database, case: str) -> None:
     (revision,) = arrange([rendered], [[text]], describe(read_catalog(there), {}, "15.3"))
     found = [one for rule in rules.load() for one in rule.find(revision)]
     assert level is None or [one for one in found if one.level == level and words in one.message]
+
+
+# Statements of which a revision may have hundreds.
+MANY = {
+    "updates in a block": "update items set note = 'x' where id = {n}",
+    "updates": "update items set note = 'x' where id = {n}",
+    "columns": "alter table items add column c{n} int",
+    "columns with a constraint": "alter table items add column c{n} int references accounts",
+    "constraints": "alter table items add constraint c{n} check (price > {n}) not valid",
+    "foreign keys": "alter table items add constraint c{n} foreign key (account_id) references accounts (id)",
+    "indexes": "create index i{n} on items (note)",
+    "tables": "create table t{n} (id int primary key)",
+    "drops": "drop table if exists t{n}",
+    "functions": "create function f{n}() returns int language sql as 'select {n}'",
+    "volatile defaults": "alter table items add column c{n} float default random()",
+    "triggers": "alter table items disable trigger t{n}",
+    "renamed columns": "alter table items rename column note to note{n}",
+    "domains": "create domain d{n} as int check (value > {n})",
+    "policies": "create policy p{n} on items using (true)",
+}
+
+
+def judging(database: lint.Database, texts: Sequence[str]) -> int:
+    """Return how many functions of Python a lint calls for these statements."""
+    rendered = Rendered("002_x", "x", "upgrade", "", "", tuple(texts), None, transactional=True, mixed=False)
+    calls = 0
+
+    def count(_frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    sys.setprofile(count)
+    try:
+        (revision,) = arrange([rendered], [texts], database)
+        for rule in rules.load():
+            list(rule.find(revision))
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+def test_the_time_grows_with_the_statements(there: Database) -> None:
+    """It does not grow with their square, so four times as many take four times as long."""
+    database = describe(read_catalog(there), {}, "15.3")
+    growth = {}
+    for case, text in MANY.items():
+        few, many = ([text.format(n=n) for n in range(count)] for count in (20, 80))
+        if case.endswith("in a block"):
+            few, many = ([f"do $$ begin {'; '.join(one)}; end $$"] for one in (few, many))
+        # what is read of the database once is not counted
+        judging(database, few)
+        growth[case] = round(judging(database, many) / judging(database, few), 1)
+    assert {case: times for case, times in growth.items() if times > 4} == {}

@@ -8,7 +8,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 
-from runner.lint import rules, squawk
+from runner.lint import nesting, rules, squawk
 from runner.lint.report import excerpt
 from runner.lint.rule import Rule, Violation
 from runner.lint.statement import Database, Revision, arrange, describe, shown
@@ -153,7 +153,9 @@ def _preamble(revision: Rendered) -> list[str]:
 
 
 def _line(statement: str) -> str:
-    """Return a statement for squawk."""
+    """Return a statement for squawk, as many empty lines for one whose depth would end the process."""
+    if nesting.is_too_deep(statement):
+        return "\n" * statement.count("\n") + "\n;"
     # an allowance needs a reason, so squawk's own comment must not work; a comment at the end would hide the semicolon
     return statement.replace("squawk-ignore", "squawk ignores") + "\n;"
 

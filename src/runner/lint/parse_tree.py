@@ -15,6 +15,7 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes import AstNode
 
+from runner.lint import nesting
 from runner.postgres.search_path import PROJECT
 from runner.postgres.sql import Name
 
@@ -58,6 +59,8 @@ def parse(text: str) -> tuple[AstNode, ...]:
     if "\0" in text:
         # libpg_query would read up to it
         raise ValueError(text)
+    if nesting.is_too_deep(text):
+        raise TooDeep
     try:
         found = nodes.wrap(postgast.parse(text))
     except DecodeError as error:
@@ -66,12 +69,12 @@ def parse(text: str) -> tuple[AstNode, ...]:
     return tuple(one.stmt for one in found.stmts if one.stmt is not None)
 
 
-def walk(tree: AstNode, kind: type[T]) -> Iterator[T]:
-    """Yield the nodes of a kind in a tree, itself included, in the order of the text."""
-    wanted = None if kind is AstNode else kind.__name__
-    for message in _messages(tree._pb, constants=kind in CONSTANTS):
-        is_wanted = wanted is None or message.DESCRIPTOR.name == wanted
-        if is_wanted and (found := _typed(message, kind)) is not None:
+def walk(tree: AstNode, *kinds: type[T]) -> Iterator[T]:
+    """Yield the nodes of these kinds in a tree, itself included, in the order of the text."""
+    wanted = None if AstNode in kinds else {one.__name__ for one in kinds}
+    for message in _messages(tree._pb, constants=not CONSTANTS.isdisjoint(kinds)):
+        is_wanted = wanted is None or message.DESCRIPTOR.name in wanted
+        if is_wanted and isinstance(found := nodes.wrap(message), kinds):
             yield found
 
 
@@ -94,11 +97,6 @@ def _messages(message: Any, *, constants: bool) -> Iterator[Any]:
 def _node(message: Any) -> str | None:
     """Return the name of what the grammar's `Node` holds, None for any other message."""
     return message.WhichOneof("node") if message.DESCRIPTOR.name == "Node" else None
-
-
-def _typed(message: Any, kind: type[T]) -> T | None:
-    found = nodes.wrap(message)
-    return found if isinstance(found, kind) else None
 
 
 def name(relation: nodes.RangeVar) -> Name:

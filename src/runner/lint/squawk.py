@@ -52,8 +52,8 @@ def complain(program: str, texts: Sequence[str], server_version: str) -> list[Co
             [program, "--reporter=json", f"--pg-version={server_version}", *names],
             cwd=folder, env={}, capture_output=True, text=True, check=False,
         )  # fmt: skip
-    # 1 means that there are findings
-    if done.returncode > 1:
+    # 1 means that there are findings, less than 0 that a signal ended it
+    if done.returncode not in (0, 1):
         raise subprocess.CalledProcessError(done.returncode, EXECUTABLE, done.stdout, done.stderr)
     return [_complaint(entry) for entry in json.loads(done.stdout or "[]")]
 
