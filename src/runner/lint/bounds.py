@@ -26,10 +26,8 @@ def writes(node: AstNode | None) -> Iterator[Write]:
             nodes.DeleteStmt() | nodes.InsertStmt() | nodes.MergeStmt() | nodes.UpdateStmt() | nodes.SelectStmt()
             | nodes.CreateTableAsStmt() | nodes.ExplainStmt()
         ):  # fmt: skip
-            yield from parse_tree.walk(node, nodes.DeleteStmt)
-            yield from parse_tree.walk(node, nodes.InsertStmt)
-            yield from parse_tree.walk(node, nodes.MergeStmt)
-            yield from parse_tree.walk(node, nodes.UpdateStmt)
+            found = parse_tree.walk(node, nodes.DeleteStmt, nodes.InsertStmt, nodes.MergeStmt, nodes.UpdateStmt)
+            yield from (one for one in found if isinstance(one, Write))
 
 
 def target(write: Write, tables: Tables) -> Table | None:

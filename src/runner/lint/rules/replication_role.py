@@ -16,6 +16,7 @@ from runner.lint import code, parse_tree
 from runner.lint.rule import Rule, Violation
 from runner.lint.statement import Revision, Statement, shown
 from runner.lint.tables import Table
+from runner.postgres.sql import Name
 
 SETTING = "session_replication_role"
 SYSTEM = "RI_ConstraintTrigger_"
@@ -27,7 +28,8 @@ ENABLING = (
 
 def find(revision: Revision) -> Iterator[Violation]:
     """Yield each statement that turns triggers off."""
-    for statement in revision.statements:
+    enabled = _enabled(revision)
+    for place, statement in enumerate(revision.statements):
         node = statement.node
         if node is None:
             continue
@@ -37,7 +39,8 @@ def find(revision: Revision) -> Iterator[Violation]:
             yield Violation("error", message, "Write the rows in the order of their foreign keys.", statement)
         table = statement.table
         if table is not None and table.origin is not None:
-            yield from _disabled(node, table, statement, revision)
+            is_enabled_again = statement.in_transaction and enabled.get(table.origin, 0) > place
+            yield from _disabled(node, table, statement, is_enabled_again=is_enabled_again)
 
 
 def _is_replica(tree: AstNode) -> bool:
@@ -52,24 +55,29 @@ def _is_replica(tree: AstNode) -> bool:
     return False
 
 
-def _disabled(node: AstNode, table: Table, statement: Statement, revision: Revision) -> Iterator[Violation]:
+def _disabled(node: AstNode, table: Table, statement: Statement, *, is_enabled_again: bool) -> Iterator[Violation]:
     name = shown(table.name)
     for one in parse_tree.commands(node, pb.AT_DisableTrig, pb.AT_DisableTrigAll, pb.AT_DisableTrigUser):
         if one.subtype == pb.AT_DisableTrigAll or one.name.startswith(SYSTEM):
             message = f"Foreign keys of and to `{name}` are not enforced for the rows that are written from now on."
             remedy = "Write the rows in the order of their foreign keys, or disable the triggers of `USER` only."
             yield Violation("error", message, remedy, statement, table)
-        elif not _is_enabled_again(table, statement, revision):
+        elif not is_enabled_again:
             what = f"the trigger `{one.name}`" if one.name else "each trigger"
             message = f"After the commit, the application writes to `{name}` without {what}."
             yield Violation("warning", message, "Enable it again in the same revision.", statement, table)
 
 
-def _is_enabled_again(table: Table, statement: Statement, revision: Revision) -> bool:
-    """Return whether nobody else sees the triggers off: until its commit, a transaction that does so blocks writes."""
-    later = revision.statements[revision.statements.index(statement) + 1 :]
-    same = (one for one in later if one.table is not None and one.table.origin == table.origin)
-    return statement.in_transaction and any(any(parse_tree.commands(one.node, *ENABLING)) for one in same)
+def _enabled(revision: Revision) -> dict[Name, int]:
+    """Return where the triggers of each table of the database are enabled last.
+
+    Nobody else sees them off before: until its commit, a transaction that disables them blocks writes.
+    """
+    return {
+        one.table.origin: place
+        for place, one in enumerate(revision.statements)
+        if one.table is not None and one.table.origin is not None and any(parse_tree.commands(one.node, *ENABLING))
+    }
 
 
 RULE = Rule(

@@ -23,16 +23,19 @@ REMEDY = "Write the rows in batches that commit each, outside of the migration."
 
 def find(revision: Revision) -> Iterator[Violation]:
     """Yield the write of each statement that may write many rows of a table of the database."""
+    repeated = _repeated(revision)
     for statement in revision.statements:
-        found = [one for write in bounds.writes(statement.node) for one in _find(write, statement, revision)]
+        is_repeated = statement.in_block and statement.place in repeated
+        writes = bounds.writes(statement.node)
+        found = [one for write in writes for one in _find(write, statement, revision, is_repeated=is_repeated)]
         yield from sorted(found, key=lambda one: LEVELS.index(one.level))[:1]
 
 
-def _find(write: Write, statement: Statement, revision: Revision) -> Iterator[Violation]:
+def _find(write: Write, statement: Statement, revision: Revision, *, is_repeated: bool) -> Iterator[Violation]:
     table = bounds.target(write, statement.before)
     if table is None or table.origin is None:
         return
-    if bounds.are_few(write, statement.before) and not _is_repeated(statement, revision):
+    if bounds.are_few(write, statement.before) and not is_repeated:
         return
     database, name = revision.database, shown(table.name)
     match write:
@@ -52,14 +55,17 @@ def _find(write: Write, statement: Statement, revision: Revision) -> Iterator[Vi
                 yield Violation(level, message, REMEDY, statement, source)
 
 
-def _is_repeated(statement: Statement, revision: Revision) -> bool:
-    """Return whether a loop may repeat a statement of a block, without a COMMIT in between."""
-    if not statement.in_block:
-        return False
-    together = [one for one in revision.statements if one.place == statement.place]
-    commits = any(isinstance(one.node, nodes.TransactionStmt) for one in together)
-    bodies = (block(one.node, one.text) for one in together if isinstance(one.node, nodes.DoStmt))
-    return not commits and any(body is not None and body.loops for body in bodies)
+def _repeated(revision: Revision) -> frozenset[int]:
+    """Return the places of the blocks that may repeat their statements in a loop, without a COMMIT in between."""
+    committing = {one.place for one in revision.statements if isinstance(one.node, nodes.TransactionStmt)}
+    return frozenset(
+        one.place
+        for one in revision.statements
+        if isinstance(one.node, nodes.DoStmt)
+        and one.place not in committing
+        and (body := block(one.node, one.text)) is not None
+        and body.loops
+    )
 
 
 def _level(database: Database, table: Table, is_all: bool) -> Level:
