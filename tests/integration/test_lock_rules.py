@@ -616,6 +616,18 @@ def test_a_policy_counts_whenever_the_plan_makes_it(large: Database, tmp_path: P
     assert find(large, tmp_path / "dropped", sql(enabling, renaming), dropped)[0] == {"rls-without-policy error"}
 
 
+@pytest.mark.parametrize(("kind", "rows"), [("restrictive", 0), ("permissive", 2)])
+def test_a_restrictive_policy_alone_shows_no_row(large: Database, tmp_path: Path, kind: str, rows: int) -> None:
+    policy = f"create policy own on accounts as {kind} using (code < 3)"
+    enabling = "alter table accounts enable row level security"
+    assert find(large, tmp_path, sql(policy, enabling)) == [set() if rows else {"rls-without-policy error"}]
+    with closing(large.server.connect(large.name)) as connection, connection.cursor() as cursor:
+        cursor.execute(f"begin; {policy}; {enabling}; create role anyone; grant select on accounts to anyone")
+        cursor.execute("set local role anyone; select count(*) from accounts")
+        assert cursor.fetchone() == (rows,)
+        cursor.execute("rollback")
+
+
 def test_a_table_is_locked_in_a_transaction_only(large: Database) -> None:
     with closing(large.server.connect(large.name)) as connection, connection.cursor() as cursor:
         with pytest.raises(NoActiveSqlTransaction):

@@ -155,9 +155,10 @@ def after(tables: Tables, node: AstNode | None) -> Tables:  # noqa: C901 - a cas
                 index = unused(partial(_is_taken, table), table.name[1], *named, "idx")
                 made_index = replace(made_index, name=index)
             return tables.having(replace(table, indexes={**table.indexes, index: made_index}))
-        case nodes.CreatePolicyStmt(table=nodes.RangeVar() as relation, policy_name=policy):
+        case nodes.CreatePolicyStmt(table=nodes.RangeVar() as relation, policy_name=policy, permissive=permissive):
             table = tables.find(parse_tree.name(relation))
-            return tables if table is None else tables.having(replace(table, policies=table.policies | {policy}))
+            policies = {**table.policies, policy: permissive} if table is not None else {}
+            return tables if table is None else tables.having(replace(table, policies=policies))
         case nodes.AlterTableStmt(relation=nodes.RangeVar() as relation):
             return _alter(tables, node, parse_tree.name(relation))
     return tables
@@ -256,15 +257,16 @@ def _drop(tables: Tables, node: nodes.DropStmt) -> Tables:
         case pb.OBJECT_SEQUENCE:
             return tables.without(*(one for one in names if one[0] == TEMPORARY))
         case pb.OBJECT_POLICY:
-            policies = {parse_tree.words([one])[-1] for one in node.objects}
-            for one in map(tables.find, names):
-                tables = tables if one is None else tables.having(replace(one, policies=one.policies - policies))
+            dropped = {parse_tree.words([one])[-1] for one in node.objects}
+            for one in filter(None, map(tables.find, names)):
+                left = {name: permissive for name, permissive in one.policies.items() if name not in dropped}
+                tables = tables.having(replace(one, policies=left))
         case pb.OBJECT_INDEX:
             for index in names:
                 table = tables.with_index(index)
                 if table is not None:
-                    left = {name: one for name, one in table.indexes.items() if name != index[1]}
-                    tables = tables.having(replace(table, indexes=left))
+                    others = {name: one for name, one in table.indexes.items() if name != index[1]}
+                    tables = tables.having(replace(table, indexes=others))
     return tables
 
 
@@ -370,7 +372,7 @@ def _apply(table: Table, command: nodes.AlterTableCmd) -> Table:  # noqa: C901 -
             return replace(table, tablespace=command.name)
         case pb.AT_SetAccessMethod, _:
             return replace(table, access_method=command.name or "heap")
-        case ((pb.AT_EnableRowSecurity | pb.AT_ForceRowSecurity), _):
+        case pb.AT_EnableRowSecurity, _:
             return replace(table, row_security=True)
         case pb.AT_DisableRowSecurity, _:
             return replace(table, row_security=False)

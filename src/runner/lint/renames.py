@@ -28,6 +28,12 @@ def renamed(tables: Tables, node: nodes.RenameStmt) -> Tables:
             table = tables.find(parse_tree.name(relation))
             has_one = table is not None and old in table.constraints
             return tables.having(_with_part(table, old, new)) if table is not None and has_one else tables
+        case pb.OBJECT_POLICY, nodes.RangeVar() as relation:
+            table = tables.find(parse_tree.name(relation))
+            if table is None or old not in table.policies:
+                return tables
+            policies = {_name(key, old, new): permissive for key, permissive in table.policies.items()}
+            return tables.having(replace(table, policies=policies))
         case kind, nodes.RangeVar() as relation if kind in RELATIONS:
             name = parse_tree.name(relation)
             # ALTER TABLE renames an index, too

@@ -110,7 +110,8 @@ class Table:
     tablespace: str = ""
     """That to which the plan has moved it, empty where it is in the one that it has in the database."""
     row_security: bool = False
-    policies: frozenset[str] = frozenset()
+    policies: Mapping[str, bool] = field(default_factory=dict)
+    """Whether each policy is permissive: only those let rows through, of which restrictive ones take some away."""
     reads: tuple[Name, ...] = ()
     """The relations that a view names, as they are called in the database."""
     heirs: tuple[Name, ...] = ()
@@ -129,6 +130,11 @@ class Table:
         """Return whether it has an index of that name, also that of an EXCLUDE constraint."""
         constraint = self.constraints.get(name)
         return name in self.indexes or (constraint is not None and constraint.kind == "exclude")
+
+    @property
+    def lets_rows_through(self) -> bool:
+        """Return whether a role other than the owner may see or write rows under row security."""
+        return any(self.policies.values())
 
     def key(self) -> tuple[str, ...]:
         """Return the columns of the primary key, none where there is none."""
@@ -287,8 +293,8 @@ def _read(name: Name, kind: str, sections: Mapping[str, Mapping[str, str]]) -> T
         is_unlogged=shape.get("persistence") == "unlogged",
         access_method=shape.get("access_method", "heap"),
         parents=tuple(_parents(sections)),
-        row_security="row_security" in sections.get("settings", {}),
-        policies=frozenset(map(_plain, sections.get("policies", ()))),
+        row_security=sections.get("settings", {}).get("row_security", "").startswith("on"),
+        policies={_plain(key): text.startswith("AS PERMISSIVE") for key, text in sections.get("policies", {}).items()},
         grants=sections.get("grants", {}),
     )
 
