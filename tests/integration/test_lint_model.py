@@ -196,9 +196,16 @@ ODD = {
     "many operators": (f"update items set note = {' || '.join(['note'] * 60)}", "warning", "nested too deeply"),
     "a NUL": ("select 1\0; drop table items", "error", "a character that PostgreSQL does not accept"),
     "many UNIONs": (f"create view v as {' union all '.join(['select 1'] * 120)}", "warning", "nested too deeply"),
-    "many blocks": (f"do $$ begin {'begin ' * 400} null; {'end; ' * 400} end $$", "note", "were checked"),
+    "many blocks": (f"do $$ begin {'begin ' * 400} null; {'end; ' * 400} end $$", "note",
+        "Not all statements of the block were checked: the block is nested too deeply to be read."),
     "a function without code beside a block": (
         "do $$ begin execute 'do ''begin null; end''; create function f() returns int return 1'; end $$", None, ""),
+    "a block beside a function without code": (
+        "create function f() returns int return 1; do $$ begin update items set note = 'x'; end $$",
+        "error", "It writes all rows of `items`"),
+    "a block with the quotes of a block": (
+        "do $runner0$ begin update items set note = '$runner1$'; end $runner0$",
+        "error", "It writes all rows of `items`"),
     "a query that has its table's name": (
         "with items as (select * from items where note = 'x') insert into visits (visit_id) select id from items",
         None, ""),
@@ -288,6 +295,18 @@ def test_each_text_is_judged(there: Database, case: str) -> None:
     (revision,) = arrange([rendered], [[text]], describe(read_catalog(there), {}, "15.3"))
     found = [one for rule in rules.load() for one in rule.find(revision)]
     assert level is None or [one for one in found if one.level == level and words in one.message]
+
+
+@pytest.mark.parametrize("text", [
+    "do $$ begin update items set note = 'x'; end $$; do $$ begin update visits set at = now(); end $$",
+    "do $x$ begin execute 'do $$ begin update items set note = null; end $$; "
+    "do $$ begin update visits set at = null; end $$'; end $x$",
+])  # fmt: skip
+def test_each_statement_of_two_blocks_in_a_text_counts_once(there: Database, text: str) -> None:
+    rendered = Rendered("002_x", "x", "upgrade", "", "", (text,), None, transactional=True, mixed=False)
+    (revision,) = arrange([rendered], [[text]], describe(read_catalog(there), {}, "15.3"))
+    written = [one.text for one in revision.statements if one.text.startswith("update ")]
+    assert [one.split()[1] for one in written] == ["items", "visits"]
 
 
 # Statements of which a revision may have hundreds.

@@ -519,6 +519,10 @@ ENUMS = {
     "a function in SQL": (WORN, "create function f() returns mood language sql as $$ select 'worn'::mood $$"),
     "a function in PL/pgSQL": (
         WORN, "create function f() returns mood language plpgsql as $$ begin return 'worn'::mood; end $$"),
+    "a function that returns it": (WORN, "create function f() returns mood return 'worn'::mood"),
+    "a function that returns another text": (WORN, "create function f() returns text return 'worn'"),
+    "a function with statements": (
+        WORN, "create function f() returns mood language sql begin atomic select 1; select 'worn'::mood; end"),
     "a block": (WORN, "do $$ begin perform 'worn'::mood; end $$"),
     "a renamed type": (WORN, "alter type mood rename to moods", "select 'worn'::moods"),
     "another type of that name": (

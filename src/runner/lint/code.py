@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import postgast
@@ -19,11 +20,13 @@ ENDS = {"PLpgSQL_stmt_commit": "commit", "PLpgSQL_stmt_rollback": "rollback"}
 
 
 def body(node: AstNode) -> tuple[str, str] | None:
-    """Return the language and the text of a DO block's or a function's code; None for any other statement."""
+    """Return the language and the text of a DO block's or a function's code.
+
+    None for any other statement, and for a function whose body is SQL in its tree (RETURN, BEGIN ATOMIC).
+    """
     match node:
         case nodes.DoStmt(args=options) | nodes.CreateFunctionStmt(options=options):
             code, language = parse_tree.option(options, "as"), parse_tree.option(options, "language")
-            # a body that is SQL itself is a part of the tree; of none at all, libpg_query aborts the process
             if code is None or code.arg is None:
                 return None
             texts = parse_tree.words([code.arg])
@@ -44,64 +47,86 @@ class Body:
     """Whether some of them may run several times."""
 
 
-def read(text: str) -> Body:
-    """Return the statements of the PL/pgSQL in a DO or CREATE FUNCTION, COMMIT and ROLLBACK included.
+def read(written: str) -> Body:
+    """Return the statements of a DO block's PL/pgSQL, COMMIT and ROLLBACK included.
 
-    Raises `postgast.PgQueryError` and `ValueError`.
+    Raises `postgast.PgQueryError`, `ValueError` and `parse_tree.TooDeep`.
     """
     found: list[str] = []
     whole, loops = True, False
-    for kind, part in _parts(_plpgsql(text)):
+    # by itself: the text that it stands in may have other blocks, and functions that libpg_query aborts at
+    for kind, part in _parts(_plpgsql(f"do {_quoted(written)}")):
         loops = loops or kind in LOOPS
         if kind in ENDS:
             found.append(ENDS[kind])
         query = part.get("sqlstmt") or part.get("expr") or part.get("query")
-        written = query["PLpgSQL_expr"]["query"] if isinstance(query, dict) and "PLpgSQL_expr" in query else None
-        if written is None:
+        sent = query["PLpgSQL_expr"]["query"] if isinstance(query, dict) and "PLpgSQL_expr" in query else None
+        if sent is None:
             continue
         if kind == "PLpgSQL_stmt_dynexecute":
-            constant = _constant(written)
+            constant = _constant(sent)
             whole = whole and constant is not None
-            written = constant
-        if written is not None and kind in STATEMENTS:
-            found.append(written)
+            sent = constant
+        if sent is not None and kind in STATEMENTS:
+            found.append(sent)
     return Body(tuple(found), whole, loops)
 
 
-def trees(node: AstNode, text: str) -> Iterator[AstNode]:
-    """Yield the trees of all SQL in a DO block or a function, expressions included; nothing of what cannot be read."""
+def trees(node: AstNode) -> Iterator[AstNode]:
+    """Yield the trees of all SQL in a DO block or a function, expressions included; nothing of what cannot be read.
+
+    What is a part of the statement's own tree is left out.
+    """
     found = body(node)
     if found is None:
         return
     language, written = found
     queries = [written] if language == "sql" else []
     if language == "plpgsql":
-        queries = [str(part["query"]) for kind, part in _parts(_read_plpgsql(text, written)) if kind == "PLpgSQL_expr"]
+        queries = [str(part["query"]) for kind, part in _parts(_read_plpgsql(node, written)) if kind == "PLpgSQL_expr"]
     for query in queries:
         yield from _trees(query)
 
 
+def statements(node: nodes.CreateFunctionStmt) -> tuple[AstNode, ...]:
+    """Return the statements of a function in SQL, whether they are a text or a part of its tree; none of others."""
+    match node.sql_body:
+        case nodes.List(items=[nodes.List(items=items)]):
+            return tuple(items)
+        case nodes.ReturnStmt() as result:
+            return (result,)
+    found = body(node)
+    if found is None or found[0] != "sql":
+        return ()
+    try:
+        return parse_tree.parse(found[1])
+    except (postgast.PgQueryError, ValueError):
+        return ()
+
+
 def _plpgsql(text: str) -> Any:
     """Return the tree of the PL/pgSQL in a text. Raises `postgast.PgQueryError` and `ValueError`."""
-    # libpg_query aborts the process where one of the statements has no code
-    if any(
-        isinstance(one, nodes.DoStmt | nodes.CreateFunctionStmt) and body(one) is None for one in parse_tree.parse(text)
-    ):
-        raise ValueError(text)
     try:
         return postgast.parse_plpgsql(text)
     except RecursionError as error:
         raise parse_tree.TooDeep from error
 
 
-def _read_plpgsql(text: str, written: str) -> Any:
+def _quoted(written: str) -> str:
+    tag = next(tag for number in count() if (tag := f"$runner{number}$") not in written)
+    return f"{tag}{written}{tag}"
+
+
+def _read_plpgsql(node: AstNode, written: str) -> Any:
     """Return the tree of a block or a function, or of a function with the same code; empty where neither is read."""
-    quote = "$runner$"
     # the code of a trigger's function is not read as such, nor that of one with a type in a schema
-    other = f"create function f(new record, old record) returns record language plpgsql as {quote}{written}{quote}"
-    for one in (text, other):
+    other = f"create function f(new record, old record) returns record language plpgsql as {_quoted(written)}"
+    for text in (
+        f"do {_quoted(written)}" if isinstance(node, nodes.DoStmt) else parse_tree.statement_text(node),
+        other,
+    ):
         try:
-            return _plpgsql(one)
+            return _plpgsql(text)
         except (postgast.PgQueryError, ValueError):
             continue
     return []

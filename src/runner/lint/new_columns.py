@@ -37,7 +37,8 @@ def safely(node: nodes.ColumnDef, revision: Revision, statement: Statement) -> t
     constraints = list(course.of_column(node, made))
     default = next((one for one in _parts(node) if one.contype == pb.CONSTR_DEFAULT), None)
     dropping = made_again.dropping_column(node.colname, table, revision, statement)
-    first = [*dropping, *_alone(node, table, default, fills=fills)]
+    functions = _functions(default, revision, statement)
+    first = [*dropping, *functions, *_alone(node, table, default, fills=fills)]
     later: list[str] = []
     for one in constraints:
         if one.kind == "check":
@@ -93,6 +94,21 @@ def before(revision: Revision, statement: Statement, names: Container[str]) -> l
         for node in one.columns()
         if node.colname in names
     ]
+
+
+def _functions(default: nodes.Constraint | None, revision: Revision, statement: Statement) -> Iterator[str]:
+    """Yield the calls that make the functions of a default, where earlier statements of the same revision do."""
+    calls = parse_tree.walk(default, nodes.FuncCall) if default is not None else ()
+    called = {parse_tree.parts_name(one.funcname) for one in calls}
+    if not called:
+        return
+    for one in takewhile(lambda one: one is not statement, revision.statements):
+        match one.node:
+            case (
+                nodes.CreateFunctionStmt(funcname=names)
+                | nodes.AlterFunctionStmt(func=nodes.ObjectWithArgs(objname=names))
+            ) if parse_tree.parts_name(names) in called:
+                yield instead.executed(parse_tree.statement_text(one.node))
 
 
 def of_type(name: str, definition: nodes.ColumnDef, table: Name) -> str:

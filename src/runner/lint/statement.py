@@ -109,8 +109,8 @@ class Database:
     own: frozenset[Name] = frozenset()
     """The tables of the runner outside of its schema, which the catalog leaves out."""
     domains: Mapping[Name, Domain] = field(default_factory=dict)
-    functions: Mapping[Name, str] = field(default_factory=dict)
-    """The definitions of functions, as the catalog has them."""
+    functions: Mapping[Name, tuple[str, ...]] = field(default_factory=dict)
+    """The definitions of the functions of each name, as the catalog has them."""
     enums: Mapping[Name, frozenset[str]] = field(default_factory=dict)
     """The values of the enumerated types."""
     dependents: Reader | None = None
@@ -182,17 +182,17 @@ def describe(
     `own` are the tables of the runner outside of its schema; the catalog is not `complete` where nobody knows the
     database's tables.
     """
-    tables, functions = of_catalog(actual, complete=complete), actual.get("functions", {})
+    tables, routines = of_catalog(actual, complete=complete), _routines(actual)
     return Database(
         tables,
         {sql.read_name(name): size for name, size in sizes.items()},
         frozenset(sql.read_name(name) for objects in actual.values() for name in objects),
-        _routines(actual),
+        routines,
         frozenset(map(sql.read_name, filter(partial(_is_of_trigger, actual), actual.get("functions", ())))),
         version,
         frozenset(own),
         domains.of_catalog(actual),
-        {sql.read_name(name): one.get("definition", {}).get("", "") for name, one in functions.items()},
+        {name: tuple(_code(actual, one) for one in texts) for name, texts in routines.items()},
         dict(_enums(actual)),
         dependents,
         tablespaces,
@@ -207,10 +207,14 @@ def _routines(actual: Catalog) -> dict[Name, tuple[str, ...]]:
     return found
 
 
+def _code(actual: Catalog, function: str) -> str:
+    return actual["functions"][function].get("definition", {}).get("", "")
+
+
 def _is_of_trigger(actual: Catalog, function: str) -> bool:
     # as `pg_get_functiondef` writes it, which has a line for what a function returns
-    code = actual["functions"][function].get("definition", {}).get("", "")
-    return any(f"\n RETURNS {kind}\n" in code for kind in ("trigger", "event_trigger"))
+    written = _code(actual, function)
+    return any(f"\n RETURNS {kind}\n" in written for kind in ("trigger", "event_trigger"))
 
 
 def _enums(actual: Catalog) -> Iterator[tuple[Name, frozenset[str]]]:
@@ -250,7 +254,9 @@ def arrange(rendered: Iterable[Rendered], sent: Iterable[Iterable[str]], databas
 def _define(defined: tuple[AstNode, ...], node: AstNode | None) -> tuple[AstNode, ...]:
     """Return what is known of domains and functions after a statement."""
     match node:
-        case nodes.CreateDomainStmt() | nodes.AlterDomainStmt() | nodes.CreateFunctionStmt():
+        case (
+            nodes.CreateDomainStmt() | nodes.AlterDomainStmt() | nodes.CreateFunctionStmt() | nodes.AlterFunctionStmt()
+        ):
             return (*defined, node)
     return defined
 
@@ -307,17 +313,17 @@ def _read(text: str) -> Iterator[tuple[str, AstNode | None, bool]]:
         return
     for node in found:
         yield text, node, False
-        if isinstance(node, nodes.DoStmt) and (body := block(node, text)) is not None:
+        if isinstance(node, nodes.DoStmt) and (body := block(node)) is not None:
             for inner in body.statements:
                 yield from ((piece, tree, True) for piece, tree, _ in _read(inner))
 
 
-def block(node: nodes.DoStmt, text: str) -> code.Body | None:
-    """Return the statements of a DO block, None where its code is not PL/pgSQL or the parser does not accept it."""
+def block(node: nodes.DoStmt) -> code.Body | None:
+    """Return the statements of a DO block, None where its code is not PL/pgSQL or cannot be read."""
     found = code.body(node)
     if found is None or found[0] != "plpgsql":
         return None
     try:
-        return code.read(text)
+        return code.read(found[1])
     except (postgast.PgQueryError, ValueError):
         return None

@@ -25,15 +25,24 @@ def find(revision: Revision) -> Iterator[Violation]:
     for statement in revision.statements:
         table = statement.reached
         for column in statement.columns():
-            value = volatility.cause(column, revision, statement)
-            if table is None or value is None:
+            cause = volatility.cause(column, revision, statement)
+            if table is None or cause is None:
                 continue
-            message = (
-                f"Adding `{column.colname}` with {value} rewrites `{shown(table.name)}` and its indexes, and blocks "
-                f"its reads and writes while {database.count(table)} are written."
-            )
+            what, rows = f"Adding `{column.colname}` with {cause.text}", database.count(table)
+            if cause.unknown is None:
+                level = database.by_rows(table)
+                message = (
+                    f"{what} rewrites `{shown(table.name)}` and its indexes, and blocks its reads and writes while "
+                    f"{rows} are written."
+                )
+            else:
+                level = "warning"
+                message = (
+                    f"{what} rewrites `{shown(table.name)}` with {rows}, and blocks its reads and writes meanwhile, if "
+                    f"`{shown(cause.unknown)}` is volatile, which is not known."
+                )
             remedy, instead = _advice(column, table, revision, statement)
-            yield Violation(database.by_rows(table), message, remedy, statement, table, instead)
+            yield Violation(level, message, remedy, statement, table, instead)
 
 
 def _advice(
@@ -55,7 +64,7 @@ def _advice(
 
 RULE = Rule(
     id="adding-field-with-default",
-    levels="An error from 10,000 rows on, else a warning.",
+    levels="An error from 10,000 rows on, else a warning; a warning for a function that may be volatile or not.",
     find=find,
     is_of_rows=True,
     bad=(
@@ -65,6 +74,14 @@ RULE = Rule(
         'op.add_column("items", sa.Column("twice", sa.Numeric(), sa.Computed("price * 2", persisted=True)))',
         'op.add_column("items", sa.Column("place", sa.BigInteger(), sa.Identity()))',
         'op.execute("do $$ begin alter table events add dice double precision default random(); end $$")',
+        'op.execute("create function draw() returns float return random()")\n'
+        'op.execute("alter table items add drawn float default draw()")',
+        'op.execute("create function draw(n int) returns float immutable return n")\n'
+        'op.execute("create function draw() returns float begin atomic select random(); end")\n'
+        'op.execute("create function draw(n int, m int) returns float stable return n + m")\n'
+        'op.execute("alter table items add drawn float default draw()")',
+        'op.execute("alter function rank_of(bigint) volatile security definer")\n'
+        'op.execute("alter table items add rank bigint default rank_of(1)")',
     ),
     safe=(
         'op.add_column("items", sa.Column("key", sa.Uuid()))\n'
@@ -72,5 +89,8 @@ RULE = Rule(
         'op.add_column("items", sa.Column("seen_at", sa.DateTime(timezone=True), server_default=sa.text("now()")))',
         'op.execute("alter table items add day date not null default current_date, add rank int default rank_of(1)")',
         "op.execute(\"alter table items add label text default upper('x')\")",
+        'op.execute("create function one(n int default 1) returns int return n")\n'
+        'op.execute("create function one(n int, m int) returns float return random()")\n'
+        'op.execute("alter table items add drawn int default one()")',
     ),
 )

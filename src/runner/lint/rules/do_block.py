@@ -7,11 +7,12 @@ https://www.postgresql.org/docs/current/plpgsql-statements.html#PLPGSQL-STATEMEN
 
 from collections.abc import Iterator
 
+import postgast
 from postgast import nodes
 
-from runner.lint import code
+from runner.lint import code, parse_tree
 from runner.lint.rule import Rule, Violation
-from runner.lint.statement import Revision, block
+from runner.lint.statement import Revision
 
 
 def find(revision: Revision) -> Iterator[Violation]:
@@ -19,15 +20,24 @@ def find(revision: Revision) -> Iterator[Violation]:
     for statement in revision.statements:
         match statement.node:
             case nodes.DoStmt() as node:
-                body = block(node, statement.text)
-                if body is not None and body.is_whole:
+                why = _why(node)
+                if why is None:
                     continue
-                language = (code.body(node) or ("",))[0]
-                why = "it executes a text that it puts together" if body is not None else f"its code is {language}"
-                if body is None and language == "plpgsql":
-                    why = "the parser does not accept it"
                 message = f"Not all statements of the block were checked: {why}."
                 yield Violation("note", message, "Read it, and rehearse it on a clone.", statement)
+
+
+def _why(node: nodes.DoStmt) -> str | None:
+    """Return why a block has statements that are not known, None where it has none."""
+    language, written = code.body(node) or ("", "")
+    if language != "plpgsql":
+        return f"its code is {language}" if language else "it has no code"
+    try:
+        return None if code.read(written).is_whole else "it executes a text that it puts together"
+    except parse_tree.TooDeep:
+        return "the block is nested too deeply to be read"
+    except (postgast.PgQueryError, ValueError):
+        return "the parser does not accept it"
 
 
 RULE = Rule(

@@ -57,7 +57,7 @@ def _uses(statement: Statement, kind: Name, value: str) -> bool:
         return False
     body = code.body(node)
     # PL/pgSQL is read when it runs
-    trees = code.trees(node, statement.text) if body is not None and body[0] == "sql" else ()
+    trees = code.trees(node) if body is not None and body[0] == "sql" else ()
     return any(_is_used(tree, kind, value, statement.before) for tree in (node, *trees))
 
 

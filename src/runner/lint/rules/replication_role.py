@@ -34,7 +34,7 @@ def find(revision: Revision) -> Iterator[Violation]:
         if node is None:
             continue
         # the statements of a block are read with the block
-        if not statement.in_block and any(_is_replica(tree) for tree in (node, *code.trees(node, statement.text))):
+        if not statement.in_block and any(_is_replica(tree) for tree in (node, *code.trees(node))):
             message = "It turns off all triggers, so foreign keys are not enforced for the rows that are written then."
             yield Violation("error", message, "Write the rows in the order of their foreign keys.", statement)
         table = statement.table

@@ -34,7 +34,7 @@ def find(revision: Revision) -> Iterator[Violation]:
         # the statements of a block are read with the block, of which they are a part
         if node is None or statement.in_block:
             continue
-        trees = (node, *code.trees(node, statement.text))
+        trees = (node, *code.trees(node))
         settings = dict.fromkeys(found for tree in trees for found in _settings(tree))
         for name, value in settings:
             remedy = REMEDY if name in BOUNDED and _is_of_session(node) else "Leave the time-out as it is."

@@ -63,7 +63,7 @@ def _repeated(revision: Revision) -> frozenset[int]:
         for one in revision.statements
         if isinstance(one.node, nodes.DoStmt)
         and one.place not in committing
-        and (body := block(one.node, one.text)) is not None
+        and (body := block(one.node)) is not None
         and body.loops
     )
 
