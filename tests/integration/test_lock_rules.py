@@ -27,6 +27,7 @@ MINE = frozenset({
 def large(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     """A database with 20,000 rows in each table; plans change nothing in it."""
     with examples.database(server, "lock_rules_large", tmp_path_factory.mktemp("large"), 20_000) as database:
+        database.execute("create table few as select generate_series(1, 20) as n; analyze few")
         yield database
 
 
@@ -34,6 +35,7 @@ def large(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def empty(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     """A database whose tables have no rows."""
     with examples.database(server, "lock_rules_empty", tmp_path_factory.mktemp("empty"), 0) as database:
+        database.execute("create table few (n int)")
         yield database
 
 
@@ -131,6 +133,49 @@ WRITES = {
      ERROR,
     "merge into items i using accounts a on a.id = i.id when matched then delete": WARNING,
     "merge into items i using (select id from accounts) a on a.id = i.id when matched then delete": WARNING,
+    # each branch of an OR, rows of several columns, and joins by a key
+    "update items set note = 'x' where id = 1 or id = 2 or (id in (3, 4) and price > 1) or code = 5": None,
+    "update items set note = 'x' where id = 1 or price = 2": WARNING,
+    "update items set note = 'x' where price > 1 and (id = 1 or code = 2)": None,
+    "delete from shelf.books where (id, title) in ((1, 'a'), (2, 'b'))": None,
+    "delete from shelf.books where (id, title) = (1, 'a')": None,
+    "delete from shelf.books where (title, title) in (('a', 'a'), ('b', 'b'))": WARNING,
+    "delete from items where (id, code) in (select id, code from items limit 10)": None,
+    "delete from items where (id, code) in (select id, code from items)": WARNING,
+    "delete from items where (1, id) = (id, code)": None,
+    "delete from items where (number, id) = (1, code)": WARNING,
+    "delete from items i using (values (1), (2)) v (n) where i.id = v.n": None,
+    "delete from items i using (values (1), (2)) v (n) where i.price = v.n": WARNING,
+    "delete from items i using (values (1), (2)) v (n) where i.id > v.n": WARNING,
+    "delete from items using unnest(array[1, 2]) n where id = n": None,
+    "delete from items using generate_series(1, 9000) n where id = n": None,
+    "delete from items using generate_series(1, 90000) n where id = n": WARNING,
+    "with v (n) as (values (1), (2)) delete from items i using v where i.id = v.n": None,
+    "with v (n) as (select id from accounts) delete from items i using v where i.id = v.n": WARNING,
+    "update items i set note = v.note from (select id, note from items limit 9) v where i.id = v.id": None,
+    "update items i set note = a.email from accounts a where a.id = i.id and a.id = 5": None,
+    "update items i set note = a.email from accounts a where a.id = i.account_id and a.id = 5": WARNING,
+    "update items i set note = a.email from accounts a where a.name = i.name and i.id = 5": None,
+    "update items i set note = p.id from parcels p join (values (1)) v (n) on p.id = v.n where i.id = p.supplier_id":
+     None,
+    "update items i set note = p.id from parcels p left join (values (1)) v (n) on p.id = v.n where i.id = p.id":
+     WARNING,
+    "update items i set note = few.n from few where i.id = few.n": NOTE,
+    "update items i set note = few.n from few where i.account_id = few.n": WARNING,
+    "update items i set note = few.n from few, few more where i.id = few.n": NOTE,
+    "update items i set note = few.n from few, few as b, few as c, few as d where i.id = few.n + b.n": WARNING,
+    "insert into visits (visit_id, at) select n, now() from few": NOTE,
+    "delete from items i where exists (select from (values (1)) v (n) where v.n = i.id)": None,
+    "delete from items i where exists (select from (values (1)) v (id) where id = 1)": WARNING,
+    "delete from items i where exists (select from accounts a where a.id = i.id)": WARNING,
+    "do $$ declare r record; begin select 1 as id into r; delete from items where id = r.id; end $$": None,
+    "insert into visits (visit_id, at) select i.id, now() from items i join (values (1)) v (n) on i.id = v.n": None,
+    "merge into items i using (values (1)) v (n) on true when matched then delete": ERROR,
+    "merge into items i using (values (1)) v (n) on true when not matched then do nothing": None,
+    "merge into visits i using (values (-1)) v (n) on i.visit_id = v.n when matched then delete "
+     "when not matched then insert (visit_id) values (n)": None,
+    "merge into items i using accounts a on a.id = i.id and i.id = 5 when matched then delete": None,
+    "merge into items i using few on few.n = i.id when matched then delete": NOTE,
     "copy visits (visit_id) to '/tmp/x'": None,
     "do $$ begin if true then delete from items; end if; end $$": ERROR,
     "do $$ begin execute 'delete from items'; end $$": ERROR,

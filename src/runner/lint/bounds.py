@@ -1,12 +1,15 @@
 """Which rows a statement reads or writes: few, which its text names, those of a condition, or all."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import prod
 
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes import AstNode
 
-from runner.lint import below, parse_tree
+from runner.lint import below, joins, parse_tree
+from runner.lint.joins import Source
 from runner.lint.report import LARGE_ROWS
 from runner.lint.tables import Table, Tables
 
@@ -14,9 +17,14 @@ Write = nodes.DeleteStmt | nodes.InsertStmt | nodes.MergeStmt | nodes.UpdateStmt
 """A statement, or a part of WITH, that writes rows."""
 Named = Mapping[str, AstNode | None]
 """The parts of WITH by their names."""
-EQUAL = (pb.AEXPR_OP, pb.AEXPR_IN, pb.AEXPR_OP_ANY)
-CTID = "ctid"
-"""The column of each table that has the place of the row: https://www.postgresql.org/docs/current/ddl-system-columns.html"""
+Count = Callable[[Table], int | None]
+"""Returns the rows of a table of the database, None where they are not known."""
+# what makes a row of each part of one argument
+LISTING = frozenset({
+    "json_array_elements", "json_array_elements_text", "json_to_recordset", "jsonb_array_elements",
+    "jsonb_array_elements_text", "jsonb_to_recordset", "regexp_split_to_table", "string_to_table", "unnest",
+})  # fmt: skip
+WRITTEN = (pb.CMD_DELETE, pb.CMD_UPDATE)
 
 
 def writes(node: AstNode | None) -> Iterator[Write]:
@@ -61,153 +69,139 @@ def is_of_all(condition: AstNode | None, table: Table) -> bool:
     return parse_tree.is_always_true(condition)
 
 
-def are_few(node: AstNode, tables: Tables) -> bool:
-    """Return whether the text of a statement bounds its rows: by values or a range of a key, LIMIT or VALUES."""
+def are_few(node: AstNode, tables: Tables, count: Count = lambda _: None) -> bool:
+    """Return whether the text of a statement bounds its rows: by values or a range of a key, LIMIT or VALUES.
+
+    So does a join by a key with rows that are bounded, or with a table that has few by `count`.
+    """
     named = {one.ctename: one.ctequery for one in parse_tree.walk(node, nodes.CommonTableExpr)}
-    return _are_few(node, tables, named)
+    return _Bounds(tables, named, count).are_few(node)
 
 
-def _are_few(node: AstNode, tables: Tables, named: Named) -> bool:
-    match node:
-        case (
-            nodes.UpdateStmt(where_clause=condition, from_clause=others)
-            | nodes.DeleteStmt(where_clause=condition, using_clause=others)
-        ):
-            table = target(node, tables)
-            return table is not None and _names_keys(condition, table, node.relation, others)
-        case nodes.InsertStmt(select_stmt=nodes.SelectStmt() as query):
-            return _are_few(query, tables, named)
-        case nodes.MergeStmt(source_relation=source) if source is not None:
-            has_all = any(
-                one.match_kind == pb.MERGE_WHEN_NOT_MATCHED_BY_SOURCE
-                for one in node.merge_when_clauses
-                if isinstance(one, nodes.MergeWhenClause)
-            )
-            is_short = isinstance(source, nodes.RangeSubselect) and (
-                source.subquery is not None and _are_few(source.subquery, tables, named)
-            )
-            return (is_short or _is_written(source)) and not has_all
-        case nodes.SelectStmt(values_lists=values, limit_count=limit, larg=left, rarg=right):
-            if left is not None and right is not None:
-                return _are_few(left, tables, named) and _are_few(right, tables, named)
-            return bool(values) or _is_short(limit) or _reads_few(node, tables, named)
-    return False
+@dataclass(frozen=True)
+class _Bounds:
+    """What the parts of a statement are judged by."""
 
+    tables: Tables
+    named: Named
+    count: Count
 
-def _reads_few(query: nodes.SelectStmt, tables: Tables, named: Named) -> bool:
-    match query.from_clause:
-        case [nodes.RangeVar(schemaname="", relname=name)] if name in named:
-            part = named[name]
-            # within itself, its name is that of a table, or it is recursive and may have any number of rows
-            others_named = {key: one for key, one in named.items() if key != name}
-            return part is not None and _are_few(part, tables, others_named)
-        case [nodes.RangeVar() as relation, *others]:
-            table = tables.find(parse_tree.name(relation))
-            return table is not None and _names_keys(query.where_clause, table, relation, others)
-    return all(map(_is_written, query.from_clause))
+    def are_few(self, node: AstNode | None) -> bool:
+        match node:
+            case (
+                nodes.UpdateStmt(where_clause=condition, from_clause=others)
+                | nodes.DeleteStmt(where_clause=condition, using_clause=others)
+            ):
+                return node.relation is not None and self._is_reached(node.relation, others, condition)
+            case nodes.InsertStmt(select_stmt=nodes.SelectStmt() as query):
+                return self.are_few(query)
+            case nodes.MergeStmt():
+                return self._merges_few(node)
+            case nodes.SelectStmt(values_lists=values, limit_count=limit, larg=left, rarg=right):
+                if left is not None and right is not None:
+                    return self.are_few(left) and self.are_few(right)
+                return bool(values) or joins.is_short(limit) or self._reads_few(node)
+        return False
 
+    def _merges_few(self, node: nodes.MergeStmt) -> bool:
+        """Return whether a MERGE writes few rows: by a key those that match, and of few rows those that do not."""
+        clauses = [one for one in node.merge_when_clauses if isinstance(one, nodes.MergeWhenClause)]
+        if node.relation is None or node.source_relation is None:
+            return False
+        if any(one.match_kind == pb.MERGE_WHEN_NOT_MATCHED_BY_SOURCE for one in clauses):
+            return False
+        writes_matched = any(one.command_type in WRITTEN for one in clauses)
+        inserts = any(one.command_type == pb.CMD_INSERT for one in clauses)
+        return (not inserts or self._have_few([node.source_relation], None)) and (
+            not writes_matched or self._is_reached(node.relation, [node.source_relation], node.join_condition)
+        )
 
-def _names_keys(
-    condition: AstNode | None, table: Table, relation: nodes.RangeVar | None, others: Sequence[AstNode]
-) -> bool:
-    """Return whether a condition gives values for a key of a table, which are in the text or from a list in it."""
-    names = {table.name[1], relation.alias.aliasname if relation is not None and relation.alias is not None else ""}
-    is_alone = all(map(_is_written, others))
-
-    def is_value(node: AstNode) -> bool:
-        # a column of nobody is a variable of a block
-        own = any(_column(one, names) in table.columns for one in parse_tree.walk(node, nodes.ColumnRef))
-        return _is_fixed(node) or (is_alone and not own)
-
-    given = {column for one in _conjuncts(condition) for column in _given(one, names, is_value)}
-    keys = (set(one.columns) for one in table.indexes.values() if one.unique and not one.partial and one.columns)
-    is_current = any(isinstance(one, nodes.CurrentOfExpr) for one in _conjuncts(condition))
-    ranged = _ranged(condition, names)
-    return is_current or CTID in given or any("" not in key and (key <= given or key <= ranged) for key in keys)
-
-
-def _ranged(condition: AstNode | None, names: set[str]) -> set[str]:
-    """Return the columns that a condition keeps between two numbers, of which a key has few values."""
-    lows: dict[str, int] = {}
-    highs: dict[str, int] = {}
-    for one in _conjuncts(condition):
-        for column, operator, number in _compared(one, names):
-            ends = lows if operator.startswith(">") else highs
-            ends[column] = number
-    return {column for column in lows.keys() & highs.keys() if highs[column] - lows[column] < LARGE_ROWS}
-
-
-def _compared(one: AstNode, names: set[str]) -> Iterator[tuple[str, str, int]]:
-    """Yield the column, the operator and the number of a comparison, two for BETWEEN."""
-    compared: list[tuple[AstNode | None, str, AstNode | None]]
-    match one:
-        case nodes.A_Expr(kind=pb.AEXPR_BETWEEN, lexpr=side, rexpr=nodes.List(items=[low, high])):
-            compared = [(side, ">=", low), (side, "<=", high)]
-        case nodes.A_Expr(kind=pb.AEXPR_OP, name=name, lexpr=side, rexpr=other):
-            compared = [(side, parse_tree.words(name)[-1], other)]
-        case _:
-            return
-    for side, operator, other in compared:
-        column, number = _column(side, names), parse_tree.integer(other)
-        if column is not None and number is not None and operator in (">", ">=", "<", "<="):
-            yield column, operator, number
-
-
-def _conjuncts(condition: AstNode | None) -> Iterator[AstNode]:
-    match condition:
-        case nodes.BoolExpr(boolop=pb.AND_EXPR, args=args):
-            for one in args:
-                yield from _conjuncts(one)
-        case None:
-            return
-        case _:
-            yield condition
-
-
-def _given(one: AstNode, names: set[str], is_value: Callable[[AstNode], bool]) -> Iterator[str]:
-    """Yield the columns of the table for which a condition gives values."""
-    match one:
-        case nodes.A_Expr(kind=kind, lexpr=left, rexpr=right) if kind in EQUAL and parse_tree.words(one.name) == ["="]:
-            for side, other in ((left, right), (right, left)):
-                column = _column(side, names)
-                if column is not None and other is not None and is_value(other):
-                    yield column
-        case nodes.SubLink(sub_link_type=pb.ANY_SUBLINK, testexpr=side, subselect=nodes.SelectStmt() as query):
-            column = _column(side, names)
-            if column is not None and (_is_short(query.limit_count) or bool(query.values_lists)):
-                yield column
-
-
-def _column(node: AstNode | None, names: set[str]) -> str | None:
-    match node:
-        case nodes.ColumnRef(fields=fields):
-            texts = parse_tree.words(fields)
-            return texts[-1] if len(texts) == 1 or texts[-2] in names else None
-    return None
-
-
-def _is_fixed(node: AstNode) -> bool:
-    """Return whether an expression has no column outside of a subquery for one value, or for a short list of them."""
-    match node:
-        case nodes.SubLink(sub_link_type=pb.EXPR_SUBLINK):
+    def _is_reached(self, relation: nodes.RangeVar, others: Sequence[AstNode], condition: AstNode | None) -> bool:
+        """Return whether a condition gives a key of the table that is written, from the text or from few rows."""
+        sources, parts = self._joined(others, condition)
+        target = replace(self._of_table(relation), is_few=False)
+        if 0 in joins.few([target, *sources], parts, self.are_few):
             return True
-        case nodes.SubLink(subselect=nodes.SelectStmt(limit_count=limit)):
-            return _is_short(limit)
-        case nodes.List(items=items):
-            return all(map(_is_fixed, items))
-        case nodes.TypeCast(arg=inner) if inner is not None:
-            return _is_fixed(inner)
-    return not any(parse_tree.walk(node, nodes.ColumnRef)) and not any(parse_tree.walk(node, nodes.SubLink))
+        # of those for which another row exists
+        for one in parts:
+            match one:
+                case nodes.SubLink(
+                    sub_link_type=pb.EXISTS_SUBLINK,
+                    subselect=nodes.SelectStmt(from_clause=inner, where_clause=where),
+                ):
+                    more, within = self._joined(inner, where)
+                    qualified = [part for part in within if _is_qualified(part)]
+                    names = target.names.union(*(source.names for source in sources))
+                    is_apart = all(names.isdisjoint(source.names) for source in more)
+                    if is_apart and 0 in joins.few([target, *sources, *more], [*parts, *qualified], self.are_few):
+                        return True
+        return False
+
+    def _reads_few(self, query: nodes.SelectStmt) -> bool:
+        return self._have_few(query.from_clause, query.where_clause)
+
+    def _have_few(self, items: Sequence[AstNode], condition: AstNode | None) -> bool:
+        sources, parts = self._joined(items, condition)
+        return len(joins.few(sources, parts, self.are_few)) == len(sources)
+
+    def _joined(self, items: Sequence[AstNode], condition: AstNode | None) -> tuple[list[Source], list[AstNode]]:
+        """Return the sources of a FROM, and the parts of its condition with those of its joins."""
+        sources: list[Source] = []
+        parts = list(joins.conjuncts(condition))
+        for item in items:
+            self._flatten(item, sources, parts)
+        # a join of several small tables may have any number of rows
+        small = [one for one in sources if one.is_few and one.table is not None]
+        many = prod(self.count(one.table) or 1 for one in small if one.table is not None) >= LARGE_ROWS
+        return [replace(one, is_few=False) if many and one in small else one for one in sources], parts
+
+    def _flatten(self, item: AstNode, sources: list[Source], parts: list[AstNode]) -> None:
+        match item:
+            case nodes.JoinExpr(jointype=pb.JOIN_INNER, is_natural=False, using_clause=[], alias=None) if (
+                item.larg is not None and item.rarg is not None
+            ):
+                self._flatten(item.larg, sources, parts)
+                self._flatten(item.rarg, sources, parts)
+                parts += joins.conjuncts(item.quals)
+            case nodes.RangeVar():
+                sources.append(self._of_table(item))
+            case _:
+                names = (one.aliasname for one in parse_tree.walk(item, nodes.Alias))
+                tables = (one.relname for one in parse_tree.walk(item, nodes.RangeVar))
+                sources.append(Source(frozenset((*names, *tables)), None, self._is_bounded(item)))
+
+    def _of_table(self, relation: nodes.RangeVar) -> Source:
+        names = frozenset((relation.relname, relation.alias.aliasname if relation.alias is not None else ""))
+        if not relation.schemaname and relation.relname in self.named:
+            # within itself, its name is that of a table, or it is recursive and may have any number of rows
+            others = {key: one for key, one in self.named.items() if key != relation.relname}
+            return Source(names, None, replace(self, named=others).are_few(self.named[relation.relname]))
+        table = below.reached(relation, self.tables)
+        # a view may have many more rows than the tables below it
+        is_counted = table is not None and table.origin is not None and table.kind != "view"
+        rows = self.count(table) if table is not None and is_counted else None
+        return Source(names, table, rows is not None and rows < LARGE_ROWS)
+
+    def _is_bounded(self, item: AstNode) -> bool:
+        match item:
+            case nodes.RangeSubselect(subquery=nodes.SelectStmt() as query):
+                return self.are_few(query)
+            case nodes.RangeFunction():
+                calls = list(parse_tree.walk(item, nodes.FuncCall))
+                return bool(calls) and all(map(_is_short_list, calls))
+        return False
 
 
-def _is_short(limit: AstNode | None) -> bool:
-    number = parse_tree.integer(limit)
-    return number is not None and number < LARGE_ROWS
+def _is_short_list(call: nodes.FuncCall) -> bool:
+    """Return whether a function makes rows of a list that is in the text, or of few numbers."""
+    name = parse_tree.words(call.funcname)[-1]
+    if name == "generate_series":
+        numbers = [parse_tree.integer(one) for one in call.args]
+        low, high = numbers[:2] if len(numbers) > 1 else (None, None)
+        return low is not None and high is not None and high - low < LARGE_ROWS
+    return name in LISTING and not any(parse_tree.walk(call, nodes.ColumnRef, nodes.SubLink))
 
 
-def _is_written(source: AstNode) -> bool:
-    """Return whether the rows of an item of FROM are in the text."""
-    match source:
-        case nodes.RangeSubselect(subquery=nodes.SelectStmt() as query):
-            return bool(query.values_lists) or (not query.from_clause and query.larg is None)
-    return False
+def _is_qualified(condition: AstNode) -> bool:
+    """Return whether each column has the name of its table: without one, it is that of the innermost query."""
+    return all(len(one.fields) > 1 for one in parse_tree.walk(condition, nodes.ColumnRef))

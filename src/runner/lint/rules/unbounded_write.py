@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from postgast import nodes
+from postgast.nodes import AstNode
 
 from runner.lint import bounds, parse_tree
 from runner.lint.bounds import Write
@@ -32,27 +33,35 @@ def find(revision: Revision) -> Iterator[Violation]:
 
 
 def _find(write: Write, statement: Statement, revision: Revision, *, is_repeated: bool) -> Iterator[Violation]:
-    table = bounds.target(write, statement.before)
+    database, table = revision.database, bounds.target(write, statement.before)
     if table is None or table.origin is None:
         return
     if bounds.are_few(write, statement.before) and not is_repeated:
         return
-    database, name = revision.database, shown(table.name)
+    # a table that is small here may be large in another database
+    is_small = bounds.are_few(write, statement.before, database.rows) and not is_repeated
+    source = max(bounds.sources(write, statement.before), key=partial(_size, database), default=None)
     match write:
         case nodes.UpdateStmt(where_clause=condition) | nodes.DeleteStmt(where_clause=condition):
-            is_all = bounds.is_of_all(condition, table)
-            what = f"all rows of `{name}`" if is_all else f"each row of `{name}` for which its condition is true"
-            message = f"It writes {what}, of {database.count(table)}, and locks what it writes until the commit."
-            yield Violation(_level(database, table, is_all), message, REMEDY, statement, table)
-        case _:
-            source = max(bounds.sources(write, statement.before), key=partial(_size, database), default=None)
-            if source is not None:
-                message = (
-                    f"It writes into `{name}` what it reads of {database.count(source)} of `{shown(source.name)}`, in "
-                    "one transaction, and locks what it writes until the commit."
-                )
-                level = _level(database, source, _reads_whole(write, source))
-                yield Violation(level, message, REMEDY, statement, source)
+            yield _of_condition(condition, table, statement, database, is_small=is_small)
+        case nodes.MergeStmt(join_condition=condition) if source is None:
+            yield _of_condition(condition, table, statement, database, is_small=is_small)
+        case _ if source is not None:
+            message = (
+                f"It writes into `{shown(table.name)}` what it reads of {database.count(source)} of "
+                f"`{shown(source.name)}`, in one transaction, and locks what it writes until the commit."
+            )
+            level = _level(database, source, _reads_whole(write, source))
+            yield Violation("note" if is_small else level, message, REMEDY, statement, source)
+
+
+def _of_condition(
+    condition: AstNode | None, table: Table, statement: Statement, database: Database, *, is_small: bool
+) -> Violation:
+    is_all, name = bounds.is_of_all(condition, table), shown(table.name)
+    what = f"all rows of `{name}`" if is_all else f"each row of `{name}` for which its condition is true"
+    message = f"It writes {what}, of {database.count(table)}, and locks what it writes until the commit."
+    return Violation("note" if is_small else _level(database, table, is_all), message, REMEDY, statement, table)
 
 
 def _repeated(revision: Revision) -> frozenset[int]:
@@ -109,6 +118,7 @@ RULE = Rule(
         'op.execute("delete from items using accounts a where a.id = items.account_id")',
         'op.execute("insert into visits (visit_id, at) select id, at from items")',
         'op.execute("merge into items i using accounts a on a.id = i.account_id when matched then delete")',
+        'op.execute("merge into items i using (values (1)) v (n) on true when matched then delete")',
         'op.execute("do $$ begin update items set note = null; end $$")',
         'op.execute("do $$ declare r record; begin for r in select id from items loop "'
         ' "update items set note = null where id = r.id; end loop; end $$")',
@@ -120,6 +130,8 @@ RULE = Rule(
         "op.execute(\"update items i set note = v.note from (values (1, 'a'), (2, 'b')) v (id, note) "
         'where v.id = i.id")',
         'op.execute("delete from visits where visit_id in (1, 2, 3)")',
+        'op.execute("delete from items where id = 1 or id = 2 or (code in (3, 4) and price > 1)")',
+        'op.execute("update items set quantity = 1 where (code, id) in ((1, 1), (2, 2))")',
         'op.execute("delete from items where id = (select max(id) from items where price > 1)")',
         'op.bulk_insert(sa.table("accounts", sa.column("email", sa.Text()), sa.column("code", sa.Integer())), '
         '[{"email": "a", "code": -1}, {"email": "b", "code": -2}])',
