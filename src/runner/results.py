@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from runner.answer import KEY, OMITTED, Answer, Applied, Change, Direction, Failure, Json, Progress, Result
+from runner.errors import count
 
 Level = Literal["error", "warning", "note"]
 Outcome = Literal["rehearsed", "failed", "stopped", "not-rehearsed", "inconclusive"]
@@ -72,6 +73,11 @@ class ImageRun:
     to: str | None
     """The database's heads after the run."""
     succeeded_at: str | None
+
+
+def estimated(rows: int) -> str:
+    """Return the planner's estimate of a table's rows in words: `about 20,000 rows`, or `no rows yet`."""
+    return f"about {count(rows, 'row', separator=',')}" if rows else "no rows yet"
 
 
 @dataclass(frozen=True)

@@ -273,9 +273,28 @@ def test_the_rows_in_a_finding_are_those_that_are_read(actual: Catalog) -> None:
         "constraint-missing-not-valid", "error",
         "The CHECK `items_price_check1` blocks reads and writes of `items` while about 12,345 rows are checked.",
     )]  # fmt: skip
-    assert [(one.level, one.message.partition("while ")[2]) for _, one in found(actual, statement, None)] == [
-        ("error", "all rows are checked.")
-    ]
+    said = {None: "all rows", 0: "all rows (none yet)", 1: "all rows (about 1)", 2: "about 2 rows"}
+    for rows, words in said.items():
+        ((_, one),) = found(actual, statement, rows)
+        assert one.message.partition("while ")[2] == f"{words} are checked."
+        assert one.level == ("error" if rows is None else "warning")
+
+
+SIZED = {
+    "delete from items": "It writes all rows of `items` ({}), and locks what it writes until the commit.",
+    "delete from items where price > 1": "It writes each row of `items` ({}) for which its condition is true, and "
+    "locks what it writes until the commit.",
+    "alter table items enable row level security": "No policy lets a role other than the owner read or write the rows "
+    "of `items` ({}).",
+}
+
+
+@pytest.mark.parametrize("rows", [None, 0, 1, 20_000])
+def test_a_size_reads_as_english(actual: Catalog, rows: int | None) -> None:
+    words = {None: "nobody knows how many rows", 0: "no rows yet", 1: "about 1 row", 20_000: "about 20,000 rows"}[rows]
+    for statement, message in SIZED.items():
+        told = [one.message for _, one in found(actual, statement, rows)]
+        assert message.format(words) in told
 
 
 TYPES = """

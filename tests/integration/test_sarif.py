@@ -146,7 +146,7 @@ def test_from_a_database(project: Project, database: Database) -> None:
     run = scan(project, "head", code=0, url=database.url)
     (found,) = run["results"]
     assert (found["level"], run["invocations"][0]["toolExecutionNotifications"]) == ("warning", [])
-    assert found["message"]["text"].startswith("`leads` (about 0 rows): Building")
+    assert found["message"]["text"].startswith("`leads` (no rows yet): Building")
 
 
 def test_a_failure_writes_nothing(project: Project) -> None:

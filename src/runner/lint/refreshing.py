@@ -15,9 +15,9 @@ def violation(node: nodes.RefreshMatViewStmt, statement: Statement, database: Da
         return None
     name = shown(view.name)
     if node.skip_data:
-        message = f"It empties `{name}`, of {database.count(view)}: each read of it fails until the next REFRESH."
+        message = f"It empties `{name}` ({database.size(view)}): each read of it fails until the next REFRESH."
         return Violation("error", message, "Leave out `WITH NO DATA`.", statement, view)
-    message = f"It blocks reads of `{name}` while its query runs again; there are {database.count(view)} in it."
+    message = f"It blocks reads of `{name}` ({database.size(view)}) while its query runs again."
     if _has_key(view):
         text = parse_tree.statement_text(node, concurrent=True)
         remedy = "Refresh it concurrently: its unique index allows that."

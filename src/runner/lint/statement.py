@@ -16,7 +16,7 @@ from runner.lint.tables import Constraint, Table, Tables, of_catalog
 from runner.lint.tablespaces import Tablespaces
 from runner.postgres import sql, tokens
 from runner.postgres.sql import Name
-from runner.results import Level, TableSize
+from runner.results import Level, TableSize, estimated
 from runner.schema.catalog import Catalog
 from runner.script.offline import Rendered
 
@@ -140,11 +140,19 @@ class Database:
         return "warning" if rows is not None and rows < LARGE_ROWS else "error"
 
     def count(self, table: Table | None) -> str:
-        """Return the rows of a table in words: `about 20,000 rows`, or `all rows` where their number is unknown."""
+        """Return the rows of a table as the subject of a sentence, always in the plural: `about 20,000 rows`.
+
+        They are `all rows` where their number is unknown.
+        """
         rows = self.rows(table)
-        if not rows:
-            return "all rows" if rows is None else "no rows yet"
-        return f"about {rows:,} rows"
+        if rows is not None and rows > 1:
+            return estimated(rows)
+        return "all rows" + {None: "", 0: " (none yet)", 1: " (about 1)"}[rows]
+
+    def size(self, table: Table | None) -> str:
+        """Return the number of a table's rows in words, for parentheses."""
+        rows = self.rows(table)
+        return "nobody knows how many rows" if rows is None else estimated(rows)
 
 
 @dataclass(frozen=True)

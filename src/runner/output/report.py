@@ -29,6 +29,7 @@ from runner.results import (
     SizesResult,
     TableSize,
     UnreadResult,
+    estimated,
 )
 
 Row = dict[str, str]
@@ -194,7 +195,7 @@ def _of_findings(result: PlanResult | RehearsalResult) -> Iterator[Section]:
 
 
 def _finding(finding: Finding) -> Row:
-    rows = "" if finding.rows is None else f" (about {finding.rows:,} rows)"
+    rows = "" if finding.rows is None else f" ({estimated(finding.rows)})"
     return {
         "level": finding.level,
         "rule": finding.rule,

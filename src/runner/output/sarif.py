@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from runner import __version__
 from runner.answer import Answer, Json
-from runner.results import Finding, Level, PlanResult
+from runner.results import Finding, Level, PlanResult, estimated
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/schemas/sarif-schema-2.1.0.json"
 LINK = re.compile(r"\[(?=[^\]]*\]\()")
@@ -75,7 +75,7 @@ def _result(finding: Finding, rule: int, folder: PurePosixPath) -> Json:
 def _table(finding: Finding) -> str:
     if finding.table is None:
         return ""
-    rows = "" if finding.rows is None else f" (about {finding.rows:,} rows)"
+    rows = "" if finding.rows is None else f" ({estimated(finding.rows)})"
     return f"`{finding.table}`{rows}: "
 
 

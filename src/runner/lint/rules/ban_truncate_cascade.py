@@ -36,7 +36,7 @@ def _find(revision: Revision, statement: Statement) -> Iterator[Violation]:
         )
         yield Violation("error", message, REMEDY, statement, tables[0])
     elif emptied:
-        named = ", ".join(f"`{shown(one.name)}` ({revision.database.count(one)})" for one in emptied)
+        named = ", ".join(f"`{shown(one.name)}` ({revision.database.size(one)})" for one in emptied)
         message = f"CASCADE empties with {what} the tables that reference it: {named}."
         has_rows = any(revision.database.rows(one) != 0 for one in (*tables, *emptied))
         yield Violation("error" if has_rows else "warning", message, REMEDY, statement, tables[0])

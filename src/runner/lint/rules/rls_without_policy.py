@@ -15,7 +15,7 @@ from runner.lint.rule import Rule, Violation
 from runner.lint.statement import Revision, Statement, shown
 from runner.lint.tables import Table
 
-ONLY = " (a restrictive policy only narrows what a permissive one lets through)"
+ONLY = " A restrictive policy only narrows what a permissive one lets through."
 REMEDY = "Create the permissive policies of the application's roles before, in the same revision (`CREATE POLICY`)."
 
 
@@ -26,8 +26,8 @@ def find(revision: Revision) -> Iterator[Violation]:
         end = revision.end.of_origin(table.origin) if table is not None and table.origin is not None else None
         if table is not None and end is not None and end.row_security and not end.lets_rows_through:
             message = (
-                f"No policy lets a role other than the owner read or write the rows of `{shown(table.name)}`"
-                f"{ONLY if end.policies else ''}, {revision.database.count(table)}."
+                f"No policy lets a role other than the owner read or write the rows of `{shown(table.name)}` "
+                f"({revision.database.size(table)}).{ONLY if end.policies else ''}"
             )
             yield Violation("error", message, REMEDY, statement, table)
 

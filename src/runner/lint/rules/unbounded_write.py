@@ -58,9 +58,10 @@ def _find(write: Write, statement: Statement, revision: Revision, *, is_repeated
 def _of_condition(
     condition: AstNode | None, table: Table, statement: Statement, database: Database, *, is_small: bool
 ) -> Violation:
-    is_all, name = bounds.is_of_all(condition, table), shown(table.name)
-    what = f"all rows of `{name}`" if is_all else f"each row of `{name}` for which its condition is true"
-    message = f"It writes {what}, of {database.count(table)}, and locks what it writes until the commit."
+    is_all = bounds.is_of_all(condition, table)
+    written = f"`{shown(table.name)}` ({database.size(table)})"
+    what = f"all rows of {written}" if is_all else f"each row of {written} for which its condition is true"
+    message = f"It writes {what}, and locks what it writes until the commit."
     return Violation("note" if is_small else _level(database, table, is_all), message, REMEDY, statement, table)
 
 
