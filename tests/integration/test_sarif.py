@@ -2,17 +2,20 @@
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from runner.output import console
+from runner.lint import rules
+from runner.output import console, rule_texts
 from support.postgres import Database
 from support.project import Project
 
 INDEX = 'op.create_index("i", "leads", ["nome"])'
 RULE = "require-concurrent-index-creation"
+SENTENCE = "CREATE INDEX blocks the writes of its table until each row is read and the index is built."
 ALLOWED = 'op.drop_column("leads", "tags")  # lint-allow ban-drop-column: nothing has read it since 2026-09'
 
 # The keys of each object that is written, the required ones marked, as the schema of SARIF 2.1.0 has them:
@@ -23,11 +26,9 @@ SCHEMA: dict[str, dict[str, Any]] = {
     "tool": {"driver!": "driver"},
     "driver": {"name!": str, "semanticVersion": str, "rules": ["rule"]},
     "rule": {
-        "id!": str, "shortDescription": "text", "fullDescription": "text", "help": "text",
-        "defaultConfiguration": "configuration",
+        "id!": str, "shortDescription": "text", "fullDescription": "text", "help": "text", "helpUri": str,
     },
     "text": {"text!": str},
-    "configuration": {"level": ("none", "note", "warning", "error")},
     "invocation": {"executionSuccessful!": bool, "toolExecutionNotifications": ["notification"]},
     "notification": {"message!": "text", "level": ("none", "note", "warning", "error")},
     "result": {
@@ -81,9 +82,8 @@ def test_a_finding_has_a_place_a_level_and_a_remedy(project: Project) -> None:
         {
             "id": RULE,
             "shortDescription": {"text": "Require concurrent index creation"},
-            "fullDescription": {"text": "Building the index blocks writes to `leads` while all rows are read."},
-            "help": {"text": "Build it concurrently, in a revision of its own."},
-            "defaultConfiguration": {"level": "error"},
+            "fullDescription": {"text": SENTENCE},
+            "help": {"text": rule_texts.describe(RULE).page},
         }
     ]
     (found,) = run["results"]
@@ -99,6 +99,18 @@ def test_a_finding_has_a_place_a_level_and_a_remedy(project: Project) -> None:
     (told,) = run["invocations"]
     assert told["executionSuccessful"]
     assert "whether a table that a revision creates exists already" in json.dumps(told["toolExecutionNotifications"])
+
+
+def test_a_rule_has_the_same_text_whatever_it_finds() -> None:
+    """It is that of its page, and of squawk's rules the address of theirs; an older client has it without `lint`."""
+    for rule in rules.load():
+        text = rule_texts.describe(rule.id)
+        page = sys.modules[rule.find.__module__].__doc__ or ""
+        assert " ".join(text.page.split()) == " ".join(page.split())
+        assert text.page.startswith(text.sentence)
+        assert text.address is None
+    assert rule_texts.describe("prefer-text-field").address == "https://squawkhq.com/docs/prefer-text-field"
+    assert rule_texts.describe("transaction-ended").sentence == "Of the revision: it ends its own transaction."
 
 
 def test_an_allowed_finding_is_suppressed_with_its_reason(project: Project) -> None:

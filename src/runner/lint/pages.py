@@ -6,6 +6,7 @@ from runner.lint import rules
 from runner.lint.findings import BREAKING, REPLACED, STYLE
 from runner.lint.report import LARGE_ROWS
 from runner.lint.rule import Rule
+from runner.output.rule_texts import REFUSED
 
 HEAD = """# The rules of the lint
 
@@ -33,16 +34,7 @@ These are about the whole revision, and found without the extra `lint` too.
 
 | finding | level | what |
 |---|---|---|
-| `broken-code` | error | the revision's Python has a mistake that no database would change |
-| `empty-revision` | error | its `upgrade()` does nothing; [what to do](../README.md#when-it-fails-operate) |
-| `mixed-revision` | error | it has an autocommit block after other statements |
-| `transaction-ended` | error | it ends its own transaction |
-| `table-exists` | error | it creates a table that exists, without IF NOT EXISTS |
-| `downgrade-loses-rows` | error | a downgrade drops a table or a column with rows |
-| `not-rendered` | warning | its SQL is not known beforehand, so the rest was not checked |
-| `suppression-without-reason` | warning | a comment `lint-allow` has no rule or no reason |
-| `unused-suppression` | warning | a comment allows what nothing finds |
-
+{refused}
 ## What squawk finds
 
 [squawk](https://squawkhq.com/docs/rules) reads the same SQL without a database. Its rules of the ids below are turned
@@ -55,7 +47,8 @@ def render() -> str:
     """Return the page as Markdown."""
     found = rules.load()
     listed = [f"`{rule}`" for rule in sorted(BREAKING)], [f"`{rule}`" for rule in sorted(STYLE)]
-    head = HEAD.format(large=LARGE_ROWS, breaking=", ".join(listed[0]), style=", ".join(listed[1]))
+    refused = "".join(f"| `{rule}` | {level} | {what} |\n" for rule, (level, what) in REFUSED.items())
+    head = HEAD.format(refused=refused, large=LARGE_ROWS, breaking=", ".join(listed[0]), style=", ".join(listed[1]))
     index = "".join(f"| [`{rule.id}`](#{rule.id}) | {rule.levels} |\n" for rule in found)
     replaced = ", ".join(f"`{rule}`" for rule in sorted(REPLACED))
     table = f"Turned off as well: {replaced}.\n\n## Our own rules\n\n| rule | level |\n|---|---|\n{index}"

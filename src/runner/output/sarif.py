@@ -13,13 +13,12 @@ from urllib.parse import quote
 
 from runner import __version__
 from runner.answer import Answer, Json
-from runner.results import Finding, Level, PlanResult, estimated
+from runner.output import rule_texts
+from runner.results import Finding, PlanResult, estimated
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/schemas/sarif-schema-2.1.0.json"
 LINK = re.compile(r"\[(?=[^\]]*\]\()")
 """The bracket that begins a link in a message."""
-LEVELS: tuple[Level, ...] = ("error", "warning", "note")
-"""The levels, which have the same names in SARIF, the worst first."""
 
 
 def document(answer: Answer, plan: PlanResult, project: Path) -> Json:
@@ -34,7 +33,7 @@ def document(answer: Answer, plan: PlanResult, project: Path) -> Json:
         "tool": {"driver": {
             "name": "migrate",
             "semanticVersion": __version__,
-            "rules": [_rule([one for one in found if one.rule == rule]) for rule in rules],
+            "rules": [_rule(rule) for rule in rules],
         }},
         "invocations": [{"executionSuccessful": True, "toolExecutionNotifications": _notifications(answer, plan)}],
         "results": [
@@ -45,17 +44,16 @@ def document(answer: Answer, plan: PlanResult, project: Path) -> Json:
     return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
 
 
-def _rule(findings: list[Finding]) -> Json:
-    """Return the description of a rule; with the remedy and the level of its worst finding."""
-    worst = min(findings, key=lambda one: LEVELS.index(one.level))
-    words = worst.rule.replace("-", " ")
-    return {
-        "id": worst.rule,
+def _rule(rule: str) -> Json:
+    """Return the description of a rule, which is the same in each log; the level of a finding is in its result."""
+    text, words = rule_texts.describe(rule), rule.replace("-", " ")
+    described: dict[str, Json] = {
+        "id": rule,
         "shortDescription": {"text": f"{words[:1].upper()}{words[1:]}"},
-        "fullDescription": {"text": worst.message},
-        "help": {"text": worst.help or worst.message},
-        "defaultConfiguration": {"level": worst.level},
+        "fullDescription": {"text": text.sentence},
+        "help": {"text": text.page},
     }
+    return described | ({"helpUri": text.address} if text.address is not None else {})
 
 
 def _result(finding: Finding, rule: int, folder: PurePosixPath) -> Json:
