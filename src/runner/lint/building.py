@@ -1,6 +1,7 @@
 """The Python that builds an index or detaches a partition without blocking writes, as a statement describes it."""
 
 from collections.abc import Collection
+from typing import Any
 
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
@@ -53,22 +54,25 @@ def replaced(node: nodes.IndexStmt, tables: Tables) -> tuple[str, ...]:
 
 def reindexed(node: nodes.ReindexStmt) -> str:
     """Return the Python that rebuilds the same indexes concurrently."""
-    changed = pb.ReindexStmt()
-    changed.CopyFrom(parse_tree.message(node))
-    if not parse_tree.is_on(node.params, "concurrently"):
-        changed.params.add().def_elem.defname = "concurrently"
-    return instead.committed_each(instead.executed(parse_tree.statement_text(nodes.ReindexStmt(changed))))
+    is_concurrent = parse_tree.is_on(node.params, "concurrently")
+    text = parse_tree.statement_text(node, None if is_concurrent else _set_concurrently)
+    return instead.committed_each(instead.executed(text))
+
+
+def _set_concurrently(copied: Any) -> None:
+    copied.params.add().def_elem.defname = "concurrently"
 
 
 def detached(node: nodes.AlterTableStmt) -> str:
     """Return the Python that detaches the same partition concurrently."""
-    changed = pb.AlterTableStmt()
-    changed.CopyFrom(parse_tree.message(node))
-    for one in changed.cmds:
+    block = instead.committed_each(instead.executed(parse_tree.statement_text(node, _detach_concurrently)))
+    return f"{block}\n# lint-allow prefer-robust-stmts: DETACH PARTITION has no IF EXISTS"
+
+
+def _detach_concurrently(copied: Any) -> None:
+    for one in copied.cmds:
         # `def` is a keyword of Python
         getattr(one.alter_table_cmd, "def").partition_cmd.concurrent = True
-    block = instead.committed_each(instead.executed(parse_tree.statement_text(nodes.AlterTableStmt(changed))))
-    return f"{block}\n# lint-allow prefer-robust-stmts: DETACH PARTITION has no IF EXISTS"
 
 
 def by_partition(node: nodes.IndexStmt, tables: Tables) -> tuple[str, ...]:

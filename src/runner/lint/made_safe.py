@@ -83,7 +83,7 @@ def key(one: Constraint, table: Table, tables: Tables, dropping: Sequence[str] =
     """Return the revisions that add a UNIQUE or PRIMARY KEY constraint by an index that is built concurrently.
 
     `dropping` are the calls that drop the constraint whose name it gets; its index is there until then.
-    None for what no index that was built before can be: WITHOUT OVERLAPS, other storage.
+    There are none for what no index that was built before can be: WITHOUT OVERLAPS, other storage.
     """
     node = one.node
     if node.options or node.indexspace or node.without_overlaps:
@@ -93,44 +93,43 @@ def key(one: Constraint, table: Table, tables: Tables, dropping: Sequence[str] =
     safely = [call("set_not_null_safely", name, column, schema=schema) for column in unproven]
     special = bool(node.including or node.deferrable or node.initdeferred or node.nulls_not_distinct)
     if table.is_partitioned:
-        keys = () if special or dropping else _keys_of_parts(one, table, tables)
+        keys = () if special or dropping else keys_of_parts(one, table, tables)
         return (*safely, *keys) if keys else ()
     new = one.name
     if dropping:
         label = "pkey" if one.kind == "primary key" else "key"
         new = building.free_name(tables, ((schema, one.name),), schema, name, *one.columns, label)
     if special:
-        built = () if node.indexname else (_concurrently(one, table.name, new),)
-        return *safely, *built, "\n".join((*dropping, _using_index(one, table.name, node.indexname or new)))
-    ready = node.indexname or (_ready(one, table) if one.column is None else None)
-    is_there = ready is not None and ready in table.indexes and not table.indexes[ready].is_made
-    index = ready or new
+        built_before = () if node.indexname else (_concurrently(one, table.name, new),)
+        return *safely, *built_before, "\n".join((*dropping, _using_index(one, table.name, node.indexname or new)))
+    built = node.indexname or (_ready(one, table) if one.column is None else None)
+    is_there = built is not None and built in table.indexes and not table.indexes[built].is_made
+    index = built or new
     create = call("create_index_concurrently", index, name, list(one.columns), unique=True, schema=schema)
     primary = {"primary": True} if one.kind == "primary key" else {}
     using = call("add_key_using_index", one.name, name, index, **primary, schema=schema)
     return *safely, *(() if is_there else (create,)), "\n".join((*dropping, using))
 
 
-def _keys_of_parts(one: Constraint, table: Table, tables: Tables) -> tuple[str, ...]:
-    """Return the revisions that add a key to a partitioned table, none where a partition has partitions again."""
-    parts = [tables.find(name) for name in tables.partitions(table.name)]
-    if any(part is None or part.is_partitioned for part in parts):
+def keys_of_parts(one: Constraint, table: Table, tables: Tables) -> tuple[str, ...]:
+    """Return the revisions that make a key of the indexes of the partitions; none where these have partitions."""
+    parts = [part for part in map(tables.find, tables.partitions(table.name)) if part is not None]
+    if any(part.is_partitioned for part in parts) or not one.columns:
         return ()
     schema, name = table.name
     primary = {"primary": True} if one.kind == "primary key" else {}
     whole = call("add_key_on_only", one.name, name, list(one.columns), **primary, schema=schema)
-    built, attaching = [], []
+    built, attached = [], []
     named: set[Name] = set()
     for part in parts:
-        assert part is not None  # noqa: S101 - looked at above
         owner, made = part.name
         index = building.free_name(tables, named, owner, made, *one.columns, "key")
         named.add((owner, index))
         built.append(call("create_index_concurrently", index, made, list(one.columns), unique=True, schema=owner))
-        attaching.append(call("add_key_using_index", index, made, index, **primary, schema=owner))
+        attached.append(call("add_key_using_index", index, made, index, **primary, schema=owner))
         elsewhere = {"partition_schema": owner} if owner != schema else {}
-        attaching.append(call("attach_index", one.name, index, **elsewhere, schema=schema))
-    return whole, *built, "\n".join(attaching)
+        attached.append(call("attach_index", one.name, index, **elsewhere, schema=schema))
+    return whole, *built, "\n".join(attached)
 
 
 def _concurrently(one: Constraint, table: Name, name: str) -> str:

@@ -1,13 +1,13 @@
 """New columns that neither read nor rewrite their table: the revisions that add them step by step."""
 
 from collections.abc import Container, Iterator
-from itertools import takewhile
 
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
 from runner.lint import course, foreign_keys, instead, made_again, made_safe, parse_tree, volatility
 from runner.lint.chosen_names import shortened
+from runner.lint.parse_tree import Type
 from runner.lint.statement import Revision, Statement
 from runner.lint.tables import Constraint, Table
 from runner.postgres.sql import Name
@@ -72,7 +72,7 @@ def _alone(node: nodes.ColumnDef, table: Table, default: nodes.Constraint | None
     if fills and default is not None:
         calls.append(made_safe.alter(table.name, _setting_default(node.colname, parse_tree.message(default).raw_expr)))
     if fills and any(one.contype == pb.CONSTR_IDENTITY for one in _parts(node)):
-        calls += _numbering(node.colname, table)
+        calls += numbering(node.colname, parse_tree.read_type(node.type_name), table.name)
     return calls
 
 
@@ -89,7 +89,7 @@ def before(revision: Revision, statement: Statement, names: Container[str]) -> l
         return []
     return [
         made_safe.alter(table.name, _adding(node, frozenset()))
-        for one in takewhile(lambda one: one is not statement, revision.statements)
+        for one in revision.preceding(statement)
         if one.table is not None and one.table.origin == table.origin
         for node in one.columns()
         if node.colname in names
@@ -102,7 +102,7 @@ def _functions(default: nodes.Constraint | None, revision: Revision, statement: 
     called = {parse_tree.parts_name(one.funcname) for one in calls}
     if not called:
         return
-    for one in takewhile(lambda one: one is not statement, revision.statements):
+    for one in revision.preceding(statement):
         match one.node:
             case (
                 nodes.CreateFunctionStmt(funcname=names)
@@ -141,11 +141,12 @@ def _setting_default(column: str, default: pb.Node) -> pb.AlterTableCmd:
     return command
 
 
-def _numbering(column: str, table: Table) -> Iterator[str]:
-    """Yield the calls that number new rows as an identity does, which only a column that is NOT NULL can be."""
-    sequence = parse_tree.identifier(table.name[0], shortened(table.name[1], column, "seq"))
-    yield instead.executed(f"CREATE SEQUENCE {sequence} OWNED BY {parse_tree.identifier(*table.name, column)}")
+def numbering(column: str, kind: Type, table: Name) -> Iterator[str]:
+    """Yield the calls that number new rows as serial or an identity does; an identity has to be NOT NULL."""
+    sequence = parse_tree.identifier(table[0], shortened(table[1], column, "seq"))
+    owner = parse_tree.identifier(*table, column)
+    yield instead.executed(f"CREATE SEQUENCE {sequence} AS {kind} OWNED BY {owner}")
     literal = sequence.replace("'", "''")
     (tree,) = parse_tree.parse(f"select nextval('{literal}')")
     default = parse_tree.message(next(parse_tree.walk(tree, nodes.ResTarget))).val
-    yield made_safe.alter(table.name, _setting_default(column, default))
+    yield made_safe.alter(table, _setting_default(column, default))

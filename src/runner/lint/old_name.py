@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
-from sqlalchemy.dialects import postgresql
 
 from runner.lint import parse_tree, removal
 from runner.lint.removal import Thing
@@ -142,7 +141,7 @@ def _instead(revision: Revision, statement: Statement, table: Table, new: Name) 
     if isinstance(statement.node, nodes.RenameStmt):
         first = call("op.rename_table", name, new[1], schema=schema)
     else:
-        first = call("op.execute", f"ALTER TABLE {quoted(table.name)} SET SCHEMA {quote(new[0])}")
+        first = call("op.execute", f"ALTER TABLE {quoted(table.name)} SET SCHEMA {parse_tree.identifier(new[0])}")
     view = view_of(new, table.name, " WITH (security_invoker = true)" if table.row_security else "")
     granting = [
         f"GRANT {privileges.replace(' with grant option', '')} ON {quoted(table.name)} TO {role}"
@@ -158,9 +157,4 @@ def view_of(source: Name, name: Name, options: str = "") -> str:
 
 def quoted(name: Name) -> str:
     """Return a name as SQL, without the schema where that is `public`."""
-    return quote(name[1]) if name[0] == PROJECT else f"{quote(name[0])}.{quote(name[1])}"
-
-
-def quote(name: str) -> str:
-    """Return one part of a name as SQL."""
-    return str(postgresql.dialect().identifier_preparer.quote(name))  # type: ignore[no-untyped-call]
+    return parse_tree.identifier(*(name[1:] if name[0] == PROJECT else name))

@@ -4,7 +4,7 @@ The parser is that of PostgreSQL 18, through libpg_query. `runner.postgres.sql` 
 this extra and in microseconds; a lint has the time to read them whole.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -317,25 +317,27 @@ def identifier(*parts: str) -> str:
     return expression_text(nodes.ColumnRef(column))
 
 
-def about_column(check: str, column: str) -> str:
-    """Return the condition of a domain's CHECK for a column."""
-    (tree,) = parse(f"alter table t add {check}")
-    condition = next(walk(tree, nodes.Constraint)).raw_expr
-    assert condition is not None  # noqa: S101 - of a CHECK
-    for one in walk(condition, nodes.ColumnRef):
+def of_column(check: nodes.Constraint, column: str) -> nodes.Constraint:
+    """Return the CHECK of a domain as one of a column, which stands for VALUE."""
+    copied = pb.Constraint()
+    copied.CopyFrom(check._pb)
+    found = nodes.Constraint(copied)
+    for one in walk(found, nodes.ColumnRef):
         if words(one.fields) == ["value"]:
             one._pb.fields[0].string.sval = column
-    return expression_text(condition)
+    return found
 
 
-def statement_text(node: AstNode, **changes: object) -> str:
-    """Return a statement as SQL, with fields of its tree changed, such as `concurrent=True`."""
+def statement_text(node: AstNode, edit: Callable[[Any], object] | None = None, **changes: object) -> str:
+    """Return a statement as SQL, with fields of its tree changed, such as `concurrent=True`, or edited."""
     tree = pb.ParseResult()
     wrapper = tree.stmts.add().stmt
     copied = getattr(wrapper, _field(wrapper, node))
     copied.CopyFrom(node._pb)
     for field, value in changes.items():
         setattr(copied, field, value)
+    if edit is not None:
+        edit(copied)
     return postgast.deparse(tree)
 
 

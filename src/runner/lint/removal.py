@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import takewhile
 
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
@@ -114,15 +113,14 @@ def is_made_again(old: Thing, revision: Revision, statement: Statement) -> bool:
 
 def following(revision: Revision, statement: Statement) -> tuple[Statement, ...]:
     """Return the statements of a revision after this one."""
-    place = next(at for at, one in enumerate(revision.statements) if one is statement)
-    return revision.statements[place + 1 :]
+    return revision.statements[len([*revision.preceding(statement)]) + 1 :]
 
 
 def preceding(revision: Revision, statement: Statement) -> Iterator[Statement]:
     """Yield the statements of the plan before this one."""
     for one in revision.earlier:
         yield from one.statements
-    yield from takewhile(lambda one: one is not statement, revision.statements)
+    yield from revision.preceding(statement)
 
 
 def origin(one: Thing, revision: Revision, statement: Statement) -> Thing | None:

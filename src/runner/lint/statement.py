@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import takewhile
+from math import inf
 
 import postgast
 from postgast import nodes
@@ -136,8 +138,16 @@ class Database:
 
     def by_rows(self, table: Table | None) -> Level:
         """Return the level of what takes time for each row of a table; an unknown number of rows counts as large."""
+        return "error" if self.is_large(table) else "warning"
+
+    def is_large(self, table: Table | None) -> bool:
+        """Return whether what is done for each row of a table takes long."""
+        return self.many(table) >= LARGE_ROWS
+
+    def many(self, table: Table | None) -> float:
+        """Return the rows of a table to compare them: an unknown number is more than any other."""
         rows = self.rows(table)
-        return "warning" if rows is not None and rows < LARGE_ROWS else "error"
+        return inf if rows is None else rows
 
     def count(self, table: Table | None) -> str:
         """Return the rows of a table as the subject of a sentence, always in the plural: `about 20,000 rows`.
@@ -168,6 +178,10 @@ class Revision:
     """The tables after the whole plan."""
     texts: tuple[str, ...] = ()
     """Those of its texts that do something, by the places of the statements."""
+
+    def preceding(self, statement: Statement) -> Iterator[Statement]:
+        """Yield the statements of this revision before one of them."""
+        return takewhile(lambda one: one is not statement, self.statements)
 
     def domains(self, statement: Statement) -> Mapping[Name, Domain]:
         """Return the domains that there are before a statement."""

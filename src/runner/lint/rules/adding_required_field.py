@@ -61,7 +61,7 @@ def _is_of_required_domain(found: parse_tree.Type, revision: Revision, statement
 
 
 def _is_left_required(column: str, revision: Revision, statement: Statement) -> bool:
-    """Return whether the column has neither a default nor nulls when the revision has ended."""
+    """Return whether the column is there, and without a default, when the revision has ended."""
     assert statement.table is not None  # noqa: S101 - of a column that is added
     found = revision.statements[-1].after.of_origin(statement.table.origin or statement.table.name)
     left = found.columns.get(column) if found is not None else None

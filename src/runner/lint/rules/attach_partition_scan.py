@@ -75,7 +75,7 @@ def _find(
             built = ", ".join(f"`{one}`" for one in missing)
             message += f" It builds the index of `{shown(part)}` for {built} of `{shown(parent)}`."
         remedy = f"{INDEXES} {REMEDY}" if missing else REMEDY
-        largest = max((one for one, _ in scanned), key=lambda one: database.rows(one) or float("inf"))
+        largest = max((one for one, _ in scanned), key=database.many)
         # a condition of a partition by hash names the table, which must be there
         is_possible = condition and not missing and (table.origin is not None or bound.strategy != "h")
         advice = _instead(part, scanned, statement, revision) if is_possible else ()

@@ -12,7 +12,7 @@ from itertools import chain
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from runner.lint import cascade, parse_tree, removal
+from runner.lint import cascade, foreign_keys, parse_tree, removal
 from runner.lint.rule import Rule, Violation
 from runner.lint.statement import Revision, Statement, shown
 from runner.lint.tables import Constraint, Table, Tables
@@ -20,7 +20,6 @@ from runner.lint.tables import Constraint, Table, Tables
 KEYS = ("primary key", "unique")
 RESTRICTS = ("", "a", "r")
 """The actions of a foreign key that change no row: none, NO ACTION and RESTRICT."""
-ACTIONS = {"c": "CASCADE", "d": "SET DEFAULT", "n": "SET NULL"}
 
 
 def find(revision: Revision) -> Iterator[Violation]:
@@ -101,7 +100,7 @@ def _other(statement: Statement, table: Table, one: Constraint) -> Violation:
     if one.kind == "foreign key" and one.referred is not None and action not in RESTRICTS:
         message = (
             f"Without `{one.name}`, rows of `{name}` stay as they are when the row of `{shown(one.referred)}` is "
-            f"deleted that they belong to: its ON DELETE {ACTIONS[action]} goes with it."
+            f"deleted that they belong to: its ON DELETE {foreign_keys.ACTIONS[action]} goes with it."
         )
         remedy = f"Deploy a version that does this itself, or replace `{one.name}` in the same revision."
         return Violation("warning", message, remedy, statement, table)

@@ -32,7 +32,7 @@ def find(revision: Revision) -> Iterator[Violation]:
         used = domains.tables(domain, revision.domains(statement), statement.before)
         if not used:
             continue
-        largest = max((table for table, _ in used), key=lambda table: _size(database.rows(table)))
+        largest = max((table for table, _ in used), key=database.many)
         read = ", ".join(f"{database.count(table)} of `{shown(table.name)}`" for table, _ in used)
         owners = ", ".join(f"`{shown(table.name)}`" for table, _ in used)
         message = f"{_done(node)} the domain `{shown(domain)}` blocks writes to {owners} while {read} are checked."
@@ -44,10 +44,6 @@ def _reads(node: nodes.AlterDomainStmt) -> bool:
     if node.subtype == ADD:
         return isinstance(node.def_, nodes.Constraint) and not node.def_.skip_validation
     return node.subtype in (SET_NOT_NULL, VALIDATE)
-
-
-def _size(rows: int | None) -> float:
-    return float("inf") if rows is None else rows
 
 
 def _done(node: nodes.AlterDomainStmt) -> str:
@@ -88,14 +84,8 @@ def _instead(node: nodes.AlterDomainStmt, domain: tuple[str, str], used: Used) -
 
 def _check(found: nodes.Constraint, domain: tuple[str, str], table: Table, column: str) -> Constraint:
     """Return the CHECK of a domain as one of a column, which stands for VALUE."""
-    copy = pb.Constraint()
-    copy.CopyFrom(parse_tree.message(found))
-    node = nodes.Constraint(copy)
-    for one in parse_tree.walk(node, nodes.ColumnRef):
-        if parse_tree.words(one.fields) == ["value"]:
-            parse_tree.message(one).fields[0].string.sval = column
     name = shortened(table.name[1], column, found.conname or domain[1], "check")
-    return Constraint(name, "check", (column,), node)
+    return Constraint(name, "check", (column,), parse_tree.of_column(found, column))
 
 
 RULE = Rule(

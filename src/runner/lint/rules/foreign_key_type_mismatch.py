@@ -16,12 +16,11 @@ from runner.lint.parse_tree import Type
 from runner.lint.rule import Rule, Violation
 from runner.lint.statement import Revision, Statement, shown
 from runner.lint.tables import Constraint, Table
+from runner.lint.widening import TEXTS, ZONED
 from runner.postgres.sql import Name
 from runner.results import Level
 
 LARGEST = {"int2": 32_767, "int4": 2_147_483_647, "int8": 9_223_372_036_854_775_807}
-TEXTS = frozenset({"text", "varchar"})
-ZONED = frozenset({"timestamp", "timestamptz"})
 # The types that one kind of index compares with each other, as pg_amop has them.
 FAMILIES = (
     frozenset(LARGEST), TEXTS, frozenset({"date", "timestamp", "timestamptz"}), frozenset({"float4", "float8"}),

@@ -8,7 +8,6 @@ https://www.postgresql.org/docs/current/ddl-constraints.html#DDL-CONSTRAINTS-FK
 from collections.abc import Iterator
 
 from runner.lint import foreign_keys, new_columns
-from runner.lint.report import LARGE_ROWS
 from runner.lint.rule import Rule, Violation
 from runner.lint.statement import Revision, shown
 from runner.results import Level
@@ -25,13 +24,13 @@ def find(revision: Revision) -> Iterator[Violation]:
                 continue
             if foreign_keys.is_indexed(one.columns, last, revision.end):
                 continue
-            rows, owner = database.rows(table), shown(table.name)
+            owner = shown(table.name)
             message = (
                 f"The foreign key `{one.name}` has no index of its columns in `{owner}`: each DELETE in "
                 f"`{shown(one.referred)}`, and each UPDATE of its key, reads {database.count(table)} of `{owner}`."
             )
             remedy = "Build one with `create_index_concurrently`, in a revision before this."
-            level: Level = "note" if rows is not None and rows < LARGE_ROWS else "warning"
+            level: Level = "warning" if database.is_large(table) else "note"
             yield Violation(
                 level, message, remedy, statement, table, new_columns.with_foreign_key(one, revision, statement)
             )

@@ -128,7 +128,7 @@ def _instead(statement: Statement, is_ours: bool) -> tuple[str, ...]:
             schema, name = parse_tree.dropped(node)[0]
             return (call("drop_index_concurrently", name, schema=schema),)
         # what rewrites a table blocks it there as well
-        case nodes.ClusterStmt() | nodes.VacuumStmt() if parse_tree.is_on(getattr(node, "options", ()), "full"):
+        case nodes.VacuumStmt(options=options) if parse_tree.is_on(options, "full"):
             return ()
         case nodes.ReindexStmt(kind=kind) if kind != pb.REINDEX_OBJECT_SYSTEM:
             return (building.reindexed(node),)

@@ -6,17 +6,15 @@ https://www.postgresql.org/docs/current/ddl-partitioning.html#DDL-PARTITIONING-D
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from runner.lint import building, foreign_keys, parse_tree
-from runner.lint.chosen_names import shortened
+from runner.lint import building, foreign_keys, made_safe, parse_tree
 from runner.lint.foreign_keys import FIRST_WITH_PARTS
 from runner.lint.rule import Rule, Violation, call
 from runner.lint.statement import Revision, Statement, shown
-from runner.lint.tables import Constraint, Table
+from runner.lint.tables import Table
 
 EACH = "Do it for each partition in a revision of its own, then for the table, which takes over what they have."
 
@@ -61,7 +59,8 @@ def _constraints(
     for one in statement.constraints("foreign key", "primary key", "unique"):
         if one.node.indexname:
             message = f"`USING INDEX` fails: `{name}` is partitioned."
-            yield Violation("error", message, EACH, statement, table, _key(one, table, statement))
+            advice = made_safe.keys_of_parts(one, table, statement.before)
+            yield Violation("error", message, EACH, statement, table, advice)
         elif one.kind != "foreign key" or one.column is not None:
             continue
         elif node.relation is not None and not node.relation.inh:
@@ -72,27 +71,6 @@ def _constraints(
             message = f"A foreign key `NOT VALID` fails before PostgreSQL {FIRST_WITH_PARTS}: `{name}` is partitioned."
             advice = foreign_keys.safely(one, table, revision, statement)
             yield Violation("error", message, EACH, statement, table, advice)
-
-
-def _key(one: Constraint, table: Table, statement: Statement) -> tuple[str, ...]:
-    """Return the revisions that make a key of the indexes of the partitions; none where these have partitions."""
-    before, schema = statement.before, table.name[0]
-    parts = [part for part in map(before.find, before.partitions(table.name)) if part is not None]
-    if any(part.is_partitioned for part in parts) or not one.columns:
-        return ()
-    options: dict[str, Any] = {"primary": True} if one.kind == "primary key" else {}
-    building_each, joining = [], []
-    for part in parts:
-        where: dict[str, Any] = {"schema": part.name[0]}
-        name = shortened(part.name[1], *one.columns, "key")
-        building_each.append(
-            call("create_index_concurrently", name, part.name[1], list(one.columns), unique=True, **where)
-        )
-        other = {} if part.name[0] == schema else {"partition_schema": part.name[0]}
-        joining.append(call("add_key_using_index", name, part.name[1], name, **options, **where))
-        joining.append(call("attach_index", one.name, name, schema=schema, **other))
-    whole = call("add_key_on_only", one.name, table.name[1], list(one.columns), schema=schema, **options)
-    return (whole, *building_each, "\n".join(joining))
 
 
 RULE = Rule(

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from runner.lint import course, domains, instead, made_again, made_safe, parse_tree
+from runner.lint import course, domains, instead, made_again, made_safe, new_columns, parse_tree
 from runner.lint.chosen_names import shortened
 from runner.lint.domains import Domain
 from runner.lint.parse_tree import Type
@@ -93,17 +93,10 @@ def _of_sequence(column: nodes.ColumnDef, table: Table, found: Type) -> tuple[st
     """Return a column without values, with a default for new rows; none for one with constraints of its own."""
     if column.constraints:
         return ()
-    schema, owner = table.name
-    where, kind = parse_tree.identifier(schema, owner), Type(course.SERIAL[found.name])
-    name = parse_tree.identifier(column.colname)
-    sequence = parse_tree.identifier(schema, shortened(owner, column.colname, "seq"))
-    literal = sequence.replace("'", "''")
-    texts = (
-        f"ALTER TABLE {where} ADD COLUMN {name} {kind}",
-        f"CREATE SEQUENCE {sequence} AS {kind} OWNED BY {where}.{name}",
-        f"ALTER TABLE {where} ALTER COLUMN {name} SET DEFAULT nextval('{literal}')",
-    )
-    return ("\n".join(map(instead.executed, texts)),)
+    where, name = parse_tree.identifier(*table.name), parse_tree.identifier(column.colname)
+    kind = Type(course.SERIAL[found.name])
+    adding = instead.executed(f"ALTER TABLE {where} ADD COLUMN {name} {kind}")
+    return ("\n".join((adding, *new_columns.numbering(column.colname, kind, table.name))),)
 
 
 def _of_domain(column: nodes.ColumnDef, table: Table, domain: Domain) -> tuple[str, ...]:
@@ -121,7 +114,11 @@ def _of_domain(column: nodes.ColumnDef, table: Table, domain: Domain) -> tuple[s
     validating = []
     for number, check in enumerate(domain.checks):
         named = shortened(owner, name, f"check{number or ''}")
-        condition = instead.written(parse_tree.about_column(check, name))
+        of_domain = parse_tree.definition(check)
+        assert of_domain is not None  # noqa: S101 - as PostgreSQL writes it
+        of_column = parse_tree.of_column(of_domain, name).raw_expr
+        assert of_column is not None  # noqa: S101 - of a CHECK
+        condition = instead.written(parse_tree.expression_text(of_column))
         adding.append(call("add_check_not_valid", named, owner, condition, schema=schema))
         validating.append(call("validate_constraint", named, owner, schema=schema))
     return "\n".join(adding), "\n".join(validating)

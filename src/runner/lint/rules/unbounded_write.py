@@ -6,14 +6,13 @@ https://www.postgresql.org/docs/current/explicit-locking.html#LOCKING-ROWS
 """
 
 from collections.abc import Iterator
-from functools import partial
 
 from postgast import nodes
 from postgast.nodes import AstNode
 
 from runner.lint import bounds, parse_tree
 from runner.lint.bounds import Write
-from runner.lint.report import LARGE_ROWS, LEVELS
+from runner.lint.report import LEVELS
 from runner.lint.rule import Rule, Violation
 from runner.lint.statement import Database, Revision, Statement, block, shown
 from runner.lint.tables import Table
@@ -40,7 +39,7 @@ def _find(write: Write, statement: Statement, revision: Revision, *, is_repeated
         return
     # a table that is small here may be large in another database
     is_small = bounds.are_few(write, statement.before, database.rows) and not is_repeated
-    source = max(bounds.sources(write, statement.before), key=partial(_size, database), default=None)
+    source = max(bounds.sources(write, statement.before), key=database.many, default=None)
     match write:
         case nodes.UpdateStmt(where_clause=condition) | nodes.DeleteStmt(where_clause=condition):
             yield _of_condition(condition, table, statement, database, is_small=is_small)
@@ -79,16 +78,10 @@ def _repeated(revision: Revision) -> frozenset[int]:
 
 
 def _level(database: Database, table: Table, is_all: bool) -> Level:
-    rows = database.rows(table)
-    if rows is not None and rows < LARGE_ROWS:
+    if not database.is_large(table):
         # milliseconds here; on another database the table may be large
         return "note"
     return "error" if is_all else "warning"
-
-
-def _size(database: Database, table: Table) -> float:
-    rows = database.rows(table)
-    return float("inf") if rows is None else rows
 
 
 def _reads_whole(write: Write, source: Table) -> bool:
