@@ -70,6 +70,9 @@ STATEMENTS = {
     "create an index": "create index items_by_note on items (note)",
     "create a unnamed index": "create index on items (note)",
     "create an index of an expression": "create unique index i on items (lower(name)) where name is not null",
+    "create an index of calls": "create index on items (lower(name), (note || 'x'), (coalesce(note, 'x')), "
+    "(code::text))",
+    "add a unique constraint that includes": "alter table items add unique (number) include (code)",
     "create a table": "create table made (id serial primary key, a bigint references accounts, unique (a))",
     "create a partition": "create table events_2027 partition of events "
     "for values from ('2027-01-01') to ('2028-01-01')",

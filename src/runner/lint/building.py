@@ -23,8 +23,7 @@ def table_name(node: nodes.IndexStmt) -> Name:
 
 def index_name(node: nodes.IndexStmt) -> str:
     """Return the name of an index, one like PostgreSQL's where the statement leaves it out."""
-    columns = (one.name or "expr" for one in node.index_params if isinstance(one, nodes.IndexElem))
-    return node.idxname or shortened(table_name(node)[1], *columns, "idx")
+    return node.idxname or shortened(table_name(node)[1], *parse_tree.index_columns(node), "idx")
 
 
 def free_name(tables: Tables, made: Collection[Name], schema: str, *parts: str) -> str:
@@ -44,8 +43,7 @@ def concurrently(node: nodes.IndexStmt, name: str = "", table: Name | None = Non
 def replaced(node: nodes.IndexStmt, tables: Tables) -> tuple[str, ...]:
     """Return the revisions that build an index beside the one that has its name, drop that, and take its name."""
     (schema, owner), name = table_name(node), index_name(node)
-    columns = (one or "expr" for one in _columns(node))
-    new = free_name(tables, ((schema, name),), schema, owner, *columns, "idx")
+    new = free_name(tables, ((schema, name),), schema, owner, *parse_tree.index_columns(node), "idx")
     dropping = call("drop_index_concurrently", name, schema=schema)
     old = parse_tree.identifier(*(part for part in (schema if schema != PROJECT else "", new) if part))
     renaming = instead.executed(f"ALTER INDEX {old} RENAME TO {parse_tree.identifier(name)}")
@@ -99,7 +97,7 @@ def _follow(
         if part is None:
             continue
         schema, owner = part.name
-        own = free_name(tables, named, schema, owner, *(one or "expr" for one in _columns(node)), "idx")
+        own = free_name(tables, named, schema, owner, *parse_tree.index_columns(node), "idx")
         named.add((schema, own))
         if part.is_partitioned:
             _follow(node, part.name, own, tables, made, built, attached, named)

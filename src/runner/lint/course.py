@@ -98,6 +98,8 @@ def _constraint(node: nodes.Constraint, owner: str, column: str | None, table: T
         columns = table.indexes[node.indexname].columns
     # PostgreSQL names a CHECK after its column only where it has one
     named = () if kind == "primary key" or (kind == "check" and len(columns) != 1) else columns
+    if kind in ("exclude", "unique"):
+        named += tuple(parse_tree.words(node.including))
     # USING INDEX gives it the name of the index
     name = node.conname or node.indexname or unused(partial(_is_taken, table), owner, *named, ENDINGS[kind])
     yield Constraint(name, kind, columns, node, not node.skip_validation, is_made=True, column=column)
@@ -151,8 +153,8 @@ def after(tables: Tables, node: AstNode | None) -> Tables:  # noqa: C901 - a cas
                 return tables
             made_index = read_index(index, node, is_made=True)
             if not index:
-                named = (one or "expr" for one in made_index.columns)
-                index = unused(partial(_is_taken, table), table.name[1], *named, "idx")
+                columns = parse_tree.index_columns(node)
+                index = unused(partial(_is_taken, table), table.name[1], *columns, "idx")
                 made_index = replace(made_index, name=index)
             return tables.having(replace(table, indexes={**table.indexes, index: made_index}))
         case nodes.CreatePolicyStmt(table=nodes.RangeVar() as relation, policy_name=policy, permissive=permissive):

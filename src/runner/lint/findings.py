@@ -8,10 +8,12 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 
+from postgast import nodes
+
 from runner.lint import nesting, rules, squawk
 from runner.lint.report import excerpt
 from runner.lint.rule import Rule, Violation
-from runner.lint.statement import Database, Revision, arrange, describe, shown
+from runner.lint.statement import Database, Revision, Statement, arrange, describe, shown
 from runner.lint.tables import TEMPORARY
 from runner.postgres import sql
 from runner.results import Finding, Level
@@ -30,6 +32,8 @@ STYLE = frozenset({
     "prefer-bigint-over-int", "prefer-bigint-over-smallint", "prefer-identity", "prefer-text-field",
     "prefer-timestamp-tz", "require-enum-value-ordering",
 })  # fmt: skip
+
+REST = " What else the statement does is not in the calls: keep it as a statement of its own."
 
 # ALTER TABLE actions that succeed a second time; squawk's `prefer-robust-stmts` reports them outside a transaction.
 REPEATABLE = (["set", "not", "null"], ["drop", "not", "null"], ["set", "default"], ["drop", "default"], ["validate"])
@@ -79,13 +83,23 @@ def _finding(rule: Rule, one: Violation, revision: Revision) -> Finding:
         one.level,
         revision.rendered.revision,
         one.message,
-        one.remedy,
+        one.remedy + (REST if one.instead and _has_rest(statement) else ""),
         excerpt(statement.text) if statement is not None else None,
         shown(table.name) if table is not None else None,
         revision.database.rows(table) if has_rows else None,
         instead=one.instead,
         line=revision.rendered.line_of(statement.sent) if statement is not None else None,
     )
+
+
+def _has_rest(statement: Statement | None) -> bool:
+    """Return whether a statement does several things, of which a remedy replaces one."""
+    match statement:
+        case Statement(node=nodes.AlterTableStmt(cmds=actions)):
+            return len(actions) > 1
+        case Statement(node=nodes.DropStmt(objects=objects)):
+            return len(objects) > 1
+    return False
 
 
 def _complaints(program: str, revisions: Sequence[Revision]) -> Iterator[tuple[Finding, bool]]:

@@ -84,7 +84,12 @@ def end(revision: Revision, statement: Statement) -> Table | None:
 
 
 def safely(one: Constraint, table: Table, revision: Revision, statement: Statement) -> tuple[str, ...]:
-    """Return the revisions that build the index of a foreign key, add it NOT VALID, and validate it."""
+    """Return the revisions that build the index of a foreign key, add it NOT VALID, and validate it.
+
+    There are none where the same revision makes the table that it references.
+    """
+    if one.referred is not None and _is_made_beside(one.referred, revision, statement):
+        return ()
     last = end(revision, statement)
     indexed = index(one, replace(table, indexes=last.indexes), revision.end) if last is not None else ()
     first, *later = not_valid(one, table, statement.before, revision.database.major_version)
@@ -92,10 +97,20 @@ def safely(one: Constraint, table: Table, revision: Revision, statement: Stateme
     return *indexed, "\n".join((*dropping, first)), *later
 
 
+def _is_made_beside(name: Name, revision: Revision, statement: Statement) -> bool:
+    """Return whether an earlier statement of the same revision makes a table."""
+    if not statement.before.is_new(name):
+        return False
+    earlier = (one.node for one in revision.preceding(statement))
+    return any(isinstance(one, nodes.CreateStmt) and one.relation and parse_tree.name(one.relation) == name
+               for one in earlier)  # fmt: skip
+
+
 def not_valid(one: Constraint, table: Table, tables: Tables, major_version: int) -> tuple[str, ...]:
-    """Return the revisions that add a foreign key NOT VALID, and validate it."""
+    """Return the revisions that add a foreign key NOT VALID, and validate it unless it is to stay so."""
     if not table.is_partitioned or major_version >= FIRST_WITH_PARTS:
-        return _foreign_key(one, table.name, tables), made_safe.validate(one, table.name)
+        validating = (made_safe.validate(one, table.name),) if one.valid else ()
+        return _foreign_key(one, table.name, tables), *validating
     names = [part.name for part in building.leaves(tables, table.name)]
     # https://www.postgresql.org/docs/17/sql-altertable.html: no NOT VALID on a partitioned table, and no scan either
     # where each partition has the foreign key already

@@ -123,7 +123,8 @@ def keys_of_parts(one: Constraint, table: Table, tables: Tables) -> tuple[str, .
     named: set[Name] = set()
     for part in parts:
         owner, made = part.name
-        index = building.free_name(tables, named, owner, made, *one.columns, "key")
+        # as PostgreSQL names the key of a partition
+        index = building.free_name(tables, named, owner, made, *(("pkey",) if primary else (*one.columns, "key")))
         named.add((owner, index))
         built.append(call("create_index_concurrently", index, made, list(one.columns), unique=True, schema=owner))
         attached.append(call("add_key_using_index", index, made, index, **primary, schema=owner))

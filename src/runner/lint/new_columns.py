@@ -4,6 +4,7 @@ from collections.abc import Container, Iterator
 
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
+from postgast.nodes import AstNode
 
 from runner.lint import course, foreign_keys, instead, made_again, made_safe, parse_tree, volatility
 from runner.lint.chosen_names import shortened
@@ -100,15 +101,20 @@ def _functions(default: nodes.Constraint | None, revision: Revision, statement: 
     """Yield the calls that make the functions of a default, where earlier statements of the same revision do."""
     calls = parse_tree.walk(default, nodes.FuncCall) if default is not None else ()
     called = {parse_tree.parts_name(one.funcname) for one in calls}
-    if not called:
-        return
-    for one in revision.preceding(statement):
-        match one.node:
-            case (
-                nodes.CreateFunctionStmt(funcname=names)
-                | nodes.AlterFunctionStmt(func=nodes.ObjectWithArgs(objname=names))
-            ) if parse_tree.parts_name(names) in called:
-                yield instead.executed(parse_tree.statement_text(one.node))
+    made = [one for one in statement.defined if _function(one) in called]
+    if called and made:
+        beside = {id(one.node) for one in revision.preceding(statement)}
+        yield from (instead.executed(parse_tree.statement_text(one)) for one in made if id(one) in beside)
+
+
+def _function(node: AstNode) -> Name | None:
+    """Return the name of the function that a statement makes or alters, None for any other."""
+    match node:
+        case nodes.CreateFunctionStmt(funcname=names):
+            return parse_tree.parts_name(names)
+        case nodes.AlterFunctionStmt(func=nodes.ObjectWithArgs(objname=names)):
+            return parse_tree.parts_name(names)
+    return None
 
 
 def of_type(name: str, definition: nodes.ColumnDef, table: Name) -> str:

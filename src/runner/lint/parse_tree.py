@@ -261,6 +261,30 @@ def _null_columns(condition: AstNode) -> frozenset[str]:
     return frozenset()
 
 
+def index_columns(node: nodes.IndexStmt) -> list[str]:
+    """Return what PostgreSQL calls the columns of an index in a name that it chooses: of a call, the function."""
+    found = (one for one in node.index_params if isinstance(one, nodes.IndexElem))
+    return [one.name or _figured(one.expr) or "expr" for one in found]
+
+
+def _figured(node: AstNode | None) -> str:
+    """Return the name of an expression, as PostgreSQL's `FigureIndexColname` finds it; empty where it has none."""
+    match node:
+        case nodes.ColumnRef(fields=fields):
+            return (words(fields) or [""])[-1]
+        case nodes.FuncCall(funcname=parts):
+            return words(parts)[-1]
+        case nodes.TypeCast(arg=inner, type_name=kind):
+            return _figured(inner) or read_type(kind).name
+        case nodes.CollateClause(arg=inner):
+            return _figured(inner)
+        case nodes.CoalesceExpr():
+            return "coalesce"
+        case nodes.CaseExpr(defresult=otherwise):
+            return _figured(otherwise) or "case"
+    return ""
+
+
 def constrained(node: nodes.Constraint) -> tuple[str, ...]:
     """Return the columns of a constraint in their order, none for the one of its own column."""
     if node.contype == pb.CONSTR_EXCLUSION:
