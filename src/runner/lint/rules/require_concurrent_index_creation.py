@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from postgast import nodes
 
-from runner.lint import building, made_again
+from runner.lint import building, made_again, new_columns, parse_tree
 from runner.lint.rule import Rule, Violation
 from runner.lint.statement import Revision, shown
 
@@ -36,7 +36,16 @@ def find(revision: Revision) -> Iterator[Violation]:
                 if table.is_partitioned:
                     remedy = "Build that of each partition concurrently, in a revision of its own, and attach them."
                     instead = () if is_there else building.by_partition(node, statement.before)
+                # in another transaction than what the same revision adds
+                added = new_columns.before(revision, statement, set(_columns(node)))
+                instead = ("\n".join(added), *instead) if added and instead else instead
                 yield Violation(database.by_rows(table), message, remedy, statement, table, instead)
+
+
+def _columns(node: nodes.IndexStmt) -> Iterator[str]:
+    """Yield the columns that an index is of, those in expressions and its WHERE included."""
+    yield from (one.name for one in node.index_params if isinstance(one, nodes.IndexElem))
+    yield from (name for one in parse_tree.walk(node, nodes.ColumnRef) for name in parse_tree.words(one.fields)[-1:])
 
 
 RULE = Rule(
@@ -45,6 +54,7 @@ RULE = Rule(
     find=find,
     is_of_rows=True,
     bad=(
+        'op.add_column("items", sa.Column("owner", sa.Text()))\nop.create_index("owned", "items", ["owner"])',
         'op.create_index("items_price", "items", ["price"])',
         'op.create_index("items_price", "items", ["price"], unique=False, schema="archive")',
         'op.create_index("items_x", "items", ["code", "id"], unique=True, postgresql_where=sa.text("name <> \':x\'"))',
