@@ -39,12 +39,6 @@ DESIGNED = (
     ("renaming-object", r"\(views\)", "a second view instead of another name"),
     ("require-concurrent-index-creation", r"_idx` \(indexes\): expected none", "a partition's own index stays its own"),
 )
-# Remedies that are still wrong.
-WRONG = {"swapping the primary key": "the key that the same revision drops has the name of the new one"}
-CASES = [
-    pytest.param(case, marks=pytest.mark.xfail(reason=WRONG[case], strict=True)) if case in WRONG else case
-    for case in BODIES
-]
 # The remedy replaces the revision as a whole, also where it has several statements.
 WHOLE = ("work-under-lock", "enum-value-used")
 
@@ -77,7 +71,7 @@ def is_designed(finding: dict[str, Any], difference: str) -> bool:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", BODIES)
 def test_what_is_advised_makes_the_same_schema(small: Database, tmp_path: Path, case: str) -> None:
     project = examples.project(tmp_path / "own")
     examples.add(project, BODIES[case])
