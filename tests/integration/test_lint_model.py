@@ -72,6 +72,9 @@ STATEMENTS = {
     "create an index of an expression": "create unique index i on items (lower(name)) where name is not null",
     "create an index of calls": "create index on items (lower(name), (note || 'x'), (coalesce(note, 'x')), "
     "(code::text))",
+    "create an index that includes": "create index on items (name) include (note, price)",
+    "create an index of a column twice": "create index on items (note, (note || 'x'), lower(name), lower(note), "
+    "note desc)",
     "add a unique constraint that includes": "alter table items add unique (number) include (code)",
     "create a table": "create table made (id serial primary key, a bigint references accounts, unique (a))",
     "create a partition": "create table events_2027 partition of events "

@@ -7,6 +7,7 @@ this extra and in microseconds; a lint has the time to read them whole.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import count
 from typing import Any, TypeVar
 
 import postgast
@@ -262,9 +263,17 @@ def _null_columns(condition: AstNode) -> frozenset[str]:
 
 
 def index_columns(node: nodes.IndexStmt) -> list[str]:
-    """Return what PostgreSQL calls the columns of an index in a name that it chooses: of a call, the function."""
-    found = (one for one in node.index_params if isinstance(one, nodes.IndexElem))
-    return [one.name or _figured(one.expr) or "expr" for one in found]
+    """Return what PostgreSQL calls the columns of an index in a name that it chooses: of a call, the function.
+
+    Each has another one, as in `ChooseIndexColumnNames` of PostgreSQL's `indexcmds.c`.
+    """
+    names: list[str] = []
+    for one in (*node.index_params, *node.index_including_params):
+        if isinstance(one, nodes.IndexElem):
+            name = one.name or _figured(one.expr) or "expr"
+            numbered = (f"{name}{number or ''}" for number in count())
+            names.append(next(other for other in numbered if other not in names))
+    return names
 
 
 def _figured(node: AstNode | None) -> str:

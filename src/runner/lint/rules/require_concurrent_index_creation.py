@@ -43,8 +43,9 @@ def find(revision: Revision) -> Iterator[Violation]:
 
 
 def _columns(node: nodes.IndexStmt) -> Iterator[str]:
-    """Yield the columns that an index is of, those in expressions and its WHERE included."""
-    yield from (one.name for one in node.index_params if isinstance(one, nodes.IndexElem))
+    """Yield the columns that an index is of, those in expressions, its INCLUDE and its WHERE too."""
+    elements = (*node.index_params, *node.index_including_params)
+    yield from (one.name for one in elements if isinstance(one, nodes.IndexElem))
     yield from (name for one in parse_tree.walk(node, nodes.ColumnRef) for name in parse_tree.words(one.fields)[-1:])
 
 
@@ -55,6 +56,8 @@ RULE = Rule(
     is_of_rows=True,
     bad=(
         'op.add_column("items", sa.Column("owner", sa.Text()))\nop.create_index("owned", "items", ["owner"])',
+        'op.add_column("items", sa.Column("owner", sa.Text()))\n'
+        'op.create_index("owned", "items", ["code"], postgresql_include=["owner"])',
         'op.create_index("items_price", "items", ["price"])',
         'op.create_index("items_price", "items", ["price"], unique=False, schema="archive")',
         'op.create_index("items_x", "items", ["code", "id"], unique=True, postgresql_where=sa.text("name <> \':x\'"))',
