@@ -1,8 +1,5 @@
 """What a revision drops and makes again under the same name: a remedy of several revisions has to drop it as well."""
 
-from collections.abc import Iterator
-from itertools import takewhile
-
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
@@ -30,23 +27,21 @@ def replaces_index(name: str, revision: Revision, statement: Statement) -> bool:
     """Return whether the revision drops an index of that name before it builds another one."""
     assert statement.table is not None  # noqa: S101 - of an index that is built
     wanted = statement.table.name[0], name
-    return any(
+    return name in revision.dropped and any(
         isinstance(one.node, nodes.DropStmt)
         and one.node.remove_type == pb.OBJECT_INDEX
         and wanted in parse_tree.dropped(one.node)
-        for one in _until(revision, statement)
+        for one in revision.preceding(statement)
     )
 
 
 def _is_dropped(subtype: int, name: str, table: Table, revision: Revision, statement: Statement) -> bool:
+    if name not in revision.dropped:
+        return False
     # one ALTER TABLE may do both
-    for one in (*_until(revision, statement), statement):
+    for one in (*revision.preceding(statement), statement):
         if one.table is not None and one.table.origin == table.origin:
             parts = one.table.columns if subtype == pb.AT_DropColumn else one.table.constraints
             if name in parts and any(command.name == name for command in parse_tree.commands(one.node, subtype)):
                 return True
     return False
-
-
-def _until(revision: Revision, statement: Statement) -> Iterator[Statement]:
-    return takewhile(lambda one: one is not statement, revision.statements)

@@ -106,8 +106,9 @@ def _constraint(one: Constraint, table: Name, old: str, new: str) -> Constraint:
     if old not in one.columns and not refers_to_itself:
         return one
     node = _rewritten(one.node, old, new)
-    lists = [node._pb.keys, node._pb.fk_attrs, node._pb.including]
-    for part in (part for found in (*lists, *([node._pb.pk_attrs] if refers_to_itself else [])) for part in found):
+    message = parse_tree.message(node)
+    lists = [message.keys, message.fk_attrs, message.including]
+    for part in (part for found in (*lists, *([message.pk_attrs] if refers_to_itself else [])) for part in found):
         part.string.sval = new if part.string.sval == old else part.string.sval
     column = new if one.column == old else one.column
     return replace(one, columns=_names(one.columns, old, new), node=node, column=column)

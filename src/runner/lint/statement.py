@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from itertools import takewhile
 from math import inf
 
 import postgast
 from postgast import nodes
+from postgast import pg_query_pb2 as pb
 from postgast.nodes import AstNode
 
 from runner.lint import below, code, course, domains, locks, parse_tree, temporary
@@ -178,6 +179,16 @@ class Revision:
     """The tables after the whole plan."""
     texts: tuple[str, ...] = ()
     """Those of its texts that do something, by the places of the statements."""
+
+    @cached_property
+    def dropped(self) -> frozenset[str]:
+        """Return the names of the columns, constraints and indexes that its statements drop."""
+        names: set[str] = set()
+        for one in self.statements:
+            if isinstance(one.node, nodes.DropStmt) and one.node.remove_type == pb.OBJECT_INDEX:
+                names.update(name for _, name in parse_tree.dropped(one.node))
+            names.update(action.name for action in parse_tree.commands(one.node, *course.DROPS))
+        return frozenset(names)
 
     def preceding(self, statement: Statement) -> Iterator[Statement]:
         """Yield the statements of this revision before one of them."""
