@@ -457,7 +457,7 @@ def test_a_repair_hears_a_signal(project: Project, database: Database, number: s
     assert process.returncode == 128 + number
     assert told == (
         "interrupted: The run was interrupted. The text of the revision is recorded, and invalid indexes may "
-        "remain. Run the same command again to continue.\n"
+        "remain. Run `migrate repair 017` again to continue.\n"
     )
     assert project.ask(database.url, {"action": "repair", "target": "017"})["status"] == "success"
     assert database.query(INVALID) == []

@@ -54,7 +54,7 @@ def test_a_signal_behind_the_commit_denies_nothing(project: Project, database: D
     assert run.returncode == 130
     assert told.endswith(
         "interrupted: The run was interrupted. 1 of 1 revision completed. The database is at `018_slow`, and no "
-        "revision is partly applied. Run the same command again to continue.\n"
+        "revision is partly applied. Run `migrate upgrade` again to continue.\n"
     )
     assert project.run("migrate", "upgrade", url=database.url).returncode == 0
     assert ("running",) not in database.query("select status from runner.migration_run")

@@ -95,8 +95,8 @@ PAYLOADS: list[tuple[str, Any, str]] = [
     (
         "limit out of range",
         {"action": "history", "limit": 0},
-        "invalid-payload: The field `limit` of `history` is wrong: input should be greater than or equal to 1. "
-        "Nothing was changed. Fields of `history`: `on_error`, `action`, `limit`.",
+        "invalid-payload: The field `limit` of `history` is out of its range. Nothing was changed. Give a number from "
+        "1 to 10,000.",
     ),
     (
         "downgrade without target",
@@ -578,7 +578,8 @@ def test_two_heads_are_refused_with_both_names(project: Project, database: Datab
     project.add("018_add_source", "pass")
     message = (
         "multiple-heads: The revisions end in 2 heads, `018_add_score` and `018_add_source`. Nothing was changed. "
-        'Merge them: `alembic merge -m "merge add_score and add_source" 018_add_score 018_add_source`.'
+        'Where the revisions are, merge them (`alembic merge --rev-id 019_merge -m "merge add_score and add_source" '
+        "018_add_score 018_add_source`), and then run the same command again."
     )
     assert project.ask(database.url, {"action": "upgrade"})["message"] == message
     assert project.ask(database.url, {"action": "run-migration", "target": "all"})["message"] == message

@@ -108,11 +108,11 @@ def test_the_models_against_the_head(at_head: Project, database: Database) -> No
     found = check(at_head, database)["findings"]
     assert {one["kind"] for one in found} == {"models"}
     assert {one["name"]: one["message"] for one in found} == {
-        "leads.score": "The database has this column, and the models do not.",
-        "leads.leads_score": "The database has this index, and the models do not.",
-        "leads.contato_nome": "The models have this column, and the database does not.",
-        "tenants.slug": "Its type differs between the models and the database.",
-        "visits": "The database has this table, and the models do not.",
+        "leads.score": "The database at `900_score` has this column, and the models do not.",
+        "leads.leads_score": "The database at `900_score` has this index, and the models do not.",
+        "leads.contato_nome": "The models have this column, and the database at `900_score` does not.",
+        "tenants.slug": "Its type differs between the models and the database at `900_score`.",
+        "visits": "The database at `900_score` has this table, and the models do not.",
     }
 
 

@@ -235,7 +235,7 @@ def _killed_builds(connection: Connection) -> dict[str, tuple[str, list[InvalidI
     if advisory_lock.holder(connection) is not None:
         return {}
     found = invalid_indexes.find(connection)
-    builds = {one.revision: (one.request_id, one.before.left(found)) for one in ledger.killed_builds(connection)}
+    builds = {one.revision: (one.request_id, one.before.built(found)) for one in ledger.killed_builds(connection)}
     return {revision: build for revision, build in builds.items() if build[1]}
 
 
