@@ -178,6 +178,6 @@ def test_no_progress_at_all_is_an_error(project: Project, database: Database) ->
     answer = project.ask(database.url, {"action": "upgrade"}, ends_in="018_slow")
     assert answer["message"] == (
         "deadline: The time ran out. Nothing was applied. The database is at `017_dry_run_log`, and no revision is "
-        "partly applied. Run the same command again with more time (`--timeout`, or the function's) to continue to the same "
-        "target."
+        "partly applied. Run the same command again with more time (`--timeout`, or the function's) to continue to the "
+        "same target."
     )

@@ -287,10 +287,8 @@ def test_drift_after_the_upgrade(new: Project, database: Database, deploy: Deplo
     machine = deploy()
     execution = machine.run({"action": "upgrade", "actor": "ana"})
     assert (execution.error, execution.states) == ("check-failed", [*UP_TO_UPGRADE, "Check", "Checked", *FAILED])
-    assert (
-        f"models, by_hand: The database at `{HEAD}` has this table, and the models do not."
-        in machine.letter()["Message"]
-    )
+    problem = "models, by_hand: The database at `022_one` has this table, and the models do not."
+    assert problem in machine.letter()["Message"]
     assert (machine.live(), _at(database)) == ("2", "022_one")
     assert machine.approved() == lambda_front.digest("1")
 

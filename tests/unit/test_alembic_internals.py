@@ -55,7 +55,7 @@ ELSEWHERE = {
     # the message below a tree of the parser, whose own walk takes three times as long
     "runner/lint/parse_tree.py": {"_pb"},
     # of the embedded server's wheel
-    "runner/postgres/embedded.py": {"_lock"},
+    "runner/postgres/embedded.py": {"_cleanup", "_instances", "_lock"},
     # `os._exit` is documented
     "runner/signals.py": {"_exit"},
 }

@@ -235,7 +235,9 @@ def _killed_builds(connection: Connection) -> dict[str, tuple[str, list[InvalidI
     if advisory_lock.holder(connection) is not None:
         return {}
     found = invalid_indexes.find(connection)
-    builds = {one.revision: (one.request_id, one.before.built(found)) for one in ledger.killed_builds(connection)}
+    # one that was killed in a DROP built nothing
+    killed = [one for one in ledger.killed_builds(connection) if not one.before.dropped]
+    builds = {one.revision: (one.request_id, one.before.left(found)) for one in killed}
     return {revision: build for revision, build in builds.items() if build[1]}
 
 
