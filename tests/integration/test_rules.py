@@ -53,11 +53,12 @@ def test_a_bad_example_is_found_and_what_is_advised_is_applied(
     assert found
     assert all(one["help"] for one in found)
     assert examples.told_twice(findings) == []
-    for instead in dict.fromkeys("\n---\n".join(one["instead"]) for one in found):
-        if instead:
-            # most remedies are no calls, so the copy is made here
-            with examples.copy(large, "rules_copy") as mine:
-                apply_safely(examples.project(tmp_path / str(len(instead))), mine, instead)
+    # test_remedies applies each of them, in `make test-long`
+    instead = next(("\n---\n".join(one["instead"]) for one in found if one["instead"]), "")
+    if instead:
+        # most remedies are no calls, so the copy is made here
+        with examples.copy(large, "rules_copy") as mine:
+            apply_safely(examples.project(tmp_path / "instead"), mine, instead)
 
 
 @pytest.mark.parametrize(("rule", "body"), SAFE)

@@ -55,7 +55,7 @@ def inflate(value: Any) -> Any:
     return value
 
 
-@settings(max_examples=50)
+@settings(max_examples=15)
 @given(DOCUMENT)
 def test_any_document_is_bounded(fields: dict[str, Any]) -> None:
     """What says how the call ended stays whole, each field keeps its type, and once is enough."""

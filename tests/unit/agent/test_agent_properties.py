@@ -57,7 +57,7 @@ LIMITS = st.builds(Limits, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS)
 USAGES = st.builds(Usage, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(LEADS, NOW, SOME, LIMITS, USAGES)
 @example(lead(telefones=(NATAL,)), TUESDAY, (), Limits(), Usage())
 def test_any_lead_is_decided(
