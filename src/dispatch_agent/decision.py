@@ -37,8 +37,6 @@ class Circumstances:
     """Aware."""
     zone: str
     """The tenant's, for leads without a phone."""
-    blocked: frozenset[str]
-    """The keys of the tenant's blocklist."""
     limits: Limits
 
     def __post_init__(self) -> None:
@@ -108,7 +106,7 @@ def _channel(lead: Lead, now: datetime, phone: str | None, email: str | None) ->
 def _block(lead: Lead, canal: str, place: Place, circumstances: Circumstances, usage: Usage) -> str | None:
     if canal == "none":
         return "nenhum canal disponível: nenhum telefone nem e-mail válido"
-    if by := _blocklisted(lead, circumstances.blocked):
+    if by := _blocklisted(lead):
         return f"bloqueado a pedido da pessoa (LGPD): {by} na lista de bloqueio"
     if lead.status in CLOSED:
         return f"lead encerrado: status {lead.status}"
@@ -117,13 +115,12 @@ def _block(lead: Lead, canal: str, place: Place, circumstances: Circumstances, u
     return limits.reached(circumstances.limits, usage, canal)
 
 
-def _blocklisted(lead: Lead, blocked: frozenset[str]) -> str | None:
+def _blocklisted(lead: Lead) -> str | None:
     if lead.bloqueado:
         return "lead"
-    by = [key for key in contacts.lookup_keys(lead) if key in blocked] if blocked else []
-    if not by:
+    if not lead.contatos_bloqueados:
         return None
-    return "e-mail" if any("@" in key for key in by) else "telefone"
+    return "e-mail" if any("@" in key for key in lead.contatos_bloqueados) else "telefone"
 
 
 def _reason(canal: str, found: Contacts) -> str:

@@ -3,6 +3,8 @@
 Where the runner has the same error, the agent's is a subclass with sentences of its own.
 """
 
+from dataclasses import dataclass
+
 import psycopg2
 from sqlalchemy.exc import DBAPIError
 
@@ -22,6 +24,28 @@ class Locked(errors.Blocked):
 class OutOfTime(errors.DeadlinePassed):
     what = "The time ran out while a statement was running or waiting for a lock."
     hint = "Repeat with the same run id, or with the cursor."
+
+
+class TimeTooShort(errors.DeadlinePassed):
+    what = "The time ran out before the first decision was recorded."
+    left = "Nothing was recorded."
+    hint = (
+        "A repetition would end the same way: look for what holds the database up, or give it more time; on a command "
+        "line, with `--timeout`."
+    )
+
+
+@dataclass(eq=False)
+class BlocklistTooLong(errors.DeadlinePassed):
+    done: int
+    what = "The time ran out while the blocklist was read for the first time; {done:,} of its rows are kept."
+    hint = "Repeat with the same run id: the next run reads the other rows."
+
+
+class BlocklistBusy(MigrationError):
+    code = "run-busy"
+    what = "Another run is reading the tenant's blocklist for the first time."
+    hint = "Repeat when it has ended."
 
 
 class SimulationTooLong(errors.DeadlinePassed):

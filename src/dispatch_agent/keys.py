@@ -7,8 +7,11 @@ could have meant by it. A key is one of
 - `97084444`: the last eight digits of a phone that was written without its area code
 - `ana@exemplo.com.br`: an address without case, accents and what many servers ignore
 - `#849970844445`: what is no phone or address of anybody, but is the same in another text
+
+A key of more than 200 characters, or with characters that nobody sees, is a hash instead.
 """
 
+import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -34,6 +37,7 @@ _PREFIX = re.compile(r"(?:00(?:[1-9][0-9])?)?(?:0?55)?(?:0(?:[1-9][0-9])?|90(?:[
 _PREFIX_WITHOUT_AREA = re.compile(r"(?:00(?:[1-9][0-9])?)?(?:0?55)?(?:0|90|9090)?")
 _LONGEST = len("00155584997084444")
 _TAIL = 8
+_LONGEST_KEY = 200
 _ANYWHERE = tuple(re.compile(f"(?=([1-9][0-9])({number}))") for number in ("9[0-9]{8}", "[2-9][0-9]{7}"))
 _AT = re.compile(r"\s?(?:[(\[{<]\s?(?:at|arroba|@)\s?[)\]}>]|\s(?:at|arroba)\s|@)\s?", re.IGNORECASE)
 _DOT = re.compile(r"\s?(?:[(\[{<]\s?(?:dot|ponto|\.)\s?[)\]}>]|\s(?:dot|ponto)\s)\s?", re.IGNORECASE)
@@ -44,12 +48,21 @@ def keys(text: str) -> frozenset[str]:
     """Return the keys that `text` has on a blocklist, none where it names nobody."""
     if usual := _usual(text):
         return frozenset((usual,))
-    return frozenset(_phones(text) | _addresses(text))
+    return frozenset(map(_storable, _phones(text) | _addresses(text)))
 
 
 def names_somebody(found: Iterable[str]) -> bool:
     """Tell whether one of these keys is a phone or an address that can exist."""
     return any(not key.startswith(UNKNOWN) for key in found)
+
+
+def _storable(key: str) -> str:
+    """Return a key that an index accepts, and a line of text can hold."""
+    if len(key) <= _LONGEST_KEY and key.isprintable():
+        return key
+    # the beginning says that nobody is named, `@` that it is an address
+    hashed = hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
+    return f"{UNKNOWN if key[0] == UNKNOWN else ''}{hashed}{'@' if '@' in key else ''}"
 
 
 def lookups(text: str) -> Iterable[str]:

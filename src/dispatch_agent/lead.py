@@ -26,7 +26,9 @@ class Lead:
     """Same."""
     agendamento: datetime | None
     """The next future appointment that is proposed or confirmed, aware."""
-    bloqueado: bool
-    """The lead itself, not only a contact, is on the tenant's blocklist."""
     recusados: tuple[str, ...] = ()
     """Structured phones and e-mails that are not `valido_para_disparo`: a copy in a raw string is not used either."""
+    bloqueado: bool = False
+    """The lead itself, not only a contact, is on the tenant's blocklist."""
+    contatos_bloqueados: tuple[str, ...] = ()
+    """The keys of its contacts that the blocklist has."""

@@ -13,9 +13,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine
 
-from dispatch_agent import limits, reading, recording, tenants, turn
+from dispatch_agent import blocklist, limits, reading, recording, tenants, turn
+from dispatch_agent.blocklist import Blocklist, Nameless, Time
 from dispatch_agent.decision import Circumstances, Decision, decide, fitting
-from dispatch_agent.failure import SimulationTooLong, explain, frames
+from dispatch_agent.failure import OutOfTime, SimulationTooLong, TimeTooShort, explain, frames
 from dispatch_agent.lead import Lead
 from dispatch_agent.limits import Usage
 from dispatch_agent.recording import Origin
@@ -27,6 +28,8 @@ from runner.postgres.connect import open_from
 
 # A chunk is one COPY and one commit; the memory of a run grows with the chunk, not with the number of leads.
 CHUNK_ROWS = 5_000
+FIRST_ROWS = 250
+"""The number of leads in the first chunk, so that little time is enough to record it; the next ones double."""
 ALL = 1_000_000_000
 """More than a tenant has leads."""
 SHOWN = 100
@@ -68,6 +71,11 @@ class Job:
         """Return the seconds in which a further chunk may begin."""
         return self.ends_at - monotonic() - MARGIN_S
 
+    @property
+    def time(self) -> Time:
+        """Return the time for the blocklist."""
+        return Time(self.remaining_s, MARGIN_S - ANSWERING_S)
+
 
 @dataclass
 class Progress:
@@ -80,7 +88,7 @@ class Progress:
     counts: dict[str, dict[str, Any]] = field(default_factory=dict)
     stopped: bool = False
     """Whether the time ran out before all was done."""
-    unreadable_blocks: tuple[UUID, ...] = ()
+    nameless: Nameless = field(default_factory=Nameless)
     """The rows of the blocklist that name nobody."""
     unreadable: int = 0
     """The number of the leads' contacts that have nothing to send to."""
@@ -134,6 +142,8 @@ def run(
         _work(job, engine, progress, tell)
     except Exception as error:  # noqa: BLE001 - callers that parse answers get one for a bug of ours too
         problem = explain(error)
+        if isinstance(problem, OutOfTime) and not progress.done:
+            problem = TimeTooShort()
         logger.warning("%s at %s", problem.code, " < ".join(frames(error)))
         words = " ".join(part for part in (problem.sentence, problem.state, problem.advice) if part)
         failed = {"success": False, "error": words, "code": problem.code, "logs": [f"{problem.code}: {words}"]}
@@ -163,11 +173,12 @@ def _work(job: Job, engine: Engine, progress: Progress, tell: Tell) -> None:
     ):
         for connection in (reader, writer):
             turn.bound(connection, job.remaining_s() + MARGIN_S - ANSWERING_S)
+            connection.exec_driver_sql(reading.BY_INDEX)
             connection.commit()
         tenant_id, zone = tenants.find_active(reader, job.asked.tenant_id)
-        blocked = reading.read_blocked(reader, tenant_id)
-        progress.unreadable_blocks = blocked.unreadable
-        circumstances = _circumstances(job, zone, blocked.keys)
+        circumstances = _circumstances(job, zone)
+        listed = blocklist.open_list(engine, reader, tenant_id, job.time)
+        progress.nameless = listed.prepare()
         usage = reading.read_usage(reader, tenant_id, job.run_id, job.now)
         flag = job.environ.get(FLAG) == "true"
         environment = fitting("ambiente", job.environment) or "dev"
@@ -178,7 +189,7 @@ def _work(job: Job, engine: Engine, progress: Progress, tell: Tell) -> None:
             _check_lead(job, reader, tenant_id, only)
         left = job.asked.batch_size - reading.count_recorded(reader, tenant_id, job.run_id)
         leads = reading.read_leads(reader, tenant_id, job.run_id, job.now, max(left, 0), progress.last, only)
-        for chunk in _ahead(_chunks(leads)):
+        for chunk in _ahead(_chunks(leads, listed)):
             decisions, usage = _decide(chunk, circumstances, usage)
             record(decisions, origin, chunk[-1])
             if job.remaining_s() <= 0:
@@ -193,13 +204,15 @@ def _simulate(job: Job, engine: Engine, tell: Tell) -> dict[str, Any]:
     """
     with engine.connect().execution_options(postgresql_readonly=True) as reader:
         turn.bound(reader, job.remaining_s() + MARGIN_S - ANSWERING_S)
+        reader.exec_driver_sql(reading.BY_INDEX)
         reader.commit()
         tenant_id, zone = tenants.find_active(reader, job.asked.tenant_id)
-        circumstances = _circumstances(job, zone, reading.read_blocked(reader, tenant_id).keys)
+        circumstances = _circumstances(job, zone)
+        listed = blocklist.open_list(engine, reader, tenant_id, None)
         day = Day.of(job.now, zone)
         sends = [Sends(*row) for row in reading.read_sends(reader, tenant_id, job.now, day.end)]
         leads = reading.read_leads(reader, tenant_id, job.run_id, job.now, ALL)
-        found = simulate(_in_time(job, leads, tell), circumstances, sends, day)
+        found = simulate(_in_time(job, leads, listed, tell), circumstances, sends, day)
     return {
         "leadsProcessados": found.leads,
         "logs": [
@@ -214,10 +227,10 @@ def _simulate(job: Job, engine: Engine, tell: Tell) -> dict[str, Any]:
     }
 
 
-def _in_time(job: Job, leads: Iterator[Lead], tell: Tell) -> Iterator[Lead]:
+def _in_time(job: Job, leads: Iterator[Lead], listed: Blocklist, tell: Tell) -> Iterator[Lead]:
     """Yield the leads. Raises `SimulationTooLong` when the time is over."""
     done = 0
-    for chunk in _ahead(_chunks(leads)):
+    for chunk in _ahead(_chunks(leads, listed)):
         yield from chunk
         done += len(chunk)
         tell(f"Decided on {done:,} leads.", number=done)
@@ -233,9 +246,9 @@ def _check_lead(job: Job, reader: Connection, tenant_id: UUID, lead_id: UUID) ->
         raise RunOfAnotherLead(job.run_id, str(lead_id))
 
 
-def _circumstances(job: Job, zone: str, blocked: frozenset[str]) -> Circumstances:
+def _circumstances(job: Job, zone: str) -> Circumstances:
     with translating(ValueError, _of_limits):
-        return Circumstances(job.now, zone, blocked, limits.read(job.environ, job.environment))
+        return Circumstances(job.now, zone, limits.read(job.environ, job.environment))
 
 
 def _of_limits(error: ValueError) -> InvalidSettings:
@@ -253,9 +266,11 @@ def _decide(leads: Iterable[Lead], circumstances: Circumstances, usage: Usage) -
     return decisions, usage
 
 
-def _chunks(leads: Iterator[Lead]) -> Iterator[list[Lead]]:
-    while chunk := list(itertools.islice(leads, CHUNK_ROWS)):
-        yield chunk
+def _chunks(leads: Iterator[Lead], listed: Blocklist) -> Iterator[list[Lead]]:
+    rows = FIRST_ROWS
+    while chunk := list(itertools.islice(leads, min(rows, CHUNK_ROWS))):
+        yield listed.marked(chunk)
+        rows *= 2
 
 
 def _ahead(chunks: Iterator[list[Lead]]) -> Iterator[list[Lead]]:
@@ -303,17 +318,13 @@ def _answer(progress: Progress, run_id: str, *, unfinished: bool) -> dict[str, A
         "runId": run_id,
         "contagens": progress.counts,
         "ilegiveis": {
-            "bloqueios": {"total": len(progress.unreadable_blocks), "ids": _ids(progress.unreadable_blocks)},
+            "bloqueios": {"total": progress.nameless.total, "ids": [str(one) for one in progress.nameless.ids]},
             "contatos": {"total": progress.unreadable, "leads": progress.unreadable_of},
         },
     }
     if unfinished and progress.last is not None:
         answer["cursor"] = progress.last.encode()
     return answer
-
-
-def _ids(rows: tuple[UUID, ...]) -> list[str]:
-    return [str(one) for one in rows[:SHOWN]]
 
 
 def _shown(one: Decision) -> dict[str, Any]:

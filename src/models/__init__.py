@@ -3,13 +3,14 @@
 from models.agenda import Agendamento, Disparo
 from models.base import Base
 from models.dry_run import DryRunLog
-from models.leads import Blocklist, Lead, LeadEmail, LeadTelefone
+from models.leads import Blocklist, BlocklistChave, Lead, LeadEmail, LeadTelefone
 from models.tenants import Tenant
 
 __all__ = [
     "Agendamento",
     "Base",
     "Blocklist",
+    "BlocklistChave",
     "Disparo",
     "DryRunLog",
     "Lead",

@@ -3,10 +3,12 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     CheckConstraint,
     DateTime,
     ForeignKey,
+    Identity,
     Index,
     SmallInteger,
     String,
@@ -107,3 +109,30 @@ class Blocklist(Base):
     email: Mapped[str | None] = mapped_column(String(255))
     reason: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[CreatedAt]
+
+
+class BlocklistChave(Base):
+    """A key of a blocklist row, or a mark: see `dispatch_agent.blocklist`."""
+
+    __tablename__ = "blocklist_chaves"
+    __table_args__ = (
+        Index("idx_blocklist_chaves_chave", "tenant_id", "chave", "versao"),
+        Index("idx_blocklist_chaves_linha", "blocklist_id", "versao"),
+        Index(
+            "idx_blocklist_chaves_marcas", "tenant_id", "versao", "blocklist_id", postgresql_where=text("chave IS NULL")
+        ),
+        {"comment": "Chaves pelas quais a lista de bloqueio é consultada; o agente as refaz a partir dela"},
+    )
+
+    chave_id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    tenant_id: Mapped[UUID]
+    blocklist_id: Mapped[UUID | None] = mapped_column(
+        comment="Nula: a lista inteira do tenant foi lida com esta versão"
+    )
+    versao: Mapped[int] = mapped_column(
+        SmallInteger, comment="Versão do leitor de contatos; 0 marca uma linha a ler de novo"
+    )
+    chave: Mapped[str | None] = mapped_column(
+        Text(collation="C"),
+        comment="Telefone ou e-mail como é procurado; nula: a linha foi lida e não indica ninguém",
+    )

@@ -1,9 +1,11 @@
 """A sample lead on a working day, and the decision on variations of it."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from dispatch_agent.contacts import lookup_keys
 from dispatch_agent.decision import Circumstances, Decision, decide
 from dispatch_agent.keys import keys
 from dispatch_agent.lead import Lead
@@ -43,8 +45,9 @@ def decided(
     limits: Limits | None = None,
     usage: Usage | None = None,
 ) -> Decision:
-    blocked = frozenset(key for text in blocklist for key in keys(text))
-    return decide(known, Circumstances(at, zone, blocked, limits or Limits()), usage or Usage())
+    blocked = {key for text in blocklist for key in keys(text)}
+    known = replace(known, contatos_bloqueados=tuple(key for key in lookup_keys(known) if key in blocked))
+    return decide(known, Circumstances(at, zone, limits or Limits()), usage or Usage())
 
 
 def outcome(decision: Decision) -> tuple[str, bool, str | None]:

@@ -33,7 +33,7 @@ def by_email() -> Lead:
 def simulated(
     leads: Iterable[Lead], now: datetime = MONDAY, sends: Iterable[Sends] = (), *, limits: Limits | None = None
 ) -> Result:
-    circumstances = Circumstances(now, ZONE, frozenset(), limits or Limits())
+    circumstances = Circumstances(now, ZONE, limits or Limits())
     return spread.simulate(leads, circumstances, sends, Day.of(now, ZONE))
 
 
@@ -147,6 +147,6 @@ def test_the_first_minute_is_a_run(leads: list[Lead], limits: Limits) -> None:
         if decided(one, now, limits=limits, usage=usage).seria_executado:
             usage = usage.after(decided(one, now, limits=limits, usage=usage).canal)
     day = Day.of(now, ZONE)
-    circumstances = Circumstances(now, ZONE, frozenset(), limits)
+    circumstances = Circumstances(now, ZONE, limits)
     only = spread.simulate(leads, circumstances, [], replace(day, end=day.begin + spread.MINUTE))
     assert only.sent == usage.day

@@ -1,0 +1,320 @@
+"""The tenant's blocklist, looked up by its keys: its size is no matter for a run.
+
+The table `blocklist_chaves` has, for each row of the blocklist that was read, its keys with the version of their
+reader, or a mark that it names nobody. Triggers delete the keys of a row that changes, and mark the row. A run reads
+what is marked, and what an older version has read, before it decides on anything; from then on the table is complete,
+which a mark of the tenant says. Only one session of a tenant writes keys at a time.
+"""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
+
+from dispatch_agent import reading, turn
+from dispatch_agent.contacts import lookup_keys
+from dispatch_agent.failure import BlocklistBusy, BlocklistTooLong
+from dispatch_agent.keys import VERSION, keys, names_somebody
+from dispatch_agent.lead import Lead
+from runner.postgres import advisory_lock, sqlstate
+from runner.postgres.version_table import lock_key
+
+BATCH_ROWS = 5_000
+"""The number of blocklist rows whose keys are committed at once."""
+MOST_MARKED = 1_000
+"""The number of marked rows that a chunk of leads reads itself; more are caught up first."""
+NAMED = 100
+"""The number of rows that are told by their id."""
+
+MAY_WRITE = text("""
+    select current_setting('transaction_read_only') = 'off'
+       and has_table_privilege('blocklist_chaves', 'insert') and has_table_privilege('blocklist_chaves', 'delete')
+""")
+IS_EMPTY = text("select not exists (select from blocklist where tenant_id = :tenant)")
+IS_COMPLETE = text("""
+    select exists (
+        select from blocklist_chaves
+        where tenant_id = :tenant and versao = :version and chave is null and blocklist_id is null
+    )
+""")
+# One statement, so that all of it is of one moment. The array is a subquery's, since the planner would compare each
+# element of a constant one with the statistics.
+FIND = text("""
+    select 'key', chave, null::text, null::uuid from blocklist_chaves
+    where tenant_id = :tenant and versao = :version
+      and chave = any ((select string_to_array(:keys, chr(10)))::text[])
+    union all
+    select 'lead', lead_id::text, null, null from blocklist
+    where tenant_id = :tenant and lead_id = any ((select string_to_array(:leads, ','))::uuid[])
+    union all
+    (select 'marked', b.telefone, b.email, case when b.lead_id is null then b.id end
+     from blocklist_chaves m left join blocklist b on b.id = m.blocklist_id and b.tenant_id = m.tenant_id
+     where m.tenant_id = :tenant and m.versao = 0 and m.chave is null limit :most)
+    union all
+    (select 'complete', null, null, null from blocklist_chaves
+     where tenant_id = :tenant and versao = :version and chave is null and blocklist_id is null)
+""")
+# A subquery with a limit never becomes a join, whose plan would depend on statistics.
+UNREAD = text("""
+    select b.id, true, b.telefone, b.email, b.lead_id,
+           array(select m.chave_id from blocklist_chaves m where m.blocklist_id = b.id and m.versao = 0)
+    from blocklist b
+    where b.tenant_id = :tenant and (
+        select 1 from blocklist_chaves k where k.blocklist_id = b.id and k.versao = :version limit 1
+    ) is null
+""")
+MARKED = text("""
+    select m.blocklist_id, b.id is not null, b.telefone, b.email, b.lead_id, m.marks
+    from (
+        select blocklist_id, array_agg(chave_id) as marks from blocklist_chaves
+        where tenant_id = :tenant and versao = 0 and chave is null group by blocklist_id
+    ) m left join blocklist b on b.id = m.blocklist_id and b.tenant_id = :tenant
+""")
+# What an earlier text of a changed row left goes, and so do the marks that were read with the present text; a newer
+# mark stays. Other versions have not read these rows, so for them the list is not complete.
+KEEP = text("""
+    with changed as (
+        delete from blocklist_chaves where blocklist_id = any ((select string_to_array(:changed, ','))::uuid[])
+            and tenant_id = :tenant
+            and (versao <> 0 or chave_id = any ((select string_to_array(:marks, ','))::bigint[]))
+    ), others as (
+        delete from blocklist_chaves
+        where tenant_id = :tenant and chave is null and blocklist_id is null and versao <> :version
+    )
+    insert into blocklist_chaves (tenant_id, blocklist_id, versao, chave)
+    select :tenant, b.id, :version, found.chave
+    from unnest(string_to_array(:rows, ',')::uuid[], string_to_array(:keys, chr(10), '')) found (id, chave)
+    join blocklist b on b.id = found.id and b.tenant_id = :tenant
+""")
+COMPLETE = text("""
+    with older as (
+        delete from blocklist_chaves where tenant_id = :tenant and versao between 1 and :version - 1
+    ), others as (
+        delete from blocklist_chaves
+        where tenant_id = :tenant and chave is null and blocklist_id is null and versao > :version
+    )
+    insert into blocklist_chaves (tenant_id, versao) values (:tenant, :version)
+""")
+NAMELESS = text("""
+    select b.id, count(*) over ()
+    from blocklist_chaves k join blocklist b on b.id = k.blocklist_id and b.lead_id is null
+    where k.tenant_id = :tenant and k.versao = :version and k.chave is null
+    order by b.id limit :named
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Nameless:
+    """The rows that name nobody: no contact can be read, and no lead is given."""
+
+    total: int = 0
+    ids: tuple[UUID, ...] = ()
+    """The first of them."""
+
+
+class Row(NamedTuple):
+    """A row of the blocklist whose keys are not in the table."""
+
+    id: UUID
+    is_there: bool
+    """Whether the tenant still has it."""
+    telefone: str | None
+    email: str | None
+    lead_id: UUID | None
+    marks: list[int]
+
+    def keys(self) -> set[str]:
+        """Return the keys of its texts."""
+        return _keys(self.telefone, self.email)
+
+
+@dataclass(frozen=True, slots=True)
+class Time:
+    """What catching up may take: `remaining_s` is the time in which a further batch may begin."""
+
+    remaining_s: Callable[[], float]
+    answering_s: float
+    """The time beyond it that statements may take."""
+
+
+@dataclass(slots=True)
+class Found:
+    """What the blocklist has of some leads at one moment."""
+
+    keys: set[str] = field(default_factory=set)
+    leads: set[str] = field(default_factory=set)
+    marked: int = 0
+    """The number of marked rows, whose keys are among `keys`."""
+    nameless: list[UUID] = field(default_factory=list)
+    """Those of them that name nobody."""
+    complete: bool = False
+
+
+@dataclass(slots=True)
+class Blocklist:
+    """A tenant's blocklist, read on `connection`, in a transaction, for one chunk of leads after the other."""
+
+    connection: Connection
+    tenant_id: UUID
+    catch_up: Callable[[], None] | None
+    """Writes the missing keys; None where nothing may be written, and what has no keys is read into memory."""
+    unread: frozenset[str] | None = None
+    """The keys of the rows that have none in the table, where they were read into memory."""
+    unread_nameless: tuple[UUID, ...] = ()
+
+    def prepare(self) -> Nameless:
+        """Read what has no keys yet, and return the rows that name nobody."""
+        found = self._find((), ())
+        if self.catch_up and found.marked:
+            self.catch_up()
+            found = self._find((), ())
+        stored = self.connection.execute(NAMELESS, self._ours(named=NAMED)).all()
+        more = {*self.unread_nameless, *found.nameless}
+        return Nameless(
+            (stored[0][1] if stored else 0) + len(more), (*(row for row, _ in stored), *sorted(more))[:NAMED]
+        )
+
+    def marked(self, leads: list[Lead]) -> list[Lead]:
+        """Return a chunk of leads, with what the blocklist has of each."""
+        if self.connection.execute(IS_EMPTY, self._ours()).scalar_one():
+            return leads
+        sought = [tuple(lookup_keys(lead)) for lead in leads]
+        found = self._find(set(itertools.chain(*sought)), [lead.lead_id for lead in leads])
+        return [_with_blocks(lead, its_own, found) for lead, its_own in zip(leads, sought, strict=True)]
+
+    def _find(self, sought: Iterable[str], leads: Iterable[str]) -> Found:
+        while True:
+            found = self._look_up(sought, leads)
+            if self.catch_up is None:
+                if found.complete or self.unread is not None:
+                    found.keys |= self.unread or frozenset()
+                    return found
+                self._read_unread()
+            elif found.complete and found.marked <= MOST_MARKED:
+                return found
+            else:
+                self.catch_up()
+
+    def _look_up(self, sought: Iterable[str], leads: Iterable[str]) -> Found:
+        found = Found()
+        most = None if self.catch_up is None else MOST_MARKED + 1
+        asked = self._ours(keys="\n".join(sought), leads=",".join(leads), most=most)
+        for kind, value, other, row in self.connection.execute(FIND, asked):
+            match kind:
+                case "key":
+                    found.keys.add(value)
+                case "lead":
+                    found.leads.add(value)
+                case "marked":
+                    named = _keys(value, other)
+                    found.marked += 1
+                    found.keys |= named
+                    if row is not None and not names_somebody(named):
+                        found.nameless.append(row)
+                case _:
+                    found.complete = True
+        return found
+
+    def _read_unread(self) -> None:
+        unread: set[str] = set()
+        nameless = []
+        for row in _stream(self.connection, UNREAD, self.tenant_id):
+            named = row.keys()
+            unread |= named
+            if row.lead_id is None and not names_somebody(named):
+                nameless.append(row.id)
+        self.unread, self.unread_nameless = frozenset(unread), tuple(nameless)
+
+    def _ours(self, **more: object) -> dict[str, object]:
+        return {"tenant": self.tenant_id, "version": VERSION, **more}
+
+
+def open_list(engine: Engine, reader: Connection, tenant_id: UUID, time: Time | None) -> Blocklist:
+    """Return the blocklist of a tenant; without `time`, or where the login may not write, it only reads."""
+    writes = time is not None and reader.execute(MAY_WRITE).scalar_one()
+    return Blocklist(reader, tenant_id, (lambda: _catch_up(engine, tenant_id, time)) if time and writes else None)
+
+
+def _with_blocks(lead: Lead, sought: tuple[str, ...], found: Found) -> Lead:
+    blocked = () if found.keys.isdisjoint(sought) else tuple(key for key in sought if key in found.keys)
+    by_id = lead.lead_id in found.leads
+    return replace(lead, bloqueado=by_id, contatos_bloqueados=blocked) if blocked or by_id else lead
+
+
+def _keys(*texts: str | None) -> set[str]:
+    return {key for one in texts if one for key in keys(one)}
+
+
+def _catch_up(engine: Engine, tenant_id: UUID, time: Time) -> None:
+    """Write the keys of all rows that have none of this version, in batches of their own transactions.
+
+    Raises `BlocklistBusy`, `BlocklistTooLong`.
+    """
+    ours = {"tenant": tenant_id, "version": VERSION}
+    done = 0
+    with (
+        engine.connect().execution_options(isolation_level="AUTOCOMMIT") as writer,
+        engine.connect() as reader,
+        _alone(writer, tenant_id, time),
+    ):
+        for connection in (writer, reader):
+            turn.bound(connection, time.remaining_s() + time.answering_s)
+            connection.exec_driver_sql(reading.BY_INDEX)
+        reader.commit()
+        complete = writer.execute(IS_COMPLETE, ours).scalar_one()
+        try:
+            for query in (MARKED,) if complete else (UNREAD, MARKED):
+                rows = _stream(reader, query, tenant_id)
+                while batch := list(itertools.islice(rows, BATCH_ROWS)):
+                    writer.execute(KEEP, ours | _kept(batch))
+                    done += len(batch)
+                    if time.remaining_s() <= 0:
+                        raise BlocklistTooLong(done)
+                reader.commit()
+                if query is UNREAD:
+                    writer.execute(COMPLETE, ours)
+        except DBAPIError as error:
+            if done and sqlstate.is_cancelled(error):
+                raise BlocklistTooLong(done) from error
+            raise
+
+
+@contextmanager
+def _alone(connection: Connection, tenant_id: UUID, time: Time) -> Iterator[None]:
+    """Hold the lock of the tenant's keys, on a connection in AUTOCOMMIT."""
+    number = lock_key(f"dispatch blocklist {tenant_id}")
+    if not advisory_lock.take(connection, number, time.remaining_s()):
+        raise BlocklistBusy
+    try:
+        yield
+    finally:
+        advisory_lock.release(connection, number)
+
+
+def _stream(connection: Connection, query: Any, tenant_id: UUID) -> Iterator[Row]:
+    streamed = connection.execution_options(stream_results=True, yield_per=BATCH_ROWS)
+    for row in streamed.execute(query, {"tenant": tenant_id, "version": VERSION}):
+        yield Row(*row)
+
+
+def _kept(batch: list[Row]) -> dict[str, object]:
+    """Return the parameters of `KEEP`: a line for each key, an empty one for a row that names nobody."""
+    lines: list[tuple[str, str]] = []
+    for row in batch:
+        if row.is_there:
+            named = row.keys()
+            lines += [(str(row.id), key) for key in named]
+            if not names_somebody(named):
+                lines.append((str(row.id), ""))
+    changed = [row for row in batch if row.marks]
+    return {
+        "changed": ",".join(str(row.id) for row in changed),
+        "marks": ",".join(str(mark) for row in changed for mark in row.marks),
+        "rows": ",".join(row for row, _ in lines),
+        "keys": "\n".join(key for _, key in lines),
+    }
