@@ -42,24 +42,29 @@ IS_COMPLETE = text("""
         where tenant_id = :tenant and versao = :version and chave is null and blocklist_id is null
     )
 """)
-# One statement, so that all of it is of one moment. The array is a subquery's, since the planner would compare each
-# element of a constant one with the statistics.
+# One statement, so that all of it is of one moment. A subquery with LIMIT or OFFSET never becomes a join or a scan of
+# the tenant's rows, whose choice would depend on statistics: of the keys they know nothing before the first catch-up.
 FIND = text("""
-    select 'key', chave, null::text, null::uuid from blocklist_chaves
-    where tenant_id = :tenant and versao = :version
-      and chave = any ((select string_to_array(:keys, chr(10)))::text[])
+    select 'key', sought, null::text, null::uuid from unnest(string_to_array(:keys, chr(10))) sought
+    where (
+        select 1 from blocklist_chaves
+        where tenant_id = :tenant and chave = sought collate "C" and versao = :version limit 1
+    ) is not null
     union all
-    select 'lead', lead_id::text, null, null from blocklist
-    where tenant_id = :tenant and lead_id = any ((select string_to_array(:leads, ','))::uuid[])
+    select 'lead', sought, null, null from unnest(string_to_array(:leads, ',')) sought
+    where (select 1 from blocklist where tenant_id = :tenant and lead_id = sought::uuid limit 1) is not null
     union all
-    (select 'marked', b.telefone, b.email, case when b.lead_id is null then b.id end
-     from blocklist_chaves m left join blocklist b on b.id = m.blocklist_id and b.tenant_id = m.tenant_id
-     where m.tenant_id = :tenant and m.versao = 0 and m.chave is null limit :most)
+    select 'marked', b.telefone, b.email, case when b.lead_id is null then b.id end
+    from (
+        select blocklist_id from blocklist_chaves
+        where tenant_id = :tenant and versao = 0 and chave is null limit :most
+    ) m left join lateral (
+        select * from blocklist where id = m.blocklist_id and tenant_id = :tenant offset 0
+    ) b on true
     union all
     (select 'complete', null, null, null from blocklist_chaves
      where tenant_id = :tenant and versao = :version and chave is null and blocklist_id is null)
 """)
-# A subquery with a limit never becomes a join, whose plan would depend on statistics.
 UNREAD = text("""
     select b.id, true, b.telefone, b.email, b.lead_id,
            array(select m.chave_id from blocklist_chaves m where m.blocklist_id = b.id and m.versao = 0)
@@ -73,23 +78,28 @@ MARKED = text("""
     from (
         select blocklist_id, array_agg(chave_id) as marks from blocklist_chaves
         where tenant_id = :tenant and versao = 0 and chave is null group by blocklist_id
-    ) m left join blocklist b on b.id = m.blocklist_id and b.tenant_id = :tenant
+    ) m left join lateral (
+        select * from blocklist where id = m.blocklist_id and tenant_id = :tenant offset 0
+    ) b on true
 """)
 # What an earlier text of a changed row left goes, and so do the marks that were read with the present text; a newer
 # mark stays. Other versions have not read these rows, so for them the list is not complete.
 KEEP = text("""
     with changed as (
-        delete from blocklist_chaves where blocklist_id = any ((select string_to_array(:changed, ','))::uuid[])
-            and tenant_id = :tenant
-            and (versao <> 0 or chave_id = any ((select string_to_array(:marks, ','))::bigint[]))
+        delete from blocklist_chaves where ctid = any (array(
+            select k.ctid from unnest(string_to_array(:changed, ',')::uuid[]) changed (id), lateral (
+                select ctid, versao, chave_id from blocklist_chaves
+                where blocklist_id = changed.id and tenant_id = :tenant offset 0
+            ) k where k.versao <> 0 or k.chave_id in (select unnest(string_to_array(:marks, ',')::bigint[]))
+        ))
     ), others as (
         delete from blocklist_chaves
         where tenant_id = :tenant and chave is null and blocklist_id is null and versao <> :version
     )
     insert into blocklist_chaves (tenant_id, blocklist_id, versao, chave)
-    select :tenant, b.id, :version, found.chave
+    select :tenant, found.id, :version, found.chave
     from unnest(string_to_array(:rows, ',')::uuid[], string_to_array(:keys, chr(10), '')) found (id, chave)
-    join blocklist b on b.id = found.id and b.tenant_id = :tenant
+    where (select 1 from blocklist where id = found.id and tenant_id = :tenant limit 1) is not null
 """)
 COMPLETE = text("""
     with older as (
@@ -102,9 +112,10 @@ COMPLETE = text("""
 """)
 NAMELESS = text("""
     select b.id, count(*) over ()
-    from blocklist_chaves k join blocklist b on b.id = k.blocklist_id and b.lead_id is null
-    where k.tenant_id = :tenant and k.versao = :version and k.chave is null
-    order by b.id limit :named
+    from blocklist_chaves k, lateral (
+        select id from blocklist where id = k.blocklist_id and lead_id is null offset 0
+    ) b
+    where k.tenant_id = :tenant and k.versao = :version and k.chave is null limit :named
 """)
 
 
