@@ -308,8 +308,9 @@ def _alone(connection: Connection, tenant_id: UUID, time: Time) -> Iterator[None
 
 
 def _stream(connection: Connection, query: Any, tenant_id: UUID) -> Iterator[Row]:
-    streamed = connection.execution_options(stream_results=True, yield_per=BATCH_ROWS)
-    for row in streamed.execute(query, {"tenant": tenant_id, "version": VERSION}):
+    options = {"stream_results": True, "yield_per": BATCH_ROWS}
+    asked = {"tenant": tenant_id, "version": VERSION}
+    for row in connection.execute(query, asked, execution_options=options):
         yield Row(*row)
 
 

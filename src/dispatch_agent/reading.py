@@ -138,8 +138,8 @@ def read_leads(
         query = query.where(_comes_after(after))
     if only is not None:
         query = query.where(Leads.lead_id == only)
-    streamed = connection.execution_options(stream_results=True, yield_per=FETCHED_ROWS)
-    for row in streamed.execute(query.limit(limit)):
+    options = {"stream_results": True, "yield_per": FETCHED_ROWS}
+    for row in connection.execute(query.limit(limit), execution_options=options):
         yield Lead(*row)
 
 
