@@ -15,6 +15,12 @@ LEADS = pytest.mark.parametrize("leads", [30_000, pytest.param(100_000, marks=py
 """Six chunks, or twenty."""
 RECORDED = "select count(*) from dry_run_log"
 ONCE = "select count(*), count(distinct lead_id), count(distinct run_id) from dry_run_log"
+KEYS = "select count(*), count(distinct (blocklist_id, chave)) from blocklist_chaves where chave is not null"
+# the phones of the leads, and many more
+BLOCK_MANY = """
+    insert into blocklist (tenant_id, telefone)
+    select tenant_id, '(11) 9' || lpad(n::text, 8, '0') from tenants, generate_series(1, 30000) n
+"""
 COMMAND = ["dispatch-agent", "dry-run", "--tenant", "test-001", "--run-id", "big", "--batch"]
 
 
@@ -31,6 +37,24 @@ def test_killed_in_the_middle_and_run_again(database: Database, tmp_path: Path, 
     again = project.run(*COMMAND, str(leads), url=database.url)
     assert again.returncode == 0, again.stderr
     assert database.query(ONCE) == [(leads, leads, 1)]
+
+
+def test_killed_while_it_makes_the_keys_of_the_blocklist(database: Database, tmp_path: Path) -> None:
+    """What it had committed stays, nobody was decided on, and the next run makes the other keys, each once."""
+    project = agency.prepare(tmp_path, database, 10)
+    database.execute(BLOCK_MANY)
+    process = project.start(*COMMAND, "10", url=database.url)
+    while database.query(KEYS) == [(0, 0)]:
+        assert process.poll() is None
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    ((before, _),) = database.query(KEYS)
+    assert 0 < before < 30_000
+    assert database.query(RECORDED) == [(0,)]
+    again = project.run(*COMMAND, "10", url=database.url)
+    assert again.returncode == 0, again.stderr
+    assert database.query(KEYS) == [(30_000, 30_000)]
+    assert database.query(f"{RECORDED} where razao_bloqueio like 'bloqueado a pedido%'") == [(10,)]
 
 
 @LEADS

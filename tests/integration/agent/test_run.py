@@ -30,6 +30,9 @@ FORBIDDEN = [
     "truncate dry_run_log",
     "update leads set nome = 'x'",
     "insert into disparos (tenant_id) values (null)",
+    "update blocklist_chaves set chave = 'x'",
+    "truncate blocklist_chaves",
+    "delete from blocklist",
     "select 1 from runner.migration_run",
     "create table public.mine (n int)",
 ]
