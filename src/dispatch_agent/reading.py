@@ -130,10 +130,7 @@ def read_leads(
     only: UUID | None = None,
 ) -> Iterator[Lead]:
     """Yield the leads that the run has not decided on, highest interest first, the older one on a tie."""
-    # A subquery with a limit never becomes a join: it is a look into the unique index for each lead, whatever the
-    # statistics say. As a join with a run of which they know nothing, it would read all of the run for each lead.
-    decided = select(literal(1)).where(DryRunLog.run_id == run_id, DryRunLog.lead_id == Leads.lead_id).limit(1)
-    query = _query(tenant_id, now).where(decided.scalar_subquery().is_(None))
+    query = undecided(tenant_id, run_id, now)
     if after is not None:
         query = query.where(_comes_after(after))
     if only is not None:
@@ -141,6 +138,16 @@ def read_leads(
     options = {"stream_results": True, "yield_per": FETCHED_ROWS}
     for row in connection.execute(query.limit(limit), execution_options=options):
         yield Lead(*row)
+
+
+def undecided(tenant_id: UUID, run_id: str, now: datetime) -> Select[Any]:
+    """Return the query for the leads that the run has not decided on.
+
+    A subquery with a limit never becomes a join: it is a look into the unique index for each lead, whatever the
+    statistics say. As a join with a run of which they know nothing, it compared each lead with all rows of the run.
+    """
+    decided = select(literal(1)).where(DryRunLog.run_id == run_id, DryRunLog.lead_id == Leads.lead_id).limit(1)
+    return _query(tenant_id, now).where(decided.scalar_subquery().is_(None))
 
 
 def is_of_another_lead(connection: Connection, tenant_id: UUID, run_id: str, lead_id: UUID) -> bool:

@@ -1,12 +1,16 @@
 """What a run reads is in proportion to its leads, whatever the statistics say and whatever else is in the tables."""
 
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
 import pytest
+from sqlalchemy.dialects import postgresql
 
+from dispatch_agent import reading
 from dispatch_agent.run import MARGIN_S
-from support import agency, waiting
-from support.agency import GENEROUS, ask
+from support import agency, postgres, waiting
+from support.agency import GENEROUS, OPEN, ask
 from support.postgres import Database
 
 TENANT = "(select tenant_id from tenants where slug = 'test-001')"
@@ -46,15 +50,37 @@ def read_by(database: Database, event: dict[str, object], *tables: str) -> dict[
     return {table: after[table] - before[table] for table in tables}
 
 
+def assert_no_join(database: Database) -> None:
+    """The leads come in the order of their index, unsorted, and each is looked up in the log's unique index."""
+    ((tenant,),) = database.query(f"select {TENANT}::text")
+    query = reading.undecided(UUID(tenant), "r", OPEN).limit(3_000)
+    compiled = query.compile(dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True})
+    with postgres.connect(database) as connection:
+        connection.exec_driver_sql(reading.BY_INDEX)
+        ((plan,),) = connection.exec_driver_sql(f"explain (format json) {compiled}".replace("%", "%%"))
+    limited = plan[0]["Plan"]["Plans"][0]
+    assert (limited["Node Type"], limited["Index Name"]) == ("Index Scan", "idx_leads_prioridade"), plan
+    (look,) = [one for one in nodes(limited) if one.get("Relation Name") == "dry_run_log"]
+    assert (look["Index Name"], look["Index Cond"]) == (
+        "idx_dry_run_run", "((run_id = 'r'::text) AND (lead_id = leads.lead_id))"
+    ), plan  # fmt: skip
+
+
+def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a plan's node and all below it."""
+    return [plan, *(node for below in plan.get("Plans", ()) for node in nodes(below))]
+
+
 @pytest.mark.parametrize("statistics", STALE)
 def test_a_resumed_run_with_stale_statistics(database: Database, tmp_path: Path, statistics: str) -> None:
-    """After half of the leads it looks each one up once; a join would read the half for each, 2.25 million rows."""
+    """After half of the leads it looks each one up once; a join would compare each with that half."""
     agency.prepare(tmp_path, database, 3_000)
     database.execute("alter table dry_run_log set (autovacuum_enabled = false)")
     for statement in STALE[statistics]:
         database.execute(statement)
     event: dict[str, object] = {"tenantId": "test-001", "batchSize": 1_500, "runId": "r"}
     assert ask(database, event, **GENEROUS)["leadsProcessados"] == 1_500
+    assert_no_join(database)
     found = read_by(database, {**event, "batchSize": 3_000}, "dry_run_log", "leads")
     # the run's own rows are counted, and again for the limits
     assert found["dry_run_log"] <= 3 * 3_000
