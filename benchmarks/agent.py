@@ -30,8 +30,7 @@ TEXT = f"""Leads read, decided on and recorded in one run, beside two other ways
 table with its five indexes, in turn, on a server with PostgreSQL's default durability: {LEADS:,} leads a round, of
 which INSERT gets a tenth, scaled to 100,000; memory is measured once. Reading and deciding overlap with the recording
 of the next chunk, on the other core. A lead costs Python about 20 µs: 8 for the decision, 8 to make objects of the
-row, 4 to make text of it. The log of {LOG:,} rows and the blocklist of {BLOCKLIST:,} belong to the same tenant; a first
-run has made the blocklist's keys. The statistics of the log are from before each run, and autovacuum is off for it."""
+row, 4 to make text of it."""
 MAKE = """
     insert into tenants (slug, company_name) values ('test-001', 'Teste') on conflict do nothing;
     insert into leads (tenant_id, nome, documento, interesse, data_ingestao, telefone_raw, email_raw)
@@ -150,7 +149,10 @@ def _throughput(server: Server, project: Project, leads: int, rounds: int) -> di
 def _filled(
     server: Server, project: Project, leads: int, log: int | None = None, blocklist: int | None = None
 ) -> Iterator[Database]:
-    """Make a database with leads, and with the log and the blocklist; a first run makes the blocklist's keys."""
+    """Make a database with leads, and with the log and the blocklist of the same tenant.
+
+    A first run makes the blocklist's keys. Autovacuum is off for the log, so that its statistics are from before a run.
+    """
     with new_database(server, "agent_with_log" if log else "agent_alone") as database:
         _fill(project, database, leads)
         if log:

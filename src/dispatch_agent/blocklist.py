@@ -194,7 +194,7 @@ class Blocklist:
         """Return a chunk of leads, with what the blocklist has of each."""
         if self.connection.execute(IS_EMPTY, self._ours()).scalar_one():
             return leads
-        sought = [tuple(lookup_keys(lead)) for lead in leads]
+        sought = [lookup_keys(lead) for lead in leads]
         found = self._find(set(itertools.chain(*sought)), [lead.lead_id for lead in leads])
         return [_with_blocks(lead, its_own, found) for lead, its_own in zip(leads, sought, strict=True)]
 
@@ -251,7 +251,7 @@ def open_list(engine: Engine, reader: Connection, tenant_id: UUID, time: Time | 
     return Blocklist(reader, tenant_id, (lambda: _catch_up(engine, tenant_id, time)) if time and writes else None)
 
 
-def _with_blocks(lead: Lead, sought: tuple[str, ...], found: Found) -> Lead:
+def _with_blocks(lead: Lead, sought: list[str], found: Found) -> Lead:
     blocked = () if found.keys.isdisjoint(sought) else tuple(key for key in sought if key in found.keys)
     by_id = lead.lead_id in found.leads
     return replace(lead, bloqueado=by_id, contatos_bloqueados=blocked) if blocked or by_id else lead

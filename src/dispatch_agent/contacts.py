@@ -1,6 +1,6 @@
 """The contacts of a lead: where it may be sent to, and the keys by which a blocklist may have it."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from dispatch_agent.emails import sendable as sendable_emails
@@ -29,11 +29,13 @@ def find(lead: Lead) -> Contacts:
     return Contacts(phones, emails, bad_phones + bad_emails)
 
 
-def lookup_keys(lead: Lead) -> Iterator[str]:
-    """Yield the keys of all contacts of the lead, used or not, sendable or not."""
+def lookup_keys(lead: Lead) -> list[str]:
+    """Return the keys of all contacts of the lead, used or not, sendable or not."""
+    found: list[str] = []
     for text in (*lead.telefones, *lead.emails, lead.telefone_raw, lead.email_raw, *lead.recusados):
         if text:
-            yield from lookups(text)
+            found += lookups(text)
+    return found
 
 
 def _chosen(

@@ -36,6 +36,7 @@ _FOREIGN = re.compile(r"\+[ (]{0,2}(?!55)[1-9][0-9 ().-]{6,22}")
 _PREFIX = re.compile(r"(?:00(?:[1-9][0-9])?)?(?:0?55)?(?:0(?:[1-9][0-9])?|90(?:[1-9][0-9])?)?")
 _PREFIX_WITHOUT_AREA = re.compile(r"(?:00(?:[1-9][0-9])?)?(?:0?55)?(?:0|90|9090)?")
 _LONGEST = len("00155584997084444")
+_E164_MOBILE = re.compile(r"\+55[1-9]{2}9[0-9]{8}")
 _TAIL = 8
 _LONGEST_KEY = 200
 _ANYWHERE = tuple(re.compile(f"(?=([1-9][0-9])({number}))") for number in ("9[0-9]{8}", "[2-9][0-9]{7}"))
@@ -70,36 +71,37 @@ def lookups(text: str) -> Iterable[str]:
 
     A phone that `text` itself has without area code may be on a blocklist with any.
     """
-    if usual := _usual(text):
-        return _with_tail(usual)
-    if "|" in text:
-        cells = [_usual(cell.strip()) for cell in text.split("|")]
-        if None not in cells:
-            return [key for usual in cells if usual for key in _with_tail(usual)]
+    if "|" not in text:
+        if usual := _usual(text):
+            return (usual, usual[-_TAIL:]) if usual[0] == "+" else (usual,)
+    elif all(cells := [_usual(cell.strip()) for cell in text.split("|")]):
+        return [*filter(None, cells), *(cell[-_TAIL:] for cell in cells if cell and cell[0] == "+")]
     found = keys(text)
     tails = {key for key in found if len(key) == _TAIL and key.isdecimal()}
     anywhere = {f"+55{area}{ninth}{tail}" for tail in tails for area in AREAS for ninth in ("", "9")}
     return found.union(anywhere, [key[-_TAIL:] for key in found if key.startswith("+55")])
 
 
-def _with_tail(key: str) -> tuple[str, ...]:
-    return (key, key[-_TAIL:]) if key[0] == "+" else (key,)
-
-
 def _usual(text: str) -> str | None:
     """Return the only key of a text in a usual notation."""
-    if usual := USUAL.fullmatch(text):
-        area, head, tail = usual.groups()
-        # without `+` a 55 may be the country too
-        if area in AREAS and (area != "55" or text[0] == "+") and not is_repeated(head + tail):
-            return f"+55{area}{_with_ninth(head + tail)}"
-        return None
+    if "@" not in text:
+        if _E164_MOBILE.fullmatch(text) and text[3:5] in AREAS and not is_repeated(text[5:]):
+            return text
+        usual = USUAL.fullmatch(text)
+        return _usual_phone(text, *usual.groups()) if usual else None
     local, _, domain = text.rpartition("@")
     # digits may be a phone's, as in WhatsApp's addresses
     if len(local) <= 64 and emails.USUAL_LOCAL_PART.fullmatch(local) and not ("+" in local or local[:8].isdecimal()):
         known = _usual_domain(domain) if len(domain) <= 100 else None
         return known and f"{local}@{known}"
     return None
+
+
+def _usual_phone(text: str, area: str, head: str, tail: str) -> str | None:
+    # without `+` a 55 may be the country too
+    if area not in AREAS or (area == "55" and text[0] != "+") or is_repeated(head + tail):
+        return None
+    return f"+55{area}9{head}{tail}" if len(head) == 4 and head[0] in "6789" else f"+55{area}{head}{tail}"
 
 
 def _with_ninth(subscriber: str) -> str:
