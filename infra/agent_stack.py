@@ -14,7 +14,7 @@ COMMAND = "dispatch_agent.handler.handler"
 WORKING_HOURS = "0 8-17 ? * MON-FRI *"
 """Each hour from 08:00 on; the last run ends before 18:00, the end of business hours."""
 SCHEDULED = "<aws.scheduler.scheduled-time>"
-"""Scheduler replaces this by the scheduled moment, the same for each try of an invocation.
+"""Scheduler replaces this by the scheduled moment, the same for each try of an invocation, unlike its execution id.
 
 https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html
 """
@@ -70,7 +70,13 @@ def _run_hourly(scope: Construct, name: str, live: str, settings: Settings) -> N
         schedules.add(
             f"hourly-{tenant}",
             cron=WORKING_HOURS,
-            payload={"tenantId": tenant, "batchSize": settings.agent_batch_size, "runId": SCHEDULED},
+            payload={
+                "tenantId": tenant,
+                "batchSize": settings.agent_batch_size,
+                "runId": f"{SCHEDULED}:{tenant}",
+                # nobody reads the answer, and Lambda repeats only what failed
+                "onBusy": "raise",
+            },
             description=f"Decide for the leads of {tenant}",
             # a repeated runId decides on no lead twice; after an hour the next run begins
             attempts=3,

@@ -22,8 +22,12 @@ NOT_BLOCKED = "nenhum"
 
 
 def handler(event: object, context: "LambdaContext") -> dict[str, Any]:
-    """Decide for the leads that `event` names and record the decisions; nothing is sent. See `run.run`."""
+    """Decide for the leads that `event` names and record the decisions; nothing is sent. See `run.run`.
+
+    Raises `RunBusy` where the event has `"onBusy": "raise"`.
+    """
     from dispatch_agent.run import run
+    from dispatch_agent.turn import RunBusy
 
     logger = _logger()
     logger.append_keys(request_id=context.aws_request_id)
@@ -34,6 +38,9 @@ def handler(event: object, context: "LambdaContext") -> dict[str, Any]:
     log = logger.info if answer["success"] else logger.error
     log(answer["logs"][0], extra={**_summary(answer), "duration_ms": duration_ms})
     _measure(answer, duration_ms)
+    # last, so that it has its log line and its metrics too
+    if answer.get("code") == RunBusy.code and isinstance(event, Mapping) and event.get("onBusy") == "raise":
+        raise RunBusy(answer["runId"])
     return answer
 
 

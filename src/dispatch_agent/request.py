@@ -3,7 +3,7 @@
 import base64
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -11,7 +11,8 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 from runner.errors import MigrationError, translating
 
 UUID_TEXT = r"^[0-9A-Fa-f]{8}(-?[0-9A-Fa-f]{4}){3}-?[0-9A-Fa-f]{12}$"
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
+# A schedule's moment and its tenant's name have 77 characters at most.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,80}$")]
 
 
 # Letters of any language with their accents, and digits; no space, quote or control character.
@@ -25,8 +26,8 @@ class InvalidRequest(MigrationError):
     what = "{reason}"
     left = "Nothing was recorded."
     hint = (
-        "The fields are `tenantId`, and `batchSize`, `leadId`, `runId`, `cursor`; or `tenantId` and `spread`; and with "
-        "either `at`, a moment with its zone such as `2026-11-24T10:30-03:00`."
+        "The fields are `tenantId`, and `batchSize`, `leadId`, `runId`, `cursor`, `onBusy`; or `tenantId` and "
+        "`spread`; and with either `at`, a moment with its zone such as `2026-11-24T10:30-03:00`."
     )
 
 
@@ -59,6 +60,8 @@ class Request(BaseModel):
     lead_id: Annotated[str | None, Field(alias="leadId", pattern=UUID_TEXT)] = None
     run_id: Annotated[Name | None, Field(alias="runId")] = None
     cursor: Annotated[str | None, Field(max_length=500)] = None
+    on_busy: Annotated[Literal["answer", "raise"], Field(alias="onBusy")] = "answer"
+    """Raise `RunBusy` in a Lambda, which repeats an asynchronous invocation only when it fails."""
     spread: bool = False
     """Simulate a day of sends to all leads, and record nothing."""
     at: Annotated[AwareDatetime | None, Field(strict=False), BeforeValidator(_text)] = None

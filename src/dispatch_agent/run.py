@@ -166,7 +166,7 @@ def _work(job: Job, engine: Engine, progress: Progress, tell: Tell) -> None:
     """Decide on the remaining leads of the run, chunk by chunk."""
     with (
         engine.connect().execution_options(isolation_level="AUTOCOMMIT") as lock_connection,
-        turn.take(lock_connection, job.run_id, job.remaining_s()),
+        _turn(job, lock_connection) as (tenant_id, zone),
         engine.connect() as reader,
         engine.connect() as writer,
         _recorder(writer, progress, tell, job.asked.batch_size) as record,
@@ -175,7 +175,6 @@ def _work(job: Job, engine: Engine, progress: Progress, tell: Tell) -> None:
             turn.bound(connection, job.remaining_s() + MARGIN_S - ANSWERING_S)
             connection.exec_driver_sql(reading.BY_INDEX)
             connection.commit()
-        tenant_id, zone = tenants.find_active(reader, job.asked.tenant_id)
         circumstances = _circumstances(job, zone)
         listed = blocklist.open_list(engine, reader, tenant_id, job.time)
         progress.nameless = listed.prepare()
@@ -195,6 +194,18 @@ def _work(job: Job, engine: Engine, progress: Progress, tell: Tell) -> None:
             if job.remaining_s() <= 0:
                 progress.stopped = True
                 return
+
+
+@contextmanager
+def _turn(job: Job, connection: Connection) -> Iterator[tuple[UUID, str]]:
+    """Hold the lock of the tenant's run during the block, and yield the tenant's id and time zone.
+
+    The lock carries the id, so that an invocation by the tenant's slug and one by its id exclude each other.
+    """
+    turn.bound(connection, job.remaining_s() + MARGIN_S - ANSWERING_S)
+    found = tenants.find_active(connection, job.asked.tenant_id)
+    with turn.take(connection, found[0], job.run_id, job.remaining_s()):
+        yield found
 
 
 def _simulate(job: Job, engine: Engine, tell: Tell) -> dict[str, Any]:

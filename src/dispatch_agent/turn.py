@@ -1,8 +1,13 @@
-"""The lock that admits one invocation of a run at a time: a second one waits, then decides on the remaining leads."""
+"""The lock that admits one invocation of a tenant's run at a time: a second one waits, then decides on what remains.
+
+Other tenants, and other runs of the tenant, have locks of their own.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from time import monotonic
+from uuid import UUID
 
 from sqlalchemy import Connection, text
 
@@ -23,15 +28,19 @@ class RunBusy(MigrationError):
 
 
 @contextmanager
-def take(connection: Connection, run_id: str, seconds: float) -> Iterator[None]:
-    """Hold the run's lock for the duration of the block, on a session of its own in AUTOCOMMIT.
+def take(connection: Connection, tenant_id: UUID, run_id: str, seconds: float) -> Iterator[None]:
+    """Hold the lock of the tenant's run for the duration of the block, on a session of its own in AUTOCOMMIT.
 
     Raises `RunBusy` if the lock was not free within `seconds`. The end of the session releases the lock.
     """
-    number = lock_key(f"dispatch {run_id}")
+    ends_at = monotonic() + seconds
+    number = lock_key(f"dispatch {tenant_id} {run_id}")
     if not advisory_lock.take(connection, number, seconds):
         raise RunBusy(run_id)
     try:
+        # earlier versions lock the run id alone; the shared lock excludes them, and no other tenant
+        if not advisory_lock.take(connection, lock_key(f"dispatch {run_id}"), ends_at - monotonic(), shared=True):
+            raise RunBusy(run_id)
         yield
     finally:
         advisory_lock.release(connection, number)

@@ -82,4 +82,7 @@ def test_what_the_schedules_send_is_taken(existing: dict[str, Template]) -> None
     payloads.parse(json.loads(check))
     for schedule in existing["MicroAgenteDisparoStack-prod"].of("AWS::Scheduler::Schedule").values():
         sent = schedule["Target"]["Input"].replace("<aws.scheduler.scheduled-time>", "2026-11-23T11:00:00Z")
-        assert request.parse(json.loads(sent))[0].run_id == "2026-11-23T11:00:00Z"
+        asked, _ = request.parse(json.loads(sent))
+        assert asked.run_id == f"2026-11-23T11:00:00Z:{asked.tenant_id}"
+    longest = f"2026-11-23T11:00:00Z:{'t' * 56}"
+    assert request.parse({"tenantId": "t", "runId": longest})[0].run_id == longest

@@ -127,7 +127,7 @@ def test_the_daily_check(existing: dict[str, Template], environment: str) -> Non
 
 
 def test_the_agent_in_business_hours(existing: dict[str, Template], sample: dict[str, Template]) -> None:
-    """Each hour from 8 to 17, Monday to Friday in Brazil's time, for each tenant; a retry is the same run."""
+    """Each hour from 8 to 17, Monday to Friday in Brazil's time, a run for each tenant; a retry is the same run."""
     schedules = existing["MicroAgenteDisparoStack-prod"].of("AWS::Scheduler::Schedule").values()
     assert {each["Name"] for each in schedules} == {"hourly-test-001", "hourly-test-002"}
     for schedule in schedules:
@@ -137,7 +137,8 @@ def test_the_agent_in_business_hours(existing: dict[str, Template], sample: dict
         assert json.loads(schedule["Target"]["Input"]) == {
             "tenantId": schedule["Name"].removeprefix("hourly-"),
             "batchSize": 250,
-            "runId": "<aws.scheduler.scheduled-time>",
+            "runId": f"<aws.scheduler.scheduled-time>:{schedule['Name'].removeprefix('hourly-')}",
+            "onBusy": "raise",
         }
     assert not sample["MicroAgenteDisparoStack-prod"].of("AWS::Scheduler::Schedule")
 

@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 
+from runner.postgres.version_table import lock_key
 from support import agency, emulator
 from support.postgres import Database
 
 ANSWER = {"success", "leadsProcessados", "decisoes", "logs"}
 
 
-def start(task: Path, environ: dict[str, str]) -> Any:
-    return emulator.start(task, environ, handler="dispatch_agent.handler.handler")
+def start(task: Path, environ: dict[str, str], timeout_s: int = 30) -> Any:
+    return emulator.start(task, environ, handler="dispatch_agent.handler.handler", timeout_s=timeout_s)
 
 
 @pytest.fixture
@@ -88,3 +89,27 @@ def test_asked_again_with_its_run_id_it_decides_once(agent_task: Path, database:
         told = [line["request_id"] for line in function.lines() if "runId" in line]
     assert (first["leadsProcessados"], again["leadsProcessados"]) == (12, 0)
     assert told[0] == first["runId"]
+
+
+def test_a_busy_run_is_an_answer_or_an_error_that_lambda_repeats(agent_task: Path, database: Database) -> None:
+    """A caller that waits gets the answer; with `onBusy` the invocation fails, which is why Lambda repeats it."""
+    ((tenant,),) = database.query("select tenant_id::text from tenants")
+    event = {"tenantId": "test-001", "runId": "held"}
+    with (
+        start(agent_task, {"DATABASE_URL": database.url}, timeout_s=7) as function,
+        database.server.connect(database.name) as other,
+    ):
+        function.invoke({"tenantId": "nobody"})
+        other.cursor().execute("select pg_advisory_lock(%s)", (lock_key(f"dispatch {tenant} held"),))
+        answered = function.invoke(event)
+        raised = function.invoke({**event, "onBusy": "raise"})
+        other.cursor().execute("select pg_advisory_unlock_all()")
+        repeated = function.invoke({**event, "onBusy": "raise"})
+        unknown = function.invoke({"tenantId": "nobody", "onBusy": "raise"})
+        failed = [metric["RunFailed"] for metric in function.lines() if "RunFailed" in metric]
+    assert (answered["success"], answered["code"]) == (False, "run-busy")
+    assert raised["errorType"] == "RunBusy"
+    assert raised["errorMessage"] == "Another invocation of the run `held` is in progress."
+    assert (repeated["success"], repeated["leadsProcessados"]) == (True, 1), repeated
+    assert (unknown["success"], unknown["code"]) == (False, "unknown-tenant")
+    assert failed == [[1.0], [1.0], [1.0], [0.0], [1.0]]

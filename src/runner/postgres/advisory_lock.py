@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, TextClause, text
 from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
 from runner.deadline import Deadline
@@ -34,6 +34,7 @@ GONE = (DBAPIError, PendingRollbackError)
 # https://www.postgresql.org/docs/current/runtime-config-wal.html#GUC-SYNCHRONOUS-COMMIT
 BOUNDS = "set lock_timeout = '500ms'; set statement_timeout = '5s'; set synchronous_commit = local"
 TRY = text("select pg_try_advisory_lock(:key)")
+TRY_SHARED = text("select pg_try_advisory_lock_shared(:key)")
 RELEASE = text("select pg_advisory_unlock(:key)")
 ROLE = text("select current_setting('role')")
 SET_ROLE = text("select set_config('role', :role, false)")
@@ -172,13 +173,14 @@ def _ask(connection: Connection, query: str, pid: int) -> Any:
         connection.execute(SET_ROLE, {"role": role})
 
 
-def take(connection: Connection, number: int, seconds: float) -> bool:
+def take(connection: Connection, number: int, seconds: float, *, shared: bool = False) -> bool:
     """Take the advisory lock with the key `number` and return whether it is ours; try for at most `seconds`.
 
-    `connection` must be in AUTOCOMMIT.
+    `connection` must be in AUTOCOMMIT. Several sessions can have a `shared` lock; its session's end releases it.
     """
+    query = TRY_SHARED if shared else TRY
     pauses = Deadline.after(seconds).pauses(first_s=0.1, longest_s=1)
-    return _try(connection, number) or any(_try(connection, number) for _ in pauses)
+    return _try(connection, number, query) or any(_try(connection, number, query) for _ in pauses)
 
 
 def release(connection: Connection, number: int) -> None:
@@ -188,8 +190,8 @@ def release(connection: Connection, number: int) -> None:
         connection.execute(RELEASE, {"key": number})
 
 
-def _try(connection: Connection, number: int) -> bool:
-    return bool(connection.execute(TRY, {"key": number}).scalar_one())
+def _try(connection: Connection, number: int, query: TextClause = TRY) -> bool:
+    return bool(connection.execute(query, {"key": number}).scalar_one())
 
 
 def _try_work(connection: Connection, number: int) -> bool:

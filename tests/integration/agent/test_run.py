@@ -420,15 +420,3 @@ def test_without_its_rights_it_says_so(database: Database, tmp_path: Path) -> No
     answer = ask(database, {"tenantId": "test-001"}, DATABASE_URL=url)
     assert (answer["success"], answer["code"]) == (False, "settings")
     database.execute(f"drop role {login}")
-
-
-def test_two_sessions_of_one_run_take_turns(database: Database, tmp_path: Path) -> None:
-    """While another invocation holds the run nothing is begun, and in the end that is said."""
-    from dispatch_agent import turn
-
-    agency.prepare(tmp_path, database, 1)
-    engine = open_from({"DATABASE_URL": database.url}, "other", 10)
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as other, turn.take(other, "same", 9):
-        answer = ask(database, {"tenantId": "test-001", "runId": "same"}, seconds=4)
-    assert (answer["success"], answer["code"]) == (False, "run-busy")
-    assert ask(database, {"tenantId": "test-001", "runId": "same"})["leadsProcessados"] == 1
