@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy import Engine
 
-from dispatch_agent import console, failure, retention, samples, stats, tenants
+from dispatch_agent import console, failure, quiet, retention, samples, stats, tenants
 from runner.errors import MigrationError
 from runner.output import command_line, pipes
 from runner.output.command_line import LocalOption
@@ -24,7 +24,6 @@ from runner.postgres.connect import open_from
 CONNECT_S = 60
 COMMON = "Every command also takes --local, --json and --debug."
 SHOWN_IDS = 3
-A_DAY = retention.age("1d")
 
 
 @dataclass(frozen=True)
@@ -54,6 +53,8 @@ def common(
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Print the run's log and the frames of a failure.")] = False,
 ) -> None:
+    # only now: Typer has set a hook of its own
+    quiet.hide_texts()
     # a run logs the frames of its failure, and a person reads the sentence
     logging.getLogger("dispatch_agent").setLevel(logging.DEBUG if debug else logging.ERROR)
     ctx.obj = Options(local, as_json, debug)
@@ -93,7 +94,7 @@ def dry_run(
     def work(given: Options) -> int:
         from dispatch_agent.run import run
 
-        with console.progress() as tell:
+        with console.progress() as tell, _ending():
             answer = run(event, given.environ, str(uuid.uuid4()), timeout, tell)
         return show(answer, event, given)
 
@@ -160,7 +161,7 @@ def purge(
         age = retention.age(older_than)
     except ValueError:
         ctx.fail(f"`{older_than}` is not an age: write days or hours, such as 90d or 36h.")
-    if age < A_DAY and not recent:
+    if age < retention.A_DAY and not recent:
         ctx.fail(f"{older_than} is less than a day, and would delete today's decisions; `--recent` allows it.")
     gone: list[int] = []
 
@@ -279,6 +280,23 @@ def _fail(problem: MigrationError, state: str, given: Options) -> int:
         put({"success": False, "code": problem.code, **words})
     console.say(" ".join(filter(None, (f"{problem.code}: {problem.sentence}", state, problem.advice))), "red")
     return BY_CODE.get(problem.code, 1)
+
+
+@contextmanager
+def _ending() -> Iterator[None]:
+    """Let the second Ctrl-C end the process: the first one waits for threads, which nothing else may leave behind."""
+    before = signal.getsignal(signal.SIGINT)
+
+    def stop(*_: object) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    if before is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

@@ -58,6 +58,9 @@ def age(words: str) -> timedelta:
     return timedelta(days=number) if found[2] == "d" else timedelta(hours=number)
 
 
+A_DAY = age("1d")
+
+
 def moment(connection: Connection, older_than: timedelta) -> datetime:
     """Return the moment before which rows have that age.
 
