@@ -46,7 +46,11 @@ class AgentStack(Stack):
             database=database,
             secret=database.agent_secret,
             digest=digest,
-            variables={"MICRO_AGENT_DISPARO_ENABLED": str(settings.disparo_enabled).lower()},
+            variables={
+                "MICRO_AGENT_DISPARO_ENABLED": str(settings.disparo_enabled).lower(),
+                "ALLOWED_ACTIONS": "dry-run,stats",
+                **({"METRIC_TENANTS": ",".join(settings.agent_tenants)} if settings.agent_tenants else {}),
+            },
         )
         # nothing else moves this alias, so it points to the version that this stack publishes
         live = agent.alias(agent.version.version)
@@ -60,6 +64,9 @@ class AgentStack(Stack):
         if settings.agent_tenants:
             _run_hourly(self, name, live.ref, settings)
             alarms.raise_alarms(self, topic, *alarms.of_schedules(name))
+        for tenant in settings.agent_tenants:
+            alarms.raise_alarms(self, topic, *alarms.of_tenant(environment, tenant))
+            alarms.raise_jumps(self, topic, *alarms.of_jumps(environment, tenant))
         CfnOutput(self, "MicroAgenteDisparoFunctionName", value=name)
         CfnOutput(self, "MicroAgenteDisparoFunctionArn", value=agent.function.function_arn)
 

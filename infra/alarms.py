@@ -12,6 +12,10 @@ from infra.function import TIMEOUT
 NEARLY_MS = 0.9 * TIMEOUT.to_milliseconds()
 UNTIL_NEXT = aws_cloudwatch.TreatMissingData.IGNORE
 """The alarm keeps its state until the next run: missing data do not end a failure."""
+NEVER_CAME = aws_cloudwatch.TreatMissingData.BREACHING
+"""What a schedule should have brought is missing, and so are the data."""
+BAND = 3
+"""The width of what is expected, in standard deviations."""
 AT_ONCE = aws_cloudwatch.TreatMissingData.NOT_BREACHING
 
 
@@ -20,7 +24,7 @@ class Watch:
     """An alarm's metric, its threshold and its text."""
 
     name: str
-    metric: aws_cloudwatch.Metric
+    metric: aws_cloudwatch.IMetric
     at_least: float = 1
     says: str
     missing: aws_cloudwatch.TreatMissingData = AT_ONCE
@@ -39,6 +43,31 @@ def raise_alarms(scope: Construct, topic: aws_sns.ITopic, *watches: Watch) -> No
             evaluation_periods=1,
             comparison_operator=aws_cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
             treat_missing_data=watch.missing,
+        ).add_alarm_action(aws_cloudwatch_actions.SnsAction(topic))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Jump:
+    """An alarm for values above what CloudWatch expects, by the last weeks' hours and days, and its text."""
+
+    name: str
+    metric: aws_cloudwatch.Metric
+    says: str
+
+
+def raise_jumps(scope: Construct, topic: aws_sns.ITopic, *jumps: Jump) -> None:
+    """Create an alarm for each jump, which notifies `topic`."""
+    for jump in jumps:
+        aws_cloudwatch.AnomalyDetectionAlarm(
+            scope,
+            f"Alarm-{jump.name}",
+            alarm_name=jump.name,
+            alarm_description=jump.says,
+            metric=jump.metric,
+            std_devs=BAND,
+            evaluation_periods=1,
+            comparison_operator=aws_cloudwatch.ComparisonOperator.GREATER_THAN_UPPER_THRESHOLD,
+            treat_missing_data=UNTIL_NEXT,
         ).add_alarm_action(aws_cloudwatch_actions.SnsAction(topic))
 
 
@@ -115,4 +144,70 @@ def of_schedules(group: str) -> list[Watch]:
             says=f"A schedule of the group `{group}` could not invoke its target, so a run did not begin. Nothing was "
             "changed. Check the permissions of the schedule's role, then start the run by hand.",
         )
+    ]
+
+
+def of_tenant(environment: str, tenant: str) -> list[Watch]:
+    """Return watches for a scheduled tenant's missing runs, and for rows of its blocklist that block nobody."""
+    function = names.agent(environment)
+    of_it = f"{function}-{tenant}"
+    return [
+        Watch(
+            name=f"{of_it}-run-missing",
+            metric=metrics.of_missing_runs(environment, tenant),
+            missing=NEVER_CAME,
+            says=f"No run of `{function}` for the tenant `{tenant}` ended in an hour of its schedule. Nothing was "
+            f"decided for it. Check that the schedule `hourly-{tenant}` is enabled, and read the function's log.",
+        ),
+        Watch(
+            name=f"{of_it}-unreadable-blocks",
+            metric=metrics.of_tenant(environment, tenant, "UnreadableBlocks", "Maximum"),
+            missing=UNTIL_NEXT,
+            says=f"The blocklist of `{tenant}` in `{environment}` has rows that name nobody, so they block nobody. "
+            "Somebody may be contacted against their will. "
+            'Correct the rows: `{"action":"stats"}` lists their ids under `ilegiveis`.',
+        ),
+    ]
+
+
+def of_jumps(environment: str, tenant: str) -> list[Jump]:
+    """Return alarms for a scheduled tenant's share of blocked leads, and for its unreadable contacts."""
+    function = names.agent(environment)
+    of_it = f"{function}-{tenant}"
+    return [
+        Jump(
+            name=f"{of_it}-blocked-share",
+            metric=metrics.of_tenant(environment, tenant, "BlockedShare", "Average"),
+            says=f"More of the leads of `{tenant}` in `{environment}` would be blocked than in its last weeks. "
+            "Nothing was sent. Read the reasons with `dispatch-agent stats`, and look for a change in limits, "
+            "blocklist or import.",
+        ),
+        Jump(
+            name=f"{of_it}-unreadable-contacts",
+            metric=metrics.of_tenant(environment, tenant, "UnreadableContacts", "Sum"),
+            says=f"More contacts of leads of `{tenant}` in `{environment}` have nothing to send to than in its last "
+            "weeks. Those leads are skipped. Look at the leads under `ilegiveis` in a run's answer, and correct the "
+            "import.",
+        ),
+    ]
+
+
+def of_purge(environment: str) -> list[Watch]:
+    """Return watches for a purge that failed, and for one that did not come."""
+    function = names.purge(environment)
+    return [
+        Watch(
+            name=f"{function}-purge-failed",
+            metric=metrics.of_program(metrics.DISPATCH_AGENT, environment, "PurgeFailed", "Maximum"),
+            missing=UNTIL_NEXT,
+            says=f"`{function}` could not delete the old decisions. Those that it deleted are gone, the others remain. "
+            f"Read its `code` in the log `/aws/lambda/{function}`; the next purge then continues.",
+        ),
+        Watch(
+            name=f"{function}-purge-missing",
+            metric=metrics.of_purges(environment),
+            missing=NEVER_CAME,
+            says=f"`{function}` has not run for a day, so old decisions of `{environment}` remain. Nothing was "
+            "deleted. Check that the schedule `daily-purge` is enabled, then invoke the function.",
+        ),
     ]

@@ -10,6 +10,7 @@ from infra.agent_stack import AgentStack
 from infra.delivery import DeliveryStack
 from infra.digest import Recorded
 from infra.environments import Context, Database, Settings
+from infra.purge_stack import PurgeStack
 from infra.registry import RegistryStack
 from infra.runner_stack import RunnerStack
 from infra.sample_database import SampleDatabaseStack
@@ -84,7 +85,20 @@ def _functions(
         digest=recorded.approved,
         env=place,
     )
+    purge = PurgeStack(
+        app,
+        f"MicroAgentePurgeStack-{environment}",
+        environment=environment,
+        settings=settings,
+        database=database,
+        digest=recorded.approved,
+        env=place,
+    )
+    purge.add_stack_dependency(runner)
+    _tag(purge, environment=environment, component="MicroAgentePurge")
     agent.add_stack_dependency(runner)
+    # so that deploying the agent deploys the deletion of what it records
+    agent.add_stack_dependency(purge)
     _tag(agent, environment=environment, component="MicroAgenteDisparo")
 
 

@@ -60,6 +60,9 @@ class Database:
     agent_secret_arn: SecretArn | None = None
     """The secret of a login that is a member of the role `dispatch_agent`; without it the migrating login's."""
     agent_secret_key_arn: KeyArn | None = None
+    purge_secret_arn: SecretArn | None = None
+    """The secret of a login that is a member of the role `dispatch_agent_purge`; without it the migrating login's."""
+    purge_secret_key_arn: KeyArn | None = None
     host: str | None = None
     """The writer endpoint, for a secret with `username` and `password` only, as RDS manages them."""
     name: str | None = None
@@ -76,6 +79,13 @@ class Database:
             return self.secret
         return Secret(arn=self.agent_secret_arn, key_arn=self.agent_secret_key_arn)
 
+    @property
+    def purge_secret(self) -> Secret:
+        """Return the secret of the function that deletes old decisions."""
+        if self.purge_secret_arn is None:
+            return self.secret
+        return Secret(arn=self.purge_secret_arn, key_arn=self.purge_secret_key_arn)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -90,6 +100,8 @@ class Settings:
     agent_tenants: tuple[Tenant, ...] = ()
     """The tenants whose leads the agent decides on by schedule."""
     agent_batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
+    retention_days: Annotated[int, Field(ge=1, le=3650)] = 90
+    """The age in days at which the agent's decisions are deleted."""
     disparo_enabled: bool = False
     """The feature flag that the dry run records."""
 

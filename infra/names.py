@@ -42,6 +42,11 @@ def agent(environment: str) -> str:
     return f"micro-agente-disparo-agendamento-{environment}-dry-run"
 
 
+def purge(environment: str) -> str:
+    """Name the function that deletes the agent's old decisions."""
+    return f"micro-agente-disparo-agendamento-{environment}-purge"
+
+
 def migrations(environment: str) -> str:
     """Name the state machine, and the topic and the dashboard beside it."""
     return f"aurora-migrations-{environment}"

@@ -70,7 +70,7 @@ class Request(BaseModel):
 
 def parse(event: object) -> tuple[Request, Cursor | None]:
     """Return the request in an event, and the cursor at which it resumes. Raises `InvalidRequest`."""
-    with translating(ValidationError, _explain):
+    with translating(ValidationError, lambda error: InvalidRequest(explain_fields(error))):
         request = Request.model_validate(event)
     if request.spread and (others := sorted(request.model_fields_set - {"tenant_id", "spread", "at"})):
         named = Request.model_fields[others[0]].alias or others[0]
@@ -78,13 +78,13 @@ def parse(event: object) -> tuple[Request, Cursor | None]:
     return request, _decode(request.cursor)
 
 
-def _explain(error: ValidationError) -> InvalidRequest:
-    """Return an error about the first wrong field; it never repeats the value."""
-    problem = error.errors(include_url=False, include_input=False)[0]
+def explain_fields(error: ValidationError) -> str:
+    """Return a sentence about the first wrong field; it never repeats the value."""
+    problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
     where = ".".join(str(part) for part in problem["loc"])
-    return InvalidRequest(
-        f"The field `{where}` is wrong: {problem['msg']}." if where else "The event is not a JSON object."
-    )
+    if problem["type"].startswith("union_tag"):
+        return "The field `action` is wrong: there is no such verb."
+    return f"The field `{where}` is wrong: {problem['msg']}." if where else "The event is not a JSON object."
 
 
 def _decode(text: str | None) -> Cursor | None:

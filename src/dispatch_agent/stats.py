@@ -10,7 +10,8 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, Date, case, cast, func, literal, null, select
 
-from models import DryRunLog
+from dispatch_agent.keys import keys, names_somebody
+from models import Blocklist, DryRunLog
 
 CHANNELS = ("whatsapp", "email", "calendar", "none")
 SHADES = ("█", "▓", "▒", "░")
@@ -24,6 +25,8 @@ WHOLE_LABEL = 6
 AXIS = 6
 """The columns of the plot's borders and margins, beside the marks of the other axis."""
 UNSAID = "(sem motivo)"
+SHOWN = 100
+FETCHED_ROWS = 2_000
 Key = TypeVar("Key", bound=Hashable)
 
 
@@ -75,6 +78,20 @@ def read(connection: Connection, tenant: UUID | None, days: int) -> Stats:
         query = query.where(DryRunLog.tenant_id == tenant)
     query = query.group_by(day, channel, reason).order_by(day, channel, decisions.desc(), reason)
     return Stats(today, days, [Tally(*row) for row in connection.execute(query)])
+
+
+def unreadable_blocks(connection: Connection, tenant: UUID | None) -> list[UUID]:
+    """Return the rows of the blocklist, of one tenant or of all, that name nobody and so block nobody."""
+    query = select(Blocklist.id, Blocklist.telefone, Blocklist.email).where(Blocklist.lead_id.is_(None))
+    if tenant is not None:
+        query = query.where(Blocklist.tenant_id == tenant)
+    rows = connection.execution_options(stream_results=True, yield_per=FETCHED_ROWS).execute(query)
+    return [row for row, *texts in rows if not names_somebody([key for text in texts if text for key in keys(text)])]
+
+
+def as_told(rows: list[UUID]) -> dict[str, object]:
+    """Return how many rows there are, and the first of them, as a run's answer has them."""
+    return {"total": len(rows), "ids": [str(one) for one in rows[:SHOWN]]}
 
 
 def per_day(stats: Stats) -> list[dict[str, str]]:

@@ -11,7 +11,7 @@ import pytest
 import dispatch_agent.handler
 import runner.handler
 import runner.project
-from dispatch_agent import request
+from dispatch_agent import request, upkeep
 from infra import metrics, names
 from runner import payloads
 from runner.aws import promote
@@ -41,7 +41,10 @@ def test_the_runner_emits_what_is_watched(metric: str) -> None:
     assert metric in Path(runner.handler.__file__).read_text()
 
 
-@pytest.mark.parametrize("metric", ["RunFailed", "RunDuration", "BlockedShare"])
+@pytest.mark.parametrize(
+    "metric",
+    ["RunFailed", "RunDuration", "BlockedShare", "UnreadableBlocks", "UnreadableContacts", "PurgeFailed"],
+)
 def test_the_agent_emits_what_is_watched(metric: str) -> None:
     """Each metric of an alarm or a graph stands in the agent's handler."""
     assert metric in Path(dispatch_agent.handler.__file__).read_text()
@@ -84,5 +87,7 @@ def test_what_the_schedules_send_is_taken(existing: dict[str, Template]) -> None
         sent = schedule["Target"]["Input"].replace("<aws.scheduler.scheduled-time>", "2026-11-23T11:00:00Z")
         asked, _ = request.parse(json.loads(sent))
         assert asked.run_id == f"2026-11-23T11:00:00Z:{asked.tenant_id}"
+    purge = existing["MicroAgentePurgeStack-prod"].one("AWS::Scheduler::Schedule")["Target"]["Input"]
+    upkeep.parse(json.loads(purge))
     longest = f"2026-11-23T11:00:00Z:{'t' * 56}"
     assert request.parse({"tenantId": "t", "runId": longest})[0].run_id == longest

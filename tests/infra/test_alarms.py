@@ -1,12 +1,15 @@
 """Who is told of what, in which words, and what begins by itself."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from support import synthesis
 from support.synthesis import Template, written
 
+AGENT = "AlquimistaAI/DispatchAgent"
 NAMES = {
     "aurora-migrations-runner-{}-errors": ("AWS/Lambda", "Errors", 1, "notBreaching"),
     "aurora-migrations-runner-{}-duration": ("AWS/Lambda", "Duration", 810_000, "notBreaching"),
@@ -23,6 +26,26 @@ NAMES = {
         1,
         "notBreaching",
     ),
+    "micro-agente-disparo-agendamento-{}-purge-errors": ("AWS/Lambda", "Errors", 1, "notBreaching"),
+    "micro-agente-disparo-agendamento-{}-purge-duration": ("AWS/Lambda", "Duration", 810_000, "notBreaching"),
+    "micro-agente-disparo-agendamento-{}-purge-purge-failed": (AGENT, "PurgeFailed", 1, "ignore"),
+    "micro-agente-disparo-agendamento-{}-purge-purge-missing": (AGENT, "PurgeFailed", 1, "breaching"),
+    "micro-agente-disparo-agendamento-{}-purge-schedule-dropped": (
+        "AWS/Scheduler",
+        "InvocationDroppedCount",
+        1,
+        "notBreaching",
+    ),
+    **{
+        f"micro-agente-disparo-agendamento-{{}}-dry-run-{tenant}-{kind}": (AGENT, metric, threshold, missing)
+        for tenant in ("test-001", "test-002")
+        for kind, metric, threshold, missing in (
+            ("run-missing", "RunFailed", 1, "breaching"),
+            ("unreadable-blocks", "UnreadableBlocks", 1, "ignore"),
+            ("blocked-share", "BlockedShare", None, "ignore"),
+            ("unreadable-contacts", "UnreadableContacts", None, "ignore"),
+        )
+    },
 }
 
 
@@ -35,15 +58,54 @@ def alarms(templates: dict[str, Template], environment: str) -> list[dict[str, A
     ]
 
 
+def metric(alarm: dict[str, Any]) -> dict[str, Any]:
+    """Return the metric of an alarm, also of one on an expression about a metric."""
+    if "MetricName" in alarm:
+        return alarm
+    (stat,) = (each["MetricStat"] for each in alarm["Metrics"] if "MetricStat" in each)
+    return stat["Metric"]
+
+
 @pytest.mark.parametrize("environment", ["dev", "prod"])
 def test_what_wakes_somebody(existing: dict[str, Template], environment: str) -> None:
     """Errors, failed migrations, drift, failures of the agent, runs that nearly time out, and what did not begin."""
     found = {
-        alarm["AlarmName"]: (alarm["Namespace"], alarm["MetricName"], alarm["Threshold"], alarm["TreatMissingData"])
+        alarm["AlarmName"]: (
+            metric(alarm)["Namespace"],
+            metric(alarm)["MetricName"],
+            alarm.get("Threshold"),
+            alarm["TreatMissingData"],
+        )
         for alarm in alarms(existing, environment)
     }
     assert found == {name.format(environment): said for name, said in NAMES.items()}
-    assert {a["ComparisonOperator"] for a in alarms(existing, environment)} == {"GreaterThanOrEqualToThreshold"}
+    for alarm in alarms(existing, environment):
+        above = "GreaterThanUpperThreshold" if "ThresholdMetricId" in alarm else "GreaterThanOrEqualToThreshold"
+        assert alarm["ComparisonOperator"] == above
+
+
+@pytest.mark.parametrize("environment", ["dev", "prod"])
+def test_a_run_that_did_not_come(existing: dict[str, Template], environment: str) -> None:
+    """Each hour from 8 to 17 of Brazil on weekdays, which is 11 to 20 of UTC, has a run of each tenant."""
+    (alarm,) = (a for a in alarms(existing, environment) if a["AlarmName"].endswith("test-001-run-missing"))
+    (expression,) = (each for each in alarm["Metrics"] if "Expression" in each)
+    assert expression["Expression"] == (
+        "IF(DAY(runs) <= 5 AND HOUR(runs) >= 11 AND HOUR(runs) <= 20, IF(FILL(runs, 0) >= 1, 0, 1), 0)"
+    )
+    (runs,) = (each["MetricStat"] for each in alarm["Metrics"] if "MetricStat" in each)
+    assert (runs["Stat"], runs["Period"]) == ("SampleCount", 3600)
+    assert {"Name": "tenant", "Value": "test-001"} in runs["Metric"]["Dimensions"]
+
+
+def test_the_daily_purge(existing: dict[str, Template], tmp_path: Path) -> None:
+    """Each night, by the function with the login that may delete; after 90 days, or as many as the context says."""
+    context = {"environments": {"dev": {"database": synthesis.database("dev"), "retentionDays": 30}}}
+    shorter = synthesis.synthesise(tmp_path, context, {"dev": synthesis.upgraded(synthesis.FIRST)})
+    for stacks, environment, age in ((existing, "prod", "90d"), (shorter, "dev", "30d")):
+        schedule = stacks[f"MicroAgentePurgeStack-{environment}"].one("AWS::Scheduler::Schedule")
+        assert (schedule["Name"], schedule["ScheduleExpression"]) == ("daily-purge", "cron(30 3 * * ? *)")
+        assert written(schedule["Target"]["Arn"]).startswith("{PurgeLive")
+        assert json.loads(schedule["Target"]["Input"]) == {"action": "purge", "olderThan": age}
 
 
 @pytest.mark.parametrize("environment", ["dev", "prod"])
@@ -72,12 +134,14 @@ def test_a_program_is_watched_in_its_own_environment(existing: dict[str, Templat
     """The metrics that the programs emit are looked for under the dimensions that they emit."""
     for environment in ("dev", "prod"):
         for alarm in alarms(existing, environment):
-            if alarm["Namespace"].startswith("AlquimistaAI/"):
-                dimensions = {each["Name"]: each["Value"] for each in alarm["Dimensions"]}
+            watched = metric(alarm)
+            if watched["Namespace"].startswith("AlquimistaAI/"):
+                dimensions = {each["Name"]: each["Value"] for each in watched["Dimensions"]}
+                assert dimensions.pop("tenant", "test-001") in ("test-001", "test-002")
                 service = {
                     "AlquimistaAI/Migrations": "aurora-migrations-runner",
                     "AlquimistaAI/DispatchAgent": "micro-agente-disparo-agendamento",
-                }[alarm["Namespace"]]
+                }[watched["Namespace"]]
                 assert dimensions == {"environment": environment, "service": service}
 
 

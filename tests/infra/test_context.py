@@ -20,9 +20,11 @@ REGION = "sa-east-1"
 """No other test records a digest there."""
 DATABASE_KEYS = (
     "`vpcId`, `isolatedSubnetIds`, `clusterSecurityGroupId`, `endpointSecurityGroupId`, `secretArn`, `secretKeyArn`, "
-    "`agentSecretArn`, `agentSecretKeyArn`, `host`, `name`"
+    "`agentSecretArn`, `agentSecretKeyArn`, `purgeSecretArn`, `purgeSecretKeyArn`, `host`, `name`"
 )
-ENVIRONMENT_KEYS = "`database`, `availabilityZones`, `alarmEmail`, `agentTenants`, `agentBatchSize`, `disparoEnabled`"
+ENVIRONMENT_KEYS = (
+    "`database`, `availabilityZones`, `alarmEmail`, `agentTenants`, `agentBatchSize`, `retentionDays`, `disparoEnabled`"
+)
 OUR_KEYS = "`environments`, `region`, `github`, `githubProviderArn`"
 
 
@@ -88,6 +90,12 @@ def test_a_secret_by_less_than_its_arn(arn: str) -> None:
     """A secret's name, a pattern, an ARN without its last six characters are refused: IAM would compare in vain."""
     with pytest.raises(InvalidContext, match=r"environments\.dev\.database\.secretArn"):
         environments.read({"environments": {"dev": {"database": {**database("dev"), "secretArn": arn}}}})
+
+
+@pytest.mark.parametrize("days", [0, -1, 3651, "90d", 1.5, None])
+def test_a_retention_that_is_no_number_of_days(days: object) -> None:
+    with pytest.raises(InvalidContext, match=r"environments\.dev\.retentionDays"):
+        environments.read({"environments": {"dev": {"retentionDays": days}}})
 
 
 def test_the_cdks_own_keys_are_let_be() -> None:
@@ -161,6 +169,7 @@ def test_the_recorded_digest_is_deployed(
         "AuroraMigrationsSampleDatabaseStack-dev",
         "AuroraMigrationsRunnerStack-dev",
         "MicroAgenteDisparoStack-dev",
+        "MicroAgentePurgeStack-dev",
         "AuroraMigrationsSampleDatabaseStack-prod",
     }
     for stack, image in (("AuroraMigrationsRunnerStack-dev", SECOND), ("MicroAgenteDisparoStack-dev", FIRST)):

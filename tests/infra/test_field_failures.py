@@ -42,7 +42,7 @@ FAILURES = {
         "integration/test_cli.py::test_history_says_who_when_and_how_long",
     ],
 }
-FUNCTION_STACKS = ("AuroraMigrationsRunnerStack", "MicroAgenteDisparoStack")
+FUNCTION_STACKS = ("AuroraMigrationsRunnerStack", "MicroAgenteDisparoStack", "MicroAgentePurgeStack")
 WAYS = {5432: "clusterSecurityGroupId", 443: "endpointSecurityGroupId"}
 
 

@@ -75,7 +75,8 @@ def test_the_way_out(every: list[Template]) -> None:
 
 @pytest.mark.parametrize("environment", ["dev", "prod"])
 @pytest.mark.parametrize(
-    ("stack", "secret"), [("AuroraMigrationsRunnerStack", ""), ("MicroAgenteDisparoStack", "-agent")]
+    ("stack", "secret"),
+    [("AuroraMigrationsRunnerStack", ""), ("MicroAgenteDisparoStack", "-agent"), ("MicroAgentePurgeStack", "-purge")],
 )
 def test_a_function_reads_its_own_secret(
     existing: dict[str, Template], environment: str, stack: str, secret: str
@@ -103,6 +104,7 @@ def test_in_prod_the_state_machine_alone_invokes_the_runner(every: list[Template
     assert invokers == {
         ("AuroraMigrationsRunnerStack-prod", "MigrationRole", "{RunnerFunctionCurrentVersion", "{RunnerLive"),
         ("MicroAgenteDisparoStack-prod", "SchedulesRole", "{AgentLive"),
+        ("MicroAgentePurgeStack-prod", "SchedulesRole", "{PurgeLive"),
         ("AuroraMigrationsDeliveryStack", "Roleprod", "live"),
     }
 

@@ -13,6 +13,7 @@ RETENTION_DAYS = {"dev": 7, "prod": 30}
 COMMANDS = {
     "AuroraMigrationsRunnerStack": "runner.handler.handler",
     "MicroAgenteDisparoStack": "dispatch_agent.handler.handler",
+    "MicroAgentePurgeStack": "dispatch_agent.handler.handler",
 }
 
 
@@ -111,11 +112,17 @@ def test_no_agent_before_the_first_approval(tmp_path: Path) -> None:
 
 def test_variables(existing: dict[str, Template], sample: dict[str, Template]) -> None:
     """A function is told its environment, its secret and its image; and the address, where RDS manages the secret."""
-    runner, agent = (
+    runner, agent, purge = (
         existing[f"{stack}-prod"].one("AWS::Lambda::Function")["Environment"]["Variables"] for stack in COMMANDS
     )
     assert runner == {"ENVIRONMENT": "prod", "DB_SECRET_ARN": SECRET.format("prod"), "IMAGE_DIGEST": SECOND}
-    assert agent == runner | {"DB_SECRET_ARN": SECRET.format("prod-agent"), "MICRO_AGENT_DISPARO_ENABLED": "false"}
+    assert agent == runner | {
+        "DB_SECRET_ARN": SECRET.format("prod-agent"),
+        "MICRO_AGENT_DISPARO_ENABLED": "false",
+        "ALLOWED_ACTIONS": "dry-run,stats",
+        "METRIC_TENANTS": "test-001,test-002",
+    }
+    assert purge == runner | {"DB_SECRET_ARN": SECRET.format("prod-purge"), "ALLOWED_ACTIONS": "purge"}
     managed = sample["MicroAgenteDisparoStack-prod"].one("AWS::Lambda::Function")["Environment"]["Variables"]
     assert "EndpointAddress" in written(managed["DB_HOST"])
     assert (managed["DB_NAME"], managed["MICRO_AGENT_DISPARO_ENABLED"]) == ("alquimista", "true")

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from runner.postgres.version_table import lock_key
-from support import agency, emulator
+from support import agency, emulator, planted
+from support.planted import END_OURS, END_THE_OTHERS, NOTICE, REFUSE
 from support.postgres import Database
 
 ANSWER = {"success", "leadsProcessados", "decisoes", "logs"}
@@ -113,3 +114,19 @@ def test_a_busy_run_is_an_answer_or_an_error_that_lambda_repeats(agent_task: Pat
     assert (repeated["success"], repeated["leadsProcessados"]) == (True, 1), repeated
     assert (unknown["success"], unknown["code"]) == (False, "unknown-tenant")
     assert failed == [[1.0], [1.0], [1.0], [0.0], [1.0]]
+
+
+def test_no_person_is_in_the_log_after_a_fault(agent_task: Path, database: Database) -> None:
+    """Its lines, its metrics, what the runtime writes, and answers but for the names of `decisoes`."""
+    planted.plant(database)
+    answers = []
+    with start(agent_task, {"DATABASE_URL": database.url}, timeout_s=8) as function:
+        function.invoke({"tenantId": "nobody"})
+        for act in (END_OURS, END_THE_OTHERS, REFUSE, NOTICE, "perform pg_sleep(60)"):
+            database.execute("truncate dry_run_log")
+            with planted.fault(database, act, 5):
+                answers.append(function.invoke({"tenantId": "test-001", "batchSize": 12}))
+        text = function.log.read_text()
+    planted.refuse(text, *answers)
+    assert [one["success"] for one in answers] == [False, False, False, True, False], answers
+    assert "RunFailed" in text

@@ -67,6 +67,7 @@ def database(environment: str) -> dict[str, Any]:
         "secretArn": SECRET.format(environment),
         "secretKeyArn": KEY,
         "agentSecretArn": SECRET.format(f"{environment}-agent"),
+        "purgeSecretArn": SECRET.format(f"{environment}-purge"),
     }
 
 

@@ -1,0 +1,159 @@
+"""The verbs `purge` and `stats` of the function, and who may delete."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg2
+import pytest
+from sqlalchemy import make_url
+
+from dispatch_agent import upkeep
+from support import agency
+from support.agent_log import THEIRS, fill, log, rows
+from support.postgres import Database
+
+
+@pytest.fixture
+def whole(database: Database, tmp_path: Path) -> Database:
+    agency.prepare(tmp_path, database, 1)
+    return database
+
+
+def ours(database: Database) -> UUID:
+    ((tenant,),) = database.query("select tenant_id::text from tenants")
+    return UUID(tenant)
+
+
+def ask(database: Database, event: Any, *, seconds: float = 60, **environ: str) -> dict[str, Any]:
+    return upkeep.execute(event, {"DATABASE_URL": database.url, **environ}, "request-1", seconds)
+
+
+@contextmanager
+def login(database: Database, role: str) -> Iterator[str]:
+    """Yield the address of a login that is a member of `role` and nothing else."""
+    name = f"login_{database.name}"
+    database.execute(f"create role {name} login password 'p' in role {role}")
+    try:
+        yield make_url(database.url).set(username=name, password="p").render_as_string(hide_password=False)
+    finally:
+        database.execute(f"drop owned by {name}; drop role {name}")
+
+
+def test_a_purge_deletes_what_is_old(whole: Database) -> None:
+    """Of all tenants or of one, and it says how many and from before when."""
+    tenant = ours(whole)
+    fill(whole, tenant, 30, days=91)
+    fill(whole, tenant, 20, days=89)
+    fill(whole, THEIRS, 5, days=400)
+    one = ask(whole, {"action": "purge", "olderThan": "90d", "tenantId": "test-001"})
+    assert (one["success"], one["deleted"], one["finished"]) == (True, 30, True), one
+    assert ask(whole, {"action": "purge", "olderThan": "90d"})["deleted"] == 5
+    assert rows(whole) == {tenant: 20}
+
+
+def test_a_purge_that_runs_out_of_time_leaves_whole_batches(whole: Database) -> None:
+    fill(whole, ours(whole), 12_000, days=100)
+    first = ask(whole, {"action": "purge", "olderThan": "90d"}, seconds=upkeep.MARGIN_S)
+    assert (first["success"], first["deleted"], first["finished"]) == (True, 5_000, False), first
+    again = ask(whole, {"action": "purge", "olderThan": "90d"})
+    assert (again["deleted"], again["finished"]) == (7_000, True)
+
+
+def test_the_role_that_deletes_can_do_nothing_else(whole: Database) -> None:
+    """It deletes, looks a tenant up, and reads neither a person nor a reason."""
+    fill(whole, ours(whole), 3, days=100)
+    with login(whole, "dispatch_agent_purge") as url:
+        answer = ask(whole, {"action": "purge", "olderThan": "90d", "tenantId": "test-001"}, DATABASE_URL=url)
+        assert (answer["success"], answer["deleted"]) == (True, 3), answer
+        for statement in (
+            "select lead_nome from dry_run_log",
+            "select motivo_decisao from dry_run_log",
+            "select company_name from tenants",
+            "select from leads",
+            "select from blocklist",
+            "delete from leads",
+            "truncate dry_run_log",
+            "update dry_run_log set tenant_id = tenant_id",
+            "insert into dry_run_log (tenant_id) values (gen_random_uuid())",
+        ):
+            with pytest.raises(psycopg2.errors.InsufficientPrivilege), psycopg2.connect(url) as session:
+                session.cursor().execute(statement)
+
+
+def test_the_agents_own_role_cannot_delete(whole: Database) -> None:
+    fill(whole, ours(whole), 3, days=100)
+    with login(whole, "dispatch_agent") as url:
+        answer = ask(whole, {"action": "purge", "olderThan": "90d"}, DATABASE_URL=url)
+        counted = ask(whole, {"action": "stats"}, DATABASE_URL=url)
+    assert (answer["success"], answer["code"], answer["deleted"]) == (False, "settings", 0)
+    assert counted["success"], counted
+    assert rows(whole) == {ours(whole): 3}
+
+
+def test_stats_are_counted_by_day_channel_and_reason(whole: Database) -> None:
+    log(whole, ours(whole), "whatsapp", 5)
+    log(whole, ours(whole), "email", 2, "limite por minuto atingido: 10 de 10", days=1)
+    log(whole, THEIRS, "email", 9)
+    answer = ask(whole, {"action": "stats", "tenantId": "test-001", "days": 2})
+    assert [(one["channel"], one["reason"], one["decisions"]) for one in answer["tallies"]] == [
+        ("email", "limite por minuto atingido", 2),
+        ("whatsapp", None, 5),
+    ]
+    assert (answer["days"], answer["tallies"][1]["day"]) == (2, answer["today"])
+    assert sum(one["decisions"] for one in ask(whole, {"action": "stats"})["tallies"]) == 16
+
+
+def test_stats_tell_the_rows_of_the_blocklist_that_name_nobody(whole: Database) -> None:
+    whole.execute(
+        "insert into blocklist (id, tenant_id, lead_id, telefone) "
+        f"values ('{UUID(int=7)}', '{ours(whole)}', null, 'sem telefone'), "
+        f"(default, '{ours(whole)}', null, '(11) 98765-4321'), "
+        f"(default, '{ours(whole)}', (select lead_id from leads), 'o mesmo')"
+    )
+    told = ask(whole, {"action": "stats"})["ilegiveis"]
+    assert told == {"bloqueios": {"total": 1, "ids": [str(UUID(int=7))]}}
+
+
+@pytest.mark.parametrize(
+    ("event", "named"),
+    [
+        ({"action": "purge"}, "olderThan"),
+        ({"action": "purge", "olderThan": "90"}, "olderThan"),
+        ({"action": "purge", "olderThan": 90}, "olderThan"),
+        ({"action": "purge", "olderThan": "3h"}, "olderThan"),
+        ({"action": "purge", "olderThan": "90d", "days": 3}, "days"),
+        ({"action": "purge", "olderThan": "90d", "tenantId": "a b"}, "tenantId"),
+        ({"action": "stats", "days": 0}, "days"),
+        ({"action": "stats", "days": 367}, "days"),
+        ({"action": "stats", "tenant": "x"}, "tenant"),
+        ({"action": "drop"}, "action"),
+        ({"action": None}, "action"),
+    ],
+)
+def test_an_event_that_is_not_understood(event: dict[str, Any], named: str) -> None:
+    """The field is named, nothing is deleted, and no database is needed."""
+    answer = upkeep.execute(event, {}, "request-1", 10)
+    assert (answer["success"], answer["code"]) == (False, "invalid-payload")
+    assert re.match(rf"The field `(purge\.|stats\.)?{named}` is ", answer["error"]), answer
+    assert "Nothing was deleted." in answer["error"]
+    assert '{"action":"purge","olderThan":"90d"}' in answer["error"]
+
+
+@pytest.mark.parametrize(
+    ("event", "listed", "refused"),
+    [
+        ({"action": "purge", "olderThan": "90d"}, "dry-run,stats", True),
+        ({"tenantId": "test-001"}, "purge", True),
+        ({"action": "stats"}, "dry-run, stats", False),
+        ({"tenantId": "test-001"}, "", False),
+    ],
+)
+def test_a_function_does_what_it_is_for(event: dict[str, Any], listed: str, refused: bool) -> None:
+    answer = upkeep.refusal(event, {"ALLOWED_ACTIONS": listed})
+    assert (answer is not None) == refused
+    if answer is not None:
+        assert (answer["success"], answer["code"]) == (False, "action-not-allowed")
