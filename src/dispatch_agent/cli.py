@@ -22,7 +22,9 @@ from runner.output.report import Row
 from runner.postgres.connect import open_from
 
 CONNECT_S = 60
-COMMON = "Every command also takes --local, --json and --debug."
+COMMON = "Every command also takes --local, --env NAME, --json and --debug."
+INVOKED_S = 960
+"""The longest that a function runs, and a minute for its start."""
 SHOWN_IDS = 3
 
 
@@ -32,6 +34,8 @@ class Options(command_line.DatabaseChoice):
 
     as_json: bool
     debug: bool
+    env: str | None = None
+    """The environment of `migrate.toml` whose functions do the work; None works here."""
 
     def engine(self) -> Engine:
         """Return an engine that has not connected yet."""
@@ -52,12 +56,18 @@ def common(
     local: LocalOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Print the run's log and the frames of a failure.")] = False,
+    env: Annotated[
+        str | None,
+        typer.Option("--env", metavar="NAME", help="Invoke the functions of this environment in migrate.toml."),
+    ] = None,
 ) -> None:
+    if local and env is not None:
+        ctx.fail("--local and --env exclude each other: each one selects the database.")
     # only now: Typer has set a hook of its own
     quiet.hide_texts()
     # a run logs the frames of its failure, and a person reads the sentence
     logging.getLogger("dispatch_agent").setLevel(logging.DEBUG if debug else logging.ERROR)
-    ctx.obj = Options(local, as_json, debug)
+    ctx.obj = Options(local, as_json, debug, env)
 
 
 @app.command("dry-run", epilog=COMMON)
@@ -92,6 +102,8 @@ def dry_run(
     left = "" if spread else f"Recorded decisions remain; `--run-id {event['runId']}` skips their leads."
 
     def work(given: Options) -> int:
+        if given.env is not None:
+            return show(_invoke(given, event, timeout), event, given)
         from dispatch_agent.run import run
 
         with console.progress() as tell, _ending():
@@ -110,13 +122,24 @@ def tell_stats(
     """Count the decisions per day, by channel and by block reason."""
 
     def work(given: Options) -> int:
-        with given.engine().connect() as connection:
-            found = stats.read(connection, tenants.find(connection, tenant) if tenant else None, days)
+        if given.env is not None:
+            answer = _invoke(given, {"action": "stats", "days": days} | _of(tenant))
+            if not answer["success"]:
+                return show(answer, {}, given)
+            found, unreadable = stats.from_answer(answer), answer["ilegiveis"]["bloqueios"]
+        else:
+            with given.engine().connect() as connection:
+                owner = tenants.find(connection, tenant) if tenant else None
+                found = stats.read(connection, owner, days)
+                unreadable = stats.as_told(stats.unreadable_blocks(connection, owner))
         if given.as_json:
-            put({"tenant": tenant, "days": days, "today": found.today, "tallies": stats.as_data(found)})
+            told = {"tallies": stats.as_data(found), "ilegiveis": {"bloqueios": unreadable}}
+            put({"tenant": tenant, "days": days, "today": found.today, **told})
             return 0
         decisions = console.count(found.decisions, "decision")
         console.say(f"{decisions} of {f'`{tenant}`' if tenant else 'all tenants'} since {found.dates[0]}.")
+        for sentence in _unreadable({"ilegiveis": {"bloqueios": unreadable, "contatos": {"total": 0}}}):
+            console.say(sentence)
         if not console.draws():
             console.table(stats.plain(found))
         elif found.decisions:
@@ -138,6 +161,8 @@ def sample_data(
     """Add fictitious leads; existing ones remain unchanged."""
 
     def work(given: Options) -> int:
+        if given.env is not None:
+            ctx.fail("`sample-data` works here alone, so it does not accept --env.")
         samples.refuse(given.environ)
         with given.engine().begin() as connection:
             added = samples.add(connection, tenant, leads, seed)
@@ -166,6 +191,8 @@ def purge(
     gone: list[int] = []
 
     def work(given: Options) -> int:
+        if given.env is not None:
+            return _purge_there(given, {"action": "purge", "olderThan": older_than, "recent": recent} | _of(tenant))
         with given.engine().connect() as connection:
             with connection.begin():
                 owner = tenants.find(connection, tenant) if tenant else None
@@ -189,6 +216,27 @@ def purge(
         work,
         lambda: f"Deleted {console.count(sum(gone), 'row')} in {console.count(len(gone), 'transaction')} before that.",
     )
+
+
+def _purge_there(given: Options, event: dict[str, Any]) -> int:
+    answer = _invoke(given, event)
+    if not answer["success"]:
+        return show(answer, event, given)
+    if given.as_json:
+        put(answer)
+    rest = "" if answer["finished"] else " The time ran out; repeat the command to delete the rest."
+    console.say(f"Deleted {console.count(answer['deleted'], 'row')} from before {answer['before']}.{rest}")
+    return 0 if answer["finished"] else PARTLY_DONE
+
+
+def _invoke(given: Options, event: dict[str, Any], timeout_s: float = INVOKED_S) -> dict[str, Any]:
+    from dispatch_agent import remote
+
+    return remote.ask(given.environ, str(given.env), event, timeout_s)
+
+
+def _of(tenant: str | None) -> dict[str, str]:
+    return {} if tenant is None else {"tenantId": tenant}
 
 
 def show(answer: dict[str, Any], event: dict[str, Any], given: Options) -> int:

@@ -2,7 +2,7 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from typing import Any, TypeVar
@@ -24,6 +24,7 @@ WHOLE_LABEL = 6
 """The columns of a bar whose label has the month too, as in `30/11`, and a gap."""
 AXIS = 6
 """The columns of the plot's borders and margins, beside the marks of the other axis."""
+TALLIED = ("channel", "reason", "decisions")
 UNSAID = "(sem motivo)"
 SHOWN = 100
 FETCHED_ROWS = 2_000
@@ -78,6 +79,12 @@ def read(connection: Connection, tenant: UUID | None, days: int) -> Stats:
         query = query.where(DryRunLog.tenant_id == tenant)
     query = query.group_by(day, channel, reason).order_by(day, channel, decisions.desc(), reason)
     return Stats(today, days, [Tally(*row) for row in connection.execute(query)])
+
+
+def from_answer(answer: Mapping[str, Any]) -> Stats:
+    """Return the statistics in the answer of a function."""
+    tallies = [Tally(date.fromisoformat(one["day"]), *(one[key] for key in TALLIED)) for one in answer["tallies"]]
+    return Stats(date.fromisoformat(answer["today"]), answer["days"], tallies)
 
 
 def unreadable_blocks(connection: Connection, tenant: UUID | None) -> list[UUID]:

@@ -71,6 +71,9 @@ def test_the_command_line_knows_the_functions() -> None:
     assert {env: profile["function"] for env, profile in profiles.items()} == {
         env: f"{names.runner(env)}:{names.LIVE}" for env in profiles
     }
+    for env, profile in profiles.items():
+        assert profile["agent"] == f"{names.agent(env)}:{names.LIVE}"
+        assert profile["purge"] == f"{names.purge(env)}:{names.LIVE}"
 
 
 def test_what_is_promoted_is_deployed() -> None:

@@ -2,14 +2,19 @@
 
 import json
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from runner.postgres.version_table import lock_key
 from support import agency, emulator, planted
+from support.agent_log import fill, log
+from support.endpoint import CREDENTIALS
 from support.planted import END_OURS, END_THE_OTHERS, NOTICE, REFUSE
 from support.postgres import Database
+from support.project import Project
 
 ANSWER = {"success", "leadsProcessados", "decisoes", "logs"}
 
@@ -130,3 +135,39 @@ def test_no_person_is_in_the_log_after_a_fault(agent_task: Path, database: Datab
     planted.refuse(text, *answers)
     assert [one["success"] for one in answers] == [False, False, False, True, False], answers
     assert "RunFailed" in text
+
+
+def test_the_command_line_invokes_the_functions(agent_task: Path, database: Database, project: Project) -> None:
+    """`stats`, `purge` and `dry-run` with `--env` say what they say here, by the functions that migrate.toml names."""
+    ((tenant,),) = database.query("select tenant_id::text from tenants")
+    fill(database, UUID(tenant), 3, days=100)
+    log(database, UUID(tenant), "whatsapp", 5)
+    (project.folder / "migrate.toml").write_text('[env.dev]\nfunction = "x"\nagent = "function"\npurge = "function"\n')
+    with start(agent_task, {"DATABASE_URL": database.url}) as function:
+        known = {**CREDENTIALS, "AWS_ENDPOINT_URL_LAMBDA": function.url}
+
+        def run(*words: str) -> "CompletedProcess[str]":
+            return project.run("dispatch-agent", "--env", "dev", *words, **known)
+
+        there = run("stats", "--tenant", "test-001", "--json")
+        here = project.run("dispatch-agent", "stats", "--tenant", "test-001", "--json", url=database.url)
+        purged, again = run("purge", "--older-than", "90d"), run("purge", "--older-than", "90d", "--json")
+        decided = run("dry-run", "--tenant", "test-001", "--batch", "2", "--json")
+        unknown = run("stats", "--tenant", "nobody")
+    assert (there.returncode, there.stdout) == (0, here.stdout), there.stderr
+    assert purged.stderr.startswith("Deleted 3 rows from before "), purged
+    assert json.loads(again.stdout)["deleted"] == 0
+    assert json.loads(decided.stdout)["leadsProcessados"] == 2
+    assert (unknown.returncode, unknown.stderr.split(":")[0]) == (1, "unknown-tenant")
+
+
+def test_no_function_to_invoke(project: Project) -> None:
+    """Each reason is a sentence: no such key, nothing that answers, and an order that only works here."""
+    (project.folder / "migrate.toml").write_text('[env.dev]\nfunction = "x"\nagent = "function"\n')
+    known = {**CREDENTIALS, "AWS_ENDPOINT_URL_LAMBDA": "http://127.0.0.1:9"}
+    lacking = project.run("dispatch-agent", "--env", "dev", "purge", "--older-than", "90d", **known)
+    assert (lacking.returncode, "lacks `purge`" in lacking.stderr) == (1, True), lacking
+    silent = project.run("dispatch-agent", "--env", "dev", "stats", **known)
+    assert (silent.returncode, silent.stderr.split(":")[0]) == (1, "function-unreachable"), silent
+    both = project.run("dispatch-agent", "--env", "dev", "--local", "stats", **known)
+    assert (both.returncode, "exclude each other" in both.stderr) == (2, True), both

@@ -9,7 +9,9 @@ from typing import Any
 from runner import project, settings
 from runner.errors import InvalidSettings, translating
 
-KEYS = ("function", "region", "profile")
+FUNCTIONS = ("function", "agent", "purge")
+"""The keys that name functions: the runner, and the two of the dispatch agent."""
+KEYS = (*FUNCTIONS, "region", "profile")
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,8 @@ def of_function(function: str) -> Environment:
     return Environment(f"--function {function}", function, parts[3] if parts[0] == "arn" and len(parts) > 3 else None)
 
 
-def read(environ: Mapping[str, str], env: str) -> Environment:
-    """Return the environment `env` of `migrate.toml`, which lies beside `alembic.ini`.
+def read(environ: Mapping[str, str], env: str, key: str = "function") -> Environment:
+    """Return the environment `env` of `migrate.toml`, which lies beside `alembic.ini`, with the function under `key`.
 
     Raises `InvalidSettings` where the file, the table `[env.NAME]` or one of its keys is missing or invalid.
     """
@@ -52,15 +54,15 @@ def read(environ: Mapping[str, str], env: str) -> Environment:
             "Use one of them, or add the table to the file.",
         )
     # an unknown key is an error, since a misspelt `region` would invoke a function of another region
-    odd = sorted(key for key, value in table.items() if key not in KEYS or not isinstance(value, str) or not value)
-    if odd or "function" not in table:
-        wrong = f"has a wrong {' and '.join(f'`{key}`' for key in odd)}" if odd else "lacks `function`"
+    odd = sorted(name for name, value in table.items() if name not in KEYS or not isinstance(value, str) or not value)
+    if odd or key not in table:
+        wrong = f"has a wrong {' and '.join(f'`{name}`' for name in odd)}" if odd else f"lacks `{key}`"
         raise InvalidSettings(
             f"`[env.{env}]` in `{project.shown(path)}` {wrong}; the environments of the file are {names}.",
-            "An environment has `function`, and optionally `region` and `profile`, each a string.",
+            "An environment has `function`, and optionally `agent`, `purge`, `region` and `profile`, each a string.",
         )
     # an ARN in the file has a region as well
-    direct = of_function(table["function"])
+    direct = of_function(table[key])
     return Environment(f"--env {env}", direct.function, table.get("region", direct.region), table.get("profile"))
 
 
