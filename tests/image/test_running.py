@@ -59,7 +59,7 @@ def test_a_cold_start_compiles_nothing(own: Path, database: Database) -> None:
         assert function.invoke({"action": "upgrade"})["status"] == "success"
         told = [line for line in function.log.read_text().splitlines() if line.startswith("# code object from")]
     loaded = [line for line in told if "/var/task/" in line or "/opt/python/" in line]
-    assert [line for line in loaded if "022_blocklist_keys" in line]
+    assert [line for line in loaded if "023_agent_purge" in line]
     assert [line for line in loaded if ".pyc" not in line] == []
 
 

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(
     platform.system() != "Linux", reason="the Runtime Interface Emulator runs on Linux only"
 )
 
-HEAD = "022_blocklist_keys"
+HEAD = "023_agent_purge"
 NOTHING = "op.execute('select 1')"
 WAITING = "op.execute('select pg_sleep(60)')"
 SHORT_S = 10
@@ -64,7 +64,7 @@ def new(tmp_path: Path) -> Project:
 def deploy(
     new: Project, database: Database, aws: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Deploy]:
-    """Deploy version 1 with the revisions up to 022, which `live` runs, and version 2 with those of `new`."""
+    """Deploy version 1 with the revisions up to 023, which `live` runs, and version 2 with those of `new`."""
     old = emulator.lay_out(tmp_path / "old", Project.copy_whole(_made(tmp_path / "old")).folder)
     state_machine.plug_jsonata(monkeypatch)
     _configure(aws, execute=True)
@@ -89,27 +89,27 @@ def test_an_upgrade_is_planned_by_the_new_version_and_done_by_the_alias(
     new: Project, database: Database, deploy: Deploy
 ) -> None:
     """Where nothing is protected, one start is enough; the ledger names who asked, and a letter says what was done."""
-    new.add("023_one", NOTHING, after=HEAD)
+    new.add("024_one", NOTHING, after=HEAD)
     machine = deploy()
     execution = machine.run({"action": "upgrade", "actor": "ana"})
     assert execution.states == [*UP_TO_UPGRADE, *DONE], execution.cause
     assert _asked(machine) == [("plan", "2", "2"), ("upgrade", "live", "2"), ("check", "live", "2")]
     planned, upgraded, _ = (one.payload for one in machine.front.invoked)
     assert planned["target"] == "head"
-    assert upgraded["target"] == "023_one"
+    assert upgraded["target"] == "024_one"
     name = execution.arn.rpartition(":")[2]
     ledger = database.query("select actor, idempotency_key, plan, status from runner.migration_run")
     assert ledger == [("ana", name, upgraded["plan"], "success")]
     told = execution.output
-    assert re.fullmatch(r"From `base` to `023_one`: 8 revisions applied in \d+ ms\.", told.pop("message"))
-    assert told.pop("check").startswith("The database is at `023_one`: no problems.")
+    assert re.fullmatch(r"From `base` to `024_one`: 9 revisions applied in \d+ ms\.", told.pop("message"))
+    assert told.pop("check").startswith("The database is at `024_one`: no problems.")
     assert told == {
-        "status": "success", "action": "upgrade", "environment": "dev", "version": "2", "from": "base", "to": "023_one",
-        "plan": upgraded["plan"], "applied": 8, "invocations": 1, "actor": "ana", "approver": None, "told": True,
+        "status": "success", "action": "upgrade", "environment": "dev", "version": "2", "from": "base", "to": "024_one",
+        "plan": upgraded["plan"], "applied": 9, "invocations": 1, "actor": "ana", "approver": None, "told": True,
     }  # fmt: skip
     letter = machine.letter()
     assert letter["Subject"] == "Migration of dev: done"
-    assert letter["Message"].splitlines()[2] == "From `base` to `023_one`: 8 of 8 revisions applied in 1 invocation."
+    assert letter["Message"].splitlines()[2] == "From `base` to `024_one`: 9 of 9 revisions applied in 1 invocation."
     assert (machine.live(), machine.letters()) == ("2", 0)
     assert machine.approved() == lambda_front.digest("2")
 
@@ -118,7 +118,7 @@ def test_an_upgrade_of_a_protected_environment_waits_for_approval(
     new: Project, database: Database, deploy: Deploy
 ) -> None:
     """Until the letter's token comes back neither alias nor database is touched; who approved is in the ledger."""
-    new.add("023_one", NOTHING, after=HEAD)
+    new.add("024_one", NOTHING, after=HEAD)
     machine = deploy("prod")
     arn = machine.start({"action": "upgrade", "target": "023", "actor": "ana"})
     letter = machine.letter()
@@ -128,14 +128,14 @@ def test_an_upgrade_of_a_protected_environment_waits_for_approval(
     plan = _plan_as_the_letter_says(machine, arn, letter["Message"])
     assert f"\nPlan: {plan['plan']}\n" in letter["Message"]
     assert plan["revisions"][-1]["sql"] == ["select 1;"]
-    for line in ("Approve the upgrade of `prod`?", "From: base", "To: 023_one", "Revisions: 8", "Asked for by: ana"):
+    for line in ("Approve the upgrade of `prod`?", "From: base", "To: 024_one", "Revisions: 9", "Asked for by: ana"):
         assert line in letter["Message"].splitlines()
     machine.send_back(letter, "send-task-success", output='{"approver": "bruno"}')
     execution = machine.wait(arn)
     assert execution.states == [*ASKING, "Approved", *UP_TO_UPGRADE[5:], *DONE], execution.cause
     assert _asked(machine)[1:] == [("upgrade", "live", "2"), ("check", "live", "2")]
     assert database.query("select actor, plan from runner.migration_run") == [("ana, approved by bruno", plan["plan"])]
-    assert (execution.output["approver"], machine.live(), _at(database)) == ("bruno", "2", "023_one")
+    assert (execution.output["approver"], machine.live(), _at(database)) == ("bruno", "2", "024_one")
     assert "Approved by: bruno" in machine.letter()["Message"]
     kept = [one["stateExitedEventDetails"] for one in execution.events if "stateExitedEventDetails" in one]
     assert "select 1;" in json.dumps(plan)
@@ -161,7 +161,7 @@ def test_the_commands_of_the_letter_fit_both_shells(deploy: Deploy) -> None:
 
 def test_a_refusal_changes_nothing(new: Project, database: Database, deploy: Deploy) -> None:
     """The execution says that it was refused, and so does a letter."""
-    new.add("023_one", NOTHING, after=HEAD)
+    new.add("024_one", NOTHING, after=HEAD)
     machine = deploy("prod")
     arn = machine.start({"action": "upgrade"})
     machine.send_back(machine.letter(), "send-task-failure", cause="not on a Friday")
@@ -178,7 +178,7 @@ def test_a_refusal_changes_nothing(new: Project, database: Database, deploy: Dep
 
 def test_an_approval_expires(new: Project, database: Database, deploy: Deploy) -> None:
     """Nobody answers: the execution ends by itself, and nothing is changed."""
-    new.add("023_one", NOTHING, after=HEAD)
+    new.add("024_one", NOTHING, after=HEAD)
     machine = deploy("prod", patience_s=1)
     execution = machine.run({"action": "upgrade", "actor": "ana"})
     assert (execution.error, execution.states) == ("approval-expired", [*ASKING, *FAILED])
@@ -191,7 +191,7 @@ def test_an_approval_expires(new: Project, database: Database, deploy: Deploy) -
 
 def test_an_old_approval_does_not_bring_an_old_image_back(new: Project, database: Database, deploy: Deploy) -> None:
     """Who approves after another execution has moved the alias is told so; alias and database stay."""
-    new.add("023_one", NOTHING, after=HEAD)
+    new.add("024_one", NOTHING, after=HEAD)
     machine = deploy("prod")
     arn = machine.start({"action": "upgrade", "actor": "ana"})
     letter = machine.letter()
@@ -227,7 +227,7 @@ def test_partial_is_gone_on_with_under_the_same_plan(new: Project, database: Dat
 def test_no_progress_ends_the_loop(new: Project, database: Database, deploy: Deploy) -> None:
     """A revision that no invocation has the time for fails as `deadline`, after one try."""
     _prepare(new, database)
-    new.add("023_waiting", WAITING, after=HEAD)
+    new.add("024_waiting", WAITING, after=HEAD)
     machine = deploy(timeout_s=SHORT_S)
     execution = machine.run({"action": "upgrade", "actor": "ana"})
     assert (execution.error, execution.states) == ("deadline", [*UP_TO_UPGRADE[:-1], *FAILED])
@@ -238,22 +238,22 @@ def test_no_progress_ends_the_loop(new: Project, database: Database, deploy: Dep
 def test_a_revision_that_fails(new: Project, database: Database, deploy: Deploy) -> None:
     """The execution carries the runner's code and message: which line of which revision, and which state is left."""
     _prepare(new, database)
-    new.add("023_one", NOTHING, after=HEAD)
-    new.add("024_bad", "op.execute('select 1/0')", after="023_one")
+    new.add("024_one", NOTHING, after=HEAD)
+    new.add("025_bad", "op.execute('select 1/0')", after="024_one")
     machine = deploy()
     execution = machine.run({"action": "upgrade", "actor": "ana"})
     assert (execution.error, execution.states) == ("revision-failed", [*UP_TO_UPGRADE[:-1], *FAILED])
-    message = "revision-failed: `024_bad` failed in line 8 of `024_bad.py`: DivisionByZero (22012), in `select …/…`."
+    message = "revision-failed: `025_bad` failed in line 8 of `025_bad.py`: DivisionByZero (22012), in `select …/…`."
     assert (execution.cause or "").startswith(message)
-    assert "1 of 2 revisions completed. The database is at `023_one`" in machine.letter()["Message"]
-    assert (machine.live(), _at(database)) == ("2", "023_one")
+    assert "1 of 2 revisions completed. The database is at `024_one`" in machine.letter()["Message"]
+    assert (machine.live(), _at(database)) == ("2", "024_one")
 
 
 def test_a_function_that_dies(new: Project, database: Database, deploy: Deploy) -> None:
     """What Lambda says of a crash is told as it is, and is not tried again."""
     _prepare(new, database)
-    new.add("023_dies", "import os; os._exit(3)", after=HEAD)
-    new.add("024_one", NOTHING, after="023_dies")
+    new.add("024_dies", "import os; os._exit(3)", after=HEAD)
+    new.add("025_one", NOTHING, after="024_dies")
     machine = deploy()
     execution = machine.run({"action": "upgrade", "target": "023", "actor": "ana"})
     assert execution.states[-3:] == FAILED
@@ -266,14 +266,14 @@ def test_a_function_that_dies(new: Project, database: Database, deploy: Deploy) 
 def test_a_plan_with_errors_is_the_end(new: Project, database: Database, deploy: Deploy, environment: str) -> None:
     """Nobody is asked, the alias stays, and the findings are told, wherever it is."""
     _prepare(new, database)
-    new.add("023_bad", "op.execute('alter table leads rename column nome to name')", after=HEAD)
+    new.add("024_bad", "op.execute('alter table leads rename column nome to name')", after=HEAD)
     machine = deploy(environment)
     execution = machine.run({"action": "upgrade", "actor": "ana"})
     assert (execution.error, execution.states) == (
         "plan-with-errors",
         ["Begin", "Route", "ReadAlias", "Plan", "Planned", *FAILED],
     )
-    assert "023_bad, renaming-column: " in (execution.cause or "")
+    assert "024_bad, renaming-column: " in (execution.cause or "")
     letter = machine.letter()
     assert (letter["Subject"], machine.letters()) == (f"Migration of {environment}: failed", 0)
     assert (machine.live(), _at(database)) == ("1", HEAD)
@@ -282,14 +282,14 @@ def test_a_plan_with_errors_is_the_end(new: Project, database: Database, deploy:
 def test_drift_after_the_upgrade(new: Project, database: Database, deploy: Deploy) -> None:
     """The check that follows fails the execution, though the upgrade itself is done; what it found is told."""
     _prepare(new, database)
-    new.add("023_one", NOTHING, after=HEAD)
+    new.add("024_one", NOTHING, after=HEAD)
     database.execute("create table by_hand (id int)")
     machine = deploy()
     execution = machine.run({"action": "upgrade", "actor": "ana"})
     assert (execution.error, execution.states) == ("check-failed", [*UP_TO_UPGRADE, "Check", "Checked", *FAILED])
-    problem = "models, by_hand: The database at `023_one` has this table, and the models do not."
+    problem = "models, by_hand: The database at `024_one` has this table, and the models do not."
     assert problem in machine.letter()["Message"]
-    assert (machine.live(), _at(database)) == ("2", "023_one")
+    assert (machine.live(), _at(database)) == ("2", "024_one")
     assert machine.approved() == lambda_front.digest("1")
 
 
@@ -313,9 +313,9 @@ def test_targets_that_are_not_the_head(new: Project, database: Database, deploy:
 
     The agent's image stays too, for the schema of the new one is not there.
     """
-    new.add("023_one", NOTHING, after=HEAD)
+    new.add("024_one", NOTHING, after=HEAD)
     machine = deploy()
-    there = machine.run({"action": "upgrade", "target": "022", "actor": "ana"})
+    there = machine.run({"action": "upgrade", "target": "023", "actor": "ana"})
     assert (there.status, there.output["to"], _at(database)) == ("SUCCEEDED", HEAD, HEAD), there.cause
     assert (there.states[-3:], machine.approved()) == (["Checked", "TellSuccess", "Done"], lambda_front.digest("1"))
     checked = machine.run({"action": "check"})
@@ -355,7 +355,7 @@ def test_a_new_image_without_revisions(database: Database, new: Project, deploy:
 def test_reading(new: Project, database: Database, deploy: Deploy) -> None:
     """What is in use answers, and what is to come is planned by the new version; no letter, no approval."""
     _prepare(new, database)
-    new.add("023_one", NOTHING, after=HEAD)
+    new.add("024_one", NOTHING, after=HEAD)
     machine = deploy("prod")
     checked = machine.run({"action": "check"})
     assert (checked.status, checked.output["ok"]) == ("SUCCEEDED", True), checked.cause
@@ -420,34 +420,34 @@ def test_elsewhere_a_change_goes_straight_through(new: Project, database: Databa
 
 def test_throttling_and_lost_answers_are_tried_again(new: Project, database: Database, deploy: Deploy) -> None:
     """An upgrade whose answer was lost is asked for again by the same key, and applies nothing twice."""
-    new.add("023_one", NOTHING, after=HEAD)
+    new.add("024_one", NOTHING, after=HEAD)
     machine = deploy()
     machine.front.refusals.append(lambda_front.refuse(429, "TooManyRequestsException"))
     machine.front.refusals.append(lambda_front.refuse(409, "ResourceConflictException"))
     machine.front.losses["upgrade"] = lambda_front.refuse(500, "ServiceException")
     execution = machine.run({"action": "upgrade", "actor": "ana"})
-    assert (execution.status, execution.output["applied"]) == ("SUCCEEDED", 8), execution.cause
+    assert (execution.status, execution.output["applied"]) == ("SUCCEEDED", 9), execution.cause
     assert [action for action, *_ in _asked(machine)] == ["plan", "upgrade", "upgrade", "check"]
     assert database.query("select status from runner.migration_run") == [("success",)]
-    assert database.query("select count(*) from runner.migration_log") == [(8,)]
+    assert database.query("select count(*) from runner.migration_log") == [(9,)]
 
 
 def test_an_alias_that_takes_a_moment_to_settle(new: Project, database: Database, deploy: Deploy) -> None:
     """The version before refuses what it does not know, and is asked again until the new one answers."""
     _prepare(new, database)
-    new.add("023_one", NOTHING, after=HEAD)
+    new.add("024_one", NOTHING, after=HEAD)
     machine = deploy()
     machine.front.settling = 1
     execution = machine.run({"action": "upgrade", "actor": "ana"})
     assert execution.states == [*UP_TO_UPGRADE, *DONE], execution.cause
     assert _asked(machine)[1:3] == [("upgrade", "live", "1"), ("upgrade", "live", "2")]
     assert database.query("select status from runner.migration_run where actor = 'ana'") == [("success",)]
-    assert _at(database) == "023_one"
+    assert _at(database) == "024_one"
 
 
 def test_a_plan_that_is_stale(new: Project, database: Database, deploy: Deploy) -> None:
     """What changed between plan and approval ends the execution, after the tries that an alias may need."""
-    new.add("023_one", NOTHING, after=HEAD)
+    new.add("024_one", NOTHING, after=HEAD)
     machine = deploy("prod")
     arn = machine.start({"action": "upgrade", "actor": "ana"})
     letter = machine.letter()
