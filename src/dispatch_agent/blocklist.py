@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from dispatch_agent import reading, turn
 from dispatch_agent.contacts import lookup_keys
-from dispatch_agent.failure import BlocklistBusy, BlocklistTooLong
+from dispatch_agent.failure import BlocklistTooLong, RunBusy
 from dispatch_agent.keys import VERSION, keys, names_somebody
 from dispatch_agent.lead import Lead
 from runner.postgres import advisory_lock, sqlstate
@@ -264,7 +264,7 @@ def _keys(*texts: str | None) -> set[str]:
 def _catch_up(engine: Engine, tenant_id: UUID, time: Time) -> None:
     """Write the keys of all rows that have none of this version, in batches of their own transactions.
 
-    Raises `BlocklistBusy`, `BlocklistTooLong`.
+    Raises `RunBusy`, `BlocklistTooLong`.
     """
     ours = {"tenant": tenant_id, "version": VERSION}
     done = 0
@@ -300,7 +300,7 @@ def _alone(connection: Connection, tenant_id: UUID, time: Time) -> Iterator[None
     """Hold the lock of the tenant's keys, on a connection in AUTOCOMMIT."""
     number = lock_key(f"dispatch blocklist {tenant_id}")
     if not advisory_lock.take(connection, number, time.remaining_s()):
-        raise BlocklistBusy
+        raise RunBusy("Another run of the tenant is reading what is new in the blocklist.")
     try:
         yield
     finally:

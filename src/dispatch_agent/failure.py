@@ -42,9 +42,11 @@ class BlocklistTooLong(errors.DeadlinePassed):
     hint = "Repeat with the same run id: the next run reads the other rows."
 
 
-class BlocklistBusy(MigrationError):
+@dataclass(eq=False)
+class RunBusy(MigrationError):
+    reason: str
     code = "run-busy"
-    what = "Another run is reading the tenant's blocklist for the first time."
+    what = "{reason}"
     hint = "Repeat when it has ended."
 
 

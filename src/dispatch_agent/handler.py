@@ -28,8 +28,8 @@ def handler(event: object, context: "LambdaContext") -> dict[str, Any]:
     event has `"onBusy": "raise"`.
     """
     from dispatch_agent import quiet, upkeep
+    from dispatch_agent.failure import RunBusy
     from dispatch_agent.run import run
-    from dispatch_agent.turn import RunBusy
 
     quiet.hide_texts()
     logger = _logger()
@@ -51,7 +51,7 @@ def handler(event: object, context: "LambdaContext") -> dict[str, Any]:
         _measure_purge(answer)
     # last, so that it has its log line and its metrics too
     if answer.get("code") == RunBusy.code and isinstance(event, Mapping) and event.get("onBusy") == "raise":
-        raise RunBusy(answer["runId"])
+        raise RunBusy(answer["error"])
     return answer
 
 

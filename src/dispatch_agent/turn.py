@@ -5,26 +5,16 @@ Other tenants, and other runs of the tenant, have locks of their own.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from time import monotonic
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from runner.errors import MigrationError
+from dispatch_agent.failure import RunBusy
 from runner.postgres import advisory_lock
 from runner.postgres.version_table import lock_key
 
 BOUND = text("select set_config('statement_timeout', :limit, false), set_config('lock_timeout', :limit, false)")
-
-
-@dataclass(eq=False)
-class RunBusy(MigrationError):
-    run_id: str
-    code = "run-busy"
-    what = "Another invocation of the run `{run_id}` is in progress."
-    left = "This one recorded nothing."
-    hint = "Repeat when it has ended."
 
 
 @contextmanager
@@ -35,12 +25,13 @@ def take(connection: Connection, tenant_id: UUID, run_id: str, seconds: float) -
     """
     ends_at = monotonic() + seconds
     number = lock_key(f"dispatch {tenant_id} {run_id}")
+    busy = RunBusy(f"Another invocation of the run `{run_id}` is in progress. This one recorded nothing.")
     if not advisory_lock.take(connection, number, seconds):
-        raise RunBusy(run_id)
+        raise busy
     try:
         # earlier versions lock the run id alone; the shared lock excludes them, and no other tenant
         if not advisory_lock.take(connection, lock_key(f"dispatch {run_id}"), ends_at - monotonic(), shared=True):
-            raise RunBusy(run_id)
+            raise busy
         yield
     finally:
         advisory_lock.release(connection, number)

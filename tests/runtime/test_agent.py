@@ -115,10 +115,33 @@ def test_a_busy_run_is_an_answer_or_an_error_that_lambda_repeats(agent_task: Pat
         failed = [metric["RunFailed"] for metric in function.lines() if "RunFailed" in metric]
     assert (answered["success"], answered["code"]) == (False, "run-busy")
     assert raised["errorType"] == "RunBusy"
-    assert raised["errorMessage"] == "Another invocation of the run `held` is in progress."
+    assert raised["errorMessage"] == (
+        "Another invocation of the run `held` is in progress. This one recorded nothing. Repeat when it has ended."
+    )
     assert (repeated["success"], repeated["leadsProcessados"]) == (True, 1), repeated
     assert (unknown["success"], unknown["code"]) == (False, "unknown-tenant")
     assert failed == [[1.0], [1.0], [1.0], [0.0], [1.0]]
+
+
+def test_a_busy_blocklist_is_an_error_that_lambda_repeats(agent_task: Path, database: Database) -> None:
+    """While another run of the tenant writes the blocklist's keys, an invocation waits, and then fails like that."""
+    ((tenant,),) = database.query("select tenant_id::text from tenants")
+    database.execute("insert into blocklist (tenant_id, telefone) select tenant_id, '(11) 90000-0012' from tenants")
+    event = {"tenantId": "test-001", "runId": "r", "batchSize": 12, "onBusy": "raise"}
+    with (
+        start(agent_task, {"DATABASE_URL": database.url}, timeout_s=7) as function,
+        database.server.connect(database.name) as other,
+    ):
+        function.invoke({"tenantId": "nobody"})
+        other.cursor().execute("select pg_advisory_lock(%s)", (lock_key(f"dispatch blocklist {tenant}"),))
+        raised = function.invoke(event)
+        other.cursor().execute("select pg_advisory_unlock_all()")
+        repeated = function.invoke(event)
+    assert (raised["errorType"], raised["errorMessage"]) == (
+        "RunBusy", "Another run of the tenant is reading what is new in the blocklist. Repeat when it has ended."
+    )  # fmt: skip
+    assert (repeated["success"], repeated["leadsProcessados"]) == (True, 12), repeated
+    assert repeated["contagens"]["whatsapp"]["bloqueios"]["bloqueado a pedido da pessoa (LGPD)"] == 1
 
 
 def test_no_person_is_in_the_log_after_a_fault(agent_task: Path, database: Database) -> None:
