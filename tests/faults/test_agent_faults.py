@@ -162,6 +162,22 @@ def test_a_fault_in_the_database(prepared: tuple[Project, Database], act: str, r
     assert database.query(ONCE) == [(batch, batch, 1)]
 
 
+@pytest.mark.parametrize(("act", "code"), [(END_OURS, 1), (REFUSE, 1), (NOTICE, 0)], ids=["ends", "refuses", "tells"])
+def test_a_fault_while_keys_of_the_blocklist_are_written(
+    prepared: tuple[Project, Database], act: str, code: int
+) -> None:
+    """The server's texts quote the keys, and its clients repeat none of them."""
+    project, database = prepared
+    database.execute("truncate dry_run_log; truncate blocklist")
+    database.execute("insert into blocklist (tenant_id, email) select tenant_id, email_raw from leads limit 100")
+    with planted.fault(database, act, 20, "blocklist_chaves"):
+        assert finish(project.start(*COMMAND, "50", url=database.url)) == code
+    assert finish(project.start(*COMMAND, "50", url=database.url)) == 0
+    assert database.query(ONCE) == [(50, 50, 1)]
+    assert database.query(KEYS) == [(100, 100)]
+    database.execute("truncate blocklist")
+
+
 CONSTRAINTS = {
     "check": "add constraint planted check (lead_nome !~ '33$') not valid",
     "unique": "add constraint planted exclude (substr(lead_nome, 1, 10) with =)",

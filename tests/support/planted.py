@@ -20,9 +20,9 @@ FAULT = """
         if nextval('seen') >= {row} then {act}; end if;
         return new;
     end$$;
-    create trigger fault before insert on dry_run_log for each row execute function fault()
+    create trigger fault before insert on {table} for each row execute function fault()
 """
-REPAIR = "drop trigger fault on dry_run_log; drop function fault(); drop sequence seen"
+REPAIR = "drop trigger fault on {table}; drop function fault(); drop sequence seen"
 END_OURS = "perform pg_terminate_backend(pg_backend_pid())"
 END_THE_OTHERS = """perform pg_terminate_backend(pid) from pg_stat_activity
     where datname = current_database() and application_name like 'migrate dispatch%' and pid <> pg_backend_pid()"""
@@ -36,13 +36,13 @@ def plant(database: Database) -> None:
 
 
 @contextmanager
-def fault(database: Database, act: str, row: int) -> Iterator[None]:
-    """Do `act`, a statement of PL/pgSQL, from the row of that number on that is recorded."""
-    database.execute(FAULT.format(act=act, row=row))
+def fault(database: Database, act: str, row: int, table: str = "dry_run_log") -> Iterator[None]:
+    """Do `act`, a statement of PL/pgSQL, from the row of that number on that is inserted."""
+    database.execute(FAULT.format(act=act, row=row, table=table))
     try:
         yield
     finally:
-        database.execute(REPAIR)
+        database.execute(REPAIR.format(table=table))
 
 
 def refuse(*texts: str | dict[str, Any]) -> None:
