@@ -21,6 +21,7 @@ from dispatch_agent.contacts import lookup_keys
 from dispatch_agent.failure import BlocklistTooLong, RunBusy
 from dispatch_agent.keys import VERSION, keys, names_somebody
 from dispatch_agent.lead import Lead
+from dispatch_agent.nameless import NAMED, Nameless
 from runner.postgres import advisory_lock, sqlstate
 from runner.postgres.version_table import lock_key
 
@@ -28,8 +29,6 @@ BATCH_ROWS = 5_000
 """The number of blocklist rows whose keys are committed at once."""
 MOST_MARKED = 1_000
 """The number of marked rows that a chunk of leads reads itself; more are caught up first."""
-NAMED = 100
-"""The number of rows that are told by their id."""
 
 MAY_WRITE = text("""
     select current_setting('transaction_read_only') = 'off'
@@ -117,15 +116,6 @@ NAMELESS = text("""
     ) b
     where k.tenant_id = :tenant and k.versao = :version and k.chave is null limit :named
 """)
-
-
-@dataclass(frozen=True, slots=True)
-class Nameless:
-    """The rows that name nobody: no contact can be read, and no lead is given."""
-
-    total: int = 0
-    ids: tuple[UUID, ...] = ()
-    """The first of them."""
 
 
 class Row(NamedTuple):

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy import Engine
 
-from dispatch_agent import console, failure, quiet, retention, samples, stats, tenants
+from dispatch_agent import console, failure, nameless, quiet, retention, samples, stats, tenants
 from runner.errors import MigrationError
 from runner.output import command_line, pipes
 from runner.output.command_line import LocalOption
@@ -131,7 +131,7 @@ def tell_stats(
             with given.engine().connect() as connection:
                 owner = tenants.find(connection, tenant) if tenant else None
                 found = stats.read(connection, owner, days)
-                unreadable = stats.as_told(stats.unreadable_blocks(connection, owner))
+                unreadable = nameless.read(connection, owner).as_told()
         if given.as_json:
             told = {"tallies": stats.as_data(found), "ilegiveis": {"bloqueios": unreadable}}
             put({"tenant": tenant, "days": days, "today": found.today, **told})

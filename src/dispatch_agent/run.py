@@ -14,11 +14,12 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine
 
 from dispatch_agent import blocklist, limits, reading, recording, tenants, turn
-from dispatch_agent.blocklist import Blocklist, Nameless, Time
+from dispatch_agent.blocklist import Blocklist, Time
 from dispatch_agent.decision import Circumstances, Decision, decide, fitting
 from dispatch_agent.failure import OutOfTime, SimulationTooLong, TimeTooShort, explain, frames
 from dispatch_agent.lead import Lead
 from dispatch_agent.limits import Usage
+from dispatch_agent.nameless import Nameless
 from dispatch_agent.recording import Origin
 from dispatch_agent.request import Cursor, Request, parse
 from dispatch_agent.spread import CHANNELS, Day, Sends, simulate
@@ -329,7 +330,7 @@ def _answer(progress: Progress, run_id: str, *, unfinished: bool) -> dict[str, A
         "runId": run_id,
         "contagens": progress.counts,
         "ilegiveis": {
-            "bloqueios": {"total": progress.nameless.total, "ids": [str(one) for one in progress.nameless.ids]},
+            "bloqueios": progress.nameless.as_told(),
             "contatos": {"total": progress.unreadable, "leads": progress.unreadable_of},
         },
     }

@@ -10,8 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, Date, case, cast, func, literal, null, select
 
-from dispatch_agent.keys import keys, names_somebody
-from models import Blocklist, DryRunLog
+from models import DryRunLog
 
 CHANNELS = ("whatsapp", "email", "calendar", "none")
 SHADES = ("█", "▓", "▒", "░")
@@ -26,8 +25,6 @@ AXIS = 6
 """The columns of the plot's borders and margins, beside the marks of the other axis."""
 TALLIED = ("channel", "reason", "decisions")
 UNSAID = "(sem motivo)"
-SHOWN = 100
-FETCHED_ROWS = 2_000
 Key = TypeVar("Key", bound=Hashable)
 
 
@@ -85,20 +82,6 @@ def from_answer(answer: Mapping[str, Any]) -> Stats:
     """Return the statistics in the answer of a function."""
     tallies = [Tally(date.fromisoformat(one["day"]), *(one[key] for key in TALLIED)) for one in answer["tallies"]]
     return Stats(date.fromisoformat(answer["today"]), answer["days"], tallies)
-
-
-def unreadable_blocks(connection: Connection, tenant: UUID | None) -> list[UUID]:
-    """Return the rows of the blocklist, of one tenant or of all, that name nobody and so block nobody."""
-    query = select(Blocklist.id, Blocklist.telefone, Blocklist.email).where(Blocklist.lead_id.is_(None))
-    if tenant is not None:
-        query = query.where(Blocklist.tenant_id == tenant)
-    rows = connection.execution_options(stream_results=True, yield_per=FETCHED_ROWS).execute(query)
-    return [row for row, *texts in rows if not names_somebody([key for text in texts if text for key in keys(text)])]
-
-
-def as_told(rows: list[UUID]) -> dict[str, object]:
-    """Return how many rows there are, and the first of them, as a run's answer has them."""
-    return {"total": len(rows), "ids": [str(one) for one in rows[:SHOWN]]}
 
 
 def per_day(stats: Stats) -> list[dict[str, str]]:

@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from sqlalchemy import Connection
 
-from dispatch_agent import retention, stats, tenants, turn
+from dispatch_agent import nameless, retention, stats, tenants, turn
 from dispatch_agent.failure import explain
 from dispatch_agent.request import InvalidRequest, Slug, explain_fields
 from dispatch_agent.retention import A_DAY, Purge
@@ -132,7 +132,7 @@ def _stats(connection: Connection, request: StatsRequest) -> dict[str, Any]:
     with connection.begin():
         owner = _owner(connection, request.tenant_id)
         found = stats.read(connection, owner, request.days)
-        unreadable = stats.unreadable_blocks(connection, owner)
+        unreadable = nameless.read(connection, owner)
     return {
         "success": True,
         "action": "stats",
@@ -140,7 +140,7 @@ def _stats(connection: Connection, request: StatsRequest) -> dict[str, Any]:
         "days": found.days,
         "today": found.today.isoformat(),
         "tallies": [{**one, "day": str(one["day"])} for one in stats.as_data(found)],
-        "ilegiveis": {"bloqueios": stats.as_told(unreadable)},
+        "ilegiveis": {"bloqueios": unreadable.as_told()},
         "logs": [f"{found.decisions} decisões desde {found.dates[0]:%d/%m/%Y}."],
     }
 

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy.dialects import postgresql
 
-from dispatch_agent import reading
+from dispatch_agent import reading, upkeep
 from dispatch_agent.run import MARGIN_S
 from support import agency, postgres, waiting
 from support.agency import GENEROUS, OPEN, ask
@@ -91,6 +91,7 @@ def test_a_resumed_run_with_stale_statistics(database: Database, tmp_path: Path,
 
 
 def test_a_large_blocklist_is_no_matter_for_one_lead(database: Database, tmp_path: Path) -> None:
+    """And for `stats` neither, which tells the rows that name nobody."""
     agency.prepare(tmp_path, database, 50)
     database.execute(f"""
         insert into blocklist (tenant_id, telefone)
@@ -105,6 +106,10 @@ def test_a_large_blocklist_is_no_matter_for_one_lead(database: Database, tmp_pat
         database.execute(statement)
         found = read_by(database, {**event, "runId": statement.replace(" ", "-")}, *tables)
         assert max(found.values()) <= 20, (statement, found)
+        before = read(database, *tables)
+        assert upkeep.execute({"action": "stats"}, {"DATABASE_URL": database.url}, "request-1", 60)["success"]
+        after = read(database, *tables)
+        assert max(after[table] - before[table] for table in tables) <= 20, (statement, before, after)
 
 
 def test_little_time_is_progress(database: Database, tmp_path: Path) -> None:

@@ -114,8 +114,30 @@ def test_stats_tell_the_rows_of_the_blocklist_that_name_nobody(whole: Database) 
         f"(default, '{ours(whole)}', null, '(11) 98765-4321'), "
         f"(default, '{ours(whole)}', (select lead_id from leads), 'o mesmo')"
     )
-    told = ask(whole, {"action": "stats"})["ilegiveis"]
-    assert told == {"bloqueios": {"total": 1, "ids": [str(UUID(int=7))]}}
+    assert nameless(whole) == [7]
+    # by the keys that a run has stored, and by the marks of what changed since
+    assert agency.ask(whole, {"tenantId": "test-001"})["ilegiveis"]["bloqueios"]["total"] == 1
+    assert nameless(whole) == [7]
+    whole.execute(
+        f"update blocklist set telefone = '(11) 98765-4322' where id = '{UUID(int=7)}';"
+        "insert into blocklist (id, tenant_id, telefone) "
+        f"values ('{UUID(int=8)}', '{ours(whole)}', 'nenhum'), ('{UUID(int=9)}', '{THEIRS}', 'nenhum')"
+    )
+    stored = whole.query("select * from blocklist_chaves order by 1")
+    with login(whole, "dispatch_agent") as url:
+        whole.execute(f"alter role login_{whole.name} set default_transaction_read_only = on")
+        assert (nameless(whole, url), nameless(whole, url, tenantId="test-001")) == ([8, 9], [8])
+        whole.execute("revoke select on blocklist_chaves from dispatch_agent")
+        assert (nameless(whole, url), nameless(whole, url, tenantId="test-001")) == ([8, 9], [8])
+    assert whole.query("select * from blocklist_chaves order by 1") == stored
+
+
+def nameless(database: Database, url: str | None = None, **more: str) -> list[int]:
+    """Return the ids, as numbers, that `stats` tells."""
+    answer = ask(database, {"action": "stats", **more}, DATABASE_URL=url or database.url)
+    told = answer["ilegiveis"]["bloqueios"]
+    assert told["total"] == len(told["ids"]), answer
+    return sorted(UUID(one).int for one in told["ids"])
 
 
 @pytest.mark.parametrize(
