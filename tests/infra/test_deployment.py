@@ -197,11 +197,15 @@ def _versions(cloud: Cloud, function: str) -> dict[str, str]:
 
 
 def test_the_way_to_the_database_is_open(cloud: Cloud, outputs: dict[str, Any], network: dict[str, Any]) -> None:
-    """Both functions' groups, and nothing else, are let into the cluster's group and into the endpoint's."""
+    """The three functions' groups, and nothing else, are let into the cluster's group and into the endpoint's."""
     ec2 = cloud.api("ec2")
     own = {
         _group(cloud, function)
-        for function in ("aurora-migrations-runner-dev", "micro-agente-disparo-agendamento-dev-dry-run")
+        for function in (
+            "aurora-migrations-runner-dev",
+            "micro-agente-disparo-agendamento-dev-dry-run",
+            "micro-agente-disparo-agendamento-dev-purge",
+        )
     }
     for port, key in ((5432, "clusterSecurityGroupId"), (443, "endpointSecurityGroupId")):
         (group,) = ec2.describe_security_groups(GroupIds=[network[key]])["SecurityGroups"]
@@ -221,6 +225,7 @@ def test_logs_registry_and_network(cloud: Cloud, outputs: dict[str, Any], networ
     assert {each["logGroupName"]: each["retentionInDays"] for each in groups} == {
         "/aws/lambda/aurora-migrations-runner-dev": 7,
         "/aws/lambda/micro-agente-disparo-agendamento-dev-dry-run": 7,
+        "/aws/lambda/micro-agente-disparo-agendamento-dev-purge": 7,
         "/aws/vendedlogs/states/aurora-migrations-dev": 7,
     }
     (repository,) = cloud.api("ecr").describe_repositories(repositoryNames=["aurora-migrations"])["repositories"]

@@ -120,7 +120,7 @@ def test_an_upgrade_of_a_protected_environment_waits_for_approval(
     """Until the letter's token comes back neither alias nor database is touched; who approved is in the ledger."""
     new.add("024_one", NOTHING, after=HEAD)
     machine = deploy("prod")
-    arn = machine.start({"action": "upgrade", "target": "023", "actor": "ana"})
+    arn = machine.start({"action": "upgrade", "target": "024", "actor": "ana"})
     letter = machine.letter()
     assert letter["Subject"] == "Migration of prod: approval needed"
     assert _asked(machine) == [("plan", "2", "2")]
@@ -208,7 +208,7 @@ def test_partial_is_gone_on_with_under_the_same_plan(new: Project, database: Dat
     _prepare(new, database)
     after = HEAD
     for place in range(1, 5):
-        name = f"{21 + place:03d}_step"
+        name = f"{23 + place:03d}_step"
         new.add(name, ONE_AT_A_TIME.format(place=place), after=after)
         after = name
     machine = deploy(timeout_s=SHORT_S)
@@ -220,7 +220,7 @@ def test_partial_is_gone_on_with_under_the_same_plan(new: Project, database: Dat
     assert payloads == [payloads[0]] * 4
     runs = database.query("select status, plan from runner.migration_run where actor = 'ana' order by run_id")
     assert runs == [("partial", payloads[0]["plan"])] * 3 + [("success", payloads[0]["plan"])]
-    assert (execution.output["applied"], execution.output["invocations"], _at(database)) == (4, 4, "025_step")
+    assert (execution.output["applied"], execution.output["invocations"], _at(database)) == (4, 4, "027_step")
     assert "4 of 4 revisions applied in 4 invocations." in machine.letter()["Message"]
 
 
@@ -255,7 +255,7 @@ def test_a_function_that_dies(new: Project, database: Database, deploy: Deploy) 
     new.add("024_dies", "import os; os._exit(3)", after=HEAD)
     new.add("025_one", NOTHING, after="024_dies")
     machine = deploy()
-    execution = machine.run({"action": "upgrade", "target": "023", "actor": "ana"})
+    execution = machine.run({"action": "upgrade", "target": "025", "actor": "ana"})
     assert execution.states[-3:] == FAILED
     assert execution.error == "Runtime.ExitError"
     assert [action for action, *_ in _asked(machine)].count("upgrade") <= 1
@@ -359,7 +359,7 @@ def test_reading(new: Project, database: Database, deploy: Deploy) -> None:
     machine = deploy("prod")
     checked = machine.run({"action": "check"})
     assert (checked.status, checked.output["ok"]) == ("SUCCEEDED", True), checked.cause
-    planned = machine.run({"action": "plan", "target": "023"})
+    planned = machine.run({"action": "plan", "target": "024"})
     assert planned.output["revisions"][0]["sql"] == ["select 1;"]
     assert _asked(machine) == [("check", "live", "1"), ("plan", "2", "2")]
     assert checked.states == planned.states == ["Begin", "Route", "Read", "Answered", "Answer"]
@@ -400,7 +400,7 @@ def test_any_other_change_of_a_protected_environment_waits_for_approval(
     machine.send_back(letter, "send-task-success", output='{"approver": "bruno"}')
     execution = machine.wait(arn)
     assert execution.states[2:] == ["WriteQuestion", "Approve", "Approved", "Change", "Answered", "Answer"]
-    assert execution.output["to"] == _at(database) == "020_agent_reads"
+    assert execution.output["to"] == _at(database) == "022_blocklist_keys"
     assert database.query("select actor from runner.migration_run order by run_id desc limit 1") == [
         ("ana, approved by bruno",)
     ]
@@ -414,7 +414,7 @@ def test_elsewhere_a_change_goes_straight_through(new: Project, database: Databa
     execution = machine.run({"action": "downgrade", "target": "-1"})
     assert execution.states == ["Begin", "Route", "Change", *FAILED]
     assert execution.error == "Lambda.ServiceException"
-    assert _at(database) == "020_agent_reads"
+    assert _at(database) == "022_blocklist_keys"
     assert "Check the database with the action `current`" in machine.letter()["Message"]
 
 
