@@ -81,7 +81,7 @@ def test_a_red_plan_and_its_safe_twin(tour: Tour) -> None:
     """The first one ends in what to correct, the second one in the line that applies it."""
     _, red, safe = tour.told.split("$ migrate --local plan\n")
     assert "1 error, " in red
-    assert "Correct 1 error before you apply this plan, in `alembic/versions/022_add_score.py:11`" in red
+    assert "Correct 1 error before you apply this plan, in `alembic/versions/024_add_score.py:11`" in red
     assert "(exit code 4)" in red
     assert "2 revisions to apply; no findings." in safe
     assert re.search(r"^migrate --local upgrade --plan \S+\n\(exit code 0\)$", safe, re.MULTILINE)

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "022_add_score"
-down_revision = "021_agent_grants"
+revision = "024_add_score"
+down_revision = "023_agent_purge"
 
 
 def upgrade() -> None:

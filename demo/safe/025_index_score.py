@@ -2,8 +2,8 @@
 
 from runner.operations import create_index_concurrently, drop_index_concurrently
 
-revision = "023_index_score"
-down_revision = "022_add_score"
+revision = "025_index_score"
+down_revision = "024_add_score"
 
 
 def upgrade() -> None:
