@@ -259,7 +259,8 @@ def show(answer: dict[str, Any], event: dict[str, Any], given: Options) -> int:
         return 0
     again = f"--tenant {event['tenantId']} --batch {event['batchSize']} --run-id {event['runId']}"
     again += f" --at {event['at']}" if "at" in event else ""
-    console.say(f"The time ran out. Continue with `dispatch-agent dry-run {again} --cursor {answer['cursor']}`.")
+    there = "" if given.env is None else f"--env {given.env} "
+    console.say(f"The time ran out. Continue with `dispatch-agent {there}dry-run {again} --cursor {answer['cursor']}`.")
     return PARTLY_DONE
 
 

@@ -68,6 +68,14 @@ def test_partly_done_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> No
     )
 
 
+def test_what_ran_in_a_function_continues_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.show(ANSWER | {"cursor": "c9"}, EVENT, cli.Options(False, False, False, env="dev")) == 3
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "The time ran out. Continue with `dispatch-agent --env dev dry-run --tenant test-001 --batch 3 --run-id r1 "
+        "--cursor c9`."
+    )
+
+
 def test_another_moment_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     """Whoever reads the decisions sees that they are none of now, and goes on at the same moment."""
     at = "2026-11-24T08:30:00-03:00"
