@@ -87,9 +87,9 @@ KEEP = text("""
     with changed as (
         delete from blocklist_chaves where ctid = any (array(
             select k.ctid from unnest(string_to_array(:changed, ',')::uuid[]) changed (id), lateral (
-                select ctid, versao, chave_id from blocklist_chaves
-                where blocklist_id = changed.id and tenant_id = :tenant offset 0
-            ) k where k.versao <> 0 or k.chave_id in (select unnest(string_to_array(:marks, ',')::bigint[]))
+                select ctid, versao, chave_id, tenant_id from blocklist_chaves where blocklist_id = changed.id offset 0
+            ) k where k.tenant_id = :tenant
+            and (k.versao <> 0 or k.chave_id in (select unnest(string_to_array(:marks, ',')::bigint[])))
         ))
     ), others as (
         delete from blocklist_chaves
