@@ -49,6 +49,9 @@ def upgrade() -> None:
             linhas uuid[];
             tenants uuid[];
         BEGIN
+            IF TG_RELID <> 'public.blocklist'::regclass THEN
+                RAISE EXCEPTION 'blocklist_marcar() is for the table blocklist only';
+            END IF;
             IF TG_OP = 'TRUNCATE' THEN
                 DELETE FROM public.blocklist_chaves;
                 RETURN NULL;
@@ -65,6 +68,9 @@ def upgrade() -> None:
                     LATERAL (VALUES (id, a.tenant_id), (id, n.tenant_id)) mudada (linha, tenant)
                 WHERE (a.tenant_id, a.telefone, a.email) IS DISTINCT FROM (n.tenant_id, n.telefone, n.email)
                     AND tenant IS NOT NULL;
+            END IF;
+            IF linhas IS NULL THEN
+                RETURN NULL;
             END IF;
             DELETE FROM public.blocklist_chaves WHERE chave_id IN (
                 SELECT chave_id FROM public.blocklist_chaves WHERE blocklist_id = ANY (linhas) FOR UPDATE SKIP LOCKED
@@ -84,6 +90,8 @@ def upgrade() -> None:
             f"CREATE TRIGGER blocklist_marcar_{event.lower()} AFTER {event} ON blocklist {tables} "
             "FOR EACH STATEMENT EXECUTE FUNCTION blocklist_marcar()"
         )
+    # else everybody could attach it to a temporary table, and delete keys with its owner's rights
+    op.execute("REVOKE ALL ON FUNCTION blocklist_marcar() FROM PUBLIC")
     op.execute("GRANT SELECT, INSERT, DELETE ON blocklist_chaves TO dispatch_agent")
 
 

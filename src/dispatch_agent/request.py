@@ -1,6 +1,7 @@
 """A request to the agent: a few leads of a tenant, or a large run that can be resumed."""
 
 import base64
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Literal
@@ -14,6 +15,8 @@ UUID_TEXT = r"^[0-9A-Fa-f]{8}(-?[0-9A-Fa-f]{4}){3}-?[0-9A-Fa-f]{12}$"
 # A schedule's moment and its tenant's name have 77 characters at most.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,80}$")]
 
+
+FIELD = re.compile(r"[A-Za-z_]{1,30}")
 
 # Letters of any language with their accents, and digits; no space, quote or control character.
 Slug = Annotated[str, Field(pattern=r"^[\w.-]{1,63}$")]
@@ -82,6 +85,9 @@ def explain_fields(error: ValidationError) -> str:
     """Return a sentence about the first wrong field; it never repeats the value."""
     problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
     where = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden" and not FIELD.fullmatch(where):
+        # a caller's own text, which may be of a person
+        return "The event has a field that there is not."
     if problem["type"].startswith("union_tag"):
         return "The field `action` is wrong: there is no such verb."
     return f"The field `{where}` is wrong: {problem['msg']}." if where else "The event is not a JSON object."

@@ -58,16 +58,21 @@ class InvalidUpkeep(InvalidRequest):
     hint = HINT.replace("{", "{{").replace("}", "}}")
 
 
+VERBS = (DRY_RUN, "purge", "stats")
+UNKNOWN = "unknown"
+
+
 def action(event: object) -> str:
-    """Return the verb that an event names."""
-    return str(event["action"]) if isinstance(event, Mapping) and "action" in event else DRY_RUN
+    """Return the verb that an event names, `unknown` for any other text: that is the caller's, and is not logged."""
+    asked = event["action"] if isinstance(event, Mapping) and "action" in event else DRY_RUN
+    return str(asked) if asked in VERBS else UNKNOWN
 
 
 def refusal(event: object, environ: Mapping[str, str]) -> dict[str, Any] | None:
     """Return the answer to an event whose verb `ALLOWED_ACTIONS` lacks, None where it may go on."""
     listed = {name.strip() for name in environ.get("ALLOWED_ACTIONS", "").split(",")} - {""}
     asked = action(event)
-    if not listed or asked in listed or asked not in (DRY_RUN, "purge", "stats"):
+    if not listed or asked in listed or asked == UNKNOWN:
         return None
     names = ", ".join(f"`{name}`" for name in sorted(listed))
     environment = environ.get("ENVIRONMENT", "").strip() or "dev"

@@ -82,7 +82,7 @@ def execute(event: object, environ: Mapping[str, str], request_id: str, deadline
 def _reply(answer: Answer, same: NextStep | None = None) -> Reply:
     document = answer.as_json()
     if answer.failure is not None:
-        step = next_step.first(answer.failure.hint, same)
+        step = next_step.only(answer.failure.hint, same)
         document["next"] = None if step is None else step.payload
     return Reply(answer, fit(document), same=same)
 
@@ -254,7 +254,9 @@ def history(payload: payloads.History, invocation: Invocation, draft: Draft) -> 
         has = {row.image_digest for name, row in rows.items() if name in ahead} - {None}
         message += f" The database is at `{names(at)}`, which this image lacks"
         message += f"; `{' or '.join(sorted(map(str, has)))}` has it." if has else "."
-    draft.conclude(message, HistoryResult((*others, *revisions)[: payload.limit], tuple(images)))
+    # what only the ledger knows is newer where the database is ahead, else it was deleted long ago
+    listed = (*others, *revisions) if ahead else (*revisions, *others)
+    draft.conclude(message, HistoryResult(listed[: payload.limit], tuple(images)))
 
 
 LACKING = "not in this image"
@@ -288,7 +290,7 @@ def activity(payload: payloads.Activity, invocation: Invocation, draft: Draft) -
     from runner.postgres import activity, session
 
     with session.looking(invocation) as connection:
-        found = activity.read(connection)
+        found = activity.read(connection, invocation.settings)
         draft.conclude(activity.summary(found, session.database_name(connection)), found)
 
 

@@ -237,14 +237,14 @@ class LockTimeout(MigrationError):
     waited_s: float
     blocker: str
     ending: str | None = None
-    """The command that ends the session that holds it."""
+    """The command that ends the session that holds it, in backticks."""
     code = "lock-timeout"
     what = "`{revision}` gave up after {times} ({waited_s:.0f} s) waiting for {blocker}."
     hint = "{remedy}"
 
     def __post_init__(self) -> None:
         self.times = "1 try" if self.tries == 1 else f"{self.tries} tries"
-        end = f"End it with `{self.ending}`, or wait" if self.ending else "Wait"
+        end = f"End it with {self.ending}, or wait" if self.ending else "Wait"
         self.remedy = f"{end} until it has ended, then run the same command again."
         super().__post_init__()
 

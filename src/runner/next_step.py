@@ -16,7 +16,7 @@ from runner.invocation import Tell
 
 SAME, REPEAT = "the same command", "then repeat"
 # The caller's own call with something more, any command, or the caller's own call.
-MENTION = re.compile(rf"{SAME} with `(?P<more>[^`]+)`|`migrate (?P<command>[a-z][^`]*)`|{SAME}|{REPEAT}")
+MENTION = re.compile(rf"{SAME} with `(?P<more>[^`]+)`|`migrate (?P<command>[a-z][^`]*)`|{SAME}|{REPEAT}\b")
 POSITIONAL = {
     "upgrade": "target", "downgrade": "target", "stamp": "target", "repair": "target", "plan": "target",
     "rehearse": "target", "show": "target", "run-migration": "target", "end-session": "pid",
@@ -63,10 +63,15 @@ def of_call(event: Mapping[str, Json]) -> NextStep | None:
     return NextStep(str(action), {name: event[name] for name in event if name in left and event[name] is not None})
 
 
-def first(text: str, same: NextStep | None) -> NextStep | None:
-    """Return the first step that a text names, None where it names no verb."""
-    found = (_read(mention, same) for mention in MENTION.finditer(text))
-    return next((step for step in found if step is not None), None)
+def only(text: str, same: NextStep | None) -> NextStep | None:
+    """Return the step that a program can take after reading a text.
+
+    None where it names no verb, or several, between which a person decides. The caller's own call does not count:
+    something is to be corrected first.
+    """
+    found = [_read(mention, same) for mention in MENTION.finditer(text)]
+    steps = [step for step in found if step is not None and step != same]
+    return steps[0] if len(steps) == 1 else None
 
 
 def spell(text: str, same: NextStep | None, say: Callable[[NextStep], str | None]) -> str:
@@ -126,16 +131,24 @@ def as_alembic(step: NextStep) -> str | None:
 
 def _read(mention: re.Match[str], same: NextStep | None) -> NextStep | None:
     if mention["command"] is not None:
-        return _parse(shlex.split(mention["command"]))
+        return _parse(_words(mention["command"]))
     if same is None or mention["more"] is None:
         return same
-    more = _parse([same.action, *shlex.split(mention["more"])])
+    more = _parse([same.action, *_words(mention["more"])])
     return more and NextStep(same.action, {**same.fields, **more.fields})
+
+
+def _words(command: str) -> list[str]:
+    """Return the words of a command; none for a text with an odd quote, such as the name of an application."""
+    try:
+        return shlex.split(command)
+    except ValueError:
+        return []
 
 
 def _parse(words: list[str]) -> NextStep | None:
     """Return the step of a command line, None for a command that is no verb, such as `new`."""
-    action, *rest = words
+    action, *rest = words or [""]
     if action not in POSITIONAL and action not in WITHOUT:
         return None
     fields: dict[str, Json] = {}

@@ -88,7 +88,7 @@ def test_a_prepared_transaction_is_named_with_its_end(project: Project, at_work:
     assert (prepared["name"], prepared["ending"]) == ("o'dd one", "ROLLBACK PREPARED 'o''dd one'")
     assert prepared["locks"] == {"leads": "ShareLock"}
     assert "`leads`, held by a prepared transaction" in blocked["error"]
-    assert "`migrate activity`" in blocked["hint"]
+    assert "`migrate activity` shows the statement that ends it" in blocked["error"]
 
 
 def test_an_ordinary_login_is_told_the_grant(project: Project, at_work: Database) -> None:
@@ -172,16 +172,43 @@ def test_what_is_never_ended(project: Project, at_work: Database, server: object
 
 
 def test_a_run_of_an_ordinary_login_is_never_ended(project: Project, at_work: Database) -> None:
-    """Known by its name, and by its lock where a session has another name."""
-    key = waiting.SESSIONS["the migration's"]
-    with (
-        session(at_work, "select 1", name="migrate 1234 host:1", login="app_login") as named,
-        session(at_work, f"select pg_advisory_lock({key})", login="app_login") as holds,
-    ):
-        for pid in (named, holds):
-            answer = project.ask(at_work.url, {"action": "end-session", "pid": pid, "confirm": "1.1"})
-            assert answer["code"] == "session-kept"
-            assert "it is a migration's" in answer["error"]
+    """Known by the name that runs give their sessions."""
+    with session(at_work, "select 1", name="migrate 1234 host:1", login="app_login") as pid:
+        answer = project.ask(at_work.url, {"action": "end-session", "pid": pid, "confirm": "1.1"})
+        assert answer["code"] == "session-kept"
+        assert "it is a migration's" in answer["error"]
+
+
+def test_a_stranger_with_the_migration_lock_is_ended_by_what_the_message_says(
+    project: Project, at_work: Database
+) -> None:
+    """A session that is no migration keeps runs out, and nobody can reach the database to end it by SQL."""
+    project.add("018_note", ALTER)
+    key = waiting.SESSIONS["the lock's"]
+    with session(at_work, f"select pg_advisory_lock({key})", login="app_login"):
+        held = project.run("migrate", "--timeout", "4", "upgrade", url=at_work.url)
+        assert "lock-held: A session that is not a migration" in held.stderr
+        unconfirmed = project.run(*command(held.stderr, "migrate end-session"), url=at_work.url)
+        assert project.run(*command(unconfirmed.stderr, "migrate end-session"), url=at_work.url).returncode == 0
+    assert project.run(*command(held.stderr, "migrate upgrade"), url=at_work.url).returncode == 0
+
+
+def command(message: str, beginning: str) -> list[str]:
+    """Return the words of the command in a message that begins so."""
+    return next(one for one in re.findall("`([^`]+)`", message) if one.startswith(beginning)).split()
+
+
+def test_production_is_told_where_the_verb_is_allowed(project: Project, at_work: Database) -> None:
+    """A command that the environment refuses is not the next step."""
+    project.add("018_note", ALTER)
+    prod = {"ENVIRONMENT": "prod", "LOCK_TIMEOUT_MS": "300"}
+    plan = project.ask(at_work.url, {"action": "plan"}, **prod)["plan"]
+    with session(at_work, "lock table leads", login="app_login"):
+        blocked = project.ask(at_work.url, {"action": "upgrade", "plan": plan}, ends_in="018_note", left_s=2, **prod)
+        seen = project.ask(at_work.url, {"action": "activity"}, **prod)["sessions"][0]["hint"]
+    allowed = "where `ALLOWED_ACTIONS` names `end-session`"
+    assert allowed in blocked["hint"]
+    assert allowed in seen
 
 
 def test_without_the_right_and_without_a_ledger(project: Project, database: Database) -> None:

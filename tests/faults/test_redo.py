@@ -77,7 +77,7 @@ def test_rows_that_are_lost_are_confirmed(applied: Project, database: Database) 
     edit(applied)
     assert applied.ask(database.url, REDO)["message"] == (
         "confirm-needed: Reverting `018_score` drops `public.scores` and its 2 rows. Nothing was changed. "
-        "Repeat with `--confirm 018_score`."
+        "Run the same command with `--confirm 018_score`."
     )
     assert (kind(database), database.query(RUNS)) == ("smallint", [])
     assert applied.run("migrate", "redo", "--confirm", "018_score", url=database.url).returncode == 0
@@ -284,7 +284,7 @@ def test_in_a_protected_environment(applied: Project, database: Database) -> Non
     allowed = {"ENVIRONMENT": "prod", "ALLOWED_ACTIONS": "redo"}
     assert applied.ask(database.url, REDO, **allowed)["message"] == (
         "confirm-needed: `redo` in `prod` requires confirmation. Nothing was changed. "
-        "Repeat with `--confirm 018_score`."
+        "Run the same command with `--confirm 018_score`."
     )
     assert applied.ask(database.url, {**REDO, "confirm": "018_score"}, **allowed)["status"] == "success"
 

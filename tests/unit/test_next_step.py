@@ -68,9 +68,21 @@ def test_an_answer_is_changed_where_it_names_commands() -> None:
 
 
 def test_what_is_no_whole_command_stays() -> None:
-    for text in ("`migrate upgrade --plan`", "`migrate heads x`", "`migrate new`", "`migrate`"):
+    for text in ("`migrate upgrade --plan`", "`migrate heads x`", "`migrate new`", "`migrate`", "`migrate o'brien`"):
         assert next_step.spell(text, None, next_step.as_payload) == text
-        assert next_step.first(text, None) is None
+        assert next_step.only(text, None) is None
+
+
+def test_a_program_gets_a_step_where_there_is_one_to_take() -> None:
+    """Not its own call again, nor one of several between which a person decides."""
+    for text, payload in (
+        ("Run the same command with `--confirm 018`.", {**SAME.payload, "confirm": "018"}),
+        ("List them with `migrate history`.", {"action": "history"}),
+        ("Correct the file, then run the same command again.", None),
+        ("Put the old text back; or `migrate redo`; or `migrate repair 018`.", None),
+    ):
+        step = next_step.only(text, SAME)
+        assert (step.payload if step else None) == payload
 
 
 def classes(kind: type[MigrationError] = MigrationError) -> list[type[MigrationError]]:
@@ -98,9 +110,10 @@ def test_each_error_names_a_step_that_can_be_sent(name: str) -> None:
     """Or what is to be done outside of the tool; a command in a hint is never only half a one."""
     problem = made(getattr(errors, name))
     same = NextStep("downgrade", {"target": "-1"})
-    step = next_step.first(problem.advice, same)
-    assert (step is None) <= (name in OUTSIDE), problem.advice
-    if step is not None:
+    said: list[NextStep] = []
+    next_step.spell(problem.advice, same, lambda step: said.append(step))
+    assert bool(said) or name in OUTSIDE, problem.advice
+    for step in said:
         payloads.parse(step.payload)
     for command in re.findall(r"`migrate ([^`]*)`", next_step.spell(problem.advice, same, next_step.as_payload)):
         # what is left are commands of the machine that has the files, which are no verbs

@@ -10,8 +10,7 @@ from runner.answer import Draft
 from runner.engine import ledger
 from runner.errors import ConfirmNeeded, SessionKept, UntrustedObject, translating
 from runner.invocation import Invocation
-from runner.postgres import blocker, connect, sqlstate
-from runner.postgres.version_table import key, work_key
+from runner.postgres import blocker, sqlstate
 from runner.project import quote
 from runner.results import EndSessionResult
 
@@ -27,8 +26,7 @@ def end(connection: Connection, invocation: Invocation, payload: payloads.EndSes
     """
     # the signal is sent as the role that logged in: `DB_ROLE` owns objects, and no session is its own
     connection.exec_driver_sql("set role none")
-    table = connect.version_table(connection)
-    target = {"pid": payload.pid, "keys": [key(table), work_key(table)]}
+    target = {"pid": payload.pid}
     found = connection.exec_driver_sql(blocker.query("target"), target).one_or_none()
     if found is None:
         told = f"Nothing to do: there is no session with pid {payload.pid} any more."
@@ -62,7 +60,8 @@ def _named(found: Row[Any]) -> str:
 def _require(connection: Connection, found: Row[Any], named: str, confirm: str | None) -> None:
     """Raise an error unless the session may be ended and `confirm` names it."""
     if found.obstacle is not None:
-        raise SessionKept(named, found.obstacle, "Look for another one that blocks with `migrate activity`.")
+        advice = "Look for another one that blocks with `migrate activity`, or ask who runs this one to end it."
+        raise SessionKept(named, found.obstacle, advice)
     if found.session is None:
         raise SessionKept(
             named,
@@ -92,9 +91,9 @@ def _denied(error: DBAPIError, connection: Connection, found: Row[Any], named: s
 def _record(connection: Connection, invocation: Invocation, payload: payloads.EndSession, target: str) -> str | None:
     """Write who ended which session into the ledger; return why that was not possible, None where it was."""
     role = invocation.settings.db_role
-    if role:
-        connection.exec_driver_sql("select set_config('role', %(role)s, false)", {"role": role})
     try:
+        if role:
+            connection.exec_driver_sql("select set_config('role', %(role)s, false)", {"role": role})
         written = ledger.record_ended_session(connection, invocation, payload.actor, target)
     except (DBAPIError, UntrustedObject) as error:
         reason = getattr(error, "sentence", None) or f"the server refused the row (SQLSTATE {sqlstate.sqlstate(error)})"

@@ -201,7 +201,7 @@ def _try_until_unblocked(
         remains = run.draft.change is not None and run.draft.change.leftovers is not None
         state = "what its autocommit block has committed remains" if remains else "it was rolled back"
         told = f"Waited for {problem.blocker}.\nRetrying `{problem.revision}`; {state}."
-        told += f"\nTo end the wait: `{problem.ending}`" if problem.ending else ""
+        told += f"\nTo end the wait: {problem.ending}" if problem.ending else ""
         run.invocation.tell(told, event="blocked", revision=problem.revision, tries=problem.tries)
         if next(pauses, None) is None:
             return problem

@@ -188,4 +188,4 @@ class Run:
         held = self.waits.blocker
         if held is None:
             return LockTimeout(name, self.waits.tries, now - since, wanted)
-        return LockTimeout(name, self.waits.tries, now - since, str(held), held.ending)
+        return LockTimeout(name, self.waits.tries, now - since, str(held), held.ending(self.invocation.settings))

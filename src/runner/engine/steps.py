@@ -291,7 +291,8 @@ def report_progress(run: Run, progress: Progress | None, blocker: Blocker | None
     told = [f"`{attempt.step.revision}`: {progress}."] if progress else []
     if blocker is not None:
         told.append(f"{'It' if told else f'`{attempt.step.revision}`'} waits for {blocker}.")
-        told += [f"To end the wait: `{blocker.ending}`"] if blocker.ending else []
+        ending = blocker.ending(run.invocation.settings)
+        told += [f"To end the wait: {ending}"] if ending else []
     about = {"phase": progress.phase, "done": progress.done, "blocks": progress.total} if progress else {}
     run.invocation.tell("\n".join(told), event="progress", revision=attempt.step.revision, **about)
 

@@ -1,5 +1,6 @@
 """A thread that watches a revision from the lock's connection: its blocker and progress, the deadline, Ctrl-C."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +12,8 @@ from runner.postgres import blocker, sqlstate
 from runner.postgres.advisory_lock import GONE, MigrationLock, awaits_standby, cancel_statement, end_session
 from runner.postgres.blocker import Blocker
 from runner.postgres.timeouts import Timeouts
+
+logger = logging.getLogger(__name__)
 
 POLL_INTERVAL_S = 0.2
 PROGRESS_INTERVAL_S = 1.0
@@ -103,7 +106,14 @@ class Watchdog:
             self.waited_ms += POLL_INTERVAL_S * 1000
             self.blocker = found
         if is_due and (progress or found):
+            self._report(progress, found)
+
+    def _report(self, progress: Progress | None, found: Blocker | None) -> None:
+        """Report progress; what fails in that, such as a terminal that is gone, must not end the watching."""
+        try:
             self.report(progress, found)
+        except Exception as error:  # noqa: BLE001 - whatever a door's output raises
+            logger.warning("The progress could not be shown (%s).", type(error).__name__)
 
     def _is_time_to_look(self) -> bool:
         """Return whether the step has worked for a second since its beginning, or since this was last true."""

@@ -275,7 +275,7 @@ def _session(one: Session) -> Row:
         "waits for": f"{one.waits_for}, held by {', '.join(named)}" if one.waits_for else "",
         "blocks": ", ".join(map(str, one.blocks)),
         "statement": one.statement or "",
-        "to end it": (one.hint or "").strip("`"),
+        "to end it": (one.hint or "").replace("`", ""),
     }
 
 

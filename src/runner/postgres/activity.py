@@ -9,9 +9,10 @@ from runner.postgres.blocker import Blocker
 from runner.postgres.version_table import key
 from runner.project import quote
 from runner.results import ActivityResult, PreparedTransaction, Session
+from runner.settings import Settings
 
 
-def read(connection: Connection) -> ActivityResult:
+def read(connection: Connection, settings: Settings) -> ActivityResult:
     """Return the sessions of the database but this one, and its prepared transactions.
 
     Those that block others come first, then those whose transaction is the oldest. A login without the rights of
@@ -24,7 +25,7 @@ def read(connection: Connection) -> ActivityResult:
     for row in rows:
         for pid in row["blocked_by"]:
             blocks.setdefault(pid, []).append(row["pid"])
-    sessions = [_session(row, tuple(blocks.get(row["pid"], ()))) for row in rows]
+    sessions = [_session(row, tuple(blocks.get(row["pid"], ())), settings) for row in rows]
     prepared = [PreparedTransaction(**row) for row in connection.exec_driver_sql(blocker.query("prepared")).mappings()]
     return ActivityResult(tuple(sorted(sessions, key=_order)), tuple(prepared), grant_to_see(connection, sessions))
 
@@ -57,7 +58,7 @@ def _by_state(sessions: tuple[Session, ...]) -> str:
     return f": {', '.join(counted)}" if counted else ""
 
 
-def _session(row: RowMapping, blocks: tuple[int, ...]) -> Session:
+def _session(row: RowMapping, blocks: tuple[int, ...], settings: Settings) -> Session:
     seen = row["kind"] is not None
     # a server process has no state
     state = row["state"] or (row["kind"] if seen else None)
@@ -82,13 +83,13 @@ def _session(row: RowMapping, blocks: tuple[int, ...]) -> Session:
         locks=dict(row["locks"]),
         holds_migration_lock=row["holds_migration_lock"],
         progress=progress,
-        hint=_hint(row) if blocks else None,
+        hint=_hint(row, settings) if blocks else None,
     )
 
 
-def _hint(row: RowMapping) -> str | None:
+def _hint(row: RowMapping, settings: Settings) -> str | None:
     found = Blocker("", row["pid"], row["application"] or "", "", row["session"], 0, row["superuser"])
-    return f"`{found.ending}`" if found.ending else None
+    return found.ending(settings)
 
 
 def _rounded(seconds: float | None) -> float | None:

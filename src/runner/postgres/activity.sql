@@ -31,7 +31,8 @@ select coalesce(regexp_replace(w.relation::regclass::text, '^public[.]', ''), w.
        coalesce(r.rolsuper, false) as superuser
 from unnest(pg_blocking_pids(%(pid)s)) as b(pid)
 left join pg_stat_activity a on a.pid = b.pid left join pg_roles r on r.oid = a.usesysid
-left join pg_locks w on w.pid = %(pid)s and not w.granted
+-- the lock may have been granted since the list was made
+join pg_locks w on w.pid = %(pid)s and not w.granted
 order by coalesce(a.xact_start, a.backend_start) nulls last limit 1
 
 -- name: read
@@ -98,10 +99,8 @@ select a.pid, {session} as session, a.usename::text as login, a.application_name
        case when a.backend_type <> 'client backend' then 'it is one of the server''s own processes'
             when a.datname is distinct from current_database() then 'it is connected to another database'
             when r.rolsuper then 'it is a superuser''s'
-            when starts_with(a.application_name, 'migrate ')
-                 or exists (select from pg_locks l where l.pid = a.pid and l.locktype = 'advisory' and l.objsubid = 1
-                              and l.granted and (l.classid::bigint << 32) | l.objid::bigint = any(%(keys)s))
-                then 'it is a migration''s'
+            -- by the name that each run gives its sessions; whoever else holds the migration lock is in the way
+            when starts_with(a.application_name, 'migrate ') then 'it is a migration''s'
             when a.usename = 'rdsproxyadmin' or a.application_name ~* '^rds ?proxy'
                 then 'it is one of RDS Proxy, which gives it to other clients'
        end as obstacle

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from runner import policy
 from runner.answer import Progress
 from runner.postgres import queries
 from runner.postgres.connect import APPLICATION
+from runner.settings import Settings
 
 TRANSACTIONS = frozenset({"transactionid", "virtualxid"})
 """The kinds of lock that a transaction has on itself."""
@@ -29,20 +31,22 @@ class Blocker:
     """How long the statement has waited."""
     is_superuser: bool
 
-    @property
-    def ending(self) -> str | None:
-        """Return the command that ends it; None for another run and a superuser's, which it does not end."""
-        if not self.pid:
-            return "migrate activity"
-        if self.application.startswith(APPLICATION) or self.is_superuser:
+    def ending(self, settings: Settings) -> str | None:
+        """Return the command that ends it, in backticks, and where an environment does not allow that.
+
+        None for a prepared transaction, another run and a superuser's session.
+        """
+        if not self.pid or self.application.startswith(APPLICATION) or self.is_superuser:
             return None
-        return f"migrate end-session {self.pid}" + (f" --confirm {self.session}" if self.session else "")
+        command = f"`migrate end-session {self.pid}{f' --confirm {self.session}' if self.session else ''}`"
+        allowed = policy.is_allowed(settings, "end-session")
+        return command if allowed else f"{command} where `ALLOWED_ACTIONS` names `end-session`"
 
     def __str__(self) -> str:
         # a transaction's own lock ends with it: an index is built once those before it have ended
         held = "the transaction of" if self.wanted in TRANSACTIONS else f"`{self.wanted}`, held by"
         if not self.pid:
-            return f"{held} a prepared transaction"
+            return f"{held} a prepared transaction (`migrate activity` shows the statement that ends it)"
         application = f" ({self.application})" if self.application else ""
         return f"{held} pid {self.pid}{application}, {self.doing}"
 

@@ -91,7 +91,7 @@ class Holder:
     @property
     def ending(self) -> str:
         """Return how to end the session."""
-        return f"End it with `select pg_terminate_backend({self.pid})`"
+        return f"End it with `migrate end-session {self.pid}`"
 
     def __str__(self) -> str:
         named = self.application if self.is_migration else f"`{self.application}`, login `{self.login}`"

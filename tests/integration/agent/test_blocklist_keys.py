@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import psycopg2
 import pytest
 
 from dispatch_agent import blocklist
@@ -226,3 +227,16 @@ def test_rows_from_before_the_revision(database: Database, tmp_path: Path) -> No
     assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
     assert database.query("select count(*) from blocklist_chaves") == [(0,)]
     assert run(database, "r") == ["Lead 3"]
+
+
+def test_nobody_else_runs_the_function_of_the_triggers(listed: Database) -> None:
+    """It has its owner's rights, so on a table of one's own it would delete the keys of anybody."""
+    with closing(listed.server.connect(listed.name)) as connection, connection.cursor() as cursor:
+        cursor.execute("create role keys_stranger; set role keys_stranger; create temporary table mine (n int)")
+        attach = "create trigger t after truncate on mine for each statement execute function blocklist_marcar()"
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            cursor.execute(attach)
+        cursor.execute(f"reset role; {attach}")
+        with pytest.raises(psycopg2.errors.RaiseException, match="for the table blocklist only"):
+            cursor.execute("truncate mine")
+        cursor.execute("drop table mine; drop role keys_stranger")

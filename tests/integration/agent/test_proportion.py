@@ -14,10 +14,6 @@ from support.agency import GENEROUS, OPEN, ask
 from support.postgres import Database
 
 TENANT = "(select tenant_id from tenants where slug = 'test-001')"
-OURS = """
-    select count(*) from pg_stat_activity
-    where application_name like 'dispatch-agent%' and datname = current_database()
-"""
 READ = """
     select relname::text, (coalesce(seq_tup_read, 0) + coalesce(sum(idx_tup_read), 0))::int
     from pg_stat_user_tables left join pg_stat_user_indexes using (relid, relname)
@@ -38,7 +34,7 @@ STALE = {
 
 def read(database: Database, *tables: str) -> dict[str, int]:
     """Return how many rows and index entries of each table all sessions have read, after those of the agent."""
-    waiting.until(database, OURS, 0)
+    waiting.until(database, waiting.OURS, 0)
     return dict(database.query(READ.format(tables=", ".join(f"'{table}'" for table in tables))))
 
 
