@@ -186,8 +186,8 @@ def test_a_limit_is_named(project: Project, own: Database, sent: str, said: str)
             "pg_terminate_backend",
             "session-ended",
             "session-ended: The server closed the session: an administrator or a time-out ended it, or the server "
-            "stopped. Nothing was changed. Run it again. If that recurs, find out who ends sessions of this database "
-            "(`pg_terminate_backend`, a time-out of the server, a restart).",
+            "stopped. Nothing was changed. Run the same command again. If that recurs, find out who ends sessions of "
+            "this database (`pg_terminate_backend`, a time-out of the server, a restart).",
         ),
         (
             "pg_cancel_backend",

@@ -146,7 +146,7 @@ def test_a_validation_under_a_held_lock_has_no_time_of_its_own(project: Project,
     with closing(psycopg2.connect(database.url)) as vacuum:
         vacuum.cursor().execute("lock table other in share update exclusive mode")
         run = project.start("migrate", "--timeout", "20", "upgrade", url=database.url, LOCK_TIMEOUT_MS="500")
-        waiting.until_said(run, "Retrying `018_odd`, which was rolled back while it waited for `other`")
+        waiting.until_said(run, "Waited for `other`")
     run.communicate()
     assert run.returncode == 0
 

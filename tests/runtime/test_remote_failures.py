@@ -36,7 +36,7 @@ def ask(project: Project, url: str, *words: str, **environ: str) -> "CompletedPr
         (
             refusal(404, "ResourceNotFoundException"),
             "function-unreachable: `f` could not be invoked: there is no such function in this account and region. "
-            "Nothing was changed. Correct its name or its region, then repeat.",
+            "Nothing was changed. Correct its name or its region, then run `migrate --function f upgrade`.",
         ),
         (
             refusal(429, "TooManyRequestsException"),
@@ -46,17 +46,18 @@ def ask(project: Project, url: str, *words: str, **environ: str) -> "CompletedPr
         (
             refusal(409, "ResourceConflictException"),
             "function-unreachable: `f` could not be invoked: it is not active, because it is being created or updated. "
-            "Nothing was changed. Wait until it is `Active`, then repeat.",
+            "Nothing was changed. Wait until it is `Active`, then run `migrate --function f upgrade`.",
         ),
         (
             refusal(403, "ExpiredTokenException"),
             "function-unreachable: `f` could not be invoked: the AWS credentials have expired. "
-            "Nothing was changed. Log in (`aws sso login`), or set `AWS_PROFILE`, then repeat.",
+            "Nothing was changed. Log in (`aws sso login`), or set `AWS_PROFILE`, then run "
+            "`migrate --function f upgrade`.",
         ),
         (
             refusal(502, "ENILimitReachedException"),
             "function-unreachable: `f` could not be invoked: AWS refused (ENILimitReachedException). "
-            "Nothing was changed. Correct what the code names, then repeat.",
+            "Nothing was changed. Correct what the code names, then run `migrate --function f upgrade`.",
         ),
         (
             refusal(500, "ServiceException"),
