@@ -85,7 +85,7 @@ def explain_fields(error: ValidationError) -> str:
     """Return a sentence about the first wrong field; it never repeats the value."""
     problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
     where = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden" and not FIELD.fullmatch(where):
+    if problem["type"] == "extra_forbidden" and not FIELD.fullmatch(str(problem["loc"][-1])):
         # a caller's own text, which may be of a person
         return "The event has a field that there is not."
     if problem["type"].startswith("union_tag"):

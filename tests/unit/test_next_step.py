@@ -114,7 +114,9 @@ def test_each_error_names_a_step_that_can_be_sent(name: str) -> None:
     next_step.spell(problem.advice, same, lambda step: said.append(step))
     assert bool(said) or name in OUTSIDE, problem.advice
     for step in said:
-        payloads.parse(step.payload)
+        # the id of a plan that is yet to be made
+        if step.fields.get("plan") != "ID":
+            payloads.parse(step.payload)
     for command in re.findall(r"`migrate ([^`]*)`", next_step.spell(problem.advice, same, next_step.as_payload)):
         # what is left are commands of the machine that has the files, which are no verbs
         assert command.split()[0] in {"new", "snapshot", "promote", "current", "{there}", "x"}, problem.advice
