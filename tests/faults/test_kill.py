@@ -13,7 +13,6 @@ from runner.project import VersionTable
 from support.postgres import Database, read_catalog
 from support.project import Project
 
-KILLS = 50
 INVALID = "select count(*) from pg_index where not indisvalid"
 LOG = "select revision, status from runner.migration_log order by log_id"
 
@@ -58,8 +57,9 @@ def wait_for_free_lock(database: Database) -> float:
 
 
 @pytest.mark.timeout(1800)
-def test_killed_at_random_moments(project: Project, database: Database, record_testsuite_property) -> None:
-    """50 kills spread over the whole upgrade; after each the lock is free within 15 s, and the next run goes on."""
+@pytest.mark.parametrize("most", [15, pytest.param(50, marks=pytest.mark.long)])
+def test_killed_at_random_moments(project: Project, database: Database, record_testsuite_property, most: int) -> None:
+    """Kills spread over the whole upgrade; after each the lock is free within 15 s, and the next run goes on."""
     seed = int(os.environ.get("KILL_SEED", time.time_ns() % 2**32))
     chance = random.Random(seed)
     names = lay_out(project)
@@ -69,10 +69,10 @@ def test_killed_at_random_moments(project: Project, database: Database, record_t
     whole_s = time.monotonic() - started
     undisturbed = read_catalog(database)
     kills, slowest_s, finished = 0, 0.0, 0
-    while kills < KILLS:
+    while kills < most:
         database.execute("drop schema public cascade; create schema public; drop schema runner cascade")
         prepare(project, database)
-        while kills < KILLS:
+        while kills < most:
             process = project.start("migrate", "upgrade", url=database.url)
             time.sleep(chance.uniform(0.25, whole_s))
             if process.poll() is not None:

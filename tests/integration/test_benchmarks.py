@@ -9,6 +9,7 @@ import pytest
 from support.project import ROOT
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_a_quick_case_installs_the_others_and_tells() -> None:
     """After `kill -9` ours needs no hand; the figures of the repository are left as they are."""
