@@ -1,6 +1,5 @@
 """The lock covers work that cannot be rolled back, and a session that only squats on it is told apart."""
 
-import re
 import textwrap
 from contextlib import closing
 
@@ -81,15 +80,21 @@ def test_a_revision_that_releases_the_lock_is_refused(project: Project, database
 @pytest.mark.parametrize("whose", waiting.SESSIONS)
 def test_a_session_that_squats_on_a_key_is_told_apart(project: Project, database: Database, whose: str) -> None:
     """It is no migration, and the hint ends it."""
-    with closing(psycopg2.connect(database.url, application_name="psql")) as squatter:
+    database.execute("""
+        do $$ begin create role squatter login password 'x'; exception when duplicate_object then null; end $$
+    """)
+    named = {"application_name": "psql", "user": "squatter", "password": "x"}
+    with closing(psycopg2.connect(database.url, **named)) as squatter:
         squatter.cursor().execute(f"select pg_advisory_lock({waiting.SESSIONS[whose]})")
         pid = squatter.info.backend_pid
         answer = project.ask(database.url, {"action": "upgrade"}, timeout_s=2)
         assert answer["code"] == "lock-held"
         assert answer["error"].startswith(
             f"A session that is not a migration holds the migration lock of `{database.name}` (`psql`, login "
-            f"`postgres`, pid {pid}, connected since "
+            f"`squatter`, pid {pid}, connected since "
         )
-        (statement,) = re.findall("`([^`]+)`", answer["hint"])
-        database.execute(statement)
+        assert f"`migrate end-session {pid}`" in answer["hint"]
+        event = {"action": "end-session", "pid": pid}
+        confirm = project.ask(database.url, event)["next"]["confirm"]
+        assert project.ask(database.url, {**event, "confirm": confirm})["status"] == "success"
         assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
