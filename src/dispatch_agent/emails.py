@@ -15,9 +15,10 @@ _QUERY = re.compile("[?&#].*")
 # A space inside an address would make a stranger's one of it, so that only these words may stand before one.
 _LABEL = re.compile(
     r"(?:e-?mails?|mail|contato|comercial|pessoal|financeiro|cobran[cç]a|trabalho|casa|principal|alternativo|novo|para"
-    r"|ou|e|or|and|to|[\W\d]*)",
+    r"|ou|e|or|and|to)",
     re.IGNORECASE,
 )
+_JOINT = re.compile(r"[\d.+_]+")
 _GOES_ON = re.compile(r" ?\. ?\w| ?@| ?,? ?(?:com|net|org|br)\b", re.IGNORECASE)
 
 
@@ -71,12 +72,24 @@ def pieces(text: str) -> Iterator[tuple[re.Match[str], str]]:
             yield piece, f"{local.lstrip(_MARKS)}{at}{_QUERY.sub('', domain).rstrip(_MARKS + '.!-_')}"
 
 
+def inner(text: str) -> list[str]:
+    """Return the addresses in `text` without any sign that stands at either end of them, or between two."""
+    apart = _BEHIND.sub(r"\1 ", _QUOTES.sub("", text).replace("\\n", " "))
+    return _INNER.findall(_SEVERAL.sub("@", apart))
+
+
+_QUOTES, _SEVERAL = re.compile("[\"'`\u2018\u2019\u201c\u201d]"), re.compile("@{2,}")
+# `ana@exemplo.com.br-bia@exemplo.com.br`
+_BEHIND = re.compile(r"(@[\w.]+\.\w{2,})-(?=[\w.+-]+@)")
+# It begins at no more than each word, and is no longer than a local part, so that the time grows with the text only.
+_INNER = re.compile(r"(?<![^\W_])[^\W_](?:[\w.+-]{0,62}[^\W_])?@[^\W_](?:[\w-]*[^\W_])?(?:\.[^\W_](?:[\w-]*[^\W_])?)+")
 _MARKS = "'`\u2018\u2019*"
 
 
 def _whole_addresses(text: str) -> Iterator[str]:
     for piece, address in pieces(text):
-        if _begins(text[: piece.start()]) and not _GOES_ON.match(text, piece.end()):
+        # of one that begins with a sign nobody knows whether the sign belongs to it
+        if address[:1].isalnum() and _begins(text[: piece.start()]) and not _GOES_ON.match(text, piece.end()):
             yield address
 
 
@@ -88,4 +101,9 @@ def _begins(before: str) -> bool:
     last = words[-1].rstrip("/=") if words else ""
     if before.endswith("//"):
         return False
-    return "@" in last or not last or last[-1] in ":-,;>)|<(\"'" or bool(_LABEL.fullmatch(last))
+    if "@" in last or not last or _LABEL.fullmatch(last):
+        return True
+    # a number, or a sign that addresses have, may stand between the parts of one: `ana . souza@exemplo.com.br`
+    if _JOINT.fullmatch(last):
+        return len(words) == 1 or "@" in words[-2] or bool(_LABEL.fullmatch(words[-2]))
+    return last[-1] in ":-,;>)|<(\"'" or not any(map(str.isalpha, last))

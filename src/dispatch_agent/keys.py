@@ -218,7 +218,8 @@ def _addresses(text: str) -> set[str]:
     open_text = _LOOSE_DOT.sub(".", _DOT.sub(".", _AT.sub("@", link)))
     # decoding can also destroy an address: `ana@exemplo.com.br&para=bia%40exemplo.com.br`
     forms = {text, seen, link, open_text}
-    return {key for form in forms for _, address in emails.pieces(form) if (key := _address_key(address))}
+    whole = {address for form in forms for _, address in emails.pieces(form)}
+    return {key for address in whole | set(emails.inner(open_text)) if (key := _address_key(address))}
 
 
 def _address_key(address: str) -> str | None:
