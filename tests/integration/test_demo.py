@@ -68,7 +68,7 @@ def tour(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tour]:
     environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         done = subprocess.run(
-            ["make", "demo", "VENV=v"], cwd=folder, env=environ, text=True, check=False,
+            ["make", "--no-print-directory", "demo", "VENV=v"], cwd=folder, env=environ, text=True, check=False,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout
@@ -120,7 +120,9 @@ def test_a_path_with_a_space_is_refused_at_once(tmp_path: Path) -> None:
     folder = tmp_path / "my projects"
     folder.mkdir()
     shutil.copy(ROOT / "Makefile", folder)
-    done = subprocess.run(["make", "demo"], cwd=folder, text=True, capture_output=True, check=False)
+    done = subprocess.run(
+        ["make", "--no-print-directory", "demo"], cwd=folder, text=True, capture_output=True, check=False
+    )
     assert done.returncode == 2
     assert done.stdout == f"make demo cannot run in `{folder}`, whose path contains a space. Move the project.\n"
     assert [path.name for path in folder.iterdir()] == ["Makefile"]
@@ -129,7 +131,7 @@ def test_a_path_with_a_space_is_refused_at_once(tmp_path: Path) -> None:
 def test_it_says_what_it_installs(tmp_path: Path) -> None:
     """How many packages, how much and how long, before the first of them is fetched."""
     done = subprocess.run(
-        ["make", "demo", f"VENV={tmp_path / 'v'}", "PYTHON=false"],
+        ["make", "--no-print-directory", "demo", f"VENV={tmp_path / 'v'}", "PYTHON=false"],
         cwd=ROOT,
         text=True,
         capture_output=True,
