@@ -9,7 +9,7 @@ import cfnlint.api
 import jsonata
 import pytest
 
-from runner import errors, policy
+from runner import errors, payloads, policy
 from support import state_machine
 
 VALUES = {
@@ -29,6 +29,12 @@ NOT_READY = {"Lambda.ResourceConflictException", "Lambda.ResourceNotReadyExcepti
 NOTHING_CHANGES = "{% $plan.revisions = 0 and $alias.version = '7' %}"
 # What may have been done although the answer is an error of these.
 AMBIGUOUS = {"Lambda.ServiceException", "Lambda.AWSLambdaException", "Lambda.SdkClientException", "States.ALL"}
+
+FIELDS: dict[str, dict[str, object]] = {
+    "downgrade": {"target": "-1"}, "end-session": {"pid": 4711, "confirm": "692c1f3a.1267"},
+    "run-migration": {"target": "all"}, "stamp": {"target": "017"},
+}  # fmt: skip
+"""What these verbs require."""
 
 States = dict[str, Any]
 
@@ -132,6 +138,24 @@ def test_the_actions_are_those_of_the_runner(states: States) -> None:
     assigned = states["Begin"]["Assign"]
     assert set(assigned["reading"]) == policy.READING
     assert set(assigned["changing"]) == policy.CHANGING
+
+
+@pytest.mark.parametrize("action", sorted(policy.CHANGING - {"upgrade"}))
+def test_a_change_is_a_payload_of_its_verb(states: States, action: str) -> None:
+    """What the state machine adds to its input are fields that the verb takes."""
+    given = {"action": action, **FIELDS.get(action, {})}
+    expression = jsonata.Jsonata(states["Change"]["Arguments"]["Payload"].removeprefix("{%").removesuffix("%}"))
+    for name, value in {
+        "execution": {"name": "9f31"},
+        "request": {"action": action, "actor": "ana"},
+        "approval": {"by": "rui"},
+        "states": {"context": {"Execution": {"Input": given}}},
+    }.items():
+        expression.assign(name, value)
+    sent = expression.evaluate(None)
+    assert sent.items() >= given.items()
+    assert sent["actor"] == "ana, approved by rui"
+    assert payloads.parse(sent).on_error == "raise"
 
 
 def test_no_state_keeps_the_sql(states: States) -> None:
