@@ -1,0 +1,61 @@
+"""The operators' runbook as a document: its entries, what they show, and what they say to type."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from support.project import ROOT
+
+TEXT = (ROOT / "docs" / "runbook.pt-BR.md").read_text("utf-8")
+SECTION = re.compile(r"^#{2,3} ([^\n]+)\n(.*?)(?=^#{2,3} |\Z)", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+STEP = re.compile(r"^\|(?: [^`|]+ \|)? `([^`]+)` \| `(\{[^`]+\})` \| (.+) \|$", re.MULTILINE)
+ALLOWANCE = "só se permitida"
+
+
+@dataclass(frozen=True)
+class Step:
+    """A row of a table: a command, the same as a payload, and what that needs in `prod`."""
+
+    command: str
+    payload: str
+    there: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and what stands below it, up to the next one."""
+
+    heading: str
+    body: str
+
+    @property
+    def code(self) -> str | None:
+        """Return the code or the end of an alarm's name that an entry is about; None for any other section."""
+        return self.heading.strip("`") if self.heading.startswith("`") else None
+
+    @cached_property
+    def blocks(self) -> list[tuple[str, str]]:
+        """Return the language and the text of each block of code."""
+        return FENCE.findall(self.body)
+
+    @property
+    def seen(self) -> list[str]:
+        """Return the messages that an entry shows."""
+        return [line for language, text in self.blocks if language == "text" for line in text.splitlines()]
+
+    @property
+    def steps(self) -> list[Step]:
+        return [Step(*found) for found in STEP.findall(self.body)]
+
+
+def sections() -> Iterator[Section]:
+    """Yield the sections in their order."""
+    yield from (Section(*found) for found in SECTION.findall(TEXT))
+
+
+def section(heading: str) -> Section:
+    """Return the section with this heading, an entry's without its backticks."""
+    (found,) = (one for one in sections() if heading in (one.heading, one.code))
+    return found
