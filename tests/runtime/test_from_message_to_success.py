@@ -1,7 +1,8 @@
 """Ten failures through `migrate --env`: from each message to success, by what the message says and nothing else.
 
 An operator here can copy a command from the last message, edit a file that it names, or repair what only they can
-reach (a password, a server). Each test says which; a message from which no step is taken fails it.
+reach (a password, a server). Each test says which; a message from which no step is taken fails it. What is typed
+without a message is what the operators' runbook has.
 """
 
 import os
@@ -9,15 +10,14 @@ import re
 import shlex
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import CompletedProcess
 
-import psycopg2
 import pytest
 
-from support import emulator, postgres, waiting
+from support import application, emulator, postgres, runbook, waiting
 from support.emulator import Function
 from support.endpoint import CREDENTIALS
 from support.postgres import Database
@@ -55,6 +55,10 @@ class Operator:
         self.said = done.stderr + done.stdout
         return done
 
+    def reads(self, heading: str, verb: str) -> "CompletedProcess[str]":
+        """Run the command that a section of the runbook has with this verb."""
+        return self.types(runbook.step(heading, verb).command)
+
     def copies(self, beginning: str) -> "CompletedProcess[str]":
         """Run the command of the last message that begins with these words."""
         named = COMMAND.findall(self.said)
@@ -80,26 +84,17 @@ def operator(project: Project, database: Database) -> Iterator[Operator]:
         yield Operator(project, stack, {"DATABASE_URL": database.url})
 
 
-@contextmanager
-def application(database: Database) -> Iterator[int]:
-    """Yield the pid of an application's session that locks `leads` and does nothing more."""
-    database.execute("""
-        do $$ begin create role app_login login password 'x'; exception when duplicate_object then null; end $$;
-        grant all on leads to app_login
-    """)
-    named = {"user": "app_login", "password": "x", "application_name": "billing"}
-    with closing(psycopg2.connect(database.url, **named)) as opened, opened.cursor() as cursor:
-        cursor.execute("lock table leads")
-        yield opened.info.backend_pid
-
-
 def test_a_lock_held_by_an_idle_transaction(operator: Operator, database: Database) -> None:
     operator.project.add("018_note", NOTE)
     operator.deploy(LOCK_TIMEOUT_MS="300")
-    with application(database):
-        assert operator.types("migrate --env dev upgrade").returncode == 1
+    with application.holding(database) as pid:
+        assert operator.reads("Repetir", "upgrade").returncode == 1
         assert "lock-timeout: " in operator.said
         blocked = operator.said
+        assert operator.reads("lock-timeout", "activity").returncode == 0
+        # it blocks nobody any more, so that only the message has the command that ends it
+        assert f"{pid}\tapp_login\tbilling\tidle in transaction" in operator.said
+        operator.said = blocked
         assert operator.copies("migrate --env dev end-session").returncode == 0
     operator.said = blocked
     assert operator.copies("migrate --env dev upgrade").returncode == 0
@@ -110,7 +105,7 @@ def test_a_failing_data_migration(operator: Operator, database: Database) -> Non
     """The message names file and line; the corrected file comes in a new image."""
     path = operator.project.add("018_data", 'op.execute("update leads set nome = nome::int::text || nom")')
     operator.deploy()
-    assert operator.types("migrate --env dev upgrade").returncode == 1
+    assert operator.reads("Repetir", "upgrade").returncode == 1
     assert re.search(r"in line \d+ of `018_data\.py`", operator.said)
     path.write_text(path.read_text().replace("nome::int::text || nom", "nome"))
     again = operator.said
@@ -157,10 +152,10 @@ def test_an_edited_revision(operator: Operator, database: Database) -> None:
     path.write_text(path.read_text() + "\n# a word more\n")
     operator.project.add("018_note", NOTE)
     operator.deploy()
-    assert operator.types("migrate --env dev upgrade").returncode == 1
+    assert operator.reads("Repetir", "upgrade").returncode == 1
     assert "history-changed" in operator.said
     assert operator.copies("migrate --env dev repair").returncode == 0
-    assert operator.types("migrate --env dev upgrade").returncode == 0
+    assert operator.reads("Repetir", "upgrade").returncode == 0
     assert at(database) == "018_note"
 
 
@@ -168,7 +163,7 @@ def test_two_heads(operator: Operator, database: Database) -> None:
     operator.project.add("018_left", "op.execute('select 1')")
     operator.project.add("018_right", "op.execute('select 2')")
     operator.deploy()
-    assert operator.types("migrate --env dev upgrade").returncode == 1
+    assert operator.reads("Repetir", "upgrade").returncode == 1
     refused = operator.said
     assert operator.copies("alembic merge").returncode == 0
     operator.deploy()
@@ -191,7 +186,7 @@ def test_what_is_repaired_outside(
     """The setting is corrected where the message says, and the same command works."""
     operator.project.add("018_note", NOTE)
     operator.deploy(DATABASE_URL=wrong(database.url))
-    assert operator.types("migrate --env dev upgrade").returncode == 1
+    assert operator.reads("Repetir", "upgrade").returncode == 1
     assert f"{code}: " in operator.said
     refused = operator.said
     operator.deploy(DATABASE_URL=database.url)
@@ -207,7 +202,7 @@ def test_a_replica(operator: Operator, database: Database) -> None:
         database.server.binaries, f"{postgres.SETTINGS} -c default_transaction_read_only=on"
     ) as reader:
         operator.deploy(DATABASE_URL=reader.url.render_as_string(hide_password=False))
-        assert operator.types("migrate --env dev upgrade").returncode == 1
+        assert operator.reads("Repetir", "upgrade").returncode == 1
     assert "read-only-database: " in operator.said
     assert "Use the cluster's writer endpoint" in operator.said
     operator.deploy(DATABASE_URL=database.url)
@@ -219,9 +214,9 @@ def test_an_invalid_index(operator: Operator, database: Database) -> None:
     database.execute("create index broken on leads (nome)")
     database.execute("update pg_index set indisvalid = false where indexrelid = 'broken'::regclass")
     operator.deploy()
-    assert operator.types("migrate --env dev check").returncode == 4
-    assert operator.copies("migrate --env dev repair").returncode == 0
-    operator.types("migrate --env dev check")
+    assert operator.reads("invalid-index", "check").returncode == 4
+    assert operator.copies(runbook.step("invalid-index", "repair").command).returncode == 0
+    operator.reads("invalid-index", "check")
     assert "invalid-index" not in operator.said
 
 
@@ -231,7 +226,7 @@ def test_a_partial_run(operator: Operator, database: Database) -> None:
     operator.project.add("019_slow", "op.execute('select pg_sleep(case when exists (select from pg_class where "
                                      "relname = $$told$$) then 0 else 60 end)')", after="018_note")  # fmt: skip
     operator.deploy()
-    assert operator.types("migrate --env dev upgrade").returncode == 3
+    assert operator.reads("Repetir", "upgrade").returncode == 3
     assert at(database) == "018_note"
     database.execute("create table told ()")
     assert operator.copies("migrate --env dev upgrade").returncode == 0

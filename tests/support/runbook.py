@@ -1,5 +1,6 @@
 """The operators' runbook as a document: its entries, what they show, and what they say to type."""
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -59,3 +60,17 @@ def section(heading: str) -> Section:
     """Return the section with this heading, an entry's without its backticks."""
     (found,) = (one for one in sections() if heading in (one.heading, one.code))
     return found
+
+
+SAMPLES = {"pid": "4711", "session": "692c1f3a.1267", "revision": "023_agent_purge"}
+"""The data in the examples, for which an operator puts those of the message."""
+
+
+def step(heading: str, verb: str, **data: object) -> Step:
+    """Return the step of a section with this verb, and with `data` for the samples in it."""
+    found = next(one for one in section(heading).steps if json.loads(one.payload)["action"] == verb)
+    command, payload = found.command, found.payload
+    for name, value in data.items():
+        command = command.replace(SAMPLES[name], str(value))
+        payload = payload.replace(SAMPLES[name], str(value))
+    return Step(command, payload, found.there)
