@@ -6,6 +6,7 @@ Only its Portuguese is not compared with anything.
 import json
 import re
 import shlex
+import subprocess
 from collections import Counter
 from typing import Any
 
@@ -201,6 +202,14 @@ def test_what_prod_refuses_is_said_to_be_refused() -> None:
         assert said or not named & (payloads.KINDS.keys() - policy.PROTECTED), entry.code
 
 
+def test_a_command_without_a_row_only_reads() -> None:
+    """So that it can be asked in `prod` too; `doctor` has no payload."""
+    beside = "\n".join(line for line in runbook.TEXT.splitlines() if not line.startswith("| "))
+    verbs = set(re.findall(r"`migrate --env dev ([a-z-]+)", beside))
+    assert len(verbs) >= 4
+    assert verbs <= policy.READING & policy.PROTECTED | {"doctor"}
+
+
 def test_the_list_for_an_allowance_is_the_default_and_one_more() -> None:
     body = runbook.section("Permitir uma ação em prod").body
     (listed,) = re.findall(r"`([a-z-]+(?:,[a-z-]+)+)`", body)
@@ -213,6 +222,7 @@ def test_both_shells_send_the_same() -> None:
     assert [shell for shell, _ in blocks] == SHELLS * (len(blocks) // 2)
     for (_, bash), (_, powershell) in zip(blocks[::2], blocks[1::2], strict=True):
         assert sent(bash) == sent(powershell)
+        subprocess.run(["bash", "-n"], input=bash, text=True, check=True)
 
 
 def sent(block: str) -> list[str]:
