@@ -12,7 +12,7 @@ from typing import Any
 import jmespath
 import pytest
 
-from support import emulator, lambda_front, state_machine
+from support import application, emulator, lambda_front, runbook, state_machine
 from support.lambda_front import Front
 from support.postgres import Database
 from support.project import Project
@@ -404,6 +404,19 @@ def test_any_other_change_of_a_protected_environment_waits_for_approval(
     assert database.query("select actor from runner.migration_run order by run_id desc limit 1") == [
         ("ana, approved by bruno",)
     ]
+
+
+def test_a_session_is_ended_in_a_protected_environment(new: Project, database: Database, deploy: Deploy) -> None:
+    """As the operators' runbook says: with its `ALLOWED_ACTIONS`, after an approval, by pid and id."""
+    _prepare(new, database)
+    machine = deploy("prod", ALLOWED_ACTIONS=runbook.allowed())
+    with application.holding(database) as pid:
+        seen = machine.run(json.loads(runbook.step("lock-timeout", "activity").payload)).output["sessions"]
+        (session,) = (one["session"] for one in seen if one["pid"] == pid)
+        arn = machine.start(json.loads(runbook.step("lock-timeout", "end-session", pid=pid, session=session).payload))
+        machine.send_back(machine.letter(), "send-task-success", output='{"approver": "bruno"}')
+        assert machine.wait(arn).output["ended"]
+        assert database.query(f"select from pg_stat_activity where pid = {pid}") == []
 
 
 def test_elsewhere_a_change_goes_straight_through(new: Project, database: Database, deploy: Deploy) -> None:

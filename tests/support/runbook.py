@@ -74,3 +74,9 @@ def step(heading: str, verb: str, **data: object) -> Step:
         command = command.replace(SAMPLES[name], str(value))
         payload = payload.replace(SAMPLES[name], str(value))
     return Step(command, payload, found.there)
+
+
+def allowed() -> str:
+    """Return the value of `ALLOWED_ACTIONS` that lets an action of the page's example into a protected environment."""
+    (found,) = re.findall(r"`([a-z-]+(?:,[a-z-]+)+)`", section("Permitir uma ação em prod").body)
+    return str(found)
