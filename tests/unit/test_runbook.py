@@ -31,11 +31,9 @@ ENDS = {name.removeprefix("…") for name in ALARMS}
 SECTIONS = list(runbook.sections())
 ENTRIES = [one for one in SECTIONS if one.code]
 CODES = {kind.code for kind in forms.kinds()}
-# Those that it gives itself, that a refusal gives, and for the questions whose answer can be no.
-OF_MACHINE = set(re.findall(r'"Error": "([a-z]+(?:-[a-z]+)+|unfinished)"|--error (\w+)', DEFINITION))
-OF_MACHINE = {one for pair in OF_MACHINE for one in pair if one} - CODES | {
-    "check-failed", "plan-failed", "rehearse-failed", "unfinished",
-}  # fmt: skip
+# Those in its text, and one for each question whose answer can be no.
+OF_MACHINE = set(re.findall(r'(?:"Error": "|--error )([a-z]+(?:-[a-z]+)*)', DEFINITION)) - CODES
+OF_MACHINE |= {"check-failed", "plan-failed", "rehearse-failed"}
 STATUSES = {"partial"}
 COMMAND = re.compile(r"`((?:migrate|dispatch-agent|alembic) [^`]+)`|^((?:migrate|dispatch-agent|alembic) .+)$", re.M)
 PAYLOAD = re.compile(r'\{"(?:action|tenantId)"[^`\n\']*\}')
