@@ -23,7 +23,7 @@ from runner.aws.environments import Environment
 from runner.errors import Interrupted, InvalidSettings, MigrationError, count
 from runner.invocation import Invocation, Tell
 from runner.length import fit
-from runner.next_step import NextStep
+from runner.next_step import Door, NextStep
 from runner.output import command_line, console, options
 from runner.output.command_line import LocalOption
 from runner.output.options import COMMON, WITHOUT_FUNCTION, WITHOUT_PLACE, Options
@@ -360,7 +360,7 @@ def _answer(ctx: typer.Context, action: str, work: Callable[[Draft, Tell], None]
         answer = draft.fail(translation.explain(error))
     else:
         answer = draft.succeed()
-    raise typer.Exit(_show(fit(answer.as_json()), given))
+    raise typer.Exit(_show(fit(answer.as_json()), given, _door(given)))
 
 
 def _formed(ctx: typer.Context, markdown: bool) -> Options:
@@ -373,20 +373,34 @@ def _ask(ctx: typer.Context, event: dict[str, object], markdown: bool = False) -
     given = _formed(ctx, markdown)
     payload = {key: command_line.as_typed(value) for key, value in event.items()}
     answer: dict[str, Json] | None = None
-    say = next_step.as_command(given.words)
+    door = _door(given)
     try:
         with signals.raising(), console.progress() as tell:
-            answer = _execute(given, payload, next_step.spelling(tell, say))
+            answer = _execute(given, payload, next_step.spelling(tell, door))
     except KeyboardInterrupt:
         # before the work began, or behind its end
         answer = answer or Draft(str(payload["action"]), str(uuid.uuid4())).fail(Interrupted()).as_json()
-    raise typer.Exit(_show(answer, given, next_step.of_call(payload)))
+    raise typer.Exit(_show(answer, given, door, next_step.of_call(payload)))
 
 
-def _show(answer: dict[str, Json], given: Options, same: NextStep | None = None) -> int:
-    """Print an answer, whose messages name commands with the options of this one, and return the exit code."""
+def _show(answer: dict[str, Json], given: Options, door: Door, same: NextStep | None = None) -> int:
+    """Print an answer, whose messages name their steps in the words of a door, and return the exit code."""
     folder = settings.project_file(given.environ).parent
-    return console.show(answer, given.form, folder, given.words, same)
+    return console.show(answer, given.form, folder, door, same)
+
+
+def _door(given: Options) -> Door:
+    """Return the words of this command line, with the options that select the call's database."""
+    try:
+        environment = _environment(given)
+    except MigrationError:
+        # the call says what is wrong
+        environment = None
+    if environment is None:
+        return next_step.command_line(given.words)
+    from runner.aws import state_machine
+
+    return state_machine.door(environment, given.words)
 
 
 def _execute(given: Options, payload: dict[str, object], tell: Tell) -> dict[str, Json]:

@@ -37,11 +37,15 @@ class Reply:
     same: NextStep | None = None
     """The call that was answered, which messages call the same command."""
 
-    def spelled(self, say: Callable[[NextStep], str | None]) -> "Reply":
-        """Return it with the commands of its messages as `say` writes them."""
+    is_protected: bool = False
+    """Whether the environment is known to be protected, where a call comes through the state machine."""
+
+    def spelled(self) -> "Reply":
+        """Return it with the steps of its messages as payloads, or as inputs of the state machine."""
+        door = next_step.STATE_MACHINE if self.is_protected else next_step.PAYLOAD
         if self.error is not None:
-            self.error.args = (next_step.spell(str(self.error.args[0]), self.same, say),)
-        return replace(self, document=next_step.spell_all(self.document, self.same, say))
+            self.error.args = (next_step.spell(str(self.error.args[0]), self.same, door),)
+        return replace(self, document=next_step.spell_all(self.document, self.same, door))
 
 
 def execute(event: object, environ: Mapping[str, str], request_id: str, deadline: Deadline, tell: Tell) -> Reply:
@@ -54,7 +58,7 @@ def execute(event: object, environ: Mapping[str, str], request_id: str, deadline
     action = fields.get("action")
     # the action is the caller's text: an answer and a log repeat it only where it is a verb
     draft = Draft(action if isinstance(action, str) and action in VERBS else None, request_id)
-    invocation, same = None, None
+    invocation, same, configured = None, None, None
     try:
         payload = payloads.parse(event)
         # only what is a payload: a message must not repeat any other text of the caller's
@@ -68,15 +72,17 @@ def execute(event: object, environ: Mapping[str, str], request_id: str, deadline
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - clients parse an answer, for a bug of ours too
         problem = translation.explain(error, invocation)
     else:
-        return _reply(draft.succeed()) if draft.earlier is None else _repeat(draft.earlier)
+        reply = _reply(draft.succeed()) if draft.earlier is None else _repeat(draft.earlier)
+        return replace(reply, is_protected=configured.is_protected)
     answer = draft.fail(problem)
+    reply = replace(_reply(answer, same), is_protected=configured is not None and configured.is_protected)
     # a partial run is no failure: the state machine reads its status and invokes the function again
     if fields.get("on_error") != "raise" or answer.status == "partial":
-        return _reply(answer, same)
+        return reply
     # Lambda returns and logs the text and the traceback of what a handler raises, and Step Functions cuts a cause at
     # 32,768 characters
     problem.args = (cut_text(answer.message),)
-    return replace(_reply(answer, same), error=problem.with_traceback(None))
+    return replace(reply, error=problem.with_traceback(None))
 
 
 def _reply(answer: Answer, same: NextStep | None = None) -> Reply:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
@@ -47,7 +48,7 @@ def run(context: Any, load_metadata: Callable[[], MetaData]) -> None:
         attributes[offline.PREPARING] = True
         return
     if RUN not in attributes and INVOCATION not in attributes:
-        _take_revisions(context.script)
+        _take_revisions(context.config, context.script)
     if context.is_offline_mode():
         _write_sql(context)
         return
@@ -65,15 +66,15 @@ def run(context: Any, load_metadata: Callable[[], MetaData]) -> None:
         _migrate_plainly(context, options["fn"])
 
 
-def _take_revisions(script: ScriptDirectory) -> None:
+def _take_revisions(config: Config, script: ScriptDirectory) -> None:
     """Give Alembic, which reads no revision before `env.py` runs, the same graph as a run of ours has."""
-    with translating(MigrationError, _in_alembics_words):
+    with translating(MigrationError, lambda error: _in_alembics_words(error, config)):
         graph.take(script, Path(script.env_py_location).parents[1], runs=True)
 
 
 def _write_sql(context: Any) -> None:
     """Print the statements of `alembic upgrade --sql`, without a connection."""
-    with translating(MigrationError, _in_alembics_words):
+    with translating(MigrationError, lambda error: _in_alembics_words(error, context.config)):
         options = settings.read(os.environ).version_table.options_on_path
     context.configure(dialect_name=offline.DIALECT, dialect_opts=offline.DIALECT_OPTIONS, **offline.OPTIONS, **options)
     # the context writes its SQL to the stdout that it was configured with; what a revision prints is no SQL
@@ -83,11 +84,12 @@ def _write_sql(context: Any) -> None:
 
 def _ensure_version_table(context: Any) -> None:
     """Make the version table as `alembic ensure_version` does, under the migration lock."""
-    invocation = _plain_invocation()
+    invocation = _plain_invocation(context.config)
     run = Run(invocation, Draft("ensure_version", invocation.request_id), Terms(_login()))
     with (
         translating(
-            (MigrationError, DBAPIError), lambda error: _in_alembics_words(translation.explain(error, invocation))
+            (MigrationError, DBAPIError),
+            lambda error: _in_alembics_words(translation.explain(error, invocation), context.config),
         ),
         migrate.hold_lock(
             run, connect.open_engine(invocation.settings, invocation.request_id, invocation.deadline)
@@ -106,8 +108,11 @@ def _inspect(context: Any, metadata: MetaData) -> None:
     if ours is not None:
         _compare(context, metadata, ours)
         return
-    plain = _plain_invocation()
-    with translating((MigrationError, DBAPIError), lambda error: _in_alembics_words(translation.explain(error, plain))):
+    plain = _plain_invocation(context.config)
+    with translating(
+        (MigrationError, DBAPIError),
+        lambda error: _in_alembics_words(translation.explain(error, plain), context.config),
+    ):
         _compare(context, metadata, plain)
 
 
@@ -138,7 +143,7 @@ def _migrate_plainly(context: Any, find_steps: Callable[..., Iterable[Any]]) -> 
 
     `find_steps` is the function that Alembic's command has for finding its steps.
     """
-    invocation = _plain_invocation()
+    invocation = _plain_invocation(context.config)
     command = alembic_internals.command_name(context.config)
     action = command or "alembic"
     draft = Draft(action, invocation.request_id)
@@ -156,7 +161,7 @@ def _migrate_plainly(context: Any, find_steps: Callable[..., Iterable[Any]]) -> 
         signals.raising() if by_command else contextlib.nullcontext(),
         translating(
             (MigrationError, DBAPIError, KeyboardInterrupt),
-            lambda error: _ended(translation.explain(error, invocation), draft, by_command),
+            lambda error: _ended(translation.explain(error, invocation), draft, context.config, terms),
         ),
     ):
         # a program that calls Alembic's functions names no command to compare with `ALLOWED_ACTIONS`
@@ -168,11 +173,13 @@ def _migrate_plainly(context: Any, find_steps: Callable[..., Iterable[Any]]) -> 
             context.config.print_stdout(draft.message)
 
 
-def _plain_invocation() -> Invocation:
-    def tell(sentence: str, **_: object) -> None:
-        logger.info(_spell(sentence, None))
+def _plain_invocation(config: Config) -> Invocation:
+    options, _ = alembic_internals.typed(config)
 
-    with translating(MigrationError, _in_alembics_words):
+    def tell(sentence: str, **_: object) -> None:
+        logger.info(next_step.spell(sentence, None, next_step.alembic(options)))
+
+    with translating(MigrationError, lambda error: _in_alembics_words(error, config)):
         configured = settings.read(os.environ)
     return Invocation(configured, str(uuid.uuid4()), Deadline.after(DEFAULT_TIMEOUT_S), sparing(tell))
 
@@ -185,21 +192,29 @@ def _login() -> str | None:
     return None
 
 
-def _ended(error: MigrationError, draft: Draft, by_command: bool) -> BaseException:
+def _ended(error: MigrationError, draft: Draft, config: Config, terms: Terms) -> BaseException:
     """Return what a failed command ends with: Alembic's own error, or for a signal the exit code of a shell."""
-    if not by_command or not isinstance(error, Interrupted):
-        return _in_alembics_words(error, draft)
-    sys.stderr.write(f"{_spell(draft.fail(error).message, draft)}\n")
+    if not alembic_internals.is_command_line(config) or not isinstance(error, Interrupted):
+        return _in_alembics_words(error, config, draft, terms)
+    sys.stderr.write(f"{_spell(draft.fail(error).message, config, draft, terms)}\n")
     return SystemExit(signals.exit_code())
 
 
-def _in_alembics_words(error: MigrationError, draft: Draft | None = None) -> CommandError:
+def _in_alembics_words(
+    error: MigrationError, config: Config, draft: Draft | None = None, terms: Terms | None = None
+) -> CommandError:
     """Return the error that Alembic's command line prints without a traceback."""
-    return CommandError(_spell((draft or Draft("alembic", "")).fail(error).message, draft))
+    return CommandError(_spell((draft or Draft("alembic", "")).fail(error).message, config, draft, terms))
 
 
-def _spell(text: str, draft: Draft | None) -> str:
-    """Return a message with commands of Alembic, where it has them."""
-    target = draft.change.target if draft is not None and draft.change is not None else None
-    same = NextStep(str(draft.action), {"target": target}) if draft is not None and target else None
-    return next_step.spell(text, same, next_step.as_alembic)
+def _spell(text: str, config: Config, draft: Draft | None, terms: Terms | None) -> str:
+    """Return a message with commands of Alembic, where it has them, with the options of the call."""
+    options, target = alembic_internals.typed(config)
+    # a relative target is another one after the first step
+    if draft is not None and draft.change is not None and draft.change.target is not None:
+        target = draft.change.target
+    same = None
+    if draft is not None and target is not None:
+        given = {"confirm": terms.confirm, "plan": terms.plan} if terms else {}
+        same = NextStep(str(draft.action), {"target": target} | {name: one for name, one in given.items() if one})
+    return next_step.spell(text, same, next_step.alembic(options))

@@ -117,7 +117,10 @@ class LockHeld(MigrationError):
     hint = "{remedy}"
 
     def __post_init__(self) -> None:
-        self.who, self.remedy = "Another run", "Watch it with `migrate current`, and repeat when it has ended."
+        self.who, self.remedy = (
+            "Another run",
+            "Watch it with `migrate current`, and run the same command again when it has ended.",
+        )
         if self.ending is not None:
             self.who, self.remedy = "A session that is not a migration", f"{self.ending}, then repeat."
         super().__post_init__()
@@ -258,7 +261,7 @@ class Blocked(MigrationError):
 
     code = "lock-timeout"
     what = "A table this command reads is locked by another session, perhaps by a run (see `migrate current`)."
-    hint = "Repeat when that session has ended."
+    hint = "Run the same command again when that session has ended."
 
 
 @dataclass(eq=False)
@@ -582,7 +585,7 @@ class PlanNeeded(MigrationError):
     target: str
     code = "plan-needed"
     what = "`{action}` in `{environment}` requires a plan id."
-    hint = "Read `migrate plan {target}`, then run `migrate upgrade {target} --plan ID` with the plan's id."
+    hint = "Read `migrate plan {target}`, which names the plan's id, then run `migrate upgrade {target} --plan ID`."
 
 
 @dataclass(eq=False)

@@ -77,10 +77,10 @@ def _serve(event: object, context: "LambdaContext") -> "dict[str, Json]":
     started = time.monotonic()
     # the command line writes commands of its own
     by_command_line = _invocation(context) is not None
-    told = tell if by_command_line else next_step.spelling(tell, next_step.as_payload)
+    told = tell if by_command_line else next_step.spelling(tell, next_step.PAYLOAD)
     reply = commands.execute(event, os.environ, context.aws_request_id, deadline, sparing(told))
     if not by_command_line:
-        reply = reply.spelled(next_step.as_payload)
+        reply = reply.spelled()
     answer = reply.answer
     log = logger.info if answer.status == "success" else logger.error
     # from the document, which is cut: an event of CloudWatch Logs has a limit as well

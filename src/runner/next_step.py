@@ -10,13 +10,19 @@ import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from runner.answer import Json
 from runner.invocation import Tell
 
 SAME, REPEAT = "the same command", "then repeat"
-# The caller's own call with something more, any command, or the caller's own call.
-MENTION = re.compile(rf"{SAME} with `(?P<more>[^`]+)`|`migrate (?P<command>[a-z][^`]*)`|{SAME}|{REPEAT}\b")
+TIMEOUT, LOCK_HOLD = "--timeout", "--max-lock-hold-ms"
+"""The options that messages name, which are called otherwise where there is no command line."""
+# The caller's own call with something more, any command, an option, or the caller's own call.
+MENTION = re.compile(
+    rf"{SAME} with `(?P<more>[^`]+)`|`migrate (?P<command>[a-z][^`]*)`"
+    rf"|`(?P<option>{TIMEOUT}|{LOCK_HOLD})`(?:, or the function's)?|{SAME}|{REPEAT}\b"
+)
 POSITIONAL = {
     "upgrade": "target", "downgrade": "target", "stamp": "target", "repair": "target", "plan": "target",
     "rehearse": "target", "show": "target", "run-migration": "target", "end-session": "pid",
@@ -54,6 +60,26 @@ class NextStep:
         return shlex.join(words)
 
 
+@dataclass(frozen=True)
+class Door:
+    """The words of one way to call the runner."""
+
+    write: Callable[[NextStep], str | None]
+    """Return a step as it is typed or sent there, None for one that this door does not have."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """What it has in the place of an option of the command line."""
+
+    def say(self, mention: re.Match[str], same: NextStep | None) -> str:
+        """Return the words for a mention of a step or an option; the mention itself where the door has none."""
+        if (option := mention["option"]) is not None:
+            return self.options.get(option, f"`{option}`")
+        step = _read(mention, same)
+        said = None if step is None else self.write(step)
+        if said is None:
+            return mention[0]
+        return f"then run `{said}`" if mention[0] == REPEAT else f"`{said}`"
+
+
 def of_call(event: Mapping[str, Json]) -> NextStep | None:
     """Return the caller's own call; None for a payload that names no verb."""
     action = event.get("action")
@@ -74,26 +100,18 @@ def only(text: str, same: NextStep | None) -> NextStep | None:
     return steps[0] if len(steps) == 1 else None
 
 
-def spell(text: str, same: NextStep | None, say: Callable[[NextStep], str | None]) -> str:
-    """Return a text with each step as `say` writes it; one for which it returns None stays as it is."""
-
-    def replace(mention: re.Match[str]) -> str:
-        step = _read(mention, same)
-        said = None if step is None else say(step)
-        if said is None:
-            return mention[0]
-        return f"then run `{said}`" if mention[0] == REPEAT else f"`{said}`"
-
-    return MENTION.sub(replace, text)
+def spell(text: str, same: NextStep | None, door: Door) -> str:
+    """Return a text with its steps and options in the words of a door."""
+    return MENTION.sub(lambda mention: door.say(mention, same), text)
 
 
-def spell_all(document: Mapping[str, Json], same: NextStep | None, say: Callable[[NextStep], str | None]) -> Json:
-    """Return an answer with the steps of its messages as `say` writes them."""
+def spell_all(document: Mapping[str, Json], same: NextStep | None, door: Door) -> Json:
+    """Return an answer with the steps and options of its messages in the words of a door."""
 
     def change(name: str, value: Json) -> Json:
         match value:
             case str() if name in TEXTS:
-                return spell(value, same, say)
+                return spell(value, same, door)
             case list():
                 return [change("hint" if name in LISTS else "", one) for one in value]
             case dict():
@@ -103,30 +121,49 @@ def spell_all(document: Mapping[str, Json], same: NextStep | None, say: Callable
     return change("", dict(document))
 
 
-def spelling(tell: Tell, say: Callable[[NextStep], str | None]) -> Tell:
-    """Return a callback for progress that passes sentences on with their steps as `say` writes them."""
-    return lambda sentence, **fields: tell(spell(sentence, None, say), **fields)
+def spelling(tell: Tell, door: Door) -> Tell:
+    """Return a callback for progress that passes sentences on with their steps in the words of a door."""
+    return lambda sentence, **fields: tell(spell(sentence, None, door), **fields)
 
 
 def as_payload(step: NextStep) -> str:
-    """Return a step as a payload of the Lambda, which the state machine takes as its input too."""
+    """Return a step as a payload of the Lambda."""
     return json.dumps(step.payload, ensure_ascii=False, separators=(",", ":"))
 
 
-def as_command(options: Iterable[str]) -> Callable[[NextStep], str]:
-    """Return a function that writes a step as a command with these options of the call."""
+def as_input(step: NextStep) -> str:
+    """Return a step as an input of the state machine, whose upgrades have a plan and an approval of their own."""
+    if step.action not in {"upgrade", "run-migration"}:
+        return as_payload(step)
+    target = step.fields.get("target", "head")
+    return as_payload(NextStep("upgrade", {"target": "head" if target == "all" else target}))
+
+
+def command_line(options: Iterable[str] = (), *, remote: bool = False) -> Door:
+    """Return the command line with these options of the call; `remote` where a function does the work."""
     given = tuple(options)
-    return lambda step: step.command(given)
+    return Door(lambda step: step.command(given), {TIMEOUT: OF_FUNCTION} if remote else {})
 
 
-def as_alembic(step: NextStep) -> str | None:
+def alembic(options: Iterable[str] = ()) -> Door:
+    """Return Alembic's command line with these options of the call."""
+    return Door(partial(_as_alembic, tuple(options)), {TIMEOUT: "`--timeout` of `migrate`"})
+
+
+OF_FUNCTION = "the function's time-out"
+HERE = command_line()
+PAYLOAD = Door(as_payload, {TIMEOUT: OF_FUNCTION, LOCK_HOLD: "`max_lock_hold_ms`"})
+STATE_MACHINE = Door(as_input, PAYLOAD.options)
+
+
+def _as_alembic(options: tuple[str, ...], step: NextStep) -> str | None:
     """Return a step as a command of Alembic, None for a verb that it does not have."""
     if step.action not in {"upgrade", "downgrade", "stamp", "current", "heads", "history", "show"}:
         return None
-    given = [f"{name}={step.fields[name]}" for name in ("confirm", "plan") if name in step.fields]
+    given = [f"{name}={step.fields[name]}" for name in ("confirm", "plan") if step.fields.get(name)]
     guards = [word for one in given for word in ("-x", one)]
     target = [str(step.fields.get("target", "head"))] if step.action in POSITIONAL else []
-    return shlex.join(["alembic", *guards, step.action, *target])
+    return shlex.join(["alembic", *options, *guards, step.action, *target])
 
 
 def _read(mention: re.Match[str], same: NextStep | None) -> NextStep | None:

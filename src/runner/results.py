@@ -216,6 +216,8 @@ class PlanResult(Result):
     """None where squawk is not installed."""
     not_checked: tuple[str, ...] = ()
     """What a plan without a database cannot say."""
+    permitted: bool | None = field(default=None, metadata=OMITTED)
+    """Whether the environment allows the verb that applies it; None of an older image, and without a database."""
 
 
 @dataclass(frozen=True)

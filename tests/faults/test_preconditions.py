@@ -27,10 +27,13 @@ def test_a_downgrade_that_loses_rows(project: Project, database: Database) -> No
     )
     wrong = project.ask(database.url, {"action": "downgrade", "target": "016", "confirm": "016_platform_baseline"})
     assert wrong["code"] == "confirm-needed"
-    plain = project.run("alembic", "downgrade", "016_platform_baseline", url=database.url)
+    plain = project.run("alembic", "-x", "note=kept", "downgrade", "016_platform_baseline", url=database.url)
     assert "FAILED: confirm-needed" in plain.stderr + plain.stdout
+    # what it says is to be typed, with the options of the call
+    confirmed = "alembic -x note=kept -x confirm=017_dry_run_log downgrade 016_platform_baseline"
+    assert f"Run `{confirmed}`." in plain.stderr + plain.stdout
     assert database.query("select count(*) from dry_run_log") == [(2,)]
-    done = project.run("alembic", "-x", "confirm=017_dry_run_log", "downgrade", "-1", url=database.url)
+    done = project.run(*confirmed.split(), url=database.url)
     assert done.returncode == 0, done.stderr
     assert database.query("select to_regclass('dry_run_log')") == [(None,)]
 

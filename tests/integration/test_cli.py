@@ -196,7 +196,7 @@ def test_lock_held_past_the_deadline(project: Project, database: Database) -> No
     told = re.fullmatch(
         rf"lock-held: Another run holds the migration lock of `{database.name}` \(migrate [0-9a-f-]{{36}} \S+, "
         r"pid \d+, connected since \d\d:\d\d:\d\d UTC\), and did not release it within (\d+) s\. Nothing was changed\. "
-        r"Watch it with `migrate current`, and repeat when it has ended\.",
+        r"Watch it with `migrate current`, and run the same command again when it has ended\.",
         answer["message"],
     )
     assert told, answer["message"]

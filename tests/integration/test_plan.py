@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -268,6 +270,18 @@ def test_in_production_a_plan_is_needed(at_017: Project, database: Database) -> 
     plain = at_017.run("alembic", "-x", f"plan={plan}", "upgrade", "head", url=database.url, ENVIRONMENT="prod")
     assert plain.returncode == 0, plain.stderr
     assert database.query("select version_num from alembic_version") == [("018_score",)]
+
+
+def test_plain_alembic_repeats_its_own_options(at_017: Project, database: Database) -> None:
+    """The command of the message is the one that failed, with its `-x`, its file and the target that it meant."""
+    at_017.add("018_wrong", "op.execute('select 1/0')")
+    plan = at_017.ask(database.url, {"action": "plan"})["plan"]
+    given = ["alembic", "-c", "alembic.ini", "-x", "why=it is time"]
+    done = at_017.run(*given, "-x", f"plan={plan}", "upgrade", "+1", url=database.url)
+    (command,) = re.findall("`(alembic .*?)`", done.stderr)
+    assert shlex.split(command) == [*given, "-x", f"plan={plan}", "upgrade", "018_wrong"]
+    again = at_017.run(*shlex.split(command), url=database.url)
+    assert "revision-failed: `018_wrong`" in again.stderr
 
 
 def test_in_production_a_plan_with_errors_has_no_id(at_017: Project, database: Database) -> None:

@@ -11,9 +11,12 @@ import pytest
 import typer
 
 from dispatch_agent import cli as agent
-from runner import cli
-from runner.next_step import NextStep
-from runner.output import console
+from runner import cli, next_step, results
+from runner.answer import Json
+from runner.aws import state_machine
+from runner.aws.environments import Environment
+from runner.next_step import Door, NextStep
+from runner.output import console, plan_end
 from runner.output.options import Options
 from support.postgres import Database
 from support.project import Project
@@ -60,7 +63,7 @@ def test_what_to_correct_first(project: Project, database: Database) -> None:
     assert done.stderr.splitlines()[-1] == (
         "Correct 2 errors before you apply this plan, in `alembic/versions/018_gone.py:8`, "
         "`alembic/versions/018_gone.py:9`: the findings say how. Or allow each with its reason, in a comment such as "
-        "`# lint-allow ban-drop-column: REASON`. Then plan again."
+        "`# lint-allow ban-drop-column: REASON`. Then run `migrate plan` again."
     )
     assert "upgrade --plan" not in done.stderr
 
@@ -84,8 +87,59 @@ def test_the_options_of_the_call(
     answer = {"status": "success", "action": "plan", "message": "m", "from": "017", "to": "017", "target": "018",
               "direction": "upgrade", "plan": "1f-2x", "ok": True, "revisions": [revision], "tables": [],
               "findings": [], "allowed": [], "linter": "squawk 2"}  # fmt: skip
-    assert console.show(answer, "tables", options=options.words, same=NextStep("upgrade", {"target": "018"})) == 0
+    assert (
+        console.show(
+            answer, "tables", door=next_step.command_line(options.words), same=NextStep("upgrade", {"target": "018"})
+        )
+        == 0
+    )
     assert capsys.readouterr().err.splitlines()[-1] == f"{program} upgrade 018 --plan 1f-2x"
+
+
+def test_production_starts_the_state_machine(project: Project, database: Database) -> None:
+    """The function there has one caller, which makes the plan anew and asks for the approval."""
+    environment = Environment("--env prod", "arn:aws:lambda:eu-west-1:12:function:g:live", "eu-west-1", None, "prod")
+    told = end(project.ask(database.url, {"action": "plan"}, ENVIRONMENT="prod"), state_machine.door(environment, []))
+    assert told == (
+        "Apply it with:",
+        "aws stepfunctions start-execution --region eu-west-1 --state-machine-arn "
+        "arn:aws:states:eu-west-1:12:stateMachine:aurora-migrations-prod "
+        """--input '{"action":"upgrade","target":"017_dry_run_log"}'""",
+    )
+
+
+def end(answer: Json, door: Door = next_step.HERE) -> tuple[str, str] | None:
+    return plan_end.find(results.read(answer), door, None)
+
+
+def test_what_production_refuses_is_not_offered(project: Project, database: Database) -> None:
+    """A downgrade there has a way forward, unless it is allowed by name; elsewhere it is applied."""
+    project.ask(database.url, {"action": "upgrade", "target": "017"})
+    down = {"action": "plan", "target": "-1"}
+    told = end(project.ask(database.url, down, ENVIRONMENT="prod"))
+    assert told == (
+        "This environment does not allow `downgrade`, so the plan cannot be applied. Undo the change by a revision of "
+        "its own (`migrate new`), or name `downgrade` in `ALLOWED_ACTIONS`.",
+        "",
+    )
+    for allowed in ({}, {"ENVIRONMENT": "prod", "ALLOWED_ACTIONS": "plan,downgrade"}):
+        told = end(project.ask(database.url, down, **allowed))
+        assert told is not None
+        assert told[1].startswith("migrate downgrade 016_platform_baseline --plan ")
+
+
+def test_a_comment_is_not_offered_for_what_fails_all_the_same(project: Project, database: Database) -> None:
+    """Only what the run would do can be allowed."""
+    project.ask(database.url, {"action": "upgrade", "target": "017"})
+    project.add("018_wrong", "op.execute('alter tabel leads add column note text')")
+    told = end(project.ask(database.url, {"action": "plan"}))
+    assert told is not None
+    assert "lint-allow" not in told[0]
+    project.add("018_wrong", "op.execute('alter tabel leads add column note text')\nop.drop_table('disparos')")
+    told = end(project.ask(database.url, {"action": "plan"}))
+    assert told is not None
+    other = "Or allow what is not `syntax-error` with its reason, in a comment such as `# lint-allow ban-drop-table: "
+    assert other in told[0]
 
 
 def test_a_reader_of_the_first_lines(project: Project, database: Database) -> None:

@@ -538,8 +538,8 @@ def test_an_answer_that_never_comes(project: Project, account: Account) -> None:
     assert (failed.returncode, len(broken.asked)) == (1, 1)
     assert failed.stderr.splitlines()[-1] == (
         "aws-refused: Writing `/aurora-migrations/dev/image-digest` failed: AWS ended without an answer (500). It is "
-        "not known whether `/aurora-migrations/dev/image-digest` was written. Repeat the command, which keeps what is "
-        "already done."
+        "not known whether `/aurora-migrations/dev/image-digest` was written. Run the same command again, which keeps "
+        "what is already done."
     )
     silent = Endpoint(None, operation="PutParameter", behind=account.environ["AWS_ENDPOINT_URL"])
     assert _interrupted(project, silent, *words, **account.environ, AWS_ENDPOINT_URL_SSM="{url}") == (

@@ -1,7 +1,10 @@
 """What `migrate --function` says when there is no answer: what is known of the work, and the next step."""
 
 import json
+import os
+import re
 import signal
+import subprocess
 import time
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -41,7 +44,7 @@ def ask(project: Project, url: str, *words: str, **environ: str) -> "CompletedPr
         (
             refusal(429, "TooManyRequestsException"),
             "function-unreachable: `f` could not be invoked: it is throttled, perhaps by another run. "
-            "Nothing was changed. Repeat when the other run has ended.",
+            "Nothing was changed. Run `migrate --function f upgrade` again when the other run has ended.",
         ),
         (
             refusal(409, "ResourceConflictException"),
@@ -201,6 +204,34 @@ def test_the_real_runtime_dies(
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == f"function-failed: `function` {reason}. {UNKNOWN} {there}"
     assert database.query("select version_num from alembic_version") == [("017_dry_run_log",)]
+
+
+def test_in_production_the_next_step_is_the_state_machine(project: Project) -> None:
+    """Nobody else may invoke the function there; a shell gets the words of the message, as they are."""
+    (project.folder / "migrate.toml").write_text('[env.prod]\nfunction = "g:live"\nregion = "eu-west-1"\n')
+    aws = project.folder / "aws"
+    aws.write_text('#!/bin/sh\n[ "$1" = sts ] && echo 123456789012 && exit\nprintf "%s\\n" "$@"\n')
+    aws.chmod(0o755)
+    plan = "0123456789abcdef-x"
+    for words, event in (
+        (["plan", "017"], {"action": "plan", "target": "017"}),
+        (["upgrade", "--plan", plan], {"action": "upgrade", "target": "head"}),
+        (["end-session", "12"], {"action": "end-session", "pid": 12}),
+    ):
+        with serve(refusal(403, "AccessDeniedException")) as endpoint:
+            known = {**CREDENTIALS, "AWS_ENDPOINT_URL": endpoint.url, "AWS_EC2_METADATA_DISABLED": "true"}
+            done = project.run("migrate", "--env", "prod", *words, **known)
+        command = re.findall("`([^`]+)`", done.stderr)[3]
+        typed = subprocess.run(
+            ["bash", "-c", command], env={"PATH": f"{project.folder}:{os.environ['PATH']}"}, capture_output=True,
+            text=True, check=True,
+        )  # fmt: skip
+        *asked, given = typed.stdout.splitlines()
+        assert asked == [
+            "stepfunctions", "start-execution", "--region", "eu-west-1", "--state-machine-arn",
+            "arn:aws:states:eu-west-1:123456789012:stateMachine:aurora-migrations-prod", "--input",
+        ]  # fmt: skip
+        assert json.loads(given) == event
 
 
 PROFILE = '[env.dev]\nfunction = "f"\n[env.prod]\nfunction = "g"\n'

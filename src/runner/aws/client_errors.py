@@ -35,7 +35,7 @@ BY_CODE = {
         "there is no such function in this account and region", "Correct its name or its region, then repeat."
     ),
     "TooManyRequestsException": Refusal(
-        "it is throttled, perhaps by another run", "Repeat when the other run has ended."
+        "it is throttled, perhaps by another run", "Run the same command again when the other run has ended."
     ),
     "ResourceConflictException": Refusal(
         "it is not active, because it is being created or updated", "Wait until it is `Active`, then repeat."

@@ -24,6 +24,8 @@ class Environment:
     """A name, a partial or a full ARN, with or without a qualifier."""
     region: str | None = None
     aws_profile: str | None = None
+    protected: str | None = None
+    """The name of the environment where it is protected, and so has its runner called by the state machine."""
 
     @property
     def name(self) -> str:
@@ -63,7 +65,9 @@ def read(environ: Mapping[str, str], env: str, key: str = "function") -> Environ
         )
     # an ARN in the file has a region as well
     direct = of_function(table[key])
-    return Environment(f"--env {env}", direct.function, table.get("region", direct.region), table.get("profile"))
+    protected = env if key == "function" and settings.project_of(environ).protects(env) else None
+    region = table.get("region", direct.region)
+    return Environment(f"--env {env}", direct.function, region, table.get("profile"), protected)
 
 
 def _environments(path: Path) -> dict[str, Any]:

@@ -6,11 +6,12 @@ import os
 import re
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from runner import policy
+from runner import next_step, policy
 from runner.answer import Draft
-from runner.aws import client_errors, log_tail
+from runner.aws import client_errors, log_tail, state_machine
 from runner.aws.client_errors import Refusal
 from runner.aws.environments import Environment
 from runner.errors import (
@@ -64,6 +65,18 @@ def _unreachable(environment: Environment, refusal: Refusal) -> FunctionUnreacha
     return FunctionUnreachable(environment.name, refusal.reason, refusal.remedy)
 
 
+def _of_protected(environment: Environment, event: Mapping[str, object], refusal: Refusal) -> Refusal:
+    """Return a refusal that says how to start the state machine, where that alone may invoke the function."""
+    step = next_step.of_call(event)
+    if environment.protected is None or not refusal.denied or step is None:
+        return refusal
+    remedy = (
+        f"In `{environment.protected}` the state machine invokes it: `{state_machine.start(environment, step)}`. Read "
+        "its answer with `aws stepfunctions describe-execution --execution-arn ARN`, where ARN is what that prints."
+    )
+    return replace(refusal, remedy=remedy)
+
+
 def open_client(session: Any, service: str, timeout_s: float = CONNECT_TIMEOUT_S) -> Any:
     """Return a boto3 client whose requests are sent once and wait `timeout_s` seconds for an answer."""
     from botocore.config import Config
@@ -93,7 +106,7 @@ def _invoke(
         refusal = client_errors.of(error, INVOKE)
         if refusal.sent:
             return _failed(environment, event, refusal.reason)
-        return _unreachable(environment, refusal)
+        return _unreachable(environment, _of_protected(environment, event, refusal))
 
     with translating((BotoCoreError, ClientError), explain):
         client = open_client(session, "lambda", timeout_s)

@@ -290,7 +290,7 @@ def _call(
     def explain(error: Exception) -> AwsRefused:
         refusal = client_errors.of(error, permission)
         reason = f"AWS {refusal.reason}" if refusal.sent else refusal.reason
-        remedy = refusal.remedy or "Repeat the command, which keeps what is already done."
+        remedy = refusal.remedy or "Run the same command again, which keeps what is already done."
         return AwsRefused(asked, reason, unsure if refusal.sent else done, remedy)
 
     stopped = translating(KeyboardInterrupt, lambda _: StoppedPromoting(unsure))

@@ -5,7 +5,7 @@ Data goes to stdout, sentences for people go to stderr. `terminal` imports Rich,
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from runner import next_step, signals
 from runner.answer import Answer, Json
 from runner.errors import Interrupted
 from runner.invocation import Tell, sparing
-from runner.next_step import NextStep
+from runner.next_step import Door, NextStep
 from runner.output import plan_end, report
 from runner.output.report import Row
 from runner.results import PlanResult, read
@@ -32,15 +32,15 @@ def show(
     document: dict[str, Json],
     form: str,
     project: Path = Path(),
-    options: Sequence[str] = (),
+    door: Door = next_step.HERE,
     same: NextStep | None = None,
 ) -> int:
     """Print an answer, given as JSON, and return its exit code.
 
-    `form` is `tables`, `json`, `markdown`, or `sarif` for a plan; `project` is the folder of the project. The commands
-    in its messages get the `options` that select the call's database; `same` is the call, where it was one of a verb.
+    `form` is `tables`, `json`, `markdown`, or `sarif` for a plan; `project` is the folder of the project. The steps
+    in its messages get the words of `door`; `same` is the call, where it was one of a verb.
     """
-    document = next_step.spell_all(document, same, next_step.as_command(options))
+    document = next_step.spell_all(document, same, door)
     # not the answer that is read from it: a newer image's may have fields that this version would drop
     if form == "json":
         put(document)
@@ -49,7 +49,7 @@ def show(
         sys.stdout.write(report.markdown(answer))
     elif form == "tables":
         _show_for_people(answer)
-        if end := plan_end.find(answer, options, same):
+        if end := plan_end.find(answer, door, same):
             _tell_the_end(*end)
     elif form == "sarif" and not _show_sarif(answer, project):
         return BY_STATUS["error"]

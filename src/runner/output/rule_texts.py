@@ -19,6 +19,12 @@ REFUSED = {
     "unused-suppression": ("warning", "a comment allows what nothing finds"),
 }
 """What the runner finds without the extra `lint`: the level, and what is told of the revision."""
+FAILS = frozenset({
+    "ban-concurrent-index-creation-in-transaction", "broken-code", "enum-value-used", "foreign-key-type-mismatch",
+    "mixed-revision", "not-in-transaction", "partitioned-needs-parts", "syntax-error", "table-exists",
+    "transaction-ended",
+})  # fmt: skip
+"""The rules of which an error says that the run fails, also where a comment allows it."""
 SQUAWK = "https://squawkhq.com/docs/"
 """The pages of squawk's rules, of which each has the rule's id as its name."""
 

@@ -300,11 +300,11 @@ REASONS: dict[str, tuple[str, str | None]] = {
     r"unreachable|No route to host": ("no route leads there", None),
     r"starting up|shutting down|in recovery mode|not accepting connections|not yet accepting": (
         "the server is starting or stopping",
-        "Repeat when the server is back; its log says why it restarts.",
+        "Run the same command again when the server is back; its log says why it restarts.",
     ),
     r"terminating connection due to administrator command": (
         "an administrator ended the session while it began, or the server is stopping",
-        "Repeat it, or ask who ends sessions of this database (`pg_terminate_backend`).",
+        "Run the same command again, or ask who ends sessions of this database (`pg_terminate_backend`).",
     ),
 }
 NO_CONNECT = r"permission denied for database"

@@ -86,7 +86,7 @@ MEANINGS = {
     "58P01": ("a file that it names does not exist on the server", ""),
     # also "tuple concurrently updated", which passes by itself
     "XX000": ("an internal error of the server", f"{SERVERS_LOG}, {REPEAT}"),
-    "XX001": ("a page of a table is damaged", f"{SERVERS_LOG} before you run it again."),
+    "XX001": ("a page of a table is damaged", f"{SERVERS_LOG} first, {REPEAT}"),
     "XX002": ("an index is damaged", f"Build it again with `REINDEX INDEX`, {REPEAT}"),
 }
 

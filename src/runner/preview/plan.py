@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from runner import policy
 from runner.answer import Change, Draft, names
 from runner.engine import baseline, data_loss, history, plan_id, preconditions
 from runner.engine.baseline import Baseline
@@ -87,6 +88,7 @@ def draw_up(invocation: Invocation, revisions: Revisions, target: str, draft: Dr
         ok=not examined.has_errors and not refused,
         revisions=tuple(describe(one, examined, baselines) for one in rendered),
         **examined.fields,
+        permitted=policy.is_allowed(settings, direction),
     )
     draft.conclude(_message(draft.change, result, settings.environment if refused else None), result)
 

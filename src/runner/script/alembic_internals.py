@@ -199,6 +199,22 @@ def command_name(config: Config) -> str | None:
     return command[0].__name__ if command else None
 
 
+def typed(config: Config) -> tuple[list[str], str | None]:
+    """Return the options before the command, as they were typed, and its one target; None of none, or of several.
+
+    `config.py`: `CommandLine` stores them in `Config.cmd_opts`. Its own `-x plan=…` and `-x confirm=…` are not among
+    them, since what follows may name others.
+    """
+    given = config.cmd_opts
+    options = [word for file in getattr(given, "config", None) or () for word in ("-c", str(file))]
+    name = getattr(given, "name", None)
+    options += ["-n", name] if name not in {None, "alembic"} else []
+    others = [one for one in getattr(given, "x", None) or () if one.partition("=")[0] not in {"plan", "confirm"}]
+    options += [word for one in others for word in ("-x", one)]
+    targets = getattr(given, "revisions", None) or [getattr(given, "revision", None)]
+    return options, targets[0] if len(targets) == 1 else None
+
+
 def is_command_line(config: Config) -> bool:
     """Return whether Alembic's command line is running. `config.py`: `CommandLine` sets `Config.cmd_opts`."""
     return config.cmd_opts is not None

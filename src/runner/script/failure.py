@@ -68,7 +68,10 @@ def of_ended_transaction(error: EndsTransaction, revision: str, path: str | None
 
 def of_released_lock(revision: str, path: str | None) -> RevisionFailed:
     """Return the error for a revision that releases the advisory lock of its session."""
-    remedy = "Remove what releases it, for example `pg_advisory_unlock_all()`, from `{file}`, then run it again."
+    remedy = (
+        "Remove what releases it, for example `pg_advisory_unlock_all()`, from `{file}`, then run the same command "
+        "again."
+    )
     return RevisionFailed(revision, _name(path), None, "it released the runner's advisory lock", remedy=remedy)
 
 
@@ -102,7 +105,7 @@ def of_import(error: BaseException, project: Path) -> MigrationError | None:
     if file is None and isinstance(error, RevisionError | KeyError | UserWarning):
         return UnknownRevision(
             f"The revisions do not fit together: {error}.",
-            "Correct the `revision` or the `down_revision` that it is about, then run the command again.",
+            "Correct the `revision` or the `down_revision` that it is about, then run the same command again.",
         )
     if file is None:
         return InvalidSettings(

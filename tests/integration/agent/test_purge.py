@@ -130,7 +130,7 @@ def test_a_locked_table_is_not_waited_for(project: Project, migrated: Database) 
     assert done.returncode == 1
     assert done.stderr == (
         "lock-timeout: A table is locked by another session, perhaps by a run of migrations (see `migrate current`). "
-        "Deleted 0 rows in 0 transactions before that. Repeat when that session has ended.\n"
+        "Deleted 0 rows in 0 transactions before that. Run the same command again when that session has ended.\n"
     )
 
 
