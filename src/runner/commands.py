@@ -19,6 +19,7 @@ from runner.length import cut_text, fit
 from runner.next_step import NextStep
 from runner.postgres import translation, version_table
 from runner.script import linear
+from runner.settings import Settings
 
 if TYPE_CHECKING:
     from runner.engine.state import Terms
@@ -75,7 +76,7 @@ def execute(event: object, environ: Mapping[str, str], request_id: str, deadline
         reply = _reply(draft.succeed()) if draft.earlier is None else _repeat(draft.earlier)
         return replace(reply, is_protected=configured.is_protected)
     answer = draft.fail(problem)
-    reply = replace(_reply(answer, same), is_protected=configured is not None and configured.is_protected)
+    reply = replace(_reply(answer, same, configured), is_protected=configured is not None and configured.is_protected)
     # a partial run is no failure: the state machine reads its status and invokes the function again
     if fields.get("on_error") != "raise" or answer.status == "partial":
         return reply
@@ -85,10 +86,13 @@ def execute(event: object, environ: Mapping[str, str], request_id: str, deadline
     return replace(reply, error=problem.with_traceback(None))
 
 
-def _reply(answer: Answer, same: NextStep | None = None) -> Reply:
+def _reply(answer: Answer, same: NextStep | None = None, configured: Settings | None = None) -> Reply:
     document = answer.as_json()
     if answer.failure is not None:
         step = next_step.only(answer.failure.hint, same)
+        # what the environment refuses is no step for a program
+        if step is not None and configured is not None and not policy.is_allowed(configured, step.action):
+            step = None
         document["next"] = None if step is None else step.payload
     return Reply(answer, fit(document), same=same)
 

@@ -444,12 +444,13 @@ class HistoryChanged(MigrationError):
     ran_at: str
     recorded: str
     found: str
+    accepting: str
+    """The command that accepts the new text, in backticks, and where it is allowed."""
     runs_the_same: bool | None = None
     """Whether both texts run the same; None where that is not known."""
     old_text: str | None = None
     """The command that puts the old text back, where git has it."""
     can_redo: bool = False
-    can_repair: bool = True
     code = "history-changed"
     what = "`{revision}` was edited after it ran here on {ran_at} ({texts}){kind}."
     hint = "{remedy}"
@@ -457,8 +458,7 @@ class HistoryChanged(MigrationError):
     def __post_init__(self) -> None:
         self.texts = f"recorded {self.recorded[:8]}…, file {self.found[:8]}…"
         old = f"ut the old text back{f': `{self.old_text}`' if self.old_text else ''}"
-        repair = f"ccept the new text with `migrate repair {self.revision}`"
-        repair += "" if self.can_repair else " where `ALLOWED_ACTIONS` names `repair`"
+        repair = f"ccept the new text with {self.accepting}"
         redo = "; or revert it and apply the new text with `migrate redo`" if self.can_redo else ""
         if self.runs_the_same:
             self.kind = "; only comments, docstrings or layout changed"
@@ -481,11 +481,13 @@ class DowngradeChanged(MigrationError):
     known: bool
     """Whether it is known to have been edited; the row of an older image does not say."""
     path: str
+    accepting: str
+    """The command that accepts the present text, in backticks, and where it is allowed."""
     commit: str | None = None
     """The commit that has the text that ran, where git has it."""
     code = "history-changed"
     what = "{judged}, so it may not revert what ran here."
-    hint = "{source}, then run `migrate redo` again; or accept the present text with `migrate repair {revision}`."
+    hint = "{source}, then run `migrate redo` again; or accept the present text with {accepting}."
 
     def __post_init__(self) -> None:
         edited = f"`downgrade()` of `{self.revision}` was edited after it ran"
@@ -563,9 +565,10 @@ class SessionKept(MigrationError):
     session: str
     reason: str
     remedy: str
+    outcome: str = "Nothing was changed."
     code = "session-kept"
     what = "The session of {session} was not ended: {reason}."
-    left = "Nothing was changed."
+    left = "{outcome}"
     hint = "{remedy}"
 
 

@@ -20,6 +20,12 @@ def is_allowed(settings: Settings, action: str) -> bool:
     return listed is None or action in listed
 
 
+def offer(settings: Settings, action: str, arguments: str = "") -> str:
+    """Return a verb as the command that messages name, in backticks, with where it is allowed unless it is so here."""
+    command = f"`migrate {action}{f' {arguments}' if arguments else ''}`"
+    return command if is_allowed(settings, action) else f"{command} where `ALLOWED_ACTIONS` names `{action}`"
+
+
 def _listed(settings: Settings) -> frozenset[str] | None:
     """Return the verbs that an environment allows, None where it allows all."""
     if settings.allowed_actions is not None:

@@ -1,7 +1,9 @@
 """Whoever reaches a database only through the tool sees who blocks it, and ends that session and no other."""
 
 import json
+import os
 import re
+import signal
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
@@ -9,7 +11,7 @@ import psycopg2
 import pytest
 
 from runner import policy
-from support import waiting
+from support import old_runner, waiting
 from support.postgres import Database
 from support.project import UNTIL_TOLD, Project
 
@@ -130,6 +132,50 @@ def test_from_the_message_to_the_ended_session(project: Project, at_work: Databa
     assert project.ask(at_work.url, {"action": "upgrade"})["status"] == "success"
 
 
+def test_the_payload_of_a_hint_names_nobody(project: Project, at_work: Database) -> None:
+    """It is accepted as it is; the ledger has the login that ended the session, which is what is known."""
+    with session(at_work, "select 1", login="app_login") as pid:
+        event = project.ask(at_work.url, {"action": "end-session", "pid": pid})["next"]
+        assert set(event) == {"action", "pid", "confirm"}
+        assert project.ask(at_work.url, event)["recorded"] is True
+    ((login,),) = at_work.query("select session_user")
+    recorded = at_work.query("select actor from runner.migration_run where action = 'end-session'")
+    assert recorded == [(f"not named, login {login}",)]
+
+
+def test_an_older_image_does_not_take_it_for_a_run(project: Project, at_work: Database) -> None:
+    """By the last run of an image a promotion of that time decides, and it would find one that was no upgrade."""
+    image = {"IMAGE_DIGEST": f"sha256:{'7' * 64}"}
+    assert project.ask(at_work.url, {"action": "upgrade"}, **image)["status"] == "success"
+    with session(at_work, "select 1", login="app_login") as pid:
+        event = project.ask(at_work.url, {"action": "end-session", "pid": pid})["next"]
+        assert project.ask(at_work.url, event, **image)["ended"] is True
+    stored = at_work.query("select answer from runner.migration_run where action = 'end-session'")
+    assert stored == [({"image_digest": image["IMAGE_DIGEST"]},)]
+    newer = project.ask(at_work.url, {"action": "history"})["images"]
+    old_runner.install(project)
+    output, errors = old_runner.start(project, "--json", "history", url=at_work.url).communicate()
+    assert errors == "" or "Traceback" not in errors, errors
+    for images in (newer, json.loads(output)["images"]):
+        assert [(one["image_digest"], one["action"]) for one in images] == [(image["IMAGE_DIGEST"], "upgrade")]
+
+
+def test_a_session_that_obeys_later(project: Project, at_work: Database) -> None:
+    """One within a system call has the signal, and so nobody may say that nothing was changed."""
+    with session(at_work, "select 1", login="app_login") as pid:
+        event = project.ask(at_work.url, {"action": "end-session", "pid": pid})["next"]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            answer = project.ask(at_work.url, event)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        waiting.until(at_work, GONE.format(pid), 0)
+    assert (answer["code"], answer["next"]) == ("session-kept", {"action": "activity"})
+    assert "it has not ended within 5 s. The signal to end was sent, and" in answer["message"]
+    assert "Nothing was changed" not in answer["message"]
+    assert at_work.query("select count(*) from runner.migration_run where action = 'end-session'") == [(1,)]
+
+
 def test_only_the_session_that_was_looked_at_is_ended(project: Project, at_work: Database) -> None:
     with session(at_work, "select 1", login="app_login") as pid:
         asked = project.ask(at_work.url, {"action": "end-session", "pid": pid})
@@ -206,6 +252,7 @@ def test_production_is_told_where_the_verb_is_allowed(project: Project, at_work:
     with session(at_work, "lock table leads", login="app_login"):
         blocked = project.ask(at_work.url, {"action": "upgrade", "plan": plan}, ends_in="018_note", left_s=2, **prod)
     assert "where `ALLOWED_ACTIONS` names `end-session`" in blocked["hint"]
+    assert blocked["next"] is None
 
 
 def test_without_the_right_and_without_a_ledger(project: Project, database: Database) -> None:

@@ -116,6 +116,34 @@ def test_invalid_indexes_are_cleared_without_naming_a_revision(at_017: Project, 
     assert not [one for one in found(at_017, database) if one["kind"] == "invalid-index"]
 
 
-def found(project: Project, database: Database) -> list[Json]:
-    findings: list[Json] = project.ask(database.url, {"action": "check"})["findings"]
+def test_an_invalid_index_in_production(at_017: Project, database: Database) -> None:
+    """There `repair` is refused by default, so the advice is a revision, which every environment takes."""
+    database.execute("create index broken on leads (nome)")
+    database.execute("update pg_index set indisvalid = false where indexrelid = 'broken'::regclass")
+    prod = {"ENVIRONMENT": "prod"}
+    (problem,) = [one for one in found(at_017, database, **prod) if one["kind"] == "invalid-index"]
+    assert problem["help"] == (
+        "Drop it in a revision (`DROP INDEX CONCURRENTLY` in an autocommit block), or with `migrate repair` where "
+        "`ALLOWED_ACTIONS` names `repair`; what an interrupted revision left, `migrate upgrade` builds again."
+    )
+    drop = "op.execute('DROP INDEX CONCURRENTLY IF EXISTS broken')"
+    at_017.add("018_drop", f"with op.get_context().autocommit_block():\n    {drop}")
+    plan = at_017.ask(database.url, {"action": "plan"}, **prod)["plan"]
+    done = at_017.ask(database.url, {"action": "upgrade", "plan": plan}, **prod)
+    assert done["status"] == "success", done
+    assert not [one for one in found(at_017, database, **prod) if one["kind"] == "invalid-index"]
+
+
+def test_a_contradiction_in_production(at_017: Project, database: Database) -> None:
+    """A stamp is refused there by default: the advice says where it is allowed, and a program gets no step."""
+    database.execute("update alembic_version set version_num = '016_platform_baseline'")
+    answer = at_017.ask(database.url, {"action": "plan"}, ENVIRONMENT="prod")
+    assert answer["code"] == "history-changed"
+    for head in ("017_dry_run_log", "016_platform_baseline"):
+        assert f"`migrate stamp {head}` where `ALLOWED_ACTIONS` names `stamp`" in answer["hint"]
+    assert answer["next"] is None
+
+
+def found(project: Project, database: Database, **environ: str) -> list[Json]:
+    findings: list[Json] = project.ask(database.url, {"action": "check"}, **environ)["findings"]
     return findings

@@ -35,20 +35,23 @@ def end(connection: Connection, invocation: Invocation, payload: payloads.EndSes
     named = _named(found)
     _require(connection, found, named, payload.confirm)
     with translating(DBAPIError, lambda error: _denied(error, connection, found, named)):
-        ending = {**target, "session": payload.confirm, "wait_ms": min(WAIT_MS, invocation.deadline.remaining_ms)}
+        wait_ms = min(WAIT_MS, invocation.deadline.remaining_ms)
+        ending = {**target, "session": payload.confirm, "wait_ms": wait_ms}
         ended = connection.exec_driver_sql(blocker.query("end"), ending).scalar_one_or_none()
     if ended is None:
         # between the two statements it has ended, or changed
         raise SessionKept(named, "it has changed meanwhile", "List the sessions with `migrate activity`.")
+    # the signal is sent in either case, so the ledger gets who had it sent
+    unrecorded = _record(connection, invocation, payload, f"{found.login} {found.application} {payload.confirm}")
+    lacking = f" It was not recorded: {unrecorded}." if unrecorded else ""
     if not ended:
         raise SessionKept(
             named,
-            f"it got the signal, and has not ended within {WAIT_MS / 1000:.0f} s",
+            f"it has not ended within {wait_ms / 1000:.0f} s",
             "Look again with `migrate activity`.",
+            f"The signal to end was sent, and the session obeys when its system call returns.{lacking}",
         )
-    unrecorded = _record(connection, invocation, payload, f"{found.login} {found.application} {payload.confirm}")
-    told = f"Ended the session of {named}." + (f" It was not recorded: {unrecorded}." if unrecorded else "")
-    draft.conclude(told, EndSessionResult(ended=True, recorded=unrecorded is None))
+    draft.conclude(f"Ended the session of {named}.{lacking}", EndSessionResult(ended=True, recorded=unrecorded is None))
 
 
 def _named(found: Row[Any]) -> str:

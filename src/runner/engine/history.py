@@ -34,7 +34,7 @@ def refuse(
         if stamps and isinstance(problem, HistoryContradicted):
             continue
         if isinstance(problem, HistoryChanged) and problem.revision == reverted:
-            _refuse_downgrade(graph.get(script, reverted), connection)
+            _refuse_downgrade(graph.get(script, reverted), connection, settings)
             continue
         raise problem
 
@@ -44,31 +44,33 @@ def problems(
 ) -> Iterator[HistoryContradicted | HistoryChanged]:
     """Yield an error where version table and ledger contradict each other, and one for each edited revision."""
     scripts = graph.applied_scripts(script, heads)
-    contradicted = _contradiction(script, heads, {revision.revision for revision in scripts}, connection)
+    contradicted = _contradiction(script, heads, {revision.revision for revision in scripts}, connection, settings)
     if contradicted is not None:
         yield contradicted
     yield from _changed(scripts, heads, connection, settings)
 
 
 def find_contradiction(
-    script: ScriptDirectory, rows: tuple[str, ...], connection: Connection
+    script: ScriptDirectory, rows: tuple[str, ...], connection: Connection, settings: Settings
 ) -> HistoryContradicted | None:
     """Return the error for a version table, with these rows, that contradicts the ledger or itself, else None."""
-    return _contradiction(script, rows, graph.applied(script, rows), connection)
+    return _contradiction(script, rows, graph.applied(script, rows), connection, settings)
 
 
-def find_lost_branches(script: ScriptDirectory, rows: tuple[str, ...], connection: Connection) -> tuple[str, ...]:
+def find_lost_branches(
+    script: ScriptDirectory, rows: tuple[str, ...], connection: Connection, settings: Settings
+) -> tuple[str, ...]:
     """Return the heads that only the ledger has, where the database has others beside; else none."""
     # rows that no file has are those of a purge
     if not set(rows) <= graph.ids(script):
         return ()
-    found = find_contradiction(script, rows, connection)
+    found = find_contradiction(script, rows, connection, settings)
     lost = () if found is None else found.lost
     return lost if len(_ends(script, {*lost, *rows})) > 1 else ()
 
 
 def _contradiction(
-    script: ScriptDirectory, rows: tuple[str, ...], applied: set[str], connection: Connection
+    script: ScriptDirectory, rows: tuple[str, ...], applied: set[str], connection: Connection, settings: Settings
 ) -> HistoryContradicted | None:
     """Return the error for a version table that contradicts the ledger or itself, None for one that does not.
 
@@ -83,10 +85,10 @@ def _contradiction(
         newest = _ends(script, applied | missing.keys())
         said = f"the ledger says that {were} {max(missing.values())}"
         lost = tuple(name for name in newest if name in missing)
-        return HistoryContradicted(_at(rows), said, f"{_stamps(lost)}; or {_stamps(kept)}", lost)
+        return HistoryContradicted(_at(rows), said, f"{_stamps(lost, settings)}; or {_stamps(kept, settings)}", lost)
     if extra:
         said = f"the revisions say that the others imply {_list(extra)}"
-        return HistoryContradicted(_at(rows), said, _stamps(kept[:1]))
+        return HistoryContradicted(_at(rows), said, _stamps(kept[:1], settings))
     return None
 
 
@@ -123,7 +125,7 @@ def _changed(
     scripts: Iterable[Script], heads: tuple[str, ...], connection: Connection, settings: Settings
 ) -> Iterator[HistoryChanged]:
     """Yield an error for each applied revision whose text is not what was recorded, in the order of their ids."""
-    can_redo, can_repair = (policy.is_allowed(settings, action) for action in ("redo", "repair"))
+    can_redo = policy.is_allowed(settings, "redo")
     recorded = ledger.checksums(connection)
     for revision in sorted(scripts, key=lambda revision: revision.revision):
         row, checksum = recorded.get(revision.revision), graph.checksum(revision)
@@ -135,17 +137,19 @@ def _changed(
             command = f"git restore --source={old.commit} {old.path}" if old else None
             # `redo` reverts the one newest revision
             redo = can_redo and heads == (revision.revision,) and not settings.is_protected
-            yield HistoryChanged(revision.revision, row.ran_at, row.checksum, checksum, same, command, redo, can_repair)
+            repair = policy.offer(settings, "repair", revision.revision)
+            yield HistoryChanged(revision.revision, row.ran_at, row.checksum, checksum, repair, same, command, redo)
 
 
-def _refuse_downgrade(revision: Script, connection: Connection) -> None:
+def _refuse_downgrade(revision: Script, connection: Connection, settings: Settings) -> None:
     """Raise `DowngradeChanged` for an edited revision unless its `downgrade()` is the one of the recorded text."""
     row = ledger.checksums(connection)[revision.revision]
     old = git.find(revision.path, row.checksum)
     known = row.downgrade_checksum or (syntax.checksums(old.content).downgrade if old else None)
     if known is None or known != graph.checksums(revision).downgrade:
         path = os.path.relpath(revision.path)
-        raise DowngradeChanged(revision.revision, known is not None, path, old.commit if old else None)
+        accepting = policy.offer(settings, "repair", revision.revision)
+        raise DowngradeChanged(revision.revision, known is not None, path, accepting, old.commit if old else None)
 
 
 def _ends(script: ScriptDirectory, names: Iterable[str]) -> tuple[str, ...]:
@@ -164,5 +168,5 @@ def _at(heads: tuple[str, ...]) -> str:
     return ", ".join(sorted(heads)) or "base"
 
 
-def _stamps(heads: tuple[str, ...]) -> str:
-    return ", then ".join(f"`migrate stamp {head}`" for head in heads or ("base",))
+def _stamps(heads: tuple[str, ...], settings: Settings) -> str:
+    return ", then ".join(policy.offer(settings, "stamp", head) for head in heads or ("base",))

@@ -89,11 +89,14 @@ values (:version_table, :request_id, :action, :target, :planned, :direction, :ac
 returning run_id;
 
 -- name: ended_session
+-- Without `image_digest`: to an older image it would be that image's last run, which proves it or not. The caller may
+-- have named nobody; the login is known all the same.
 insert into runner.migration_run
-    (version_table, request_id, action, target, planned, direction, actor, function_version, image_digest, tool_version,
-     status, finished_at)
-values (:version_table, :request_id, 'end-session', :session, '{}', 'none', :actor, :function_version, :image_digest,
-        :tool_version, 'success', clock_timestamp());
+    (version_table, request_id, action, target, planned, direction, actor, function_version, tool_version, status,
+     finished_at, answer)
+values (:version_table, :request_id, 'end-session', :session, '{}', 'none',
+        coalesce(:actor, 'not named, login ' || session_user), :function_version, :tool_version, 'success',
+        clock_timestamp(), jsonb_strip_nulls(jsonb_build_object('image_digest', cast(:image_digest as text))));
 
 -- name: success
 -- Sent in one message with the statement that writes the version, so that neither stays without the other. A column

@@ -139,7 +139,7 @@ def compare_stamped(run: Run, target: str, lock: MigrationLock, connection: Conn
     """
     snapshots = run.resolved.snapshots
     with lock.turn() as lock_connection:
-        lost = history.find_lost_branches(snapshots.script, run.change.before, lock_connection)
+        lost = history.find_lost_branches(snapshots.script, run.change.before, lock_connection, run.invocation.settings)
     if set(target.split(",")) & set(lost):
         told = f"The schema was not compared, since it has several heads; that `{target}` was applied is in the ledger."
         run.draft.update(warnings=(*run.change.warnings, told))

@@ -125,7 +125,9 @@ def _settle(
     """
     assert migration.script is not None  # noqa: S101 - an EnvironmentContext always has one
     with lock.turn() as lock_connection:
-        contradicted = history.find_contradiction(migration.script, run.change.before, lock_connection)
+        contradicted = history.find_contradiction(
+            migration.script, run.change.before, lock_connection, run.invocation.settings
+        )
     if contradicted is None and not surplus:
         return
     preconditions.require_confirmation(run)

@@ -5,7 +5,6 @@ from sqlalchemy import Connection, RowMapping
 from runner.answer import Progress
 from runner.errors import count
 from runner.postgres import blocker, connect, redact
-from runner.postgres.blocker import Blocker
 from runner.postgres.version_table import key
 from runner.project import quote
 from runner.results import ActivityResult, PreparedTransaction, Session
@@ -88,8 +87,8 @@ def _session(row: RowMapping, blocks: tuple[int, ...], settings: Settings) -> Se
 
 
 def _hint(row: RowMapping, settings: Settings) -> str | None:
-    found = Blocker("", row["pid"], row["application"] or "", "", row["session"], 0, row["superuser"])
-    return found.ending(settings)
+    application = row["application"] or ""
+    return blocker.ending(row["pid"], row["session"], application, settings, is_superuser=row["superuser"])
 
 
 def _rounded(seconds: float | None) -> float | None:

@@ -14,6 +14,16 @@ TRANSACTIONS = frozenset({"transactionid", "virtualxid"})
 """The kinds of lock that a transaction has on itself."""
 
 
+def ending(pid: int, session: str | None, application: str, settings: Settings, *, is_superuser: bool) -> str | None:
+    """Return the command that ends a session, in backticks, and where an environment does not allow that.
+
+    None for a prepared transaction, whose pid is 0, another run and a superuser's session.
+    """
+    if not pid or application.startswith(APPLICATION) or is_superuser:
+        return None
+    return policy.offer(settings, "end-session", f"{pid}{f' --confirm {session}' if session else ''}")
+
+
 @dataclass(frozen=True)
 class Blocker:
     """A session that holds, or waits ahead for, the lock that another one wants."""
@@ -32,15 +42,8 @@ class Blocker:
     is_superuser: bool
 
     def ending(self, settings: Settings) -> str | None:
-        """Return the command that ends it, in backticks, and where an environment does not allow that.
-
-        None for a prepared transaction, another run and a superuser's session.
-        """
-        if not self.pid or self.application.startswith(APPLICATION) or self.is_superuser:
-            return None
-        command = f"`migrate end-session {self.pid}{f' --confirm {self.session}' if self.session else ''}`"
-        allowed = policy.is_allowed(settings, "end-session")
-        return command if allowed else f"{command} where `ALLOWED_ACTIONS` names `end-session`"
+        """Return the command that ends it; see `ending`."""
+        return ending(self.pid, self.session, self.application, settings, is_superuser=self.is_superuser)
 
     def __str__(self) -> str:
         # a transaction's own lock ends with it: an index is built once those before it have ended

@@ -8,6 +8,7 @@ from alembic import autogenerate
 from alembic.runtime.environment import EnvironmentContext
 from sqlalchemy import Column, Connection, Table, text
 
+from runner import policy
 from runner.answer import Change, Draft
 from runner.answer import names as shown
 from runner.engine import history, ledger
@@ -22,6 +23,7 @@ from runner.schema import catalog, drift
 from runner.schema.catalog import Difference
 from runner.script import alembic_internals, graph
 from runner.script.graph import Revisions
+from runner.settings import Settings
 
 # A constraint that is NOT VALID holds for new rows only: https://www.postgresql.org/docs/current/sql-altertable.html
 UNVALIDATED = text("""
@@ -63,7 +65,7 @@ def inspect(invocation: Invocation, revisions: Revisions, draft: Draft) -> None:
         drifted = replace(drifted, differences=tuple(one for one in drifted.differences if _index_of(one) not in left))
         problems = [one for one in problems if one.kind != "pending" or one.name not in builds]
         problems += _of_drift(heads, drifted)
-        problems += [one for one in _invalid(connection) if one.name not in left]
+        problems += [one for one in _invalid(connection, invocation.settings) if one.name not in left]
         problems += _incomplete(connection)
         problems += _unvalidated(connection, snapshots, heads, drifted)
         problems += [*_killed_runs(connection, builds), *_untrusted(connection)]
@@ -129,7 +131,7 @@ def _accepted_edits(
     applied = graph.applied(revisions.script, heads)
     for name, row in sorted(ledger.checksums(connection).items()):
         if name in applied and row.is_accepted_only:
-            message = "`migrate repair` accepted its present text, which runs something else than what ran here."
+            message = "A `repair` accepted its present text, which runs something else than what ran here."
             remedy = "Compare the schema with it: run `migrate snapshot`, then `migrate check` again."
             if agrees:
                 message += " The schema is that of its snapshot; rows are not compared."
@@ -193,19 +195,27 @@ def _of_error(error: MigrationError) -> Problem:
     return Problem(error.code, "error", name, error.sentence, error.advice)
 
 
-def _invalid(connection: Connection) -> Iterator[Problem]:
-    command = "`migrate repair`"
+def _invalid(connection: Connection, settings: Settings) -> Iterator[Problem]:
+    with_repair = f"with {policy.offer(settings, 'repair')}"
+    # a revision is what a protected environment always takes
+    can_repair = policy.is_allowed(settings, "repair")
     drops = ledger.unfinished_drops(connection)
     for index in invalid_indexes.find(connection):
         if index.busy:
             continue
         message = "The index is invalid: writes maintain it, and no query uses it."
-        remedy = f"Drop it with {command}; what an interrupted revision left, `migrate upgrade` builds again."
-        if index.required:
-            remedy = f"Build it again with {command}."
+        does, statement = ("Build it again", "REINDEX") if index.required else ("Drop it", "DROP")
+        ways = with_repair
+        if not can_repair:
+            ways = f"in a revision (`{statement} INDEX CONCURRENTLY` in an autocommit block), or {with_repair}"
+        remedy = f"{does} {ways}."
+        if not index.required:
+            remedy = f"{does} {ways}; what an interrupted revision left, `migrate upgrade` builds again."
         if index.identity in drops:
             revision, direction = (drops[index.identity][key] for key in ("revision", "direction"))
-            remedy = f"Run `migrate {direction}` again: it finishes the DROP of the index that `{revision}` began."
+            # the revision that the DROP is part of is the newest one applied
+            again = "`migrate upgrade`" if direction == "upgrade" else policy.offer(settings, "downgrade", "-1")
+            remedy = f"Run {again} again: it finishes the DROP of the index that `{revision}` began."
         yield Problem("invalid-index", "error", index.name, message, remedy)
 
 
