@@ -162,3 +162,34 @@ def test_nothing_is_broken_and_nothing_is_missing(site: Site, command: tuple[str
     for columns, seen in narrow.items():
         check(seen, wide, columns)
         assert [text for text in texts if text not in flat(seen)] == [], columns
+
+
+def test_the_lines_of_a_wait_with_long_names(project: Project, database: Database) -> None:
+    """While it waits and when it gives up: names and the command are whole, and each line fits 80 columns."""
+    table, revision = "campaign_audience_segment_membership_of_the_nightly_settlement_", "018_widen_the_membership"
+    name = "billing-service-worker-of-the-nightly-settlement-of-region-0042"
+    assert (len(table), len(name)) == (63, 63)
+    assert project.ask(database.url, {"action": "upgrade", "target": "017"})["status"] == "success"
+    database.execute(f"""
+        create table {table} (id bigint);
+        do $$ begin create role app_login login password 'x'; exception when duplicate_object then null; end $$;
+        grant all on {table} to app_login
+    """)
+    project.add(revision, f"op.execute('alter table {table} add column note text')")
+    named = {"user": "app_login", "password": "x", "application_name": name}
+    with closing(psycopg2.connect(database.url, **named)) as holder, holder.cursor() as cursor:
+        cursor.execute(f"lock table {table} in access share mode")
+        code, seen = terminal.run(
+            project.folder, "migrate", "--timeout", "7", "upgrade", columns=80, DATABASE_URL=database.url,
+            LOCK_TIMEOUT_MS="2500",
+        )  # fmt: skip
+        pid = holder.info.backend_pid
+    lines = re.split(r"[\r\n]+", ESCAPE.sub("", seen))
+    assert code == 1, seen
+    assert [line for line in lines if len(line) > 80] == []
+    # the bar is drawn anew after each line
+    told = " ".join(line for line in lines if not line.startswith("Applying "))
+    waits, _, gives_up = told.partition("lock-timeout: ")
+    for said in (waits, gives_up):
+        assert re.search(rf"`{table}`, held by pid {pid} \({name}\), idle in transaction for \d+ s", said), seen
+        assert re.search(rf"`migrate end-session {pid} --confirm [0-9a-f]+\.[0-9a-f]+`", said), seen

@@ -3,6 +3,7 @@
 import base64
 import getpass
 import json
+import re
 import textwrap
 import threading
 import time
@@ -16,7 +17,7 @@ import boto3
 import pytest
 
 from runner import commands
-from support import emulator, moto_server
+from support import emulator, moto_server, terminal
 from support.answers import steady, steady_text
 from support.emulator import Function
 from support.endpoint import CREDENTIALS, Endpoint, serve
@@ -169,6 +170,41 @@ def test_progress_is_live(project: Project, task: Path, database: Database, aws:
     assert steady_text(rest).endswith("From `base` to `018_gate`: 3 revisions applied in N ms.\n")
     assert rest.count("From `base`") == 1
     assert "Applying" not in rest
+
+
+# Each snapshot sees a sequence as it is now.
+SLOW_INDEX = """
+op.execute('''
+    create function wait_for_it(text) returns text immutable language plpgsql as $$ begin
+        while not (select is_called from public.told) loop perform pg_sleep(0.05); end loop;
+        return $1;
+    end $$
+''')
+op.execute('create index leads_nome on leads (wait_for_it(nome))')
+"""
+
+
+def test_the_bar_of_a_long_build(project: Project, task: Path, database: Database, aws: dict[str, str]) -> None:
+    """On a terminal the function's log moves a bar with phase and share, within 80 columns."""
+    project.ask(database.url, {"action": "upgrade", "target": "017"})
+    database.execute("insert into tenants (slug, company_name) values ('test-001', 'Teste')")
+    database.execute(
+        "insert into leads (tenant_id, nome) select tenant_id, 'Lead' from tenants, generate_series(1, 500)"
+    )
+    database.execute("create sequence told")
+    _add(task, "018_slow", SLOW_INDEX)
+    (project.folder / "migrate.toml").write_text('[env.dev]\nfunction = "function"\nregion = "us-east-1"\n')
+    drawn = "building index: scanning table"
+    with emulator.start(task, {"DATABASE_URL": database.url}, timeout_s=120) as function, _shipped(function, aws):
+        known = {**aws, "AWS_ENDPOINT_URL_LAMBDA": function.url}
+        code, seen = terminal.run(
+            project.folder, "migrate", "--env", "dev", "upgrade", columns=80,
+            seeing=(drawn, lambda: database.execute("select nextval('told')")), **known,
+        )  # fmt: skip
+    lines = re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen))
+    assert code == 0, seen
+    assert [line for line in lines if re.search(rf"{drawn}.* \d+/[1-9]\d* ", line)], seen
+    assert max(map(len, lines)) <= 80, seen
 
 
 @pytest.mark.parametrize("permitted", [True, False])
