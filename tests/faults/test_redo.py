@@ -98,7 +98,7 @@ def test_a_failed_upgrade_is_applied_by_the_next_call(applied: Project, database
     path.rename(path.with_suffix(".txt"))
     assert applied.ask(database.url, REDO)["message"] == (
         "unknown-revision: The last `redo` reverted `018_score`, which no file has now. Nothing was changed. "
-        "Revert another one by name with `migrate downgrade`, then run `migrate upgrade`."
+        "Revert another one by name with `migrate downgrade REVISION`, then run `migrate upgrade`."
     )
     edit(applied)
     answer = applied.ask(database.url, REDO)
@@ -252,7 +252,7 @@ def test_nothing_and_several(project: Project, database: Database) -> None:
         assert project.ask(database.url, {"action": "upgrade", "target": name})["status"] == "success"
     assert project.ask(database.url, REDO)["message"] == (
         "unknown-revision: The database is at `018_a` and `018_b`, so no revision is the newest one. Nothing was "
-        "changed. Revert by name with `migrate downgrade`, then run `migrate upgrade`."
+        "changed. Revert by name with `migrate downgrade REVISION`, then run `migrate upgrade`."
     )
     merge = project.add("019_merge", "op.execute('create table m ()')", downgrade="op.execute('drop table m')")
     merge.write_text(merge.read_text().replace("'017_dry_run_log'", "('018_a', '018_b')"))

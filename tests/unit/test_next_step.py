@@ -1,15 +1,12 @@
 """The next step of a message, in the words of each door."""
 
 import ast
-import dataclasses
 import re
-import typing
 
 import pytest
 
-from runner import errors, next_step, payloads
-from runner.errors import MigrationError
-from runner.next_step import Door, NextStep
+from runner import next_step
+from runner.next_step import NextStep
 from support.project import ROOT
 
 SAME = NextStep("downgrade", {"target": "-1", "plan": "0a"})
@@ -40,14 +37,6 @@ DOORS = {
         "then run `alembic -c x.ini -x plan=0a downgrade -1`.",
     ),
 }
-# What their hints name is done outside of the tool, or depends on the case and is in a field.
-OUTSIDE = {
-    "ActionNotAllowed", "AuthenticationFailed", "AwsRefused", "Blocked", "DatabaseFailed", "DatabaseUnreachable",
-    "Differs", "Drift", "EmptyRevision", "FunctionFailed", "FunctionUnreachable", "HistoryContradicted",
-    "ImageNotProven", "ImageRefused", "InvalidPayload", "InvalidSettings", "LockHeldTooLong", "MixedRevision",
-    "MultipleHeads", "PooledConnection", "ReadOnlyDatabase", "SessionKept", "StaleBranch", "StoppedWaiting",
-    "UnknownRevision", "UntrustedObject",
-}  # fmt: skip
 
 
 @pytest.mark.parametrize("door", DOORS)
@@ -130,40 +119,3 @@ def test_a_program_gets_a_step_where_there_is_one_to_take() -> None:
     ):
         step = next_step.only(text, SAME)
         assert (step.payload if step else None) == payload
-
-
-def classes(kind: type[MigrationError] = MigrationError) -> list[type[MigrationError]]:
-    """Return the runner's own errors: those of the agent are known here where a test has imported them."""
-    found = [one for sub in kind.__subclasses__() for one in (sub, *classes(sub))]
-    return [one for one in found if one.__module__ == errors.__name__]
-
-
-def made(kind: type[MigrationError]) -> MigrationError:
-    """Return an error with a word for each of its fields."""
-    hints = typing.get_type_hints(kind)
-    samples = {str: "x", int: 1, float: 1.0, bool: False}
-    given = {}
-    for one in dataclasses.fields(kind):
-        if one.default is not dataclasses.MISSING or one.default_factory is not dataclasses.MISSING:
-            continue
-        kinds = [typing.get_origin(part) or part for part in (typing.get_args(hints[one.name]) or (hints[one.name],))]
-        first = typing.get_origin(hints[one.name]) or kinds[0]
-        given[one.name] = ["x"] if first is list else ("x", "y") if first is tuple else samples.get(kinds[0], "x")
-    return kind(**given)
-
-
-@pytest.mark.parametrize("name", sorted(one.__name__ for one in classes() if hasattr(one, "hint")))
-def test_each_error_names_a_step_that_can_be_sent(name: str) -> None:
-    """Or what is to be done outside of the tool; a command in a hint is never only half a one."""
-    problem = made(getattr(errors, name))
-    same = NextStep("downgrade", {"target": "-1"})
-    said: list[NextStep] = []
-    next_step.spell(problem.advice, same, Door(lambda step: said.append(step)))
-    assert bool(said) or name in OUTSIDE, problem.advice
-    for step in said:
-        # the id of a plan that is yet to be made
-        if step.fields.get("plan") != "ID":
-            payloads.parse(step.payload)
-    for command in re.findall(r"`migrate ([^`]*)`", next_step.spell(problem.advice, same, next_step.PAYLOAD)):
-        # what is left are commands of the machine that has the files, which are no verbs
-        assert command.split()[0] in {"new", "snapshot", "promote", "current", "{there}", "x"}, problem.advice

@@ -257,7 +257,7 @@ def redo(script: ScriptDirectory, heads: tuple[str, ...], unfinished: str | None
     if unfinished is not None and unfinished not in ids(script):
         raise UnknownRevision(
             f"The last `redo` reverted `{unfinished}`, which no file has now.",
-            "Revert another one by name with `migrate downgrade`, then run `migrate upgrade`.",
+            "Revert another one by name with `migrate downgrade REVISION`, then run `migrate upgrade`.",
         )
     # a stamp may have moved the database away from it
     if unfinished is not None and unfinished not in there and set(parents(get(script, unfinished))) <= there:
@@ -265,7 +265,7 @@ def redo(script: ScriptDirectory, heads: tuple[str, ...], unfinished: str | None
     if len(heads) != 1:
         at = " and ".join(f"`{head}`" for head in heads)
         reason = f"The database is at {at}, so no revision is the newest one." if heads else "Nothing is applied here."
-        way = "Revert by name with `migrate downgrade`, then run `migrate upgrade`."
+        way = "Revert by name with `migrate downgrade REVISION`, then run `migrate upgrade`."
         raise UnknownRevision(reason, way if heads else "Apply the revisions with `migrate upgrade`.")
     newest = get(script, heads[0])
     with translating(AttributeError, _without_function):
