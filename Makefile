@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 INSTALLS := 122 packages, 175 MB to download and 810 MB on disk, in one to three minutes
 
 .DEFAULT_GOAL := help
-.PHONY: help demo stop test test-long lint image image-test bench bench-quick rules constraints
+.PHONY: help demo stop test test-long lint image image-test bench bench-quick rules pictures constraints
 
 help:
 	@echo "make demo         a database from nothing: upgrade, current, history, tables; two plans, the agent at work"
@@ -20,6 +20,7 @@ help:
 	@echo "make bench        side by side with other tools, in under 25 minutes; writes benchmarks/RESULTS.md"
 	@echo "make bench-quick  the same in under 3, with less of it; prints only"
 	@echo "make rules        docs/rules.md anew, from the files of the lint's rules"
+	@echo "make pictures     docs/pictures/ anew: what commands show, from real runs"
 	@echo "make constraints  pin every dependency anew in constraints.txt and constraints-infra.txt"
 
 # The installed packages depend on these two files alone, so nothing is installed again until they change.
@@ -58,7 +59,7 @@ demo:
 	@echo '  $(BIN)/migrate --local plan -1    what reverting the newest revision would do'
 	@echo '  $(BIN)/migrate --local check      is the database what the revisions say?'
 	@echo '  $(BIN)/python -m runner.postgres.embedded psql    look around; \q leaves it'
-	@echo 'Then write a revision: README.md, "Write a revision".'
+	@echo 'Then write a revision: README.md, "Five-minute tour".'
 	@echo 'The PostgreSQL goes on running; `make stop` ends it.'
 
 stop: $(VENV)/installed
@@ -108,6 +109,10 @@ bench-quick: $(VENV)/installed
 
 rules: $(VENV)/installed
 	$(BIN)/python -m runner.lint.pages > docs/rules.md
+
+# The servers are those of the tests.
+pictures: $(VENV)/installed
+	PYTHONPATH=tests $(BIN)/python -m support.pictures
 
 PIN := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml

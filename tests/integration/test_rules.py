@@ -1,5 +1,6 @@
 """Each rule finds its bad examples and not its safe ones; what it advises instead is applied for real."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,10 @@ from support.project import ROOT, Project
 RULES = {rule.id: rule for rule in rules.load()}
 BAD = [pytest.param(rule.id, body, id=f"{rule.id}-{n}") for rule in RULES.values() for n, body in enumerate(rule.bad)]
 SAFE = [pytest.param(rule.id, body, id=f"{rule.id}-{n}") for rule in RULES.values() for n, body in enumerate(rule.safe)]
+
+PAIR = re.compile(r"# ([a-z-]+): .*\n((?:(?!# ).+\n)+)# safe:\n((?:[^`\n]+\n)+)")
+"""One of the README's pairs: the rule, what is unsafe, and what is safe instead."""
+PAIRS = [pytest.param(*pair.groups(), id=pair[1]) for pair in PAIR.finditer((ROOT / "README.md").read_text("utf-8"))]
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +69,24 @@ def test_a_bad_example_is_found_and_what_is_advised_is_applied(
 @pytest.mark.parametrize(("rule", "body"), SAFE)
 def test_a_safe_example_is_applied_without_a_finding(mine: Database, tmp_path: Path, rule: str, body: str) -> None:
     apply_safely(examples.project(tmp_path), mine, body)
+
+
+@pytest.mark.parametrize(("rule", "unsafe", "safe"), PAIRS)
+def test_a_pair_of_the_readme(
+    large: Database, mine: Database, tmp_path: Path, rule: str, unsafe: str, safe: str
+) -> None:
+    """The unsafe half is found on large tables, the safe one is applied without a finding."""
+    folders = [tmp_path / name for name in ("unsafe", "safe")]
+    for folder in folders:
+        folder.mkdir()
+    project = examples.project(folders[0])
+    examples.add(project, unsafe.rstrip())
+    assert rule in {one["rule"] for one in examples.plan(project, large)["findings"]}
+    apply_safely(examples.project(folders[1]), mine, safe.rstrip().replace("# ---", "---"))
+
+
+def test_the_readme_has_ten_pairs() -> None:
+    assert len({pair.id for pair in PAIRS}) == 10
 
 
 def apply_safely(project: Project, database: Database, bodies: str) -> None:

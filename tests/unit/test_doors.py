@@ -1,4 +1,4 @@
-"""Both doors, the payloads and the README know the same verbs, codes and settings."""
+"""Both doors, the payloads and the documents know the same verbs, codes and settings."""
 
 import dataclasses
 import re
@@ -10,7 +10,8 @@ import pytest
 from runner import cli, commands, errors, payloads, settings
 from support.project import ROOT
 
-README = (ROOT / "README.md").read_text()
+LISTS = ("README.md", "docs/commands.md")
+"""The documents that list every command."""
 HERE_ONLY = {"new", "snapshot", "reset", "doctor", "promote"}
 
 
@@ -20,8 +21,9 @@ def test_one_registry_of_verbs() -> None:
     assert on_the_command_line == set(commands.VERBS) | HERE_ONLY
 
 
-def test_the_readme_lists_every_verb() -> None:
-    listed = set(re.findall(r"^\| `migrate ([a-z-]+)", README, re.MULTILINE))
+@pytest.mark.parametrize("document", LISTS)
+def test_the_documents_list_every_verb(document: str) -> None:
+    listed = set(re.findall(r"^\| `migrate ([a-z-]+)", (ROOT / document).read_text(), re.MULTILINE))
     assert listed == set(commands.VERBS) | HERE_ONLY
 
 
@@ -31,16 +33,17 @@ def error_classes() -> list[type[errors.MigrationError]]:
 
 
 def test_the_operate_table_lists_every_code() -> None:
-    listed = set(re.findall(r"^\| `([a-z-]+)` \|", README, re.MULTILINE))
+    listed = set(re.findall(r"^\| `([a-z-]+)` \|", (ROOT / "docs" / "errors.md").read_text(), re.MULTILINE))
     assert {kind.code for kind in error_classes()} <= listed
 
 
-def test_the_readme_lists_every_setting() -> None:
+@pytest.mark.parametrize("document", ["README.md", "docs/settings.md"])
+def test_the_documents_list_every_setting(document: str) -> None:
     source = (ROOT / "src" / "runner" / "settings.py").read_text()
     read = set(re.findall(r'get\("([A-Z_]+)"', source)) - {"AWS_LAMBDA_FUNCTION_VERSION", "LAMBDA_TASK_ROOT"}
     assert len(read) >= 11
     for name in read:
-        assert f"`{name}`" in README, name
+        assert f"`{name}`" in (ROOT / document).read_text(), name
 
 
 @pytest.mark.parametrize("kind", error_classes(), ids=lambda kind: kind.__name__)

@@ -9,7 +9,7 @@ from importlib.resources import files
 
 REFUSED = {
     "broken-code": ("error", "the revision's Python has a mistake that no database would change"),
-    "empty-revision": ("error", "its `upgrade()` does nothing; [what to do](../README.md#when-it-fails-operate)"),
+    "empty-revision": ("error", "its `upgrade()` does nothing; [what to do](errors.md)"),
     "mixed-revision": ("error", "it has an autocommit block after other statements"),
     "transaction-ended": ("error", "it ends its own transaction"),
     "table-exists": ("error", "it creates a table that exists, without IF NOT EXISTS"),
