@@ -58,6 +58,13 @@ def test_a_heading_stands_alone(document: Path) -> None:
     assert re.findall(r"(?<=[^\n]\n)#{1,6} .+", text(document)) == []
 
 
+def test_the_readme_is_short() -> None:
+    """A reader has it in ten minutes, and a terminal beside an editor shows its lines whole."""
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert len(readme.split()) <= 2000
+    assert [line for line in readme.splitlines() if len(line) >= 100] == []
+
+
 def test_every_decision_is_in_the_index() -> None:
     """Each heading stands in the index once, in its own words, and the index has nothing else."""
     decisions = text(DOCS / "decisions.md")
