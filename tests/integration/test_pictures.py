@@ -5,15 +5,14 @@ import re
 import pytest
 
 from support import pictures
-from support.postgres import Server
 
 FRAME = re.compile("[┏━┳┓┃┡╇┩│└─┴┘]+")
 
 
 @pytest.fixture(scope="module")
-def drawn(newest: Server) -> pictures.Drawn:
+def drawn() -> pictures.Drawn:
     """The answers of real runs, drawn anew."""
-    return pictures.draw(newest)
+    return pictures.draw()
 
 
 def test_each_picture_is_what_a_real_run_shows(drawn: pictures.Drawn) -> None:

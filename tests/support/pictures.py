@@ -13,14 +13,13 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psycopg2
-from rich._export_format import CONSOLE_SVG_FORMAT
-from rich.console import Console
+from rich.console import CONSOLE_SVG_FORMAT, Console
 from rich.text import Text
 
 from support import postgres, terminal, waiting
@@ -48,6 +47,7 @@ STEADY = {
     "actor": "ana", "bytes": 5_013_504, "transaction_s": 754.0, "plan": PLAN,
 }  # fmt: skip
 """What stands for a field that differs from run to run."""
+QUIET = f"{postgres.SETTINGS} -c autovacuum=off"
 ROWS = """
     insert into tenants (company_name) values ('ACME');
     insert into leads (tenant_id, nome) select tenant_id, 'Lead ' || n from tenants, generate_series(1, 20000) n;
@@ -67,10 +67,16 @@ class Drawn:
     texts: dict[tuple[str, int], str]
 
 
-def draw(server: Server) -> Drawn:
-    """Run the commands in a new database, and draw what they answer, also on a terminal that is wide enough."""
-    with tempfile.TemporaryDirectory() as folder, postgres.new_database(server, "alquimista") as database:
-        project = Project.copy_whole(Path(folder))
+def draw() -> Drawn:
+    """Run the commands in a new database, and draw what they answer, also on a terminal that is wide enough.
+
+    The server is the wheel's, which is of the same version everywhere, without a worker that could show up in a table.
+    """
+    with ExitStack() as stack:
+        running = stack.enter_context(postgres.cluster(postgres.embedded_binaries(), QUIET))
+        server = Server(running.binaries, running.url)
+        database = stack.enter_context(postgres.new_database(server, "alquimista"))
+        project = Project.copy_whole(Path(stack.enter_context(tempfile.TemporaryDirectory())))
         answers = [steady(answer) for answer in _answers(project, database)]
         shown = {(verb, columns): text for columns in (*COLUMNS, WIDE)
                  for verb, text in show(project.folder, answers, columns).items()}  # fmt: skip
@@ -167,8 +173,5 @@ def picture(verb: str, written: str, columns: int) -> str:
 
 
 if __name__ == "__main__":
-    with postgres.cluster(postgres.embedded_binaries()) as running:
-        made = draw(Server(running.binaries, running.url))
-    FOLDER.mkdir(exist_ok=True)
-    for name, svg in made.files.items():
+    for name, svg in draw().files.items():
         (FOLDER / name).write_text(svg, encoding="utf-8")
