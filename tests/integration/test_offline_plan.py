@@ -167,6 +167,59 @@ def test_without_a_snapshot_the_sizes_name_the_tables(project: Project) -> None:
     assert ("error", RULE) in rules(answer)
 
 
+def test_without_a_snapshot_each_object_counts_as_there(project: Project) -> None:
+    """With and without sizes, which name the tables only; and the answer says what it cannot know."""
+    project.add("018_step", 'op.execute("select 1")')
+    statements = (
+        "alter table leads rename nome to name",
+        "alter table leads drop constraint leads_pkey cascade",
+        "drop index leads_nome",
+        "alter type mood rename value 'new' to 'fresh'",
+        "drop extension pg_trgm cascade",
+        "alter view cheap rename column price to cost",
+        "create table parted (n bigint) partition by range (n)",
+        "create table parted_1 partition of parted for values from (1) to (2)",
+        "create table parted_2 (n bigint)",
+        "alter table parted attach partition parted_2 for values from (2) to (3)",
+    )
+    project.add("019_all", f"for one in {statements!r}: op.execute(one)", after="018_step")
+    for words in ((), ("--sizes", str(write_sizes(project, leads=1)))):
+        answer = plan(project, "018:head", *words)
+        assert sorted(rules(answer)) == [
+            ("error", "ban-drop-extension"),
+            ("error", "cascade-drops"),
+            ("error", "cascade-drops"),
+            ("error", "renaming-column"),
+            ("error", "renaming-column"),
+            ("error", "renaming-object"),
+            ("warning", "ban-drop-constraint"),
+            ("warning", "require-concurrent-index-deletion"),
+        ]
+        assert answer["not_checked"][3].startswith("whether a table is partitioned")
+
+
+@pytest.mark.parametrize(
+    ("statement", "rule"),
+    [
+        ("alter type mood rename to moods", "renaming-object"),
+        ("alter schema s rename to s2", "renaming-object"),
+        ("alter function f(int) rename to g", "renaming-object"),
+        ("alter view v rename to w", "renaming-object"),
+        ("alter table v rename to w", "renaming-table"),
+    ],
+)
+def test_an_allowance_of_renaming_a_table_is_one_of_what_may_be_none(
+    project: Project, statement: str, rule: str
+) -> None:
+    """Without a snapshot, plans called each of them `renaming-table`; revisions that allow that cannot be edited."""
+    project.add("018_step", 'op.execute("select 1")')
+    project.add(
+        "019_rename", f"op.execute({statement!r})  # lint-allow renaming-table: nobody names it", after="018_step"
+    )
+    answer = plan(project, "018:head")
+    assert (answer["findings"], [one["rule"] for one in answer["allowed"]]) == ([], [rule])
+
+
 def test_a_table_that_the_file_lacks_is_told(project: Project) -> None:
     project.add("018_index", INDEX)
     answer = plan(project, "017:head", "--sizes", str(write_sizes(project, tenants=1)))

@@ -106,3 +106,6 @@ create trigger parcels_weigh before update on parcels for each row execute funct
 create schema shelf;
 create table shelf.books (id bigint generated always as identity primary key, title text);
 create index books_title on shelf.books (title);
+-- privileges of a role that every server has
+create table notices (id bigint generated always as identity primary key, body text);
+grant select, insert on notices to public;

@@ -49,7 +49,8 @@ def cascades(revision: Revision, statement: Statement) -> Iterator[Cascade]:
         case nodes.DropStmt(behavior=pb.DROP_CASCADE, remove_type=kind) if kind in UNREAD:
             yield Cascade(UNREAD[kind], tuple(name for _, name in parse_tree.dropped(statement.node)), "", ())
         case nodes.DropStmt(behavior=pb.DROP_CASCADE, remove_type=pb.OBJECT_INDEX):
-            names = [one for one in parse_tree.dropped(statement.node) if one in revision.database.tables.owners]
+            tables, indexes = revision.database.tables, parse_tree.dropped(statement.node)
+            names = [one for one in indexes if one in tables.owners or removal.may_have_index(one, revision, statement)]
             if names:
                 roots = tuple(Root(".".join(map(quote, one))) for one in names)
                 yield Cascade("index", tuple(map(shown, names)), "relation", roots)
@@ -130,7 +131,7 @@ def _old_part(revision: Revision, statement: Statement, origin: Name, part: str)
 def _made(table: Table, kind: str, part: str) -> bool:
     """Return whether the plan added a column or constraint, or the table has none of that name."""
     found = (table.columns if kind == "column" else table.constraints).get(part)
-    return found is None or found.is_made
+    return table.is_known if found is None else found.is_made
 
 
 def going(revision: Revision, statement: Statement, one: Cascade) -> tuple[Dependent, ...] | None:

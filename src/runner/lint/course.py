@@ -130,7 +130,7 @@ def after(tables: Tables, node: AstNode | None) -> Tables:  # noqa: C901 - a cas
         case nodes.CreateTableAsStmt(into=nodes.IntoClause(rel=nodes.RangeVar() as relation), objtype=kind):
             name = parse_tree.name(relation)
             made = Table(name, None, "materialized view" if kind == pb.OBJECT_MATVIEW else "table")
-            return tables.having(made) if tables.find(name) is None else tables
+            return tables if node.if_not_exists and tables.find(name) is not None else tables.having(made)
         case nodes.SelectStmt(into_clause=nodes.IntoClause(rel=nodes.RangeVar() as relation)):
             return tables.having(Table(parse_tree.name(relation), None))
         case nodes.CreateSeqStmt(sequence=nodes.RangeVar(schemaname="pg_temp") as relation):
@@ -139,8 +139,8 @@ def after(tables: Tables, node: AstNode | None) -> Tables:  # noqa: C901 - a cas
         case nodes.ViewStmt(view=nodes.RangeVar() as relation):
             name = parse_tree.name(relation)
             # a view that is replaced stays the same for who uses it
-            view = tables.find(name) or Table(name, None, "view")
-            return tables.having(replace(view, reads=_origins(node, tables)))
+            view = (tables.find(name) if node.replace else None) or Table(name, None)
+            return tables.having(replace(view, kind="view", reads=_origins(node, tables)))
         case nodes.DropStmt():
             return _drop(tables, node)
         case nodes.RenameStmt():

@@ -27,7 +27,7 @@ def moved(revision: Revision, *statements: type[nodes.RenameStmt | nodes.AlterOb
     for statement in revision.statements:
         if isinstance(statement.node, statements):
             for one in removal.removed(statement.node):
-                table = removal.users_table(statement, one.name)
+                table = removal.users_table(statement, one.name) if one.kind == "table" else None
                 # a table that got its name from the plan is used under its former one
                 is_moved = _new_name(statement, one) != one.name
                 if table is not None and table.kind == "table" and table.origin == one.name and is_moved:

@@ -11,7 +11,7 @@ from postgast.nodes import AstNode
 from runner.lint import parse_tree
 from runner.lint.parse_tree import Type
 from runner.lint.statement import Database, Revision, Statement
-from runner.lint.tables import Table
+from runner.lint.tables import TEMPORARY, Table
 from runner.postgres.search_path import PROJECT
 from runner.postgres.sql import Name
 
@@ -93,11 +93,32 @@ def is_there(one: Thing, revision: Revision, statement: Statement) -> bool:
     # the catalog says nothing of schema `public`
     if is_own(one, database) or (one.kind == "schema" and one.name[1] == PROJECT):
         return True
+    if not database.is_complete or one.kind in UNREAD:
+        return _is_presupposed(one, revision, statement)
     if one.kind in ROUTINES:
         return one.arguments in arguments(database.routines.get(one.name, ()))
-    if one.kind not in UNREAD:
-        return one.name in database.known
-    return not any(made(other.node, one) for other in preceding(revision, statement))
+    return one.name in database.known
+
+
+def _is_presupposed(one: Thing, revision: Revision, statement: Statement) -> bool:
+    """Return whether the first statement of the plan about an object of which nothing is known does not make it."""
+    for other in preceding(revision, statement):
+        if any(_is_about(one, old) for old in removed(other.node)):
+            return True
+        new = _made(other.node)
+        if new is not None and _is_about(one, new) and not _may_find(other.node):
+            return False
+    return True
+
+
+def _is_about(one: Thing, other: Thing) -> bool:
+    is_open = one.arguments is None or other.arguments is None
+    return one.is_named_like(other) and (is_open or other.replaces(one))
+
+
+def _may_find(node: AstNode | None) -> bool:
+    """Return whether a statement that makes an object accepts one that is there."""
+    return bool(getattr(node, "replace", False) or getattr(node, "if_not_exists", False))
 
 
 def is_own(one: Thing, database: Database) -> bool:
@@ -149,6 +170,11 @@ def removed(node: AstNode | None) -> tuple[Thing, ...]:
         case nodes.AlterObjectSchemaStmt(object_type=kind) if kind in KINDS:
             return tuple(_thing(KINDS[kind], one) for one in (node.relation or node.object,) if one is not None)
     return ()
+
+
+def named(kind: str, objects: Iterable[AstNode]) -> tuple[Thing, ...]:
+    """Return the objects of a kind that a statement names."""
+    return tuple(_thing(kind, one) for one in objects)
 
 
 def _thing(kind: str, node: AstNode) -> Thing:
@@ -252,6 +278,17 @@ def dropped(revision: Revision, *kinds: str) -> Iterator[tuple[Statement, Thing]
     """Yield the objects of these kinds that are dropped and that an application misses."""
     found = missed(revision, nodes.DropStmt, nodes.DropdbStmt)
     return ((statement, one) for statement, one in found if one.kind in kinds)
+
+
+def may_have_index(name: Name, revision: Revision, statement: Statement) -> bool:
+    """Return whether nothing is known of an index, which the plan did not make: its table may be any."""
+    is_known = revision.database.is_complete or name[0] == TEMPORARY
+    return not is_known and statement.before.with_index(name) is None
+
+
+def relation(statement: Statement, one: Thing) -> Table | None:
+    """Return the table or view under the name of an object, None where the object is of another kind."""
+    return statement.before.find(one.name) if ALIKE.get(one.kind) == "relation" else None
 
 
 def users_table(statement: Statement, name: Name) -> Table | None:

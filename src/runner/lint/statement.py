@@ -11,7 +11,7 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes import AstNode
 
-from runner.lint import below, code, course, domains, locks, parse_tree, temporary
+from runner.lint import assumed, below, code, course, domains, locks, parse_tree, temporary
 from runner.lint.dependent import Reader
 from runner.lint.domains import Domain
 from runner.lint.report import LARGE_ROWS
@@ -120,6 +120,8 @@ class Database:
     """Reads what goes with objects that are dropped with CASCADE; None offline."""
     tablespaces: Callable[[], Tablespaces] | None = None
     """Reads where the database's tables are; None offline."""
+    is_complete: bool = True
+    """Whether its objects are known: else what the plan does not make counts as there."""
 
     @property
     def major_version(self) -> int:
@@ -229,6 +231,7 @@ def describe(
         dict(_enums(actual)),
         dependents,
         tablespaces,
+        complete,
     )
 
 
@@ -309,6 +312,7 @@ def _follow(
             node = temporary.resolved(parsed, tables) if parsed is not None else None
             if course.is_there_already(node, tables):
                 continue
+            tables = assumed.presupposed(tables, node)
             in_transaction = rendered.transactional or in_block
             after = course.after(tables, node)
             statement = Statement(

@@ -13,6 +13,9 @@ SCANS, REWRITES = "scans-under-lock", "rewrites-under-lock"
 RENAMED = {"update-all-rows": "unbounded-write"}
 """The ids that rules had before, which applied revisions name, by those that they have now."""
 
+ALSO_ALLOWED = {"renaming-table": "renaming-object"}
+"""The rules whose findings an allowance of another allows too: ALTER TABLE renames views, which not each plan knows."""
+
 
 def allow(
     revisions: Iterable[Rendered], findings: Iterable[Finding], harmless: Iterable[Finding], *, linted: bool
@@ -28,12 +31,18 @@ def allow(
         for one in revisions
         for allowed in allowances.read(one.source, one.direction)
     ]
-    reasons = {(revision, one.rule): one.reason for revision, one in given if one.reason is not None}
+    reasons = {
+        (revision, rule): one.reason
+        for revision, one in given
+        if one.reason is not None
+        for rule in (one.rule, ALSO_ALLOWED.get(one.rule, one.rule))
+    }
     kept = [finding for finding in findings if (finding.revision, finding.rule) not in reasons]
     allowed = [
         replace(one, reason=reasons[one.revision, one.rule]) for one in findings if (one.revision, one.rule) in reasons
     ]
     found = {(finding.revision, finding.rule) for finding in [*findings, *harmless]}
+    found |= {(revision, old) for old, new in ALSO_ALLOWED.items() for revision, rule in found if rule == new}
     idle = []
     for revision, allowance in given:
         if allowance.reason is None:

@@ -24,6 +24,7 @@ TEMPORARY = "pg_temp"
 """The schema of temporary relations, by the name that each session has for its own."""
 
 ConstraintKind = Literal["check", "exclude", "foreign key", "not null", "primary key", "unique"]
+TableKind = Literal["table", "view", "materialized view"]
 KINDS: dict[int, ConstraintKind] = {
     pb.CONSTR_CHECK: "check", pb.CONSTR_EXCLUSION: "exclude", pb.CONSTR_FOREIGN: "foreign key",
     pb.CONSTR_NOTNULL: "not null", pb.CONSTR_PRIMARY: "primary key", pb.CONSTR_UNIQUE: "unique",
@@ -94,7 +95,7 @@ class Table:
     name: Name
     origin: Name | None
     """Its name in the database, None for one that the plan makes."""
-    kind: Literal["table", "view", "materialized view"] = "table"
+    kind: TableKind = "table"
     columns: Mapping[str, Column] = field(default_factory=dict)
     constraints: Mapping[str, Constraint] = field(default_factory=dict)
     indexes: Mapping[str, Index] = field(default_factory=dict)
@@ -118,6 +119,8 @@ class Table:
     """The origins of the tables that inherit from it, where a statement reaches their rows too; those below a view."""
     grants: Mapping[str, str] = field(default_factory=dict)
     """The privileges of each role but the owner, as in the catalog: `{"app": "INSERT, SELECT"}`."""
+    is_known: bool = True
+    """Whether its columns and so on are known; else it has further ones than those that the plan names."""
 
     @property
     def proven(self) -> frozenset[str]:
@@ -221,7 +224,7 @@ class Tables:
 def of_catalog(actual: Catalog, *, complete: bool = True) -> Tables:
     """Return the tables of a database, each read from its catalog when it is asked for.
 
-    Of an incomplete catalog, a table that it lacks counts as one of the database.
+    Of an incomplete catalog, a table that it lacks counts as one of the database; no table's columns are known.
     """
     listed = {sql.read_name(name): (kind, name) for kind in ("views", "tables") for name in actual.get(kind, {})}
     loaded: dict[Name, Table | None] = {}
@@ -229,8 +232,9 @@ def of_catalog(actual: Catalog, *, complete: bool = True) -> Tables:
     def load(name: Name) -> Table | None:
         if name not in loaded:
             kind, found = listed.get(name, ("", ""))
-            lacking = None if complete or name[0] == TEMPORARY else Table(name, name)
-            loaded[name] = _read(name, kind, actual[kind][found]) if kind else lacking
+            lacking = None if complete or name[0] == TEMPORARY else Table(name, name, is_known=False)
+            there = _read(name, kind, actual[kind][found]) if kind else lacking
+            loaded[name] = replace(there, is_known=complete) if there is not None else None
         return loaded[name]
 
     children: dict[Name, list[Name]] = {}

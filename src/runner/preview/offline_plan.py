@@ -55,8 +55,8 @@ def draw_up(invocation: Invocation, revisions: Revisions, span: Span, sizes: Pat
     found = _snapshots(Snapshots(revisions.script), heads)
     actual = found or {"tables": {name: {} for name in given.tables}}
     rendered = offline.render(revisions.config, revisions.script, route.steps)
-    # without a snapshot and sizes nobody knows the tables, so any that the plan does not make may be large
-    complete = found is not None or sizes is not None
+    # without a snapshot nobody knows the objects, so any that the plan does not make may be there
+    complete = found is not None
     examined = examine(invocation, rendered, actual, given.estimate, (), given.server_version, complete=complete)
     touched = {name for parts in examined.touched.values() for kind, name in parts if kind == "tables"}
     lacking = [] if sizes is None else sorted(touched - given.tables.keys())
@@ -111,6 +111,10 @@ def _not_checked(direction: Direction, unknown: Sequence[str], lacking: Sequence
         yield "the rows that the downgrade loses"
     if unknown:
         yield f"the objects of the database, since there is no snapshot of {_listed(unknown)}"
+        yield (
+            "whether a table is partitioned and has a DEFAULT partition, which types its columns have, and which types "
+            "are domains"
+        )
     if lacking:
         yield f"the rows of {_listed(lacking)}, which the file of sizes lacks and which therefore count as many"
 

@@ -50,7 +50,12 @@ def _find(
     parent: Name, part: Name, bound: nodes.PartitionBoundSpec, statement: Statement, revision: Revision
 ) -> Iterator[Violation]:
     before, database = statement.before, revision.database
-    table, child, default = before.find(parent), before.find(part), before.default_partition(parent)
+    is_there = isinstance(statement.node, nodes.AlterTableStmt)
+    table, child, default = (
+        before.find(parent),
+        before.find(part) if is_there else None,
+        before.default_partition(parent),
+    )
     if table is None:
         return
     condition = partitions.condition(table, bound)

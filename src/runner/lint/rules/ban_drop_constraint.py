@@ -30,8 +30,29 @@ def find(revision: Revision) -> Iterator[Violation]:
         table = statement.table
         for command in parse_tree.commands(statement.node, pb.AT_DropConstraint):
             one = table.constraints.get(command.name) if table is not None and table.origin is not None else None
+            is_unknown = table is not None and table.origin is not None and one is None and not table.is_known
+            if table is not None and is_unknown and not _is_added(command.name, revision, statement, table):
+                yield _unknown(statement, table, command.name)
             if table is not None and one is not None and not one.is_made:
                 yield from _find(revision, statement, table, one, is_cascading=command.behavior == pb.DROP_CASCADE)
+
+
+def _is_added(constraint: str, revision: Revision, statement: Statement, table: Table) -> bool:
+    """Return whether the same transaction adds a constraint of that name after it is dropped."""
+    then = (revision.statements[-1] if statement.in_transaction else statement).after.of_origin(
+        table.origin or table.name
+    )
+    return then is not None and constraint in then.constraints
+
+
+def _unknown(statement: Statement, table: Table, constraint: str) -> Violation:
+    message = (
+        f"Without a snapshot nobody knows what `{constraint}` of `{shown(table.name)}` is: without a key "
+        f"{removal.USERS} fails where it inserts with ON CONFLICT, "
+        "and without any constraint rows can be written that it refused."
+    )
+    remedy = f"Keep it until no version needs it, or replace `{constraint}` in the same revision."
+    return Violation("warning", message, remedy, statement, table)
 
 
 def _find(

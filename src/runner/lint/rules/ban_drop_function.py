@@ -15,7 +15,9 @@ from runner.lint.statement import Revision, shown
 def find(revision: Revision) -> Iterator[Violation]:
     """Yield each routine of the database that a revision drops and does not make again."""
     for statement, one in removal.dropped(revision, *sorted(removal.ROUTINES)):
-        name = f"{shown(one.name)}({', '.join(map(str, one.arguments or ()))})"
+        # without a snapshot nobody knows the arguments that the statement leaves out
+        called = f"({', '.join(map(str, one.arguments))})" if one.arguments is not None else ""
+        name = f"{shown(one.name)}{called}"
         message = f"Dropping the {one.kind} `{name}` breaks {removal.USERS}, where that calls it."
         remedy = (
             f"Make it again in the same revision, so that it can be called as `{name}`; or deploy a version that does "

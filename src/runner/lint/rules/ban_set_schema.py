@@ -18,7 +18,7 @@ def find(revision: Revision) -> Iterator[Violation]:
     """Yield each object of the database that a revision moves to another schema."""
     yield from old_name.moved(revision, nodes.AlterObjectSchemaStmt)
     for statement, one in removal.missed(revision, nodes.AlterObjectSchemaStmt):
-        table = statement.before.find(one.name)
+        table = removal.relation(statement, one)
         if table is not None and table.kind == "table":
             continue
         assert isinstance(statement.node, nodes.AlterObjectSchemaStmt)  # noqa: S101 - as asked for

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from runner.lint import domains, made_safe, parse_tree
+from runner.lint import domains, made_safe, parse_tree, removal
 from runner.lint.chosen_names import shortened
+from runner.lint.removal import Thing
 from runner.lint.rule import Rule, Violation, call
 from runner.lint.statement import Revision, shown
 from runner.lint.tables import Constraint, Table
@@ -30,6 +31,10 @@ def find(revision: Revision) -> Iterator[Violation]:
             continue
         domain = parse_tree.parts_name(node.type_name)
         used = domains.tables(domain, revision.domains(statement), statement.before)
+        if not database.is_complete and removal.is_there(Thing("domain", domain), revision, statement):
+            message = f"{_done(node)} the domain `{shown(domain)}` blocks writes to each table with a column of it."
+            yield Violation("error", message, _remedy(node), statement)
+            continue
         if not used:
             continue
         largest = max((table for table, _ in used), key=database.many)

@@ -5,7 +5,8 @@ once; those that are added to a type of the same transaction can be since Postgr
 https://www.postgresql.org/docs/current/sql-altertype.html#SQL-ALTERTYPE-NOTES
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
@@ -30,12 +31,7 @@ def find(revision: Revision) -> Iterator[Violation]:
     for statement in revision.statements:
         if not revision.rendered.transactional and not statement.in_block:
             added = []
-        for kind, value in added:
-            if _uses(statement, kind, value):
-                message = f"It fails: the value `{value}` of `{shown(kind)}` cannot be used before the commit."
-                remedy = "Use it in the next revision."
-                yield Violation("error", message, remedy, statement, None, _instead(statement, revision))
-                break
+        yield from islice(_used(statement, added, revision), 1)
         match statement.node:
             case nodes.CreateEnumStmt(type_name=name) if revision.database.major_version >= USABLE_SINCE:
                 made.add(parse_tree.parts_name(name))
@@ -51,7 +47,20 @@ def find(revision: Revision) -> Iterator[Violation]:
                 added = []
 
 
-def _uses(statement: Statement, kind: Name, value: str) -> bool:
+def _used(statement: Statement, added: Iterable[Added], revision: Revision) -> Iterator[Violation]:
+    remedy = "Use it in the next revision."
+    for kind, value in added:
+        if _uses(statement, kind, value):
+            message = f"It fails: the value `{value}` of `{shown(kind)}` cannot be used before the commit."
+            yield Violation("error", message, remedy, statement, None, _instead(statement, revision))
+        elif not revision.database.is_complete and _uses(statement, None, value):
+            # which columns are of the type is not known
+            message = f"It fails if `{value}` is used as a value of `{shown(kind)}`: it cannot be before the commit."
+            yield Violation("error", message, remedy, statement)
+
+
+def _uses(statement: Statement, kind: Name | None, value: str) -> bool:
+    """Return whether a statement uses a value of a type, or of an unknown one, which each column may have."""
     node = statement.node
     if node is None:
         return False
@@ -61,7 +70,7 @@ def _uses(statement: Statement, kind: Name, value: str) -> bool:
     return any(_is_used(tree, kind, value, statement.before) for tree in (node, *trees))
 
 
-def _is_used(tree: AstNode, kind: Name, value: str, tables: Tables) -> bool:
+def _is_used(tree: AstNode, kind: Name | None, value: str, tables: Tables) -> bool:
     columns = set(_columns(tree, kind, tables))
     for one in parse_tree.walk(tree, AstNode):
         match one:
@@ -99,10 +108,16 @@ def _is_used(tree: AstNode, kind: Name, value: str, tables: Tables) -> bool:
     return False
 
 
-def _columns(tree: AstNode, kind: Name, tables: Tables) -> Iterator[str]:
-    """Yield the columns of a type in the tables that a statement names or makes."""
+def _columns(tree: AstNode, kind: Name | None, tables: Tables) -> Iterator[str]:
+    """Yield the columns of a type in the tables that a statement names or makes; of those that are unknown, each."""
     for relation in parse_tree.walk(tree, nodes.RangeVar):
         table = tables.find(parse_tree.name(relation))
+        if kind is None and table is not None and not table.is_known:
+            yield from (one.name for one in parse_tree.walk(tree, nodes.ResTarget))
+            yield from (one.name for one in parse_tree.walk(tree, nodes.AlterTableCmd))
+            yield from (
+                parse_tree.words(one.fields)[-1] for one in parse_tree.walk(tree, nodes.ColumnRef) if _is_named(one)
+            )
         for one in table.columns.values() if table is not None else ():
             if (one.type.schema or "public", one.type.name) == kind:
                 yield one.name
@@ -122,7 +137,11 @@ def _gives(targets: Sequence[AstNode | str], values: Sequence[AstNode], columns:
     return any(name in columns and _has(given, value) for name, given in zip(names, values, strict=False))
 
 
-def _is_of(name: nodes.TypeName | None, kind: Name) -> bool:
+def _is_named(node: nodes.ColumnRef) -> bool:
+    return bool(parse_tree.words(node.fields))
+
+
+def _is_of(name: nodes.TypeName | None, kind: Name | None) -> bool:
     found = parse_tree.read_type(name)
     return (found.schema or "public", found.name) == kind
 

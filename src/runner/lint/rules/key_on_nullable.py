@@ -21,19 +21,19 @@ def find(revision: Revision) -> Iterator[Violation]:
             # one whose index is built by the same statement has a rule of its own
             if table is None or one.column is not None or not one.node.indexname:
                 continue
-            there = [column for column in one.columns if column in table.columns]
+            there = [column for column in one.columns if column in table.columns or not table.is_known]
             nullable = [column for column in there if not below.has_no_null(table, column, statement.before)]
-            if not nullable:
+            if not nullable and (one.columns or table.is_known):
                 continue
-            columns = ", ".join(f"`{column}`" for column in nullable)
+            columns = ", ".join(f"`{column}`" for column in nullable) or "its columns"
             message = (
                 f"The primary key `{one.name}` makes {columns} NOT NULL: it blocks reads and writes of "
                 f"`{shown(table.name)}` while {database.count(table)} are read for nulls, and fails if there is one."
             )
-            first = call("set_not_null_safely", table.name[1], nullable[0], schema=table.name[0])
+            first = call("set_not_null_safely", table.name[1], (nullable or ["column"])[0], schema=table.name[0])
             remedy = f"Make it NOT NULL before, with `{first}` in a revision of its own."
             dropping = made_again.dropping_constraint(one.name, table, revision, statement)
-            instead = made_safe.key(one, table, statement.before, dropping)
+            instead = made_safe.key(one, table, statement.before, dropping) if nullable else ()
             yield Violation(database.by_rows(table), message, remedy, statement, table, instead)
 
 

@@ -44,12 +44,14 @@ def _has(revision: Revision, table: Table, column: str) -> bool:
     assert table.origin is not None  # noqa: S101 - of a table of the database
     there = revision.database.tables.load(table.origin)
     # the columns of a view are in its query only
-    return table.kind != "table" or (there is not None and column in there.columns)
+    if table.kind != "table" or there is None or there.is_known:
+        return table.kind != "table" or (there is not None and column in there.columns)
+    return column not in table.columns or not table.columns[column].is_made
 
 
 def _is_other(one: Thing, revision: Revision, statement: Statement) -> bool:
     # what the plan makes is in `before`; a type or a foreign table is not
-    return statement.before.find(one.name) is None and removal.is_there(one, revision, statement)
+    return removal.relation(statement, one) is None and removal.is_there(one, revision, statement)
 
 
 def _remedy(old: str, new: str, name: str, table: Table | None) -> str:

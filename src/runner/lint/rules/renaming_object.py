@@ -18,7 +18,7 @@ from runner.lint.statement import Revision, Statement, shown
 def find(revision: Revision) -> Iterator[Violation]:
     """Yield each object but tables that the database has and that a revision renames."""
     for statement, one in removal.missed(revision, nodes.RenameStmt):
-        table = statement.before.find(one.name)
+        table = removal.relation(statement, one)
         kind = table.kind if table is not None else one.kind
         assert isinstance(statement.node, nodes.RenameStmt)  # noqa: S101 - as asked for
         # ALTER TABLE renames views and sequences too

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from runner.lint import parse_tree
+from runner.lint import parse_tree, removal
 from runner.lint.rule import Rule, Violation, call
 from runner.lint.statement import Revision, Statement, shown
 from runner.postgres.sql import Name
@@ -23,6 +23,17 @@ def find(revision: Revision) -> Iterator[Violation]:
             case nodes.DropStmt(remove_type=pb.OBJECT_INDEX, concurrent=False) as node:
                 for index in parse_tree.dropped(node):
                     yield from _find(index, statement)
+                    if removal.may_have_index(index, revision, statement):
+                        yield _unknown(index, statement)
+
+
+def _unknown(index: Name, statement: Statement) -> Violation:
+    message = (
+        f"Dropping `{shown(index)}` waits for each transaction that uses its table. Meanwhile, and until the commit, "
+        "it blocks reads and writes of the table."
+    )
+    instead = (call("drop_index_concurrently", index[1], schema=index[0]),)
+    return Violation("warning", message, "Drop it concurrently, in a revision of its own.", statement, None, instead)
 
 
 def _find(index: Name, statement: Statement) -> Iterator[Violation]:

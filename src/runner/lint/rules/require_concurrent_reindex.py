@@ -9,7 +9,7 @@ from collections.abc import Iterator, Set
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from runner.lint import building, parse_tree
+from runner.lint import building, parse_tree, removal
 from runner.lint.rule import Rule, Violation
 from runner.lint.statement import Revision, Statement, shown
 from runner.lint.tables import Table
@@ -33,7 +33,9 @@ def find(revision: Revision) -> Iterator[Violation]:
 
 
 def _of_many(node: nodes.ReindexStmt, statement: Statement, revision: Revision) -> Iterator[Violation]:
-    if node.kind == pb.REINDEX_OBJECT_SCHEMA and not _has_tables(node.name, revision.database.tables.relations):
+    database = revision.database
+    is_empty = database.is_complete and not _has_tables(node.name, database.tables.relations)
+    if node.kind == pb.REINDEX_OBJECT_SCHEMA and is_empty:
         return
     message = f"REINDEX blocks reads and writes of each table of {MANY[node.kind]} while its indexes are built."
     if node.kind == pb.REINDEX_OBJECT_SYSTEM:
@@ -50,6 +52,15 @@ def _of_one(node: nodes.ReindexStmt, statement: Statement, revision: Revision) -
             f"{database.count(table)} are read."
         )
         yield Violation(database.by_rows(table), message, REMEDY, statement, table, (building.reindexed(node),))
+    elif node.kind == pb.REINDEX_OBJECT_INDEX and _is_unknown(node, revision, statement):
+        message = (
+            "REINDEX blocks writes to the index's table, and reads that plan over it, while all its rows are read."
+        )
+        yield Violation("error", message, REMEDY, statement, None, (building.reindexed(node),))
+
+
+def _is_unknown(node: nodes.ReindexStmt, revision: Revision, statement: Statement) -> bool:
+    return node.relation is not None and removal.may_have_index(parse_tree.name(node.relation), revision, statement)
 
 
 def _has_tables(schema: str, existing: Set[Name]) -> bool:
