@@ -44,6 +44,8 @@ ROWS = """
     insert into scratch select n, 'b' from generate_series(1, {rows}) n;
     insert into journal select timestamptz '2026-01-01', 'l' from generate_series(1, {rows}) n;
     insert into shelf.books (title) select 't' || n from generate_series(1, {rows}) n;
+    insert into crates select n, n, 'b' from generate_series(1, {rows}) n;
+    insert into halls (id, floor) select n, 1 from generate_series(1, {rows}) n;
     refresh materialized view account_totals;
     refresh materialized view item_prices;
 """

@@ -109,3 +109,9 @@ create index books_title on shelf.books (title);
 -- privileges of a role that every server has
 create table notices (id bigint generated always as identity primary key, body text);
 grant select, insert on notices to public;
+-- a domain that has a check, a table of a type, and one that another inherits from
+alter domain kilos add constraint kilos_check check (value >= 0);
+create type crate as (id bigint, width integer, label varchar(9));
+create table crates of crate;
+create table rooms (id bigint not null, floor integer);
+create table halls (seats integer) inherits (rooms);

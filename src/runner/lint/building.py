@@ -44,9 +44,14 @@ def replaced(node: nodes.IndexStmt, tables: Tables) -> tuple[str, ...]:
     """Return the revisions that build an index beside the one that has its name, drop that, and take its name."""
     (schema, owner), name = table_name(node), index_name(node)
     new = free_name(tables, ((schema, name),), schema, owner, *parse_tree.index_columns(node), "idx")
-    dropping = call("drop_index_concurrently", name, schema=schema)
+    table = tables.find((schema, owner))
+    is_partitioned = table is not None and table.is_partitioned
+    # that of a partitioned table cannot be dropped concurrently
+    dropping = call("op.drop_index" if is_partitioned else "drop_index_concurrently", name, schema=schema)
     old = parse_tree.identifier(*(part for part in (schema if schema != PROJECT else "", new) if part))
     renaming = instead.executed(f"ALTER INDEX {old} RENAME TO {parse_tree.identifier(name)}")
+    if is_partitioned:
+        return *by_partition(node, tables, new), f"{dropping}\n{renaming}"
     return concurrently(node, new), dropping, renaming
 
 
@@ -73,12 +78,12 @@ def _detach_concurrently(copied: Any) -> None:
         getattr(one.alter_table_cmd, "def").partition_cmd.concurrent = True
 
 
-def by_partition(node: nodes.IndexStmt, tables: Tables) -> tuple[str, ...]:
+def by_partition(node: nodes.IndexStmt, tables: Tables, name: str = "") -> tuple[str, ...]:
     """Return the revisions that build an index of a partitioned table: of each partition by itself, then attached."""
     made: list[str] = []
     built: list[str] = []
     attached: list[str] = []
-    _follow(node, table_name(node), index_name(node), tables, made, built, attached, set())
+    _follow(node, table_name(node), name or index_name(node), tables, made, built, attached, set())
     return ("\n".join(made), *built, "\n".join(attached)) if attached else ("\n".join(made),)
 
 

@@ -62,7 +62,7 @@ class Statement:
         Its rows are its own; those that inherit from it count in `reached`.
         """
         match self.node:
-            case nodes.AlterTableStmt(relation=nodes.RangeVar() as relation):
+            case nodes.AlterTableStmt(relation=nodes.RangeVar() as relation, objtype=kind) if kind != pb.OBJECT_TYPE:
                 return self.before.find(parse_tree.name(relation))
             case nodes.IndexStmt(relation=nodes.RangeVar() as relation):
                 return self.before.find(parse_tree.name(relation))
@@ -120,6 +120,8 @@ class Database:
     """Reads what goes with objects that are dropped with CASCADE; None offline."""
     tablespaces: Callable[[], Tablespaces] | None = None
     """Reads where the database's tables are; None offline."""
+    typed: Mapping[Name, tuple[Name, ...]] = field(default_factory=dict)
+    """The tables that are OF a composite type."""
     is_complete: bool = True
     """Whether its objects are known: else what the plan does not make counts as there."""
 
@@ -231,6 +233,7 @@ def describe(
         dict(_enums(actual)),
         dependents,
         tablespaces,
+        _typed(actual),
         complete,
     )
 
@@ -251,6 +254,15 @@ def _is_of_trigger(actual: Catalog, function: str) -> bool:
     # as `pg_get_functiondef` writes it, which has a line for what a function returns
     written = _code(actual, function)
     return any(f"\n RETURNS {kind}\n" in written for kind in ("trigger", "event_trigger"))
+
+
+def _typed(actual: Catalog) -> dict[Name, tuple[Name, ...]]:
+    found: dict[Name, tuple[Name, ...]] = {}
+    for table, sections in actual.get("tables", {}).items():
+        if kind := sections.get("shape", {}).get("of_type"):
+            name = sql.read_name(kind)
+            found[name] = (*found.get(name, ()), sql.read_name(table))
+    return found
 
 
 def _enums(actual: Catalog) -> Iterator[tuple[Name, frozenset[str]]]:

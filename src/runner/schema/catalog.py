@@ -161,7 +161,7 @@ def _set(connection: Connection, settings: dict[str, str]) -> dict[str, str]:
 
 
 def tables_of_types(catalog: Catalog, types: Iterable[str]) -> set[str]:
-    """Return the tables with a column of one of these types, or of a domain over one, by their names in the catalog."""
+    """Return the tables that are of these types, or have a column of one or of a domain over one, as in the catalog."""
     found = set(types)
     definitions = {name: one.get("definition", {}).get("", "") for name, one in catalog.get("types", {}).items()}
     while more := {name for name, text in definitions.items() if _is_of(text.removeprefix("domain "), found)} - found:
@@ -170,6 +170,7 @@ def tables_of_types(catalog: Catalog, types: Iterable[str]) -> set[str]:
         name
         for name, table in catalog["tables"].items()
         if any(_is_of(text, found) for text in table.get("columns", {}).values())
+        or table.get("shape", {}).get("of_type") in found
     }
 
 

@@ -36,6 +36,24 @@ def find(revision: Revision) -> Iterator[Violation]:
             instead = call("set_not_null_safely", table.name[1], column, schema=table.name[0])
             yield Violation(database.by_rows(table), message, remedy, statement, table, (instead,))
         yield from _computed(statement, table, database)
+        yield from _inherited(statement, table, database)
+
+
+def _inherited(statement: Statement, table: Table, database: Database) -> Iterator[Violation]:
+    """Yield each constraint that what inherits from a table gets too; only those of NOT NULL can be altered so."""
+    heirs = [one for one in map(statement.before.find, statement.before.partitions(table.name)) if one is not None]
+    for command in parse_tree.commands(statement.node, pb.AT_AlterConstraint):
+        match command.def_:
+            case nodes.ATAlterConstraint(conname=name, alter_inheritability=True, noinherit=False):
+                # the names of these constraints, which exist since PostgreSQL 18, are not read
+                read = [one for one in heirs if name not in {f"{table.name[1]}_{key}_not_null" for key in one.proven}]
+                for heir in read:
+                    message = (
+                        f"With INHERIT, `{name}` holds for `{shown(heir.name)}` too: it blocks reads and writes "
+                        f"of both while {database.count(heir)} of `{shown(heir.name)}` are read for nulls."
+                    )
+                    remedy = f"Make the column of `{shown(heir.name)}` NOT NULL before, with `set_not_null_safely`."
+                    yield Violation(database.by_rows(heir), message, remedy, statement, heir)
 
 
 def _computed(statement: Statement, table: Table, database: Database) -> Iterator[Violation]:
@@ -83,6 +101,7 @@ RULE = Rule(
     find=find,
     is_of_rows=True,
     bad=(
+        'op.execute("alter table rooms alter constraint rooms_floor_not_null inherit")',
         'op.alter_column("items", "quantity", nullable=False)',
         'op.execute("ALTER TABLE ONLY Items ALTER quantity SET NOT NULL, ALTER quantity SET DEFAULT 2")',
         'op.execute("alter table archive.items alter column account_id set not null")',
@@ -90,6 +109,7 @@ RULE = Rule(
         'op.execute("do $$ begin alter table if exists items alter \\"quantity\\" set not null; end $$")',
     ),
     safe=(
+        'op.execute("create table sheds (n int not null); create table huts () inherits (sheds)")',
         'set_not_null_safely("items", "quantity")',
         'op.alter_column("items", "account_id", nullable=False)',
         'op.alter_column("items", "code", nullable=False)',

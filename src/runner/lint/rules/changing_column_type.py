@@ -12,10 +12,11 @@ from collections.abc import Iterator, Mapping
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from runner.lint import new_columns, parse_tree, widening
+from runner.lint import new_columns, parse_tree, removal, widening
 from runner.lint.chosen_names import shortened
 from runner.lint.domains import Domain
 from runner.lint.parse_tree import Type
+from runner.lint.removal import Thing
 from runner.lint.rule import Rule, Violation, call
 from runner.lint.statement import Revision, Statement, shown
 from runner.lint.tables import Column, Table
@@ -27,6 +28,9 @@ def find(revision: Revision) -> Iterator[Violation]:
     """Yield each column of a table of the database whose new type rewrites or reads the table."""
     database = revision.database
     for statement in revision.statements:
+        match statement.node:
+            case nodes.AlterTableStmt(objtype=pb.OBJECT_TYPE, relation=nodes.RangeVar() as relation) as node:
+                yield from _of_type(node, parse_tree.name(relation), revision, statement)
         table = statement.reached
         if table is None or table.origin is None:
             continue
@@ -47,6 +51,30 @@ def find(revision: Revision) -> Iterator[Violation]:
                 )
                 remedy, instead = _advice(column, new, definition, table, effect, revision.domains(statement))
                 yield Violation(database.by_rows(table), message, remedy, statement, table, instead)
+
+
+def _of_type(node: nodes.AlterTableStmt, name: Name, revision: Revision, statement: Statement) -> Iterator[Violation]:
+    """Yield each attribute of a composite type whose new type rewrites the tables that are OF it."""
+    database = revision.database
+    remedy = "Make a table with the new type, and copy the rows to it in batches."
+    for command in parse_tree.commands(node, pb.AT_AlterColumnType):
+        definition = command.def_
+        # without CASCADE it fails where there is such a table
+        if command.behavior != pb.DROP_CASCADE or not isinstance(definition, nodes.ColumnDef):
+            continue
+        new = parse_tree.read_type(definition.type_name)
+        done = f"Changing `{command.name}` of the type `{shown(name)}` to `{new}`"
+        for table in filter(None, map(statement.before.of_origin, database.typed.get(name, ()))):
+            column = table.columns.get(command.name, Column(command.name, Type("")))
+            effect = _effect(column, definition, table, revision, statement)
+            if effect.rewrites or effect.indexes or effect.checks:
+                message = (
+                    f"{done} {_done(effect, table)}, which is of that type, and blocks its reads and writes while "
+                    f"{database.count(table)} are {'written' if effect.rewrites else 'read'}."
+                )
+                yield Violation(database.by_rows(table), message, remedy, statement, table)
+        if not database.is_complete and removal.is_there(Thing("type", name), revision, statement):
+            yield Violation("error", f"{done} rewrites each table that is of that type.", remedy, statement)
 
 
 def _effect(
@@ -123,6 +151,7 @@ RULE = Rule(
     find=find,
     is_of_rows=True,
     bad=(
+        'op.execute("alter type crate alter attribute width type bigint cascade")',
         'op.alter_column("items", "number", type_=sa.BigInteger())',
         'op.execute("ALTER TABLE ONLY Items ALTER COLUMN number SET DATA TYPE bigint, ALTER quantity TYPE bigint")',
         'op.execute("alter table accounts alter name type varchar(10)")',
@@ -134,6 +163,8 @@ RULE = Rule(
         'op.execute("alter table accounts add check (code > 0) not valid, alter code type positive")',
     ),
     safe=(
+        'op.execute("alter type crate alter attribute label type text cascade")',
+        'op.execute("alter type size alter attribute width type bigint cascade")',
         'op.alter_column("accounts", "name", type_=sa.String(99))\n'
         'op.alter_column("accounts", "name", type_=sa.Text())',
         'op.execute("alter table accounts alter balance type numeric(12, 2), alter balance set default 0")',

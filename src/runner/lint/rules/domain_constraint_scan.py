@@ -10,14 +10,15 @@ from collections.abc import Iterator
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from runner.lint import domains, made_safe, parse_tree, removal
-from runner.lint.chosen_names import shortened
+from runner.lint import domains, instead, made_safe, parse_tree, removal
+from runner.lint.chosen_names import unused
 from runner.lint.removal import Thing
 from runner.lint.rule import Rule, Violation, call
-from runner.lint.statement import Revision, shown
+from runner.lint.statement import Revision, Statement, shown
 from runner.lint.tables import Constraint, Table
+from runner.postgres.sql import Name
 
-ADD, SET_NOT_NULL, VALIDATE = "C", "O", "V"
+ADD, DROP, SET_NOT_NULL, VALIDATE = "C", "X", "O", "V"
 """What an ALTER DOMAIN does, by the letter that the grammar gives it."""
 Used = list[tuple[Table, tuple[str, ...]]]
 
@@ -41,8 +42,8 @@ def find(revision: Revision) -> Iterator[Violation]:
         read = ", ".join(f"{database.count(table)} of `{shown(table.name)}`" for table, _ in used)
         owners = ", ".join(f"`{shown(table.name)}`" for table, _ in used)
         message = f"{_done(node)} the domain `{shown(domain)}` blocks writes to {owners} while {read} are checked."
-        instead = _instead(node, domain, used)
-        yield Violation(database.by_rows(largest), message, _remedy(node), statement, largest, instead)
+        advice = _instead(node, domain, used, _dropping(node, domain, revision, statement))
+        yield Violation(database.by_rows(largest), message, _remedy(node), statement, largest, advice)
 
 
 def _reads(node: nodes.AlterDomainStmt) -> bool:
@@ -72,7 +73,18 @@ def _remedy(node: nodes.AlterDomainStmt) -> str:
     return f"{added}, for new values; for the rows, add a CHECK NOT VALID to each table, and validate it afterwards."
 
 
-def _instead(node: nodes.AlterDomainStmt, domain: tuple[str, str], used: Used) -> tuple[str, ...]:
+def _dropping(node: nodes.AlterDomainStmt, domain: Name, revision: Revision, statement: Statement) -> tuple[str, ...]:
+    """Return the statement by which the revision drops the constraint whose name it gives to another."""
+    named = node.def_.conname if isinstance(node.def_, nodes.Constraint) else ""
+    return tuple(
+        instead.executed(one.text)
+        for one in revision.preceding(statement)
+        if isinstance(one.node, nodes.AlterDomainStmt)
+        and (one.node.subtype, one.node.name, parse_tree.parts_name(one.node.type_name)) == (DROP, named, domain)
+    )
+
+
+def _instead(node: nodes.AlterDomainStmt, domain: Name, used: Used, dropping: tuple[str, ...]) -> tuple[str, ...]:
     if _is_not_null(node):
         return tuple(
             call("set_not_null_safely", table.name[1], column, schema=table.name[0])
@@ -83,13 +95,13 @@ def _instead(node: nodes.AlterDomainStmt, domain: tuple[str, str], used: Used) -
     if not isinstance(node.def_, nodes.Constraint):
         return ()
     checks = [(_check(node.def_, domain, table, column), table) for table, columns in used for column in columns]
-    added = [made_safe.not_valid(node), *(made_safe.check(one, table)[0] for one, table in checks)]
+    added = [*dropping, made_safe.not_valid(node), *(made_safe.check(one, table)[0] for one, table in checks)]
     return "\n".join(added), "\n".join(made_safe.validate(one, table.name) for one, table in checks)
 
 
-def _check(found: nodes.Constraint, domain: tuple[str, str], table: Table, column: str) -> Constraint:
+def _check(found: nodes.Constraint, domain: Name, table: Table, column: str) -> Constraint:
     """Return the CHECK of a domain as one of a column, which stands for VALUE."""
-    name = shortened(table.name[1], column, found.conname or domain[1], "check")
+    name = unused(table.constraints.__contains__, table.name[1], column, found.conname or domain[1], "check")
     return Constraint(name, "check", (column,), parse_tree.of_column(found, column))
 
 
@@ -99,6 +111,8 @@ RULE = Rule(
     find=find,
     is_of_rows=True,
     bad=(
+        'op.execute("alter domain kilos drop constraint kilos_check")\n'
+        'op.execute("alter domain kilos add constraint kilos_check check (value > 0)")',
         'op.execute("alter domain grade add constraint graded check (value > -1)")',
         'op.execute("ALTER DOMAIN public.Grade ADD CHECK (VALUE BETWEEN -1 AND 9 OR value > 9)")',
         'op.execute("alter domain rated set not null")',

@@ -35,7 +35,7 @@ def find(revision: Revision) -> Iterator[Violation]:
                 instead: tuple[str, ...] = replaced or (building.concurrently(node),)
                 if table.is_partitioned:
                     remedy = "Build that of each partition concurrently, in a revision of its own, and attach them."
-                    instead = () if is_there else building.by_partition(node, statement.before)
+                    instead = replaced or building.by_partition(node, statement.before)
                 # in another transaction than what the same revision adds
                 added = new_columns.before(revision, statement, set(_columns(node)))
                 instead = ("\n".join(added), *instead) if added and instead else instead
@@ -55,6 +55,7 @@ RULE = Rule(
     find=find,
     is_of_rows=True,
     bad=(
+        'op.drop_index("depots_id", "depots")\nop.create_index("depots_id", "depots", ["city", "id"])',
         'op.add_column("items", sa.Column("owner", sa.Text()))\nop.create_index("owned", "items", ["owner"])',
         'op.add_column("items", sa.Column("owner", sa.Text()))\n'
         'op.create_index("owned", "items", ["code"], postgresql_include=["owner"])',
