@@ -112,8 +112,8 @@ def _not_checked(direction: Direction, unknown: Sequence[str], lacking: Sequence
     if unknown:
         yield f"the objects of the database, since there is no snapshot of {_listed(unknown)}"
         yield (
-            "whether a table is partitioned, has a DEFAULT partition, or others inherit from it, which types its columns "
-            "have, and which types are domains"
+            "whether a table is partitioned, has a DEFAULT partition, or others inherit from it, which types its "
+            "columns have, and which types are domains"
         )
     if lacking:
         yield f"the rows of {_listed(lacking)}, which the file of sizes lacks and which therefore count as many"
