@@ -8,9 +8,11 @@ from pathlib import Path
 import psycopg2.errors
 import pytest
 
-from runner.lint import parse_tree, rules, widening
+from runner.lint import rules
+from runner.lint.effects import widening
+from runner.lint.parsing import parse_tree
 from runner.lint.rule import Violation
-from runner.lint.statement import arrange, describe
+from runner.lint.state.statement import arrange, describe
 from runner.results import TableSize
 from runner.schema.catalog import Catalog
 from runner.script.offline import Rendered

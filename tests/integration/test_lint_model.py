@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
-from runner.lint import course, locks, parse_tree, rules, squawk
-from runner.lint import statement as lint
-from runner.lint.statement import arrange, describe
-from runner.lint.tables import Table, Tables, of_catalog
+from runner.lint import rules, squawk
+from runner.lint.parsing import parse_tree
+from runner.lint.state import course, locks
+from runner.lint.state import statement as lint
+from runner.lint.state.statement import arrange, describe
+from runner.lint.state.tables import Table, Tables, of_catalog
 from runner.postgres.sql import Name
 from runner.schema import catalog
 from runner.script.offline import Rendered
@@ -249,8 +251,9 @@ LONG = {
 }  # fmt: skip
 READ = """
 import json, resource, sys
-from runner.lint import findings, parse_tree, squawk
-from runner.lint.statement import describe
+from runner.lint import findings, squawk
+from runner.lint.parsing import parse_tree
+from runner.lint.state.statement import describe
 from runner.schema import catalog
 from runner.script.offline import Rendered
 

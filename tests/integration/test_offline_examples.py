@@ -7,7 +7,7 @@ import pytest
 
 from runner import settings
 from runner.lint import findings, rules
-from runner.lint.statement import arrange, describe
+from runner.lint.state.statement import arrange, describe
 from runner.results import Finding
 from runner.script import graph, offline
 from support import examples

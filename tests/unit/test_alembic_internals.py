@@ -53,7 +53,7 @@ DOCUMENTED = {
 ELSEWHERE = {
     "runner/operations.py": OPERATIONS,
     # the message below a tree of the parser, whose own walk takes three times as long
-    "runner/lint/parse_tree.py": {"_pb"},
+    "runner/lint/parsing/parse_tree.py": {"_pb"},
     # of the embedded server's wheel
     "runner/postgres/embedded.py": {"_cleanup", "_instances", "_lock"},
     # `os._exit` is documented

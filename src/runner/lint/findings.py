@@ -10,11 +10,12 @@ from itertools import accumulate
 
 from postgast import nodes
 
-from runner.lint import nesting, rules, squawk
+from runner.lint import rules, squawk
+from runner.lint.parsing import nesting
 from runner.lint.report import excerpt
 from runner.lint.rule import Rule, Violation
-from runner.lint.statement import Database, Revision, Statement, arrange, describe, shown
-from runner.lint.tables import TEMPORARY
+from runner.lint.state.statement import Database, Revision, Statement, arrange, describe, shown
+from runner.lint.state.tables import TEMPORARY
 from runner.postgres import sql
 from runner.results import Finding, Level
 from runner.script.allowances import MARK

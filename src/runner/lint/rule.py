@@ -4,8 +4,8 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from runner.lint.statement import Revision, Statement
-from runner.lint.tables import Table
+from runner.lint.state.statement import Revision, Statement
+from runner.lint.state.tables import Table
 from runner.results import Level
 
 

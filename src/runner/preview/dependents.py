@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, text
 
-from runner.lint.dependent import Dependent, Root
+from runner.lint.state.dependent import Dependent, Root
 from runner.postgres import queries, sql
 
 

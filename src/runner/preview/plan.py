@@ -16,9 +16,9 @@ from runner.engine.snapshots import Snapshots
 from runner.errors import count
 from runner.invocation import Invocation
 from runner.lint import report, squawk
-from runner.lint.dependent import Reader
 from runner.lint.report import LintReport
-from runner.lint.tablespaces import Tablespaces
+from runner.lint.state.dependent import Reader
+from runner.lint.state.tablespaces import Tablespaces
 from runner.postgres import session, sql, version_table
 from runner.preview import dependents, refusals, table_sizes, tablespaces
 from runner.results import Finding, PlannedRevision, PlanResult, TableSize
@@ -143,7 +143,7 @@ def examine(
     if program is not None:
         # they load PostgreSQL's parser, which the extra `lint` installs
         from runner.lint import findings as rules
-        from runner.lint import statement
+        from runner.lint.state import statement
 
         table = invocation.settings.version_table
         own = [(table.schema, table.name)]

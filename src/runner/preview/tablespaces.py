@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, text
 
-from runner.lint.tablespaces import Tablespaces
+from runner.lint.state.tablespaces import Tablespaces
 
 DEFAULT = text("""
     select t.spcname from pg_catalog.pg_database d join pg_catalog.pg_tablespace t on t.oid = d.dattablespace

@@ -7,9 +7,10 @@ reads and writes. https://www.postgresql.org/docs/current/sql-altertable.html#SQ
 
 from collections.abc import Iterator
 
-from runner.lint import course, new_columns
+from runner.lint.remedies import new_columns
 from runner.lint.rule import Rule, Violation
-from runner.lint.statement import Revision, shown
+from runner.lint.state import course
+from runner.lint.state.statement import Revision, shown
 
 
 def find(revision: Revision) -> Iterator[Violation]:

@@ -8,7 +8,7 @@ https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-DESC-
 from collections.abc import Iterator
 
 from runner.lint.rule import Rule, Violation
-from runner.lint.statement import Revision, shown
+from runner.lint.state.statement import Revision, shown
 
 
 def find(revision: Revision) -> Iterator[Violation]:

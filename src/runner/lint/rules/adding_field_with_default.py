@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from runner.lint import new_columns, volatility
+from runner.lint.effects import volatility
+from runner.lint.remedies import new_columns
 from runner.lint.rule import Rule, Violation, call
-from runner.lint.statement import Revision, Statement, shown
-from runner.lint.tables import Table
+from runner.lint.state.statement import Revision, Statement, shown
+from runner.lint.state.tables import Table
 
 FIRST_WITH_VIRTUAL = 18
 

@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from runner.lint import building, course, foreign_keys, made_safe, new_columns, parse_tree
+from runner.lint.parsing import parse_tree
+from runner.lint.remedies import building, foreign_keys, made_safe, new_columns
 from runner.lint.rule import Rule, Violation
-from runner.lint.statement import Database, Revision, Statement, shown
-from runner.lint.tables import Constraint, Table, Tables
+from runner.lint.state import course
+from runner.lint.state.statement import Database, Revision, Statement, shown
+from runner.lint.state.tables import Constraint, Table, Tables
 
 FILLED = frozenset({pb.CONSTR_DEFAULT, pb.CONSTR_GENERATED, pb.CONSTR_IDENTITY})
 

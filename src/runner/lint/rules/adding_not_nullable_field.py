@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from runner.lint import below, new_columns, parse_tree
+from runner.lint.effects.volatility import VIRTUAL
+from runner.lint.parsing import parse_tree
+from runner.lint.remedies import new_columns
 from runner.lint.rule import Rule, Violation, call
-from runner.lint.statement import Database, Revision, Statement, shown
-from runner.lint.tables import Table
-from runner.lint.volatility import VIRTUAL
+from runner.lint.state import below
+from runner.lint.state.statement import Database, Revision, Statement, shown
+from runner.lint.state.tables import Table
 
 
 def find(revision: Revision) -> Iterator[Violation]:

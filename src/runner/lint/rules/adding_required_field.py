@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from runner.lint import course, domains, new_columns, parse_tree
+from runner.lint.parsing import parse_tree
+from runner.lint.remedies import new_columns
 from runner.lint.rule import Rule, Violation, call
-from runner.lint.statement import Revision, Statement, shown
+from runner.lint.state import course, domains
+from runner.lint.state.statement import Revision, Statement, shown
 
 GIVEN = frozenset({pb.CONSTR_DEFAULT, pb.CONSTR_GENERATED, pb.CONSTR_IDENTITY})
 

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from runner.lint import parse_tree, removal
+from runner.lint.effects import removal
+from runner.lint.parsing import parse_tree
 from runner.lint.rule import Rule, Violation
-from runner.lint.statement import Revision, Statement, shown
-from runner.lint.tables import Table
+from runner.lint.state.statement import Revision, Statement, shown
+from runner.lint.state.tables import Table
 
 EVENTS = {pb.CMD_DELETE: "DELETE", pb.CMD_INSERT: "INSERT", pb.CMD_UPDATE: "UPDATE"}
 REMEDY = "Use a trigger, or deploy a version that does not write first and revoke the privilege."

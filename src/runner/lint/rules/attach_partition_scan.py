@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from runner.lint import instead, parse_tree, partitions
-from runner.lint.chosen_names import shortened
+from runner.lint.parsing import parse_tree
+from runner.lint.remedies import instead
 from runner.lint.rule import Rule, Violation, call
-from runner.lint.statement import Revision, Statement, shown
-from runner.lint.tables import Table
+from runner.lint.state import partitions
+from runner.lint.state.chosen_names import shortened
+from runner.lint.state.statement import Revision, Statement, shown
+from runner.lint.state.tables import Table
 from runner.postgres.sql import Name
 
 INDEXES = "Build the missing indexes concurrently before."

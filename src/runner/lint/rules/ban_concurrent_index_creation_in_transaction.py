@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 from postgast import nodes
 
-from runner.lint import building
+from runner.lint.remedies import building
 from runner.lint.rule import Rule, Violation
-from runner.lint.statement import Revision, shown
+from runner.lint.state.statement import Revision, shown
 
 
 def find(revision: Revision) -> Iterator[Violation]:

@@ -12,10 +12,12 @@ from itertools import chain
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from runner.lint import cascade, foreign_keys, parse_tree, removal
+from runner.lint.effects import cascade, removal
+from runner.lint.parsing import parse_tree
+from runner.lint.remedies import foreign_keys
 from runner.lint.rule import Rule, Violation
-from runner.lint.statement import Revision, Statement, shown
-from runner.lint.tables import Constraint, Table, Tables
+from runner.lint.state.statement import Revision, Statement, shown
+from runner.lint.state.tables import Constraint, Table, Tables
 
 KEYS = ("primary key", "unique")
 RESTRICTS = ("", "a", "r")

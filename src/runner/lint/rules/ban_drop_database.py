@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from postgast import nodes
 
 from runner.lint.rule import Rule, Violation
-from runner.lint.statement import Revision
+from runner.lint.state.statement import Revision
 
 
 def find(revision: Revision) -> Iterator[Violation]:

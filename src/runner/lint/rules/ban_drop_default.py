@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 from postgast import pg_query_pb2 as pb
 
-from runner.lint import parse_tree
+from runner.lint.parsing import parse_tree
 from runner.lint.rule import Rule, Violation
-from runner.lint.statement import Revision, Statement, shown
-from runner.lint.tables import Column, Table
+from runner.lint.state.statement import Revision, Statement, shown
+from runner.lint.state.tables import Column, Table
 
 
 def find(revision: Revision) -> Iterator[Violation]:

@@ -7,9 +7,9 @@ https://www.postgresql.org/docs/current/sql-dropextension.html
 
 from collections.abc import Iterator
 
-from runner.lint import removal
+from runner.lint.effects import removal
 from runner.lint.rule import Rule, Violation
-from runner.lint.statement import Revision
+from runner.lint.state.statement import Revision
 
 
 def find(revision: Revision) -> Iterator[Violation]:

@@ -7,9 +7,9 @@ https://www.postgresql.org/docs/current/sql-dropfunction.html
 
 from collections.abc import Iterator
 
-from runner.lint import removal
+from runner.lint.effects import removal
 from runner.lint.rule import Rule, Violation
-from runner.lint.statement import Revision, shown
+from runner.lint.state.statement import Revision, shown
 
 
 def find(revision: Revision) -> Iterator[Violation]:

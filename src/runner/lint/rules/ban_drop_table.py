@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from runner.lint import removal
+from runner.lint.effects import removal
 from runner.lint.rule import Rule, Violation
-from runner.lint.statement import Revision, Statement, shown
+from runner.lint.state.statement import Revision, Statement, shown
 
 REMEDY = (
     "Deploy a version that does not use it first. When no other version runs, drop it in a later revision, with "

@@ -7,9 +7,9 @@ https://www.postgresql.org/docs/current/sql-droptype.html
 
 from collections.abc import Iterator
 
-from runner.lint import removal
+from runner.lint.effects import removal
 from runner.lint.rule import Rule, Violation
-from runner.lint.statement import Revision, shown
+from runner.lint.state.statement import Revision, shown
 
 REMEDY = (
     "Make it again in the same revision; or deploy a version that does not use it first, and drop it in a later "

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from runner.lint import cascade
+from runner.lint.effects import cascade
 from runner.lint.rule import Rule, Violation
-from runner.lint.statement import Revision, Statement, shown
+from runner.lint.state.statement import Revision, Statement, shown
 
 REMEDY = "Delete the rows that are meant in batches, outside the migration; or name each table that is to be emptied."
 

@@ -6,11 +6,11 @@ statement fails instead, and nothing is lost. https://www.postgresql.org/docs/cu
 
 from collections.abc import Iterator, Sequence
 
-from runner.lint import cascade
-from runner.lint.cascade import Cascade
-from runner.lint.dependent import Dependent
+from runner.lint.effects import cascade
+from runner.lint.effects.cascade import Cascade
 from runner.lint.rule import Rule, Violation
-from runner.lint.statement import Revision, Statement
+from runner.lint.state.dependent import Dependent
+from runner.lint.state.statement import Revision, Statement
 
 NAMED = 20
 """The most objects that a message names."""

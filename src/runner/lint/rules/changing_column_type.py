@@ -12,15 +12,17 @@ from collections.abc import Iterator, Mapping
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from runner.lint import new_columns, parse_tree, removal, widening
-from runner.lint.chosen_names import shortened
-from runner.lint.domains import Domain
-from runner.lint.parse_tree import Type
-from runner.lint.removal import Thing
+from runner.lint.effects import removal, widening
+from runner.lint.effects.removal import Thing
+from runner.lint.effects.widening import TEXTS, Effect
+from runner.lint.parsing import parse_tree
+from runner.lint.parsing.parse_tree import Type
+from runner.lint.remedies import new_columns
 from runner.lint.rule import Rule, Violation, call
-from runner.lint.statement import Revision, Statement, shown
-from runner.lint.tables import Column, Table
-from runner.lint.widening import TEXTS, Effect
+from runner.lint.state.chosen_names import shortened
+from runner.lint.state.domains import Domain
+from runner.lint.state.statement import Revision, Statement, shown
+from runner.lint.state.tables import Column, Table
 from runner.postgres.sql import Name
 
 

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from runner.lint import parse_tree, privileges, removal
+from runner.lint.effects import privileges, removal
+from runner.lint.parsing import parse_tree
 from runner.lint.rule import Rule, Violation
-from runner.lint.statement import Revision, Statement, shown
-from runner.lint.tables import Table
+from runner.lint.state.statement import Revision, Statement, shown
+from runner.lint.state.tables import Table
 
 REMEDY = (
     "Grant the former owner what the application needs, in the same revision, or let migrations and application log in "

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 
 from postgast import nodes
 
-from runner.lint import parse_tree, refreshing
+from runner.lint.parsing import parse_tree
+from runner.lint.remedies import refreshing
 from runner.lint.rule import Rule, Violation
-from runner.lint.statement import Revision, Statement, shown
+from runner.lint.state.statement import Revision, Statement, shown
 
 REPACK = "Leave it to autovacuum, or use a tool that copies the table beside the application, such as pg_repack."
 

@@ -7,9 +7,9 @@ https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-NOTES
 
 from collections.abc import Iterator
 
-from runner.lint import made_again, made_safe, new_columns
+from runner.lint.remedies import made_again, made_safe, new_columns
 from runner.lint.rule import Rule, Violation
-from runner.lint.statement import Revision, shown
+from runner.lint.state.statement import Revision, shown
 
 
 def find(revision: Revision) -> Iterator[Violation]:

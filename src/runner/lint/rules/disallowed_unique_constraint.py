@@ -7,10 +7,10 @@ https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-DESC-
 
 from collections.abc import Iterator
 
-from runner.lint import made_again, made_safe, new_columns
+from runner.lint.remedies import made_again, made_safe, new_columns
 from runner.lint.rule import Rule, Violation
-from runner.lint.statement import Revision, Statement, shown
-from runner.lint.tables import Constraint, Table
+from runner.lint.state.statement import Revision, Statement, shown
+from runner.lint.state.tables import Constraint, Table
 
 
 def find(revision: Revision) -> Iterator[Violation]:

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import postgast
 from postgast import nodes
 
-from runner.lint import code, parse_tree
+from runner.lint.parsing import code, parse_tree
 from runner.lint.rule import Rule, Violation
-from runner.lint.statement import Revision
+from runner.lint.state.statement import Revision
 
 
 def find(revision: Revision) -> Iterator[Violation]:

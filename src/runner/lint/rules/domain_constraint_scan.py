@@ -10,12 +10,15 @@ from collections.abc import Iterator
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from runner.lint import domains, instead, made_safe, parse_tree, removal
-from runner.lint.chosen_names import unused
-from runner.lint.removal import Thing
+from runner.lint.effects import removal
+from runner.lint.effects.removal import Thing
+from runner.lint.parsing import parse_tree
+from runner.lint.remedies import instead, made_safe
 from runner.lint.rule import Rule, Violation, call
-from runner.lint.statement import Revision, Statement, shown
-from runner.lint.tables import Constraint, Table
+from runner.lint.state import domains
+from runner.lint.state.chosen_names import unused
+from runner.lint.state.statement import Revision, Statement, shown
+from runner.lint.state.tables import Constraint, Table
 from runner.postgres.sql import Name
 
 ADD, DROP, SET_NOT_NULL, VALIDATE = "C", "X", "O", "V"

@@ -12,10 +12,11 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes import AstNode
 
-from runner.lint import code, instead, parse_tree
+from runner.lint.parsing import code, parse_tree
+from runner.lint.remedies import instead
 from runner.lint.rule import Rule, Violation
-from runner.lint.statement import Revision, Statement, shown
-from runner.lint.tables import Tables
+from runner.lint.state.statement import Revision, Statement, shown
+from runner.lint.state.tables import Tables
 from runner.postgres.sql import Name
 
 USABLE_SINCE = 17

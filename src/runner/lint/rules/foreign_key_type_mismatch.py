@@ -10,13 +10,16 @@ from collections.abc import Iterator, Mapping
 
 from postgast import nodes
 
-from runner.lint import course, foreign_keys, parse_tree, widening
-from runner.lint.domains import Domain
-from runner.lint.parse_tree import Type
+from runner.lint.effects import widening
+from runner.lint.effects.widening import TEXTS, ZONED
+from runner.lint.parsing import parse_tree
+from runner.lint.parsing.parse_tree import Type
+from runner.lint.remedies import foreign_keys
 from runner.lint.rule import Rule, Violation
-from runner.lint.statement import Revision, Statement, shown
-from runner.lint.tables import Constraint, Table
-from runner.lint.widening import TEXTS, ZONED
+from runner.lint.state import course
+from runner.lint.state.domains import Domain
+from runner.lint.state.statement import Revision, Statement, shown
+from runner.lint.state.tables import Constraint, Table
 from runner.postgres.sql import Name
 from runner.results import Level
 

@@ -7,9 +7,9 @@ https://www.postgresql.org/docs/current/ddl-constraints.html#DDL-CONSTRAINTS-FK
 
 from collections.abc import Iterator
 
-from runner.lint import foreign_keys, new_columns
+from runner.lint.remedies import foreign_keys, new_columns
 from runner.lint.rule import Rule, Violation
-from runner.lint.statement import Revision, shown
+from runner.lint.state.statement import Revision, shown
 from runner.results import Level
 
 

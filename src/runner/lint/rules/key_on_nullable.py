@@ -7,9 +7,10 @@ https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-DESC-
 
 from collections.abc import Iterator
 
-from runner.lint import below, made_again, made_safe
+from runner.lint.remedies import made_again, made_safe
 from runner.lint.rule import Rule, Violation, call
-from runner.lint.statement import Revision, shown
+from runner.lint.state import below
+from runner.lint.state.statement import Revision, shown
 
 
 def find(revision: Revision) -> Iterator[Violation]:

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 
 from postgast import nodes
 
-from runner.lint import locks, parse_tree
+from runner.lint.parsing import parse_tree
 from runner.lint.rule import Rule, Violation
-from runner.lint.statement import Revision, shown
+from runner.lint.state import locks
+from runner.lint.state.statement import Revision, shown
 from runner.results import Level
 
 REMEDY = "Leave it out: each statement takes the lock that it needs."

@@ -11,9 +11,10 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes import AstNode
 
-from runner.lint import building, instead, parse_tree
+from runner.lint.parsing import parse_tree
+from runner.lint.remedies import building, instead
 from runner.lint.rule import Rule, Violation, call
-from runner.lint.statement import Revision, Statement
+from runner.lint.state.statement import Revision, Statement
 
 REINDEX = {
     pb.REINDEX_OBJECT_DATABASE: "REINDEX DATABASE", pb.REINDEX_OBJECT_SCHEMA: "REINDEX SCHEMA",

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from runner.lint import building, foreign_keys, made_safe, parse_tree
-from runner.lint.foreign_keys import FIRST_WITH_PARTS
+from runner.lint.parsing import parse_tree
+from runner.lint.remedies import building, foreign_keys, made_safe
+from runner.lint.remedies.foreign_keys import FIRST_WITH_PARTS
 from runner.lint.rule import Rule, Violation, call
-from runner.lint.statement import Revision, Statement, shown
-from runner.lint.tables import Table
+from runner.lint.state.statement import Revision, Statement, shown
+from runner.lint.state.tables import Table
 
 EACH = "Do it for each partition in a revision of its own, then for the table, which takes over what they have."
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 from postgast import nodes
 
-from runner.lint import refreshing
+from runner.lint.remedies import refreshing
 from runner.lint.rule import Rule, Violation
-from runner.lint.statement import Revision
+from runner.lint.state.statement import Revision
 
 
 def find(revision: Revision) -> Iterator[Violation]:

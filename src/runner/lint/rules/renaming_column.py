@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from runner.lint import parse_tree, removal
-from runner.lint.removal import Thing
+from runner.lint.effects import removal
+from runner.lint.effects.removal import Thing
+from runner.lint.parsing import parse_tree
 from runner.lint.rule import Rule, Violation
-from runner.lint.statement import Revision, Statement, shown
-from runner.lint.tables import Table
+from runner.lint.state.statement import Revision, Statement, shown
+from runner.lint.state.tables import Table
 
 
 def find(revision: Revision) -> Iterator[Violation]:

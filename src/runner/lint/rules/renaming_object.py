@@ -9,10 +9,11 @@ from collections.abc import Iterator
 
 from postgast import nodes
 
-from runner.lint import old_name, parse_tree, removal
-from runner.lint.removal import Thing
+from runner.lint.effects import old_name, removal
+from runner.lint.effects.removal import Thing
+from runner.lint.parsing import parse_tree
 from runner.lint.rule import Rule, Violation, call
-from runner.lint.statement import Revision, Statement, shown
+from runner.lint.state.statement import Revision, Statement, shown
 
 
 def find(revision: Revision) -> Iterator[Violation]:

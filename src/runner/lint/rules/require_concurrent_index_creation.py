@@ -9,9 +9,10 @@ from collections.abc import Iterator
 
 from postgast import nodes
 
-from runner.lint import building, made_again, new_columns, parse_tree
+from runner.lint.parsing import parse_tree
+from runner.lint.remedies import building, made_again, new_columns
 from runner.lint.rule import Rule, Violation
-from runner.lint.statement import Revision, shown
+from runner.lint.state.statement import Revision, shown
 
 
 def find(revision: Revision) -> Iterator[Violation]:

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from runner.lint import parse_tree, removal
+from runner.lint.effects import removal
+from runner.lint.parsing import parse_tree
 from runner.lint.rule import Rule, Violation, call
-from runner.lint.statement import Revision, Statement, shown
+from runner.lint.state.statement import Revision, Statement, shown
 from runner.postgres.sql import Name
 
 

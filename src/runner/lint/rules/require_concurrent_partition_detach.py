@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from runner.lint import building, parse_tree
+from runner.lint.parsing import parse_tree
+from runner.lint.remedies import building
 from runner.lint.rule import Rule, Violation
-from runner.lint.statement import Database, Revision, Statement, shown
-from runner.lint.tables import Table
+from runner.lint.state.statement import Database, Revision, Statement, shown
+from runner.lint.state.tables import Table
 from runner.postgres.sql import Name
 
 FIRST_VERSION = 14

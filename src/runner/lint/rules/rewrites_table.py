@@ -11,13 +11,15 @@ from collections.abc import Iterator
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from runner.lint import course, domains, instead, made_again, made_safe, new_columns, parse_tree
-from runner.lint.chosen_names import shortened
-from runner.lint.domains import Domain
-from runner.lint.parse_tree import Type
+from runner.lint.parsing import parse_tree
+from runner.lint.parsing.parse_tree import Type
+from runner.lint.remedies import instead, made_again, made_safe, new_columns
 from runner.lint.rule import Rule, Violation, call
-from runner.lint.statement import Database, Revision, Statement, shown
-from runner.lint.tables import Table
+from runner.lint.state import course, domains
+from runner.lint.state.chosen_names import shortened
+from runner.lint.state.domains import Domain
+from runner.lint.state.statement import Database, Revision, Statement, shown
+from runner.lint.state.tables import Table
 from runner.postgres.sql import Name
 
 QUIET = "Do it while the application is stopped, or copy the rows to a new table in batches."

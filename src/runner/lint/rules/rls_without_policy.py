@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from runner.lint import parse_tree
+from runner.lint.parsing import parse_tree
 from runner.lint.rule import Rule, Violation
-from runner.lint.statement import Revision, Statement, shown
-from runner.lint.tables import Table
+from runner.lint.state.statement import Revision, Statement, shown
+from runner.lint.state.tables import Table
 
 ONLY = " A restrictive policy only narrows what a permissive one lets through."
 REMEDY = "Create the permissive policies of the application's roles before, in the same revision (`CREATE POLICY`)."

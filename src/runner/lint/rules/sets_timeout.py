@@ -12,9 +12,9 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes import AstNode
 
-from runner.lint import code, parse_tree
+from runner.lint.parsing import code, parse_tree
 from runner.lint.rule import Rule, Violation
-from runner.lint.statement import Revision
+from runner.lint.state.statement import Revision
 from runner.results import Level
 
 TIMEOUTS = ("idle_in_transaction_session_timeout", "lock_timeout", "statement_timeout", "transaction_timeout")

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import postgast
 
-from runner.lint import parse_tree
+from runner.lint.parsing import parse_tree
 from runner.lint.rule import Rule, Violation
-from runner.lint.statement import Revision
+from runner.lint.state.statement import Revision
 
 GRAMMAR = 18
 """PostgreSQL's major version of the parser."""

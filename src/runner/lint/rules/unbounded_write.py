@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from postgast import nodes
 from postgast.nodes import AstNode
 
-from runner.lint import bounds, parse_tree
-from runner.lint.bounds import Write
+from runner.lint.effects import bounds
+from runner.lint.effects.bounds import Write
+from runner.lint.parsing import parse_tree
 from runner.lint.report import LEVELS
 from runner.lint.rule import Rule, Violation
-from runner.lint.statement import Database, Revision, Statement, block, shown
-from runner.lint.tables import Table
+from runner.lint.state.statement import Database, Revision, Statement, block, shown
+from runner.lint.state.tables import Table
 from runner.results import Level
 
 REMEDY = "Write the rows in batches that commit each, outside of the migration."

@@ -10,10 +10,13 @@ from collections.abc import Iterator, Mapping
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from runner.lint import below, bounds, instead, locks, parse_tree
+from runner.lint.effects import bounds
+from runner.lint.parsing import parse_tree
+from runner.lint.remedies import instead
 from runner.lint.rule import Rule, Violation, call
-from runner.lint.statement import Held, Revision, Statement, shown
-from runner.lint.tables import Table
+from runner.lint.state import below, locks
+from runner.lint.state.statement import Held, Revision, Statement, shown
+from runner.lint.state.tables import Table
 from runner.postgres.sql import Name
 
 EXCERPT = 60

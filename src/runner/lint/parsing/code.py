@@ -9,7 +9,7 @@ import postgast
 from postgast import nodes
 from postgast.nodes import AstNode
 
-from runner.lint import parse_tree
+from runner.lint.parsing import parse_tree
 
 STATEMENTS = frozenset({"PLpgSQL_stmt_execsql", "PLpgSQL_stmt_perform", "PLpgSQL_stmt_dynexecute", "PLpgSQL_stmt_fors"})
 LOOPS = frozenset({

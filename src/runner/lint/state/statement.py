@@ -11,12 +11,13 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes import AstNode
 
-from runner.lint import assumed, below, code, course, domains, locks, parse_tree, temporary
-from runner.lint.dependent import Reader
-from runner.lint.domains import Domain
+from runner.lint.parsing import code, parse_tree
 from runner.lint.report import LARGE_ROWS
-from runner.lint.tables import Constraint, Table, Tables, of_catalog
-from runner.lint.tablespaces import Tablespaces
+from runner.lint.state import assumed, below, course, domains, locks, temporary
+from runner.lint.state.dependent import Reader
+from runner.lint.state.domains import Domain
+from runner.lint.state.tables import Constraint, Table, Tables, of_catalog
+from runner.lint.state.tablespaces import Tablespaces
 from runner.postgres import sql, tokens
 from runner.postgres.sql import Name
 from runner.results import Level, TableSize, estimated

@@ -7,10 +7,11 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes import AstNode
 
-from runner.lint import building, made_again, made_safe, parse_tree
+from runner.lint.parsing import parse_tree
+from runner.lint.remedies import building, made_again, made_safe
 from runner.lint.rule import call
-from runner.lint.statement import Revision, Statement
-from runner.lint.tables import Constraint, Index, Table, Tables
+from runner.lint.state.statement import Revision, Statement
+from runner.lint.state.tables import Constraint, Index, Table, Tables
 from runner.postgres.sql import Name
 
 NO_ACTION = "a"

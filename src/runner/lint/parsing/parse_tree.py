@@ -16,7 +16,7 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes import AstNode
 
-from runner.lint import nesting
+from runner.lint.parsing import nesting
 from runner.postgres.search_path import PROJECT
 from runner.postgres.sql import Name
 

@@ -10,10 +10,11 @@ from itertools import pairwise
 from postgast import nodes
 from postgast.nodes import AstNode
 
-from runner.lint import domains, parse_tree
-from runner.lint.domains import Domain
-from runner.lint.parse_tree import Type
-from runner.lint.tables import Column, Index, Table
+from runner.lint.parsing import parse_tree
+from runner.lint.parsing.parse_tree import Type
+from runner.lint.state import domains
+from runner.lint.state.domains import Domain
+from runner.lint.state.tables import Column, Index, Table
 from runner.postgres.sql import Name
 
 TEXTS = frozenset({"text", "varchar"})

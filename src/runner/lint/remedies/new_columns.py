@@ -6,11 +6,14 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes import AstNode
 
-from runner.lint import course, foreign_keys, instead, made_again, made_safe, parse_tree, volatility
-from runner.lint.chosen_names import shortened
-from runner.lint.parse_tree import Type
-from runner.lint.statement import Revision, Statement
-from runner.lint.tables import Constraint, Table
+from runner.lint.effects import volatility
+from runner.lint.parsing import parse_tree
+from runner.lint.parsing.parse_tree import Type
+from runner.lint.remedies import foreign_keys, instead, made_again, made_safe
+from runner.lint.state import course
+from runner.lint.state.chosen_names import shortened
+from runner.lint.state.statement import Revision, Statement
+from runner.lint.state.tables import Constraint, Table
 from runner.postgres.sql import Name
 
 LATER = frozenset({

@@ -2,10 +2,11 @@
 
 from postgast import nodes
 
-from runner.lint import instead, parse_tree
+from runner.lint.parsing import parse_tree
+from runner.lint.remedies import instead
 from runner.lint.rule import Violation
-from runner.lint.statement import Database, Statement, shown
-from runner.lint.tables import Table
+from runner.lint.state.statement import Database, Statement, shown
+from runner.lint.state.tables import Table
 
 
 def violation(node: nodes.RefreshMatViewStmt, statement: Statement, database: Database) -> Violation | None:

@@ -7,10 +7,11 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes import AstNode
 
-from runner.lint import instead, parse_tree
-from runner.lint.chosen_names import shortened, unused
+from runner.lint.parsing import parse_tree
+from runner.lint.remedies import instead
 from runner.lint.rule import call
-from runner.lint.tables import Table, Tables
+from runner.lint.state.chosen_names import shortened, unused
+from runner.lint.state.tables import Table, Tables
 from runner.postgres.search_path import PROJECT
 from runner.postgres.sql import Name
 

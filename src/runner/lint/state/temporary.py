@@ -11,8 +11,8 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes import AstNode
 
-from runner.lint import parse_tree
-from runner.lint.tables import TEMPORARY, Tables
+from runner.lint.parsing import parse_tree
+from runner.lint.state.tables import TEMPORARY, Tables
 
 PERSISTENCE = "t"
 """The persistence of a temporary relation, as in `pg_class`."""

@@ -8,10 +8,12 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes import AstNode
 
-from runner.lint import below, joins, parse_tree
-from runner.lint.joins import Source
+from runner.lint.effects import joins
+from runner.lint.effects.joins import Source
+from runner.lint.parsing import parse_tree
 from runner.lint.report import LARGE_ROWS
-from runner.lint.tables import Table, Tables
+from runner.lint.state import below
+from runner.lint.state.tables import Table, Tables
 
 Write = nodes.DeleteStmt | nodes.InsertStmt | nodes.MergeStmt | nodes.UpdateStmt
 """A statement, or a part of WITH, that writes rows."""

@@ -7,9 +7,9 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes import AstNode
 
-from runner.lint import parse_tree
+from runner.lint.parsing import parse_tree
 from runner.lint.report import LARGE_ROWS
-from runner.lint.tables import Table
+from runner.lint.state.tables import Table
 
 EQUAL = (pb.AEXPR_OP, pb.AEXPR_IN, pb.AEXPR_OP_ANY)
 CTID = "ctid"

@@ -9,9 +9,10 @@ import postgast
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from runner.lint import building, instead, parse_tree
+from runner.lint.parsing import parse_tree
+from runner.lint.remedies import building, instead
 from runner.lint.rule import call
-from runner.lint.tables import Constraint, Table, Tables
+from runner.lint.state.tables import Constraint, Table, Tables
 from runner.postgres.sql import Name
 
 # op.execute takes a colon before a word for a parameter

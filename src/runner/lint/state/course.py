@@ -8,10 +8,11 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes import AstNode
 
-from runner.lint import parse_tree, partitions, renames
-from runner.lint.chosen_names import unused
-from runner.lint.parse_tree import Type
-from runner.lint.tables import KINDS, TEMPORARY, Column, Constraint, Index, Table, Tables, read_index
+from runner.lint.parsing import parse_tree
+from runner.lint.parsing.parse_tree import Type
+from runner.lint.state import partitions, renames
+from runner.lint.state.chosen_names import unused
+from runner.lint.state.tables import KINDS, TEMPORARY, Column, Constraint, Index, Table, Tables, read_index
 from runner.postgres.sql import Name
 
 ENDINGS = {

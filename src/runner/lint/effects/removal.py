@@ -8,10 +8,10 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes import AstNode
 
-from runner.lint import parse_tree
-from runner.lint.parse_tree import Type
-from runner.lint.statement import Database, Revision, Statement
-from runner.lint.tables import TEMPORARY, Table
+from runner.lint.parsing import parse_tree
+from runner.lint.parsing.parse_tree import Type
+from runner.lint.state.statement import Database, Revision, Statement
+from runner.lint.state.tables import TEMPORARY, Table
 from runner.postgres.search_path import PROJECT
 from runner.postgres.sql import Name
 

@@ -8,8 +8,9 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes import AstNode
 
-from runner.lint import parse_tree, partitions
-from runner.lint.tables import Constraint, Index, Table, Tables
+from runner.lint.parsing import parse_tree
+from runner.lint.state import partitions
+from runner.lint.state.tables import Constraint, Index, Table, Tables
 from runner.postgres.sql import Name
 
 N = TypeVar("N", nodes.Constraint, nodes.IndexStmt, nodes.PartitionSpec)

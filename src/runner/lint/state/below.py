@@ -6,8 +6,8 @@ from dataclasses import replace
 from postgast import nodes
 from postgast.nodes import AstNode
 
-from runner.lint import parse_tree
-from runner.lint.tables import Table, Tables
+from runner.lint.parsing import parse_tree
+from runner.lint.state.tables import Table, Tables
 from runner.postgres.sql import Name
 
 

@@ -8,9 +8,9 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes import AstNode
 
-from runner.lint import parse_tree
-from runner.lint.parse_tree import Type
-from runner.lint.tables import Table, Tables
+from runner.lint.parsing import parse_tree
+from runner.lint.parsing.parse_tree import Type
+from runner.lint.state.tables import Table, Tables
 from runner.postgres import sql
 from runner.postgres.sql import Name
 from runner.schema import catalog

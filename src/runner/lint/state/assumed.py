@@ -10,9 +10,9 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes import AstNode
 
-from runner.lint import parse_tree
-from runner.lint.parse_tree import Type
-from runner.lint.tables import Column, Table, TableKind, Tables
+from runner.lint.parsing import parse_tree
+from runner.lint.parsing.parse_tree import Type
+from runner.lint.state.tables import Column, Table, TableKind, Tables
 from runner.postgres.sql import Name
 
 VIEWS: dict[int, TableKind] = {pb.OBJECT_VIEW: "view", pb.OBJECT_MATVIEW: "materialized view"}

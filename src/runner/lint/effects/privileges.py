@@ -6,8 +6,8 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes import AstNode
 
-from runner.lint import parse_tree
-from runner.lint.tables import Table
+from runner.lint.parsing import parse_tree
+from runner.lint.state.tables import Table
 from runner.postgres.sql import Name
 from runner.project import quote
 

@@ -8,10 +8,11 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes import AstNode
 
-from runner.lint import code, domains, parse_tree
-from runner.lint.functions import STEADY, VOLATILE
-from runner.lint.parse_tree import Type
-from runner.lint.statement import Database, Revision, Statement
+from runner.lint.effects.functions import STEADY, VOLATILE
+from runner.lint.parsing import code, parse_tree
+from runner.lint.parsing.parse_tree import Type
+from runner.lint.state import domains
+from runner.lint.state.statement import Database, Revision, Statement
 from runner.postgres.search_path import PROJECT
 from runner.postgres.sql import Name
 

@@ -10,8 +10,9 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes import AstNode
 
-from runner.lint import below, course, parse_tree
-from runner.lint.tables import Table, Tables
+from runner.lint.parsing import parse_tree
+from runner.lint.state import below, course
+from runner.lint.state.tables import Table, Tables
 from runner.postgres.sql import Name
 
 Mode = str

@@ -7,11 +7,13 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes import AstNode
 
-from runner.lint import below, course, parse_tree, removal
-from runner.lint.dependent import Dependent, Root
-from runner.lint.removal import Thing
-from runner.lint.statement import Database, Revision, Statement, shown
-from runner.lint.tables import Table
+from runner.lint.effects import removal
+from runner.lint.effects.removal import Thing
+from runner.lint.parsing import parse_tree
+from runner.lint.state import below, course
+from runner.lint.state.dependent import Dependent, Root
+from runner.lint.state.statement import Database, Revision, Statement, shown
+from runner.lint.state.tables import Table
 from runner.postgres.sql import Name
 from runner.project import quote
 

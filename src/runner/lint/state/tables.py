@@ -12,8 +12,8 @@ from typing import Literal
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from runner.lint import parse_tree
-from runner.lint.parse_tree import Type
+from runner.lint.parsing import parse_tree
+from runner.lint.parsing.parse_tree import Type
 from runner.postgres import sql
 from runner.postgres.sql import Name
 from runner.schema.catalog import Catalog

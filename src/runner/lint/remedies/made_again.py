@@ -3,10 +3,10 @@
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from runner.lint import parse_tree
+from runner.lint.parsing import parse_tree
 from runner.lint.rule import call
-from runner.lint.statement import Revision, Statement
-from runner.lint.tables import Table
+from runner.lint.state.statement import Revision, Statement
+from runner.lint.state.tables import Table
 
 
 def dropping_constraint(name: str, table: Table, revision: Revision, statement: Statement) -> tuple[str, ...]:

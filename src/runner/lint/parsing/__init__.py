@@ -1,0 +1,1 @@
+"""SQL as parse trees of PostgreSQL's own grammar."""

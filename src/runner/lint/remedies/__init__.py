@@ -1,0 +1,1 @@
+"""The Python to write instead."""

@@ -1,0 +1,1 @@
+"""The tables at each moment of a plan, and its statements."""
