@@ -12,7 +12,8 @@ from runner.lint import rules
 from runner.lint.effects import widening
 from runner.lint.parsing import parse_tree
 from runner.lint.rule import Violation
-from runner.lint.state.statement import arrange, describe
+from runner.lint.state.database import describe
+from runner.lint.state.statement import arrange
 from runner.results import TableSize
 from runner.schema.catalog import Catalog
 from runner.script.offline import Rendered

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from runner.lint import rules
-from runner.lint.state.statement import arrange, describe
+from runner.lint.state.database import describe
+from runner.lint.state.statement import arrange
 from runner.lint.state.tablespaces import Tablespaces
 from runner.preview import tablespaces
 from runner.results import TableSize

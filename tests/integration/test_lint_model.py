@@ -14,7 +14,8 @@ from runner.lint import rules, squawk
 from runner.lint.parsing import parse_tree
 from runner.lint.state import course, locks
 from runner.lint.state import statement as lint
-from runner.lint.state.statement import arrange, describe
+from runner.lint.state.database import describe
+from runner.lint.state.statement import arrange
 from runner.lint.state.tables import Table, Tables, of_catalog
 from runner.postgres.sql import Name
 from runner.schema import catalog
@@ -253,7 +254,7 @@ READ = """
 import json, resource, sys
 from runner.lint import findings, squawk
 from runner.lint.parsing import parse_tree
-from runner.lint.state.statement import describe
+from runner.lint.state.database import describe
 from runner.schema import catalog
 from runner.script.offline import Rendered
 

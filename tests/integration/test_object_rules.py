@@ -9,7 +9,7 @@ import psycopg2
 import pytest
 
 from runner.lint import findings, rules, squawk
-from runner.lint.state.statement import describe
+from runner.lint.state.database import describe
 from runner.script.offline import Rendered
 from support import examples
 from support.postgres import Database, Server, read_catalog

@@ -7,7 +7,8 @@ import pytest
 
 from runner import settings
 from runner.lint import findings, rules
-from runner.lint.state.statement import arrange, describe
+from runner.lint.state.database import describe
+from runner.lint.state.statement import arrange
 from runner.results import Finding
 from runner.script import graph, offline
 from support import examples

@@ -14,7 +14,8 @@ from runner.lint import rules, squawk
 from runner.lint.parsing import nesting
 from runner.lint.report import excerpt
 from runner.lint.rule import Rule, Violation
-from runner.lint.state.statement import Database, Revision, Statement, arrange, describe, shown
+from runner.lint.state.database import Database, describe
+from runner.lint.state.statement import Revision, Statement, arrange, shown
 from runner.lint.state.tables import TEMPORARY
 from runner.postgres import sql
 from runner.results import Finding, Level

@@ -143,11 +143,11 @@ def examine(
     if program is not None:
         # they load PostgreSQL's parser, which the extra `lint` installs
         from runner.lint import findings as rules
-        from runner.lint.state import statement
+        from runner.lint.state import database as of_lint
 
         table = invocation.settings.version_table
         own = [(table.schema, table.name)]
-        database = statement.describe(
+        database = of_lint.describe(
             actual, sizes, server_version, dependents, own, complete=complete, tablespaces=tablespaces
         )
         found, harmless = rules.find(rendered, database, program)

@@ -10,7 +10,7 @@ from postgast.nodes import AstNode
 
 from runner.lint.effects import joins
 from runner.lint.effects.joins import Source
-from runner.lint.parsing import parse_tree
+from runner.lint.parsing import clauses, parse_tree
 from runner.lint.report import LARGE_ROWS
 from runner.lint.state import below
 from runner.lint.state.tables import Table, Tables
@@ -66,9 +66,9 @@ def is_of_all(condition: AstNode | None, table: Table) -> bool:
         case nodes.A_Expr(
             kind=pb.AEXPR_OP, lexpr=nodes.ColumnRef(fields=fields) as left, rexpr=nodes.ColumnRef() as right
         ):
-            is_itself = parse_tree.words(condition.name) == ["="] and parse_tree.same(left, right)
+            is_itself = parse_tree.words(condition.name) == ["="] and clauses.same(left, right)
             return is_itself and parse_tree.words(fields)[-1] in table.proven
-    return parse_tree.is_always_true(condition)
+    return clauses.is_always_true(condition)
 
 
 def are_few(node: AstNode, tables: Tables, count: Count = lambda _: None) -> bool:

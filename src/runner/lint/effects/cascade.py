@@ -10,9 +10,10 @@ from postgast.nodes import AstNode
 from runner.lint.effects import removal
 from runner.lint.effects.removal import Thing
 from runner.lint.parsing import parse_tree
-from runner.lint.state import below, course
+from runner.lint.state import added, below
+from runner.lint.state.database import Database
 from runner.lint.state.dependent import Dependent, Root
-from runner.lint.state.statement import Database, Revision, Statement, shown
+from runner.lint.state.statement import Revision, Statement, shown
 from runner.lint.state.tables import Table
 from runner.postgres.sql import Name
 from runner.project import quote
@@ -214,7 +215,7 @@ def is_made_again(one: Dependent, revision: Revision, statement: Statement) -> b
 def _added(statement: Statement, origin: Name) -> Iterator[str]:
     """Yield the names of the constraints that a statement adds to a table."""
     if statement.table is not None and statement.table.origin == origin:
-        yield from (one.name for one in course.added_constraints(statement.node, statement.table))
+        yield from (one.name for one in added.added_constraints(statement.node, statement.table))
 
 
 def _thing(one: Dependent) -> Thing | None:

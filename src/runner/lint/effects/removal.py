@@ -10,7 +10,8 @@ from postgast.nodes import AstNode
 
 from runner.lint.parsing import parse_tree
 from runner.lint.parsing.parse_tree import Type
-from runner.lint.state.statement import Database, Revision, Statement
+from runner.lint.state.database import Database
+from runner.lint.state.statement import Revision, Statement
 from runner.lint.state.tables import TEMPORARY, Table
 from runner.postgres.search_path import PROJECT
 from runner.postgres.sql import Name

@@ -12,7 +12,8 @@ from runner.lint.effects.functions import STEADY, VOLATILE
 from runner.lint.parsing import code, parse_tree
 from runner.lint.parsing.parse_tree import Type
 from runner.lint.state import domains
-from runner.lint.state.statement import Database, Revision, Statement
+from runner.lint.state.database import Database
+from runner.lint.state.statement import Revision, Statement
 from runner.postgres.search_path import PROJECT
 from runner.postgres.sql import Name
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 from postgast import nodes
 from postgast.nodes import AstNode
 
-from runner.lint.parsing import parse_tree
+from runner.lint.parsing import clauses, parse_tree
 from runner.lint.parsing.parse_tree import Type
 from runner.lint.state import domains
 from runner.lint.state.domains import Domain
@@ -66,7 +66,7 @@ def effect(column: Column, definition: nodes.ColumnDef, table: Table, known: Map
     checks = (
         one.name
         for one in table.constraints.values()
-        if one.kind == "check" and one.valid and column.name in parse_tree.constrained(one.node)
+        if one.kind == "check" and one.valid and column.name in clauses.constrained(one.node)
     )
     zoned = any(frozenset(base(one, known).name for one in pair) == ZONED for pair in pairwise(types))
     return Effect(indexes=tuple(indexes), checks=tuple(checks), takes_zone=zoned)

@@ -7,7 +7,7 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes import AstNode
 
-from runner.lint.parsing import parse_tree
+from runner.lint.parsing import clauses, parse_tree
 from runner.lint.remedies import instead
 from runner.lint.rule import call
 from runner.lint.state.chosen_names import shortened, unused
@@ -24,7 +24,7 @@ def table_name(node: nodes.IndexStmt) -> Name:
 
 def index_name(node: nodes.IndexStmt) -> str:
     """Return the name of an index, one like PostgreSQL's where the statement leaves it out."""
-    return node.idxname or shortened(table_name(node)[1], *parse_tree.index_columns(node), "idx")
+    return node.idxname or shortened(table_name(node)[1], *clauses.index_columns(node), "idx")
 
 
 def free_name(tables: Tables, made: Collection[Name], schema: str, *parts: str) -> str:
@@ -44,7 +44,7 @@ def concurrently(node: nodes.IndexStmt, name: str = "", table: Name | None = Non
 def replaced(node: nodes.IndexStmt, tables: Tables) -> tuple[str, ...]:
     """Return the revisions that build an index beside the one that has its name, drop that, and take its name."""
     (schema, owner), name = table_name(node), index_name(node)
-    new = free_name(tables, ((schema, name),), schema, owner, *parse_tree.index_columns(node), "idx")
+    new = free_name(tables, ((schema, name),), schema, owner, *clauses.index_columns(node), "idx")
     table = tables.find((schema, owner))
     is_partitioned = table is not None and table.is_partitioned
     # that of a partitioned table cannot be dropped concurrently
@@ -103,7 +103,7 @@ def _follow(
         if part is None:
             continue
         schema, owner = part.name
-        own = free_name(tables, named, schema, owner, *parse_tree.index_columns(node), "idx")
+        own = free_name(tables, named, schema, owner, *clauses.index_columns(node), "idx")
         named.add((schema, own))
         if part.is_partitioned:
             _follow(node, part.name, own, tables, made, built, attached, named)

@@ -10,14 +10,14 @@ from runner.lint.effects import volatility
 from runner.lint.parsing import parse_tree
 from runner.lint.parsing.parse_tree import Type
 from runner.lint.remedies import foreign_keys, instead, made_again, made_safe
-from runner.lint.state import course
+from runner.lint.state import added, course
 from runner.lint.state.chosen_names import shortened
 from runner.lint.state.statement import Revision, Statement
 from runner.lint.state.tables import Constraint, Table
 from runner.postgres.sql import Name
 
 LATER = frozenset({
-    pb.CONSTR_CHECK, pb.CONSTR_FOREIGN, pb.CONSTR_PRIMARY, pb.CONSTR_UNIQUE, *course.ATTRIBUTES,
+    pb.CONSTR_CHECK, pb.CONSTR_FOREIGN, pb.CONSTR_PRIMARY, pb.CONSTR_UNIQUE, *added.ATTRIBUTES,
 })  # fmt: skip
 """What is added to the column when it is there."""
 
@@ -33,12 +33,12 @@ def safely(node: nodes.ColumnDef, revision: Revision, statement: Statement) -> t
     table = statement.table
     assert table is not None  # noqa: S101 - of a column that is added
     kinds = {one.contype for one in _parts(node)}
-    is_serial = parse_tree.read_type(node.type_name).name in course.SERIAL
+    is_serial = parse_tree.read_type(node.type_name).name in added.SERIAL
     if is_serial or pb.CONSTR_GENERATED in kinds or {pb.CONSTR_UNIQUE, pb.CONSTR_DEFAULT} <= kinds:
         return ()
     fills = volatility.cause(node, revision, statement) is not None
     made = course.with_column(table, node)
-    constraints = list(course.of_column(node, made))
+    constraints = list(added.of_column(node, made))
     default = next((one for one in _parts(node) if one.contype == pb.CONSTR_DEFAULT), None)
     dropping = made_again.dropping_column(node.colname, table, revision, statement)
     functions = _functions(default, revision, statement)

@@ -5,7 +5,8 @@ from postgast import nodes
 from runner.lint.parsing import parse_tree
 from runner.lint.remedies import instead
 from runner.lint.rule import Violation
-from runner.lint.state.statement import Database, Statement, shown
+from runner.lint.state.database import Database
+from runner.lint.state.statement import Statement, shown
 from runner.lint.state.tables import Table
 
 

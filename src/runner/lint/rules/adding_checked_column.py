@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from runner.lint.remedies import new_columns
 from runner.lint.rule import Rule, Violation
-from runner.lint.state import course
+from runner.lint.state import added
 from runner.lint.state.statement import Revision, shown
 
 
@@ -19,7 +19,7 @@ def find(revision: Revision) -> Iterator[Violation]:
     for statement in revision.statements:
         table = statement.reached
         for column in statement.columns():
-            checks = [one.name for one in course.of_column(column, table) if one.kind == "check" and one.valid]
+            checks = [one.name for one in added.of_column(column, table) if one.kind == "check" and one.valid]
             if table is None or not checks:
                 continue
             named = ", ".join(f"`{name}`" for name in checks)

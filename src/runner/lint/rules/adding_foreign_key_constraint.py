@@ -14,8 +14,9 @@ from postgast import pg_query_pb2 as pb
 from runner.lint.parsing import parse_tree
 from runner.lint.remedies import building, foreign_keys, made_safe, new_columns
 from runner.lint.rule import Rule, Violation
-from runner.lint.state import course
-from runner.lint.state.statement import Database, Revision, Statement, shown
+from runner.lint.state import added
+from runner.lint.state.database import Database
+from runner.lint.state.statement import Revision, Statement, shown
 from runner.lint.state.tables import Constraint, Table, Tables
 
 FILLED = frozenset({pb.CONSTR_DEFAULT, pb.CONSTR_GENERATED, pb.CONSTR_IDENTITY})
@@ -75,7 +76,7 @@ def _is_checked(statement: Statement, one: Constraint, table: Table) -> bool:
     if column is not None:
         kinds = {part.contype for part in column.constraints if isinstance(part, nodes.Constraint)}
         # PostgreSQL checks no row where the new column is null in all of them
-        return one.valid and bool(FILLED & kinds or parse_tree.read_type(column.type_name).name in course.SERIAL)
+        return one.valid and bool(FILLED & kinds or parse_tree.read_type(column.type_name).name in added.SERIAL)
     return one.valid and not _is_in_parts(one, table, statement.before)
 
 

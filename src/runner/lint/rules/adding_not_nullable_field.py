@@ -16,7 +16,8 @@ from runner.lint.parsing import parse_tree
 from runner.lint.remedies import new_columns
 from runner.lint.rule import Rule, Violation, call
 from runner.lint.state import below
-from runner.lint.state.statement import Database, Revision, Statement, shown
+from runner.lint.state.database import Database
+from runner.lint.state.statement import Revision, Statement, shown
 from runner.lint.state.tables import Table
 
 

@@ -13,7 +13,7 @@ from postgast import pg_query_pb2 as pb
 from runner.lint.parsing import parse_tree
 from runner.lint.remedies import new_columns
 from runner.lint.rule import Rule, Violation, call
-from runner.lint.state import course, domains
+from runner.lint.state import added, domains
 from runner.lint.state.statement import Revision, Statement, shown
 
 GIVEN = frozenset({pb.CONSTR_DEFAULT, pb.CONSTR_GENERATED, pb.CONSTR_IDENTITY})
@@ -46,7 +46,7 @@ def find(revision: Revision) -> Iterator[Violation]:
 def _is_required(column: nodes.ColumnDef, revision: Revision, statement: Statement) -> bool:
     kinds = {one.contype for one in column.constraints if isinstance(one, nodes.Constraint)}
     found = parse_tree.read_type(column.type_name)
-    if kinds & GIVEN or (found.name in course.SERIAL and not found.schema):
+    if kinds & GIVEN or (found.name in added.SERIAL and not found.schema):
         return False
     if kinds & {pb.CONSTR_NOTNULL, pb.CONSTR_PRIMARY}:
         domain = revision.domains(statement).get(domains.named(found))

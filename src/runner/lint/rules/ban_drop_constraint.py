@@ -13,7 +13,7 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
 from runner.lint.effects import cascade, removal
-from runner.lint.parsing import parse_tree
+from runner.lint.parsing import clauses, parse_tree
 from runner.lint.remedies import foreign_keys
 from runner.lint.rule import Rule, Violation
 from runner.lint.state.statement import Revision, Statement, shown
@@ -112,7 +112,7 @@ def _replaces(new: Constraint, old: Constraint, tables: Tables) -> bool:
 
 def _is_idle(one: Constraint, table: Table) -> bool:
     """Return whether a CHECK says of a column what its NOT NULL says too."""
-    named = parse_tree.not_null_columns(one.node.raw_expr)
+    named = clauses.not_null_columns(one.node.raw_expr)
     declared = {column.name for column in table.columns.values() if column.not_null}
     return isinstance(one.node.raw_expr, nodes.NullTest) and bool(named) and named <= declared
 

@@ -16,7 +16,7 @@ from runner.lint.parsing import parse_tree
 from runner.lint.parsing.parse_tree import Type
 from runner.lint.remedies import foreign_keys
 from runner.lint.rule import Rule, Violation
-from runner.lint.state import course
+from runner.lint.state import added
 from runner.lint.state.domains import Domain
 from runner.lint.state.statement import Revision, Statement, shown
 from runner.lint.state.tables import Constraint, Table
@@ -61,7 +61,7 @@ def _added(statement: Statement) -> tuple[Table | None, list[Constraint]]:
     match statement.node:
         case nodes.AlterTableStmt() if statement.table is not None:
             made = statement.after.find(statement.table.name)
-            found = course.added_constraints(statement.node, statement.table)
+            found = added.added_constraints(statement.node, statement.table)
             return made, [one for one in found if one.kind == "foreign key"]
         case nodes.CreateStmt(relation=nodes.RangeVar() as relation):
             made = statement.after.find(parse_tree.name(relation))

@@ -12,7 +12,8 @@ from postgast import pg_query_pb2 as pb
 from runner.lint.parsing import parse_tree
 from runner.lint.remedies import building
 from runner.lint.rule import Rule, Violation
-from runner.lint.state.statement import Database, Revision, Statement, shown
+from runner.lint.state.database import Database
+from runner.lint.state.statement import Revision, Statement, shown
 from runner.lint.state.tables import Table
 from runner.postgres.sql import Name
 

@@ -15,10 +15,11 @@ from runner.lint.parsing import parse_tree
 from runner.lint.parsing.parse_tree import Type
 from runner.lint.remedies import instead, made_again, made_safe, new_columns
 from runner.lint.rule import Rule, Violation, call
-from runner.lint.state import course, domains
+from runner.lint.state import added, domains
 from runner.lint.state.chosen_names import shortened
+from runner.lint.state.database import Database
 from runner.lint.state.domains import Domain
-from runner.lint.state.statement import Database, Revision, Statement, shown
+from runner.lint.state.statement import Revision, Statement, shown
 from runner.lint.state.tables import Table
 from runner.postgres.sql import Name
 
@@ -59,7 +60,7 @@ def _columns(statement: Statement, revision: Revision) -> Iterator[Violation]:
         if table is None:
             continue
         found = parse_tree.read_type(one.type_name)
-        if found.name in course.SERIAL and not found.schema:
+        if found.name in added.SERIAL and not found.schema:
             why, remedy, advice = "takes its numbers from a sequence", FILL, _of_sequence(one, table, found)
         elif (domain := _domain(found, statement, revision)) is not None and not found.is_array:
             why = f"is of the domain `{found}`, which has a constraint"
@@ -96,7 +97,7 @@ def _of_sequence(column: nodes.ColumnDef, table: Table, found: Type) -> tuple[st
     if column.constraints:
         return ()
     where, name = parse_tree.identifier(*table.name), parse_tree.identifier(column.colname)
-    kind = Type(course.SERIAL[found.name])
+    kind = Type(added.SERIAL[found.name])
     adding = instead.executed(f"ALTER TABLE {where} ADD COLUMN {name} {kind}")
     return ("\n".join((adding, *new_columns.numbering(column.colname, kind, table.name))),)
 

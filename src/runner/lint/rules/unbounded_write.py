@@ -15,7 +15,8 @@ from runner.lint.effects.bounds import Write
 from runner.lint.parsing import parse_tree
 from runner.lint.report import LEVELS
 from runner.lint.rule import Rule, Violation
-from runner.lint.state.statement import Database, Revision, Statement, block, shown
+from runner.lint.state.database import Database
+from runner.lint.state.statement import Revision, Statement, block, shown
 from runner.lint.state.tables import Table
 from runner.results import Level
 

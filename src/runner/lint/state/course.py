@@ -1,6 +1,6 @@
 """What the statements of a plan do to its tables: what they add to one, and the tables afterwards."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial, reduce
 
@@ -8,32 +8,13 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes import AstNode
 
-from runner.lint.parsing import parse_tree
+from runner.lint.parsing import clauses, parse_tree
 from runner.lint.parsing.parse_tree import Type
-from runner.lint.state import partitions, renames
+from runner.lint.state import added, partitions, renames
 from runner.lint.state.chosen_names import unused
-from runner.lint.state.tables import KINDS, TEMPORARY, Column, Constraint, Index, Table, Tables, read_index
+from runner.lint.state.tables import TEMPORARY, Column, Constraint, Index, Table, Tables, read_index
 from runner.postgres.sql import Name
 
-ENDINGS = {
-    "check": "check", "exclude": "excl", "foreign key": "fkey", "not null": "not_null", "primary key": "pkey",
-    "unique": "key",
-}  # fmt: skip
-"""How PostgreSQL ends the name of a constraint that has none."""
-SERIAL = {
-    "bigserial": "int8", "serial": "int4", "serial2": "int2", "serial4": "int4", "serial8": "int8",
-    "smallserial": "int2",
-}  # fmt: skip
-"""The types of the columns that PostgreSQL makes of these words."""
-ATTRIBUTES: dict[int, dict[str, bool]] = {
-    pb.CONSTR_ATTR_DEFERRABLE: {"deferrable": True},
-    pb.CONSTR_ATTR_NOT_DEFERRABLE: {},
-    pb.CONSTR_ATTR_DEFERRED: {"deferrable": True, "initdeferred": True},
-    pb.CONSTR_ATTR_IMMEDIATE: {},
-    pb.CONSTR_ATTR_ENFORCED: {},
-    pb.CONSTR_ATTR_NOT_ENFORCED: {"is_enforced": False, "skip_validation": True},
-}
-"""What stands behind a constraint of a column, and what it sets."""
 GENERATED = {"s": "stored", "v": "virtual"}
 DROPS = frozenset({pb.AT_DropColumn, pb.AT_DropConstraint})
 INHERITED = frozenset({
@@ -42,72 +23,6 @@ INHERITED = frozenset({
 """The actions on columns that are done to the partitions of a table, and to what inherits from it, too."""
 LIKE_DEFAULTS = 0b111000
 """The bits of INCLUDING DEFAULTS, GENERATED and IDENTITY, as `TableLikeOption` in PostgreSQL's `parsenodes.h`."""
-
-
-def added_columns(node: AstNode | None, table: Table | None) -> Iterator[nodes.ColumnDef]:
-    """Yield the columns that an ALTER TABLE adds to a table, not those that IF NOT EXISTS finds there."""
-    # columns are dropped before others are added
-    dropped = {one.name for one in parse_tree.commands(node, pb.AT_DropColumn)}
-    there = {*(table.columns if table is not None else ())} - dropped
-    for command in parse_tree.commands(node, pb.AT_AddColumn):
-        column = command.def_
-        if isinstance(column, nodes.ColumnDef) and not (command.missing_ok and column.colname in there):
-            there.add(column.colname)
-            yield column
-
-
-def added_constraints(node: AstNode | None, table: Table | None) -> Iterator[Constraint]:
-    """Yield the constraints that an ALTER TABLE adds to a table, those of its new columns included."""
-    owner = table.name[1] if table is not None else ""
-    for command in parse_tree.commands(node, pb.AT_AddConstraint):
-        if isinstance(command.def_, nodes.Constraint):
-            yield from _constraint(command.def_, owner, None, table)
-    for column in added_columns(node, table):
-        yield from of_column(column, table)
-
-
-def of_column(column: nodes.ColumnDef, table: Table | None) -> Iterator[Constraint]:
-    """Yield the constraints in the definition of a column."""
-    owner = table.name[1] if table is not None else ""
-    for one in _whole(column):
-        yield from _constraint(one, owner, column.colname, table)
-
-
-def _whole(column: nodes.ColumnDef) -> list[nodes.Constraint]:
-    """Return the constraints of a column, each with DEFERRABLE and so on, which are nodes of their own in the tree."""
-    found: list[nodes.Constraint] = []
-    for one in column.constraints:
-        if isinstance(one, nodes.Constraint):
-            attributes = ATTRIBUTES.get(one.contype)
-            if attributes is None:
-                found.append(one)
-            elif found:
-                changed = pb.Constraint()
-                changed.CopyFrom(parse_tree.message(found[-1]))
-                for name, value in attributes.items():
-                    setattr(changed, name, value)
-                found[-1] = nodes.Constraint(changed)
-    return found
-
-
-def _constraint(node: nodes.Constraint, owner: str, column: str | None, table: Table | None) -> Iterator[Constraint]:
-    if node.contype not in KINDS:
-        return
-    kind = KINDS[node.contype]
-    columns = parse_tree.constrained(node) or ((column,) if column else ())
-    if node.indexname and table is not None and node.indexname in table.indexes:
-        columns = table.indexes[node.indexname].columns
-    # PostgreSQL names a CHECK after its column only where it has one
-    named = () if kind == "primary key" or (kind == "check" and len(columns) != 1) else columns
-    if kind in ("exclude", "unique"):
-        named += tuple(parse_tree.words(node.including))
-    # USING INDEX gives it the name of the index
-    name = node.conname or node.indexname or unused(partial(_is_taken, table), owner, *named, ENDINGS[kind])
-    yield Constraint(name, kind, columns, node, not node.skip_validation, is_made=True, column=column)
-
-
-def _is_taken(table: Table | None, name: str) -> bool:
-    return table is not None and (name in table.constraints or name in table.indexes)
 
 
 def is_there_already(node: AstNode | None, tables: Tables) -> bool:
@@ -154,8 +69,8 @@ def after(tables: Tables, node: AstNode | None) -> Tables:  # noqa: C901 - a cas
                 return tables
             made_index = read_index(index, node, is_made=True)
             if not index:
-                columns = parse_tree.index_columns(node)
-                index = unused(partial(_is_taken, table), table.name[1], *columns, "idx")
+                columns = clauses.index_columns(node)
+                index = unused(partial(added.is_taken, table), table.name[1], *columns, "idx")
                 made_index = replace(made_index, name=index)
             return tables.having(replace(table, indexes={**table.indexes, index: made_index}))
         case nodes.CreatePolicyStmt(table=nodes.RangeVar() as relation, policy_name=policy, permissive=permissive):
@@ -188,7 +103,7 @@ def _create(tables: Tables, node: nodes.CreateStmt, name: Name) -> Tables:
         match element:
             case nodes.ColumnDef():
                 table = with_column(table, element)
-                table = _with_constraints(table, of_column(element, table))
+                table = _with_constraints(table, added.of_column(element, table))
             case nodes.TableLikeClause(relation=nodes.RangeVar() as relation, options=options):
                 like = tables.find(parse_tree.name(relation))
                 keeps = bool(options & LIKE_DEFAULTS)
@@ -196,7 +111,7 @@ def _create(tables: Tables, node: nodes.CreateStmt, name: Name) -> Tables:
                 new = {one.name: replace(one, has_default=keeps and one.has_default) for one in copied}
                 table = replace(table, columns={**table.columns, **new})
             case nodes.Constraint() as constraint:
-                table = _with_constraints(table, _constraint(constraint, name[1], None, table))
+                table = _with_constraints(table, added.constraint(constraint, name[1], None, table))
     return tables.having(table)
 
 
@@ -209,10 +124,10 @@ def with_column(table: Table, node: nodes.ColumnDef) -> Table:
     found = parse_tree.read_type(node.type_name)
     parts = [one for one in node.constraints if isinstance(one, nodes.Constraint)]
     kinds = {one.contype for one in parts}
-    is_serial = found.name in SERIAL and not found.schema
+    is_serial = found.name in added.SERIAL and not found.schema
     column = Column(
         node.colname,
-        Type(SERIAL[found.name]) if is_serial else found,
+        Type(added.SERIAL[found.name]) if is_serial else found,
         is_serial or bool(kinds & {pb.CONSTR_NOTNULL, pb.CONSTR_PRIMARY, pb.CONSTR_IDENTITY}),
         is_serial or bool(kinds & {pb.CONSTR_DEFAULT, pb.CONSTR_IDENTITY, pb.CONSTR_GENERATED}),
         is_made=True,
@@ -324,7 +239,7 @@ def _inherit(tables: Tables, name: Name, actions: Sequence[nodes.AlterTableCmd],
                 if command.subtype == pb.AT_AddColumn and isinstance(column, nodes.ColumnDef):
                     # a column that it has already is kept; of the constraints it gets the CHECKs
                     made = with_column(changed, column) if column.colname not in changed.columns else changed
-                    checks = (one for one in of_column(column, made) if one.kind in ("check", "not null"))
+                    checks = (one for one in added.of_column(column, made) if one.kind in ("check", "not null"))
                     changed = _with_constraints(made, checks)
                 else:
                     changed = _apply(changed, command)
@@ -339,7 +254,7 @@ def _apply(table: Table, command: nodes.AlterTableCmd) -> Table:  # noqa: C901 -
             if command.missing_ok and column.colname in table.columns:
                 return table
             made = with_column(table, column)
-            return _with_constraints(made, of_column(column, made))
+            return _with_constraints(made, added.of_column(column, made))
         case pb.AT_DropColumn, _:
             return _without_column(table, command.name)
         case pb.AT_ColumnDefault, default:
@@ -351,7 +266,7 @@ def _apply(table: Table, command: nodes.AlterTableCmd) -> Table:  # noqa: C901 -
         case pb.AT_AlterColumnType, nodes.ColumnDef(type_name=kind):
             return _changed(table, [command.name], type=parse_tree.read_type(kind), collation=_collation(command.def_))
         case pb.AT_AddConstraint, nodes.Constraint() as constraint:
-            return _with_constraints(table, _constraint(constraint, table.name[1], None, table))
+            return _with_constraints(table, added.constraint(constraint, table.name[1], None, table))
         case pb.AT_ValidateConstraint, _ if command.name in table.constraints:
             valid = replace(table.constraints[command.name], valid=True)
             if valid.kind == "not null":

@@ -11,7 +11,7 @@ from postgast import pg_query_pb2 as pb
 from postgast.nodes import AstNode
 
 from runner.lint.parsing import parse_tree
-from runner.lint.state import below, course
+from runner.lint.state import added, below
 from runner.lint.state.tables import Table, Tables
 from runner.postgres.sql import Name
 
@@ -201,14 +201,14 @@ def scanned(node: AstNode | None, tables: Tables) -> tuple[Name, ...]:
 
 
 def _validates(node: nodes.AlterTableStmt, table: Table) -> bool:
-    known = {**table.constraints, **{one.name: one for one in course.added_constraints(node, table)}}
+    known = {**table.constraints, **{one.name: one for one in added.added_constraints(node, table)}}
     names = [one.name for one in parse_tree.commands(node, pb.AT_ValidateConstraint)]
     return any(name not in known or not known[name].valid for name in names)
 
 
 def _checks(node: nodes.AlterTableStmt, table: Table, tables: Tables) -> bool:
     set_not_null = [one.name for one in parse_tree.commands(node, pb.AT_SetNotNull)]
-    for one in course.added_constraints(node, table):
+    for one in added.added_constraints(node, table):
         if one.kind == "not null":
             set_not_null += one.columns if one.column is None else ()
         # a column that is added is null in every row, which neither a foreign key nor a unique index reads

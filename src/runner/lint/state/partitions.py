@@ -9,7 +9,7 @@ from postgast import nodes
 from postgast import pg_query_pb2 as pb
 from postgast.nodes import AstNode
 
-from runner.lint.parsing import parse_tree
+from runner.lint.parsing import clauses, parse_tree
 from runner.lint.state.tables import Table
 
 STRATEGIES = {
@@ -76,7 +76,7 @@ def _is_null(node: AstNode) -> bool:
 
 def _of_range(columns: Sequence[str], lower: Sequence[AstNode], upper: Sequence[AstNode]) -> Iterator[str]:
     """Yield what two bounds mean, as PostgreSQL writes it, which compares the texts of such conditions."""
-    is_equal = len(columns) > 1 and not _infinity(lower[0]) and parse_tree.same(lower[0], upper[0])
+    is_equal = len(columns) > 1 and not _infinity(lower[0]) and clauses.same(lower[0], upper[0])
     if is_equal:
         yield f"{columns[0]} = {parse_tree.expression_text(lower[0])}"
         yield from _of_range(columns[1:], lower[1:], upper[1:])

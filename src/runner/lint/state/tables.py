@@ -12,7 +12,7 @@ from typing import Literal
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
 
-from runner.lint.parsing import parse_tree
+from runner.lint.parsing import clauses, parse_tree
 from runner.lint.parsing.parse_tree import Type
 from runner.postgres import sql
 from runner.postgres.sql import Name
@@ -127,7 +127,7 @@ class Table:
         """Return the columns that are NOT NULL, or of which a valid CHECK says it."""
         checks = (one.node.raw_expr for one in self.constraints.values() if one.kind == "check" and one.valid)
         declared = frozenset(name for name, column in self.columns.items() if column.not_null)
-        return declared.union(*map(parse_tree.not_null_columns, checks))
+        return declared.union(*map(clauses.not_null_columns, checks))
 
     def has_index(self, name: str) -> bool:
         """Return whether it has an index of that name, also that of an EXCLUDE constraint."""
@@ -311,7 +311,7 @@ def _read_constraints(sections: Mapping[str, Mapping[str, str]]) -> Iterator[Con
     for quoted, text in sections.get("constraints", {}).items():
         node = parse_tree.definition(text.partition(" -- ")[0])
         if node is not None and node.contype in KINDS:
-            columns = parse_tree.constrained(node)
+            columns = clauses.constrained(node)
             yield Constraint(_plain(quoted), KINDS[node.contype], columns, node, valid=not node.skip_validation)
 
 
