@@ -16,15 +16,11 @@ ENDINGS = {
     "unique": "key",
 }  # fmt: skip
 """How PostgreSQL ends the name of a constraint that has none."""
-
-
 SERIAL = {
     "bigserial": "int8", "serial": "int4", "serial2": "int2", "serial4": "int4", "serial8": "int8",
     "smallserial": "int2",
 }  # fmt: skip
 """The types of the columns that PostgreSQL makes of these words."""
-
-
 ATTRIBUTES: dict[int, dict[str, bool]] = {
     pb.CONSTR_ATTR_DEFERRABLE: {"deferrable": True},
     pb.CONSTR_ATTR_NOT_DEFERRABLE: {},
