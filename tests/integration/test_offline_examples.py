@@ -149,7 +149,7 @@ NECESSARY = {
     "which privileges a role has": {
         "revoking-privileges": [*(f"safe revoking-privileges {number}" for number in range(2)), "rights"],
     },
-    "whether CREATE RULE is about a view": {"adding-rule": ["safe adding-rule 2"]},
+    "whether CREATE RULE is about a view": {"adding-rule": ["safe adding-rule 3"]},
     "whether a table is logged": {"rewrites-table": ["safe rewrites-table 3"]},
 }
 
