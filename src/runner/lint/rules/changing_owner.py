@@ -30,8 +30,8 @@ def find(revision: Revision) -> Iterator[Violation]:
         match statement.node:
             case nodes.AlterTableStmt():
                 table = statement.table
-                if table is not None and table.origin is not None and not _is_granted(revision, statement, table):
-                    for one in parse_tree.commands(statement.node, pb.AT_ChangeOwner):
+                for one in parse_tree.commands(statement.node, pb.AT_ChangeOwner):
+                    if table is not None and table.origin is not None and not _is_granted(revision, statement, table):
                         yield _violation(f"`{shown(table.name)}`", one.newowner, statement, table)
             case nodes.AlterOwnerStmt(object_type=kind, object=nodes.AstNode() as named) if kind in removal.KINDS:
                 for thing in removal.named(removal.KINDS[kind], [named]):
