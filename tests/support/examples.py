@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from runner import operations
-from support.postgres import Database, Server, new_database
+from support.postgres import Database, Server, make_database, new_database
 from support.project import ROOT, Project
 
 TABLES = Path(__file__).with_name("examples.sql").read_text(encoding="utf-8")
@@ -95,7 +95,7 @@ def database(server: Server, name: str, folder: Path, rows: int) -> Iterator[Dat
 def copy(original: Database, name: str) -> Iterator[Database]:
     """Make a copy of a database, to which nobody may be connected meanwhile."""
     with closing(original.server.connect()) as admin, admin.cursor() as cursor:
-        cursor.execute(f"create database {name} template {original.name}")
+        make_database(cursor, name, original.name)
         try:
             yield Database(original.server, name)
         finally:

@@ -36,8 +36,10 @@ EMBEDDED = "embedded"
 PASSWORD = "only-for-tests"
 PORTS, PARTS = 100, 200
 """The number of ports reserved for a process, more than it uses before the first is free again; and of processes."""
-SETTINGS = "-c fsync=off -c max_connections=200 -c max_prepared_transactions=5"
+SETTINGS = "-c fsync=off -c full_page_writes=off -c max_connections=200 -c max_prepared_transactions=5"
 """No durability, since the data end with the test; many connections, for tests with many runners at once."""
+MEMORY, ROOM = Path("/dev/shm"), 3 << 30  # noqa: S108 - each cluster makes a folder of its own there
+"""Linux's files in memory, and the bytes that must be free there: several times what a worker's cluster takes."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +80,15 @@ class Database:
 def new_database(server: Server, name: str) -> Iterator[Database]:
     """Make an empty database, and drop it in the end."""
     with closing(server.connect()) as admin, admin.cursor() as cursor:
-        cursor.execute(f"create database {name} template template0")
+        make_database(cursor, name, "template0")
         yield Database(server, name)
         cursor.execute(f"drop database {name} with (force)")
+
+
+def make_database(cursor: "psycopg2.extensions.cursor", name: str, template: str) -> None:
+    """Copy a database. By default PostgreSQL 15 and newer write every page of it to the log too."""
+    by_files = " strategy file_copy" if cursor.connection.server_version >= 150_000 else ""
+    cursor.execute(f"create database {name} template {template}{by_files}")
 
 
 def connect(database: Database) -> Connection:
@@ -183,7 +191,7 @@ def binaries() -> Path:
 @contextmanager
 def standby(binaries: Path, primary: URL) -> Iterator[Cluster]:
     """Run a streaming standby of a cluster that `cluster` runs, and yield it."""
-    with tempfile.TemporaryDirectory(prefix="pg", ignore_cleanup_errors=True) as folder:
+    with _folder(SETTINGS) as folder:
         data, port = Path(folder) / "data", free_port()
         _give_away(Path(folder))
         source = primary.render_as_string(hide_password=False)
@@ -194,7 +202,7 @@ def standby(binaries: Path, primary: URL) -> Iterator[Cluster]:
 @contextmanager
 def cluster(binaries: Path, settings: str = SETTINGS) -> Iterator[Cluster]:
     """Run a temporary cluster on TCP that requires passwords, and yield it; a benchmark passes its own `settings`."""
-    with tempfile.TemporaryDirectory(prefix="pg", ignore_cleanup_errors=True) as folder:
+    with _folder(settings) as folder:
         data, password, port = Path(folder) / "data", Path(folder) / "password", free_port()
         password.write_text(PASSWORD)
         _give_away(Path(folder))
@@ -202,6 +210,15 @@ def cluster(binaries: Path, settings: str = SETTINGS) -> Iterator[Cluster]:
         locale = ["--locale=C.UTF-8", "--encoding=UTF8", f"--pwfile={password}"]
         _run([binaries / "initdb", *options, *locale, "-D", data])
         yield from _serve(binaries, Path(folder), port, settings)
+
+
+def _folder(settings: str) -> "tempfile.TemporaryDirectory[str]":
+    """Make a cluster's folder: in memory if its settings renounce durability and there is room, else on disk."""
+    import psutil
+
+    free = min(shutil.disk_usage(MEMORY).free, psutil.virtual_memory().available) if MEMORY.is_dir() else 0
+    parent = MEMORY if "fsync=off" in settings and free >= ROOM else None
+    return tempfile.TemporaryDirectory(prefix="pg", dir=parent, ignore_cleanup_errors=True)
 
 
 def _serve(binaries: Path, folder: Path, port: int, more: str) -> Iterator[Cluster]:
