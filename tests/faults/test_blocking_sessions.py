@@ -249,7 +249,7 @@ def test_production_is_told_where_the_verb_is_allowed(project: Project, at_work:
     project.add("018_note", ALTER)
     prod = {"ENVIRONMENT": "prod", "LOCK_TIMEOUT_MS": "300"}
     plan = project.ask(at_work.url, {"action": "plan"}, **prod)["plan"]
-    with session(at_work, "lock table leads", login="app_login"):
+    with session(at_work, "lock table leads in share mode", login="app_login"):
         blocked = project.ask(at_work.url, {"action": "upgrade", "plan": plan}, ends_in="018_note", left_s=2, **prod)
     assert "where `ALLOWED_ACTIONS` names `end-session`" in blocked["hint"]
     assert blocked["next"] is None
