@@ -1,3 +1,4 @@
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -46,12 +47,29 @@ def newest() -> Iterator[Server]:
         yield Server(running.binaries, running.url)
 
 
+@pytest.fixture(scope="session")
+def first(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """A database that ran the first two revisions, to copy."""
+    with postgres.new_database(server, f"first_{os.getpid()}") as made:
+        answer = Project.copy(tmp_path_factory.mktemp("first")).ask(made.url, {"action": "upgrade"})
+        assert answer["status"] == "success", answer["message"]
+        yield made
+
+
 @pytest.fixture
 def database(request: pytest.FixtureRequest) -> Iterator[Database]:
     """An empty database, on the server that an indirect parameter names, else on the usual one."""
     server = request.getfixturevalue(getattr(request, "param", "server"))
-    with postgres.new_database(server, f"test_{abs(hash(request.node.nodeid)) % 10**12}") as made:
+    template = request.getfixturevalue("first").name if "migrated" in request.fixturenames else postgres.EMPTY
+    with postgres.new_database(server, f"test_{abs(hash(request.node.nodeid)) % 10**12}", template) as made:
         yield made
+
+
+@pytest.fixture
+def migrated(database: Database, first: Database) -> Database:
+    """The test's database, which is a copy at `017_dry_run_log` instead of an empty one."""
+    assert database.server == first.server
+    return database
 
 
 @pytest.fixture

@@ -68,10 +68,10 @@ def longest_wait_s(project: Project, database: Database) -> tuple[float, str]:
     return max(waits.values()), told
 
 
+@pytest.mark.usefixtures("migrated")
 @pytest.mark.parametrize("how", RAISED)
 def test_no_statement_raises_the_lock_timeout(project: Project, database: Database, how: str) -> None:
     """Each wait ends as a lock time-out, after which the revision is tried again, and succeeds on a free table."""
-    project.ask(database.url, {"action": "upgrade"})
     project.add("018_raises", "\n".join(f"op.execute({statement!r})" for statement in RAISED[how]))
 
     longest, told = longest_wait_s(project, database)
@@ -81,9 +81,9 @@ def test_no_statement_raises_the_lock_timeout(project: Project, database: Databa
     assert told.count("Retrying `018_raises`; it was rolled back.") >= 2, told
 
 
+@pytest.mark.usefixtures("migrated")
 def test_the_lock_timeout_holds_in_an_autocommit_block(project: Project, database: Database) -> None:
     """There each statement is sent with its own time-outs."""
-    project.ask(database.url, {"action": "upgrade"})
     body = f"with op.get_context().autocommit_block():\n    op.execute({DUMP + ALTER!r})"
     project.add("018_raises", body)
 
@@ -92,9 +92,9 @@ def test_the_lock_timeout_holds_in_an_autocommit_block(project: Project, databas
     assert 0.3 < longest < LONGEST_S, told
 
 
+@pytest.mark.usefixtures("migrated")
 def test_a_lock_timeout_behind_a_begin_in_an_autocommit_block(project: Project, database: Database) -> None:
     """The revision's own transaction has failed with it, and is ended before the next try."""
-    project.ask(database.url, {"action": "upgrade"})
     begins = f"    op.execute('begin')\n    op.execute({ALTER!r})\n    op.execute('commit')"
     project.add("018_raises", f"with op.get_context().autocommit_block():\n{begins}")
 
@@ -124,9 +124,9 @@ def test_a_revision_may_lower_its_timeouts(project: Project, database: Database)
     assert after[1] != "9s"
 
 
+@pytest.mark.usefixtures("migrated")
 def test_a_lower_timeout_ends_with_its_savepoint(project: Project, database: Database) -> None:
     """The server forgets it there; a later wait that the runner allows is not cut short."""
-    project.ask(database.url, {"action": "upgrade"})
     body = """
     nested = op.get_bind().begin_nested()
     op.execute("set local lock_timeout = '50ms'")
@@ -150,6 +150,7 @@ def test_a_lower_statement_timeout_ends_a_statement(project: Project, database: 
     assert (answer["code"], answer["sqlstate"]) == ("revision-failed", "57014")
 
 
+@pytest.mark.usefixtures("migrated")
 @pytest.mark.parametrize(
     ("statement", "level"),
     [
@@ -163,7 +164,6 @@ def test_a_lower_statement_timeout_ends_a_statement(project: Project, database: 
 )
 def test_a_plan_says_which_timeouts_are_set(project: Project, database: Database, statement: str, level: str) -> None:
     """None at all is an error, a finite one a note."""
-    project.ask(database.url, {"action": "upgrade"})
     project.add("018_sets", f"op.execute({statement!r})")
     planned = project.ask(database.url, {"action": "plan"})
     found = [one["level"] for one in planned["findings"] if one["rule"] == "sets-timeout"]

@@ -93,12 +93,12 @@ with sqlalchemy.create_engine(url).connect() as connection:
 """
 
 
+@pytest.mark.usefixtures("migrated")
 @pytest.mark.parametrize("held_s", [6, pytest.param(20, marks=pytest.mark.long)])
 def test_a_reader_for_many_seconds(
     project: Project, database: Database, held_s: int, record_testsuite_property
 ) -> None:
     """Clients wait no longer than `lock_timeout` and a half second; behind plain Alembic they wait it all out."""
-    project.ask(database.url, {"action": "upgrade", "target": "017"})
     path = project.add("018_note", ALTER, downgrade="op.drop_column('leads', 'note')")
     ours = slowest_query(project, database, ("migrate", "upgrade"), held_s)
     assert ours <= 2.0 + 0.5
@@ -111,10 +111,10 @@ def test_a_reader_for_many_seconds(
     record_testsuite_property("contention", f"slowest query: {ours:.2f} s, behind plain Alembic {plain:.2f} s")
 
 
+@pytest.mark.usefixtures("migrated")
 @pytest.mark.parametrize("door", [("migrate", "upgrade"), ("alembic", "upgrade", "head")])
 def test_the_wait_is_told_and_recorded(project: Project, database: Database, door: tuple[str, ...]) -> None:
     """Who blocks it is named while it waits; the wait and the locks are in the ledger."""
-    project.ask(database.url, {"action": "upgrade", "target": "017"})
     project.add("018_note", ALTER)
     reader = Reader(database, "leads")
     started = time.monotonic()
@@ -137,9 +137,9 @@ def test_the_wait_is_told_and_recorded(project: Project, database: Database, doo
     assert locks == {"leads": "AccessExclusiveLock"}
 
 
+@pytest.mark.usefixtures("migrated")
 def test_gives_up_at_the_deadline(project: Project, database: Database) -> None:
     """The answer says how often, how long, for what and behind whom; nothing is changed and no lock stays."""
-    project.ask(database.url, {"action": "upgrade", "target": "017"})
     project.add("018_note", ALTER)
     reader = Reader(database, "leads")
     started = time.monotonic()
@@ -160,9 +160,9 @@ def test_gives_up_at_the_deadline(project: Project, database: Database) -> None:
     assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
 
 
+@pytest.mark.usefixtures("migrated")
 def test_a_deadlock_is_tried_again(project: Project, database: Database) -> None:
     """40P01 is contention like any other."""
-    project.ask(database.url, {"action": "upgrade", "target": "017"})
     project.add(
         "018_two",
         f"op.execute('lock table leads in share mode')\n{UNTIL_TOLD}\nop.execute('lock table tenants in share mode')\n",
@@ -184,9 +184,9 @@ def test_a_deadlock_is_tried_again(project: Project, database: Database) -> None
     assert "Retrying `018_two`; it was rolled back." in errors
 
 
+@pytest.mark.usefixtures("migrated")
 def test_concurrent_work_has_a_budget_of_its_own(project: Project, database: Database) -> None:
     """A concurrent build and VALIDATE wait past `lock_timeout`, since nobody waits behind them."""
-    project.ask(database.url, {"action": "upgrade", "target": "017"})
     project.add(
         "018_check",
         "op.execute('alter table leads add constraint nome_check check (length(nome) < 600) not valid')",
@@ -266,6 +266,7 @@ def test_concurrent_work_is_known_however_it_is_written(project: Project, databa
     assert database.query("select count(*) from pg_index where not indisvalid") == [(0,)]
 
 
+@pytest.mark.usefixtures("migrated")
 @pytest.mark.parametrize(
     "body",
     [
@@ -278,7 +279,6 @@ def test_concurrent_work_is_known_however_it_is_written(project: Project, databa
 )
 def test_only_what_is_harmless_may_wait(project: Project, database: Database, body: str) -> None:
     """A statement that takes a strong lock keeps the short time-out, whatever stands beside it."""
-    project.ask(database.url, {"action": "upgrade", "target": "017"})
     project.add("018_note", body)
     reader = Reader(database, "leads")
     clients = Clients(database, "leads")
@@ -292,9 +292,9 @@ def test_only_what_is_harmless_may_wait(project: Project, database: Database, bo
     assert slowest <= 0.5 + 0.5
 
 
+@pytest.mark.usefixtures("migrated")
 def test_a_locked_ledger_or_version_table_does_not_outlast_the_deadline(project: Project, database: Database) -> None:
     """Contention outside a revision is contention too, and the lock's own connection is bounded as well."""
-    project.ask(database.url, {"action": "upgrade", "target": "017"})
     project.add("018_note", ALTER)
     for table in ("runner.migration_run", "alembic_version"):
         other = psycopg2.connect(database.url)

@@ -18,9 +18,8 @@ def edit(project: Project) -> Path:
 
 
 @pytest.fixture
-def edited(project: Project, database: Database) -> Path:
+def edited(project: Project, migrated: Database) -> Path:
     """One byte more in an applied revision, its bytecode from before beside it."""
-    project.ask(database.url, {"action": "upgrade"})
     path = project.folder / "alembic" / "versions" / "017_dry_run_log.py"
     py_compile.compile(str(path), doraise=True, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
     project.add("018_next", "op.execute('create table next ()')")

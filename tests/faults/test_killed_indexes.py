@@ -62,9 +62,8 @@ LOOKED = """
 
 
 @pytest.fixture
-def at_017(project: Project, database: Database) -> None:
-    assert project.ask(database.url, {"action": "upgrade", "target": "017"})["status"] == "success"
-    database.execute(TABLES)
+def at_017(migrated: Database) -> None:
+    migrated.execute(TABLES)
 
 
 def add(project: Project, *statements: str, downgrade: str = "select 1") -> None:

@@ -11,12 +11,11 @@ from support.project import Project
 
 
 @pytest.fixture
-def limited(project: Project, database: Database) -> Iterator[str]:
+def limited(migrated: Database) -> Iterator[str]:
     """The URL of a role that may run revisions and has no right on what else is there; its name needs quotes."""
-    assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
-    name = f'R "{database.name}"'
+    name = f'R "{migrated.name}"'
     quoted = '"' + name.replace('"', '""') + '"'
-    database.execute(f"""
+    migrated.execute(f"""
         create role {quoted} login password '{PASSWORD}';
         revoke create on schema public from public;
         grant usage on schema runner to {quoted};
@@ -34,9 +33,9 @@ def limited(project: Project, database: Database) -> Iterator[str]:
         revoke execute on function public.f from public
     """)
     try:
-        yield make_url(database.url).set(username=name).render_as_string(hide_password=False)
+        yield make_url(migrated.url).set(username=name).render_as_string(hide_password=False)
     finally:
-        database.execute(f"drop owned by {quoted}; drop role {quoted}")
+        migrated.execute(f"drop owned by {quoted}; drop role {quoted}")
 
 
 ODD = '"Other one"."odd ""t"'

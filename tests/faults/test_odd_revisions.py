@@ -13,14 +13,11 @@ from support import waiting
 from support.postgres import Database
 from support.project import Project
 
+pytestmark = pytest.mark.usefixtures("migrated")
+
 BLOCK = "with op.get_context().autocommit_block():\n"
 SLEEPS = BLOCK + "    op.execute('create table made ()')\n    op.execute('select pg_sleep(20)')"
 OTHER = "with op.get_bind().engine.begin() as other:\n    other.execute(sa.text({!r}))"
-
-
-@pytest.fixture(autouse=True)
-def at_017(project: Project, database: Database) -> None:
-    assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
 
 
 def is_made(database: Database) -> bool:

@@ -16,9 +16,8 @@ INVALID = "select count(*) from pg_index where not indisvalid"
 
 
 @pytest.fixture
-def at_017(project: Project, database: Database) -> None:
-    assert project.ask(database.url, {"action": "upgrade", "target": "017"})["status"] == "success"
-    database.execute("create table t as select n as a, n % 5 as b from generate_series(1, 1000) n")
+def at_017(migrated: Database) -> None:
+    migrated.execute("create table t as select n as a, n % 5 as b from generate_series(1, 1000) n")
 
 
 def helper(project: Project, call: str, name: str = "018_help", after: str = "017_dry_run_log") -> None:

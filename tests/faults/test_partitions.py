@@ -40,10 +40,9 @@ READ = "select name, max(rows) - min(rows) from reads where name in ('p1', 'p2')
 
 
 @pytest.fixture(autouse=True)
-def at_017(project: Project, database: Database) -> None:
-    assert project.ask(database.url, {"action": "upgrade", "target": "017"})["status"] == "success"
-    database.execute(TABLES)
-    database.execute("create table reads (name text, rows bigint)")
+def at_017(migrated: Database) -> None:
+    migrated.execute(TABLES)
+    migrated.execute("create table reads (name text, rows bigint)")
 
 
 def add(project: Project, *bodies: str) -> None:

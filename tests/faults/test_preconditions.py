@@ -11,9 +11,9 @@ from support.project import UNTIL_TOLD, Project
 ROW = "insert into dry_run_log (tenant_id, canal_decidido, motivo_decisao) values (gen_random_uuid(), 'none', 'x')"
 
 
+@pytest.mark.usefixtures("migrated")
 def test_a_downgrade_that_loses_rows(project: Project, database: Database) -> None:
     """How many is said, everywhere; confirmed with the current revision, it goes through."""
-    project.ask(database.url, {"action": "upgrade"})
     database.execute(f"{ROW}; {ROW}")
     database.execute("insert into tenants (company_name) values ('a')")
     answer = project.ask(database.url, {"action": "downgrade", "target": "016"})
@@ -53,9 +53,9 @@ def test_a_column_with_values(project: Project, database: Database) -> None:
     assert project.ask(database.url, {"action": "downgrade", "target": "-1"})["status"] == "success"
 
 
+@pytest.mark.usefixtures("migrated")
 @pytest.mark.parametrize("action", ["downgrade", "stamp", "repair", "rehearse"])
 def test_only_some_actions_are_allowed_in_prod(project: Project, database: Database, action: str) -> None:
-    project.ask(database.url, {"action": "upgrade"})
     answer = project.ask(database.url, {"action": action, "target": "016"}, ENVIRONMENT="prod")
     assert answer["message"] == (
         f"action-not-allowed: `{action}` is not among the actions allowed in `prod` (`activity`, `check`, `current`, "
@@ -64,14 +64,14 @@ def test_only_some_actions_are_allowed_in_prod(project: Project, database: Datab
     )
 
 
+@pytest.mark.usefixtures("migrated")
 def test_plain_alembic_is_guarded_too(project: Project, database: Database) -> None:
-    project.ask(database.url, {"action": "upgrade"})
     done = project.run("alembic", "downgrade", "-1", url=database.url, ENVIRONMENT="prod")
     assert "FAILED: action-not-allowed" in done.stderr + done.stdout
 
 
+@pytest.mark.usefixtures("migrated")
 def test_what_is_dear_in_prod_wants_the_current_revision(project: Project, database: Database) -> None:
-    project.ask(database.url, {"action": "upgrade"})
     allowed = {"ENVIRONMENT": "prod", "ALLOWED_ACTIONS": "upgrade, downgrade,stamp,repair"}
     for action in ("downgrade", "stamp", "repair"):
         answer = project.ask(database.url, {"action": action, "target": "016"}, **allowed)
@@ -129,9 +129,9 @@ def test_a_call_that_arrives_while_the_first_runs(project: Project, database: Da
     assert project.ask(database.url, asked) == answers[0]
 
 
+@pytest.mark.usefixtures("migrated")
 def test_mixed_revisions_are_refused_before_anything_is_committed(project: Project, database: Database) -> None:
     """An autocommit block would commit what came before it."""
-    project.ask(database.url, {"action": "upgrade", "target": "017"})
     project.add(
         "018_mixed",
         "op.execute('create table half ()')\nwith op.get_context().autocommit_block():\n    op.execute('select 1')",

@@ -7,12 +7,9 @@ import pytest
 from support.postgres import Database
 from support.project import Project
 
+pytestmark = pytest.mark.usefixtures("migrated")
+
 PLANTED = "maria.silva@example.com"
-
-
-@pytest.fixture(autouse=True)
-def at_017(project: Project, database: Database) -> None:
-    assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
 
 
 DROP_FIRST = (

@@ -41,10 +41,10 @@ def lay_out(project: Project, tmp_path: Path) -> Path:
     return emulator.lay_out(tmp_path, project.folder)
 
 
+@pytest.mark.usefixtures("migrated")
 @pytest.mark.parametrize("body", SLOW.values(), ids=SLOW)
 def test_a_revision_that_takes_too_long(project: Project, tmp_path: Path, database: Database, body: str) -> None:
     """Rolled back, answered in time, nothing left running or locked; with more time it finishes."""
-    project.ask(database.url, {"action": "upgrade", "target": "017"})
     project.add("018_quick", "op.execute('create table quick ()')")
     slow = project.add("019_slow", body, after="018_quick")
     writer = psycopg2.connect(database.url)
@@ -78,9 +78,9 @@ def function_again(project: Project, database: Database, slow: Path) -> dict:
     return project.ask(database.url, {"action": "upgrade", "target": "019_slow"})
 
 
+@pytest.mark.usefixtures("migrated")
 def test_a_revision_that_sleeps_in_python(project: Project, tmp_path: Path, database: Database) -> None:
     """Nobody can answer then, but the backend is ended, nothing stays half-done, and the lock is free."""
-    project.ask(database.url, {"action": "upgrade", "target": "017"})
     slow = project.add("018_slow", "op.execute('create table half ()')\ntime.sleep(60)")
     with emulator.start(lay_out(project, tmp_path), {"DATABASE_URL": database.url}, timeout_s=TIMEOUT_S) as function:
         function.warm_up()
@@ -140,9 +140,9 @@ def test_the_time_runs_out_while_waiting_for_the_lock(project: Project, tmp_path
     )
 
 
+@pytest.mark.usefixtures("migrated")
 def test_the_time_runs_out_between_two_revisions(project: Project, tmp_path: Path, database: Database) -> None:
     """`+5` goes on to exactly five, however often it is cut; a loop on `partial` ends."""
-    project.ask(database.url, {"action": "upgrade", "target": "017"})
     names = project.add_many(6, A_SECOND)
     asked = {"action": "upgrade", "target": "+5"}
     answers = []
@@ -159,9 +159,9 @@ def test_the_time_runs_out_between_two_revisions(project: Project, tmp_path: Pat
     assert applied == names[:5]
 
 
+@pytest.mark.usefixtures("migrated")
 def test_the_older_contract_calls_it_an_error(project: Project, tmp_path: Path, database: Database) -> None:
     """`run-migration` has no `partial`; what was done is told all the same."""
-    project.ask(database.url, {"action": "upgrade", "target": "017"})
     project.add("018_step", "pass")
     project.add("019_step", "op.execute('select pg_sleep(60)')", after="018_step")
     project.add("020_step", "op.execute('select 1')", after="019_step")
@@ -172,8 +172,8 @@ def test_the_older_contract_calls_it_an_error(project: Project, tmp_path: Path, 
     assert answer["message"].startswith("deadline: The time ran out. 1 of 3 revisions completed.")
 
 
+@pytest.mark.usefixtures("migrated")
 def test_no_progress_at_all_is_an_error(project: Project, database: Database) -> None:
-    project.ask(database.url, {"action": "upgrade", "target": "017"})
     project.add("018_slow", "op.execute('select pg_sleep(60)')")
     answer = project.ask(database.url, {"action": "upgrade"}, ends_in="018_slow")
     assert answer["message"] == (

@@ -57,10 +57,10 @@ def test_a_caught_refusal_still_fails_the_revision(project: Project, database: D
     assert database.query("select relname from pg_class where relname = 'made'") == []
 
 
+@pytest.mark.usefixtures("migrated")
 @pytest.mark.parametrize("how", REFUSED)
 def test_a_rehearsal_refuses_the_same(project: Project, database: Database, how: str):
     """A rehearsal judges by the same code."""
-    project.ask(database.url, {"action": "upgrade"})
     project.add("018_ends", CREATES + REFUSED[how])
 
     answer = project.ask(database.url, {"action": "rehearse"})
@@ -84,10 +84,10 @@ HARMLESS = {
 }
 
 
+@pytest.mark.usefixtures("migrated")
 @pytest.mark.parametrize("how", HARMLESS)
 def test_what_commits_nothing_is_allowed(project: Project, database: Database, how: str):
     """These leave the revision's transaction as it is, in a run and in a rehearsal."""
-    project.ask(database.url, {"action": "upgrade"})
     project.add("018_harmless", HARMLESS[how])
     project.add("019_next", "op.execute('create table next ()')", after="018_harmless")
 
@@ -126,6 +126,7 @@ def test_an_autocommit_block_may_commit(project: Project, database: Database, ho
 BEGINS = "with op.get_context().autocommit_block():\n    op.execute('create table made ()')\n    op.execute('begin')\n"
 
 
+@pytest.mark.usefixtures("migrated")
 @pytest.mark.parametrize(
     ("statement", "told"),
     [
@@ -137,7 +138,6 @@ def test_an_error_behind_a_begin_in_a_block_is_told(
     project: Project, database: Database, statement: str, told: str
 ) -> None:
     """The failed transaction is the revision's own, and nothing but its end can follow."""
-    project.ask(database.url, {"action": "upgrade"})
     database.execute("create table one (n int unique); insert into one values (1)")
     project.add("018_block", f"{BEGINS}    op.execute({statement!r})\n    op.execute('commit')")
     failed = project.ask(database.url, {"action": "upgrade"})
@@ -219,10 +219,10 @@ for place in range(200):
 """
 
 
+@pytest.mark.usefixtures("migrated")
 @pytest.mark.parametrize("lost", [False, True], ids=["the deadline", "a lost connection"])
 def test_committed_batches_are_not_denied(project: Project, database: Database, lost: bool) -> None:
     """The session is gone by then; another one has seen that its transaction was not the revision's."""
-    project.ask(database.url, {"action": "upgrade"})
     database.execute("create table ran (place int)")
     project.add("018_batches", BATCHES)
     run = project.start("migrate", "--timeout", "60" if lost else "3", "upgrade", url=database.url)
@@ -273,9 +273,9 @@ ISOLATION = "op.execute('set transaction isolation level repeatable read')\n"
 SEES = "op.execute(\"create table made as select current_setting('transaction_isolation') as level\")\n"
 
 
+@pytest.mark.usefixtures("migrated")
 def test_a_revision_may_set_its_isolation(project: Project, database: Database) -> None:
     """That has to come before any query, and so before the mark of the transaction."""
-    project.ask(database.url, {"action": "upgrade"})
     database.execute("create table kept ()")
     project.add("018_first", "op.execute('create table before ()')")
     project.add("019_isolates", ISOLATION + "op.execute('set transaction read write')\n" + SEES, after="018_first")
@@ -293,11 +293,11 @@ def test_an_end_below_sqlalchemy_is_told_behind_a_set_isolation(project: Project
     assert project.ask(database.url, {"action": "upgrade"})["code"] == "transaction-ended"
 
 
+@pytest.mark.usefixtures("migrated")
 @pytest.mark.parametrize("after", ["op.execute('create table after ()')", "op.execute('select 1')"])
 @pytest.mark.parametrize("how", [*UNSEEN, "ROLLBACK and BEGIN"])
 def test_a_rehearsal_tells_an_end_below_sqlalchemy(project: Project, database: Database, how: str, after: str) -> None:
     """In the same word as the run, and with nothing left."""
-    project.ask(database.url, {"action": "upgrade"})
     before = dump(database)
     project.add("018_ends", CREATES + UNSEEN.get(how, RAW.format("ROLLBACK; BEGIN")) + after)
     answer = project.ask(database.url, {"action": "rehearse"})
@@ -305,9 +305,9 @@ def test_a_rehearsal_tells_an_end_below_sqlalchemy(project: Project, database: D
     assert dump(database) == before
 
 
+@pytest.mark.usefixtures("migrated")
 def test_a_rehearsal_is_safe_where_triggers_do_not_fire(project: Project, database: Database) -> None:
     """A database that receives a logical replication may have this setting."""
-    project.ask(database.url, {"action": "upgrade"})
     with closing(database.server.connect()) as admin:
         admin.cursor().execute(f"alter database {database.name} set session_replication_role = replica")
     project.add("018_ends", CREATES + UNSEEN["COMMIT"])
@@ -384,10 +384,10 @@ def test_work_after_a_rollback_is_refused(project: Project, database: Database):
 SHOWN = [how for how in REFUSED if "driver" not in how and "session" not in how]
 
 
+@pytest.mark.usefixtures("migrated")
 @pytest.mark.parametrize("how", SHOWN)
 def test_a_plan_finds_the_same(project: Project, database: Database, how: str) -> None:
     """A plan judges by the same reader of SQL; what only the driver or a session does is not rendered."""
-    project.ask(database.url, {"action": "upgrade"})
     project.add("018_ends", CREATES + REFUSED[how])
 
     planned = project.ask(database.url, {"action": "plan"})
@@ -396,10 +396,10 @@ def test_a_plan_finds_the_same(project: Project, database: Database, how: str) -
     assert not planned["ok"]
 
 
+@pytest.mark.usefixtures("migrated")
 @pytest.mark.parametrize("how", ["a COMMIT before anything is written", "a commit() before anything is written"])
 def test_a_plan_says_nothing_of_an_end_that_commits_nothing(project: Project, database: Database, how: str) -> None:
     """The runner does not send it."""
-    project.ask(database.url, {"action": "upgrade"})
     project.add("018_harmless", HARMLESS[how])
 
     planned = project.ask(database.url, {"action": "plan"})

@@ -61,13 +61,25 @@ def outermost(parts: tuple[str, ...]) -> list[tuple[str, ...]]:
     return [some for some in subsets(parts) if min(len(some), len(parts) - len(some)) <= 1]
 
 
+def ends(parts: tuple[str, ...]) -> list[tuple[str, ...]]:
+    return [(), parts]
+
+
+# each comment's own presence matters once without an index and once with all; `make test-long` tries all with all
+EACH = [pytest.param(some, outermost if some in ends(INDEXES) else ends) for some in subsets(INDEXES)]
+ANY = [pytest.param(some, subsets, marks=pytest.mark.long) for some in subsets(INDEXES)]
+
+
 @pytest.fixture
 def fresh(project: Project) -> catalog.Catalog:
     return project.snapshot("017_dry_run_log")
 
 
-@pytest.mark.parametrize("some", [outermost, pytest.param(subsets, marks=pytest.mark.long)], ids=["outermost", "any"])
-@pytest.mark.parametrize("indexes", subsets(INDEXES), ids=lambda chosen: f"{len(chosen)}-indexes")
+@pytest.mark.parametrize(
+    ("indexes", "some"),
+    [*EACH, *ANY],
+    ids=lambda one: f"{len(one)}-indexes" if isinstance(one, tuple) else one.__name__,
+)
 def test_dry_run_log_is_kept_and_completed(
     project: Project, database: Database, fresh: catalog.Catalog, indexes: tuple[str, ...], some: Subsets
 ) -> None:

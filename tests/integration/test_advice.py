@@ -17,8 +17,7 @@ INDEX = (
 
 
 @pytest.fixture
-def at_017(project: Project, database: Database) -> Project:
-    assert project.ask(database.url, {"action": "upgrade", "target": "017"})["status"] == "success"
+def at_017(project: Project, migrated: Database) -> Project:
     return project
 
 

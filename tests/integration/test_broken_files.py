@@ -30,8 +30,7 @@ SCORE = 'op.execute("alter table leads add score bigint")'
 
 
 @pytest.fixture
-def at_017(project: Project, database: Database) -> Project:
-    assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
+def at_017(project: Project, migrated: Database) -> Project:
     return project
 
 

@@ -42,9 +42,8 @@ CASES = {
 
 
 @pytest.fixture
-def at_017(project: Project, database: Database) -> tuple[Project, Database]:
-    assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
-    return project, database
+def at_017(project: Project, migrated: Database) -> tuple[Project, Database]:
+    return project, migrated
 
 
 def test_a_finding_names_its_line(at_017: tuple[Project, Database]) -> None:

@@ -27,8 +27,7 @@ REWRITE = 'op.execute("alter table big alter small type bigint")'
 
 
 @pytest.fixture
-def at_017(project: Project, database: Database) -> Project:
-    assert project.ask(database.url, {"action": "upgrade"})["status"] == "success"
+def at_017(project: Project, migrated: Database) -> Project:
     return project
 
 

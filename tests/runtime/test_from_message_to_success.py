@@ -76,12 +76,11 @@ def _folder(below: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def operator(project: Project, database: Database) -> Iterator[Operator]:
+def operator(project: Project, migrated: Database) -> Iterator[Operator]:
     """At 017 in `dev`, whose function runs."""
     (project.folder / "migrate.toml").write_text('[env.dev]\nfunction = "function"\nregion = "eu-west-1"\n')
-    assert project.ask(database.url, {"action": "upgrade", "target": "017"})["status"] == "success"
     with ExitStack() as stack:
-        yield Operator(project, stack, {"DATABASE_URL": database.url})
+        yield Operator(project, stack, {"DATABASE_URL": migrated.url})
 
 
 def test_a_lock_held_by_an_idle_transaction(operator: Operator, database: Database) -> None:

@@ -32,7 +32,7 @@ from runner.postgres.connect import VERSION_TABLE
 from runner.project import VersionTable
 from runner.schema import catalog
 
-EMBEDDED = "embedded"
+EMBEDDED, EMPTY = "embedded", "template0"
 PASSWORD = "only-for-tests"
 PORTS, PARTS = 100, 200
 """The number of ports reserved for a process, more than it uses before the first is free again; and of processes."""
@@ -77,10 +77,10 @@ class Database:
 
 
 @contextmanager
-def new_database(server: Server, name: str) -> Iterator[Database]:
-    """Make an empty database, and drop it in the end."""
+def new_database(server: Server, name: str, template: str = EMPTY) -> Iterator[Database]:
+    """Make an empty database or a copy, to whose original nobody may be connected, and drop it in the end."""
     with closing(server.connect()) as admin, admin.cursor() as cursor:
-        make_database(cursor, name, "template0")
+        make_database(cursor, name, template)
         yield Database(server, name)
         cursor.execute(f"drop database {name} with (force)")
 
