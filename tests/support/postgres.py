@@ -2,7 +2,7 @@
 
 `TEST_DATABASE_URL` names a superuser of your own server; else a container is used if a Docker engine is running;
 else a temporary cluster on TCP, from the system's binaries or the embedded wheel's. `TEST_POSTGRES=embedded` selects
-the wheel's in any case.
+the wheel's in any case. On Linux the data of a temporary cluster lie in memory if there is room.
 
 Client programs come from the server's own folder. For a remote server they are the wheel's, whose `pg_dump` reads
 version 18 and older.
@@ -191,7 +191,7 @@ def binaries() -> Path:
 @contextmanager
 def standby(binaries: Path, primary: URL) -> Iterator[Cluster]:
     """Run a streaming standby of a cluster that `cluster` runs, and yield it."""
-    with _folder(SETTINGS) as folder:
+    with folder_for(SETTINGS) as folder:
         data, port = Path(folder) / "data", free_port()
         _give_away(Path(folder))
         source = primary.render_as_string(hide_password=False)
@@ -202,7 +202,7 @@ def standby(binaries: Path, primary: URL) -> Iterator[Cluster]:
 @contextmanager
 def cluster(binaries: Path, settings: str = SETTINGS) -> Iterator[Cluster]:
     """Run a temporary cluster on TCP that requires passwords, and yield it; a benchmark passes its own `settings`."""
-    with _folder(settings) as folder:
+    with folder_for(settings) as folder:
         data, password, port = Path(folder) / "data", Path(folder) / "password", free_port()
         password.write_text(PASSWORD)
         _give_away(Path(folder))
@@ -212,7 +212,7 @@ def cluster(binaries: Path, settings: str = SETTINGS) -> Iterator[Cluster]:
         yield from _serve(binaries, Path(folder), port, settings)
 
 
-def _folder(settings: str) -> "tempfile.TemporaryDirectory[str]":
+def folder_for(settings: str) -> "tempfile.TemporaryDirectory[str]":
     """Make a cluster's folder: in memory if its settings renounce durability and there is room, else on disk."""
     import psutil
 

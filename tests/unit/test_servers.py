@@ -4,6 +4,8 @@ import ast
 import os
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +28,24 @@ def test_an_unknown_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     for ask in (postgres.choose, postgres.binaries):
         with pytest.raises(ValueError, match=r"^`TEST_POSTGRES` may be `embedded` or unset, not `system`\.$"):
             ask()
+
+
+def test_only_what_renounces_durability_lies_in_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A benchmark of commits needs a disk, and a machine with little memory keeps it for other things."""
+
+    def parent(settings: str) -> Path:
+        with postgres.folder_for(settings) as folder:
+            return Path(folder).parent
+
+    monkeypatch.setattr(postgres, "MEMORY", tmp_path)
+    monkeypatch.setattr(postgres, "ROOM", 1)
+    assert parent(postgres.SETTINGS) == tmp_path
+    assert parent("") == Path(tempfile.gettempdir())
+    monkeypatch.setattr(postgres, "ROOM", 1 << 60)
+    assert parent(postgres.SETTINGS) == Path(tempfile.gettempdir())
+    monkeypatch.setattr(postgres, "MEMORY", tmp_path / "none")
+    monkeypatch.setattr(postgres, "ROOM", 1)
+    assert parent(postgres.SETTINGS) == Path(tempfile.gettempdir())
 
 
 def test_the_wheel_is_imported_without_a_warning() -> None:
