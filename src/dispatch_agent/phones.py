@@ -23,11 +23,29 @@ _ADDRESS = re.compile(
     r"|(?<![^\s,;<>/])[^\s,;<>/@]*+@[^\s,;<>/]*",
     re.IGNORECASE,
 )
-# The word before a number says that it is no phone, whatever its digits; a company's CNPJ needs none.
+# The word beside a number says that it is no phone, whatever its digits; a company's CNPJ needs none.
+_DOCUMENT_WORD = r"""(?:cpf|cnpj|rg|ie|im|cep|pis|pasep|nis|nit|cnh|cns|sus|ctps|oab|crm|crea|nire|imei|renavam|nfs?-?e?
+    |nota|conta|c/[cp]|ag(?:[eê]ncia)?|banco|pix|chave|cart[aã]o|protocolo|pedidos?|processo|contrato|boleto|fatura
+    |matr[ií]cula|inscri[cç][aã]o|inscr?|registro|t[ií]tulo|ap[oó]lice|c[oó]d(?:igo)?|id(?:entidade)?|doc(?:umento)?
+    |passaporte|os|ordem|ref(?:er[eê]ncia)?|chamado|ticket|guia|lote|s[eé]rie|senha)"""
+_BETWEEN = r"""(?:corrente|poupan[cç]a|sal[aá]rio|fiscal|estadual|municipal|eletr[oô]nica|d[aeo]s?|servi[cç]o|compra
+    |venda|banc[aá]ri[ao]|cr[eé]dito|d[eé]bito|cliente|empresa|titular|aleat[oó]ria|eleitor|[eé]|n(?:[uú]mero|[ro.]*))\b"""
 _DOCUMENT = re.compile(
-    r"(?:\b(?:cpf|cnpj|rg|cep|pis|nit|cnh|cns|protocolo|pedido|processo|contrato|boleto|nota|conta|ag[eê]ncia"
-    r"|matr[ií]cula|c[oó]digo|id)\b[\s:.#-]*(?:n[o.]*[\s:.]*)?|r\$ ?)[0-9][0-9./-]*"
-    r"|(?<![0-9])[0-9]{8}0001[0-9]{2}(?![0-9])",
+    rf"""
+    \b{_DOCUMENT_WORD}\b (?:[\s:.#=/-]|\b(?:{_BETWEEN}|{_DOCUMENT_WORD}\b)){{0,12}}+ (?:
+        [0-9]{{3}}\.[0-9]{{3}}\.[0-9]{{3}}-[0-9]{{2}} (?![0-9])
+        | (?:\( [ ]?)? [0-9][0-9()]*(?:(?:[ ./-]|\)[ ]|[ ]\()[0-9()]+)* )
+    | r\$[ ]? [0-9][0-9./-]*
+    | (?<![0-9])[0-9]{{8}}0001[0-9]{{2}}(?![0-9])
+    | (?<![0-9()])(?<![0-9()][ ./-]) [0-9()]++(?:[ ./-][0-9()]++)*+ [ ]?[(-]? [ ]?\b{_DOCUMENT_WORD}\b
+        \)? (?=[ .]*(?:[;|,\n]|$))
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+# A key of Pix may be a phone; only a word says so.
+_PHONE_FOR_PIX = re.compile(
+    r"\b(?:tel|telefone|fone|cel|celular|m[oó]vel|whats|whatsapp|wpp|zap)\.?[\s/:(+&-]*(?:e\s)?(?:chave\s)?pix\b[\s):-]*"
+    r"(?=[0-9+(])",
     re.IGNORECASE,
 )
 MOMENT = re.compile(
@@ -102,7 +120,7 @@ def _is_assignable(area: str, subscriber: str) -> bool:
 def _only_numbers(text: str) -> str:
     """Return `text` without what has digits and is no phone."""
     text = _CHAT.sub(r" ; \1\2 ; ", plain(text))
-    for other in (_ADDRESS, _DOCUMENT, MOMENT):
+    for other in (_ADDRESS, _PHONE_FOR_PIX, _DOCUMENT, MOMENT):
         text = other.sub(" ; ", text)
     text = TRUNK.sub("0", _QUANTITY.sub(r"\1", text))
     for word in (_EXTENSION, _AND, _ITEM, _LABEL):

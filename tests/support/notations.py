@@ -234,6 +234,53 @@ PHONES = (
         ),
     ),
     Case(
+        "a word beside it says that it is a document's, an account's or an order's",
+        (),
+        (PAULISTA,),
+        (
+            "NF 11987654321", "NF-e 11987654321", "NFe: 11987654321", "nota fiscal nº 11987654321", "IE 11987654321",
+            "inscrição estadual 11987654321", "Inscr. Municipal: 11987654321", "conta 11987654321",
+            "conta corrente 11987654321", "conta poupança: 11987654321", "c/c 11987654321",
+            "agência 1234 conta 11987654321", "agencia 11987654321", "ag. 1234 11987654321", "CPF=11987654321",
+            "CPF (11987654321)", "CPF/CNPJ 11987654321", "CPF do cliente: 11987654321", "CPF é 11987654321",
+            "CPF 11 98765-4321", "cpf: (11) 98765-4321", "11987654321 (CPF)", "11987654321 - CPF", "CNPJ 11987654321",
+            "CNPJ nº 11987654321", "pedido nº 11987654321", "Pedidos: 11987654321", "pedido (11) 98765-4321",
+            "pedido 11 98765 4321", "protocolo: 11 98765-4321", "protocolo n. 11987654321", "OS 11987654321",
+            "ordem de serviço 11987654321", "título de eleitor 11987654321", "cód. 11987654321", "RG\u00a011987654321",
+            "fatura 11987654321", "cartão 11987654321", "banco 11987654321", "ref. 11987654321",
+        ),
+    ),
+    Case(
+        "a key of Pix may be a CPF, and a phone's owner did not give it to be written to",
+        (),
+        (PAULISTA,),
+        (
+            "pix 11987654321", "Pix: 11987654321", "PIX - 11987654321", "chave pix 11987654321",
+            "chave pix: 11 98765-4321", "pix (11) 98765-4321", "pix CPF 11987654321", "pix chave 11987654321",
+            "pix (11987654321)", "11987654321 (pix)", "11 98765-4321 pix", "chave aleatória 11987654321",
+        ),
+    ),
+    Case(
+        "a key of Pix that a word or the country says to be a phone",
+        (PAULISTA,),
+        (PAULISTA,),
+        (
+            "pix +55 11 98765-4321", "pix: +5511987654321", "pix tel 11987654321", "pix (celular) 11 98765-4321",
+            "pix e whats 11 98765-4321", "tel/pix 11987654321", "whats e pix: 11 98765-4321",
+            "celular (pix) 11987654321", "zap/pix 11 98765-4321",
+        ),
+    ),
+    Case(
+        "a document beside a phone of its own",
+        (PAULISTA,),
+        (PAULISTA,),
+        (
+            "CPF 123.456.789-09 11 98765-4321", "11 98765-4321 CPF 123.456.789-09", "pedido 123 - 11 98765-4321",
+            "NF 1234; 11 98765-4321", "conta 123, tel 11 98765-4321", "11 98765-4321 falar da conta",
+            "Banco do Brasil - 11 98765-4321",
+        ),
+    ),
+    Case(
         "fragments that would become a stranger's number",
         (),
         (),
@@ -436,7 +483,9 @@ ADDRESSED = (
     "{l}@{d};bia@exemplo.com.br", "bia@exemplo.com.br, {l}@{d}", "bia@exemplo.com.br/{l}@{d}",
     "bia@exemplo.com.br ou {l}@{d}", "{l}@{d}\nbia@exemplo.com.br", "{l}\u200b@{d}", "\u202a{l}@{d}\u202c",
     "{l}\uff20{d}", "{l}+loja@{d}", "84 99708-4444 {l}@{d}", "{l}@{d} recado", "{l} (at) {d}", "{l} @ {d}",
-    "{l}%40{d}", "{l} arroba {d}",
+    "{l}%40{d}", "{l} arroba {d}", "[{l}@{d}]", "“{l}@{d}”", "*{l}@{d}*", "e-mail:{l}@{d}", "email={l}@{d}", "{l}@{D}",
+    "{l}@{d}!", "Ana - {l}@{d}", "{l}@{d} (Ana)", "{l}@{d}|bia@exemplo.com.br", "bia@exemplo.com.br\t{l}@{d}",
+    "<bia@exemplo.com.br><{l}@{d}>", "{l}&#64;{d}", "Ana &lt;{l}@{d}&gt;", "{l}[at]{d}", "\u00a0{l}@{d}\ufeff",
 )  # fmt: skip
 
 

@@ -169,7 +169,9 @@ def test_what_is_stored_of_a_contact_is_found_by_what_was_written(text: str) -> 
         assert keys.keys(form) <= keys.keys(text)
 
 
-@pytest.mark.parametrize("piece", ["84/", "5\n", "@\n", "\n", "a-", "84 99708-4444 ", "3206-1234/35 ", "9"])
+@pytest.mark.parametrize(
+    "piece", ["84/", "5\n", "@\n", "\n", "a-", "84 99708-4444 ", "3206-1234/35 ", "9", "cpf ", "1 cpf "]
+)
 def test_a_long_text_takes_no_long_time(piece: str) -> None:
     """Of the length that is read; it takes fractions of a second, and with quadratic work a minute."""
     text = (piece * LONGEST_RAW)[:LONGEST_RAW]
