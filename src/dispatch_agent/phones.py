@@ -37,15 +37,16 @@ _DOCUMENT = re.compile(
         | (?:\( [ ]?)? [0-9][0-9()]*(?:(?:[ ./-]|\)[ ]|[ ]\()[0-9()]+)* )
     | r\$[ ]? [0-9][0-9./-]*
     | (?<![0-9])[0-9]{{8}}0001[0-9]{{2}}(?![0-9])
-    | (?<![0-9()])(?<![0-9()][ ./-]) [0-9()]++(?:[ ./-][0-9()]++)*+ [ ]?[(-]? [ ]?\b{_DOCUMENT_WORD}\b
+    | (?<![0-9()+])(?<![0-9()+][ ./-]) [0-9()]++(?:[ ./-][0-9()]++)*+ [ ]?[(-]? [ ]?\b{_DOCUMENT_WORD}\b
         \)? (?=[ .]*(?:[;|,\n]|$))
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-# A key of Pix may be a phone; only a word says so.
+# A key of Pix may be a phone; only a word or the country says so.
+_OF_PHONE = r"\b(?:tel|telefone|fone|cel|celular|m[oó]vel|whats|whatsapp|wpp|zap)\b\.?"
 _PHONE_FOR_PIX = re.compile(
-    r"\b(?:tel|telefone|fone|cel|celular|m[oó]vel|whats|whatsapp|wpp|zap)\.?[\s/:(+&-]*(?:e\s)?(?:chave\s)?pix\b[\s):-]*"
-    r"(?=[0-9+(])",
+    rf"{_OF_PHONE}[\s/:(+&-]*(?:e\s)?(?:chave\s)?pix\b[\s):-]*(?=[0-9+(])"
+    rf"|(?P<phone>{_OF_PHONE}[\s:-]*[0-9+(][0-9 ().+-]{{7,25}}?)[ (-]*\bpix\b\)?",
     re.IGNORECASE,
 )
 MOMENT = re.compile(
@@ -120,7 +121,8 @@ def _is_assignable(area: str, subscriber: str) -> bool:
 def _only_numbers(text: str) -> str:
     """Return `text` without what has digits and is no phone."""
     text = _CHAT.sub(r" ; \1\2 ; ", plain(text))
-    for other in (_ADDRESS, _PHONE_FOR_PIX, _DOCUMENT, MOMENT):
+    text = _PHONE_FOR_PIX.sub(r" ; \g<phone> ; ", _ADDRESS.sub(" ; ", text))
+    for other in (_DOCUMENT, MOMENT):
         text = other.sub(" ; ", text)
     text = TRUNK.sub("0", _QUANTITY.sub(r"\1", text))
     for word in (_EXTENSION, _AND, _ITEM, _LABEL):
