@@ -5,9 +5,9 @@ from typing import Any
 from aws_cdk import CfnOutput, Duration, Stack, aws_sns
 from constructs import Construct
 
-from infra import alarms, names
+from infra import alarms, metrics, names
 from infra.environments import Database, Settings
-from infra.function import DatabaseFunction
+from infra.function import DatabaseFunction, warn_of_login
 from infra.schedules import Schedules
 
 COMMAND = "dispatch_agent.handler.handler"
@@ -37,6 +37,8 @@ class AgentStack(Stack):
     ) -> None:
         super().__init__(scope, construct_id, **kwargs)
         name = names.agent(environment)
+        if database.agent_secret_arn is None:
+            warn_of_login(self, name, f"environments.{environment}.database.agentSecretArn", "dispatch_agent")
         agent = DatabaseFunction(
             self,
             "Agent",
@@ -60,7 +62,8 @@ class AgentStack(Stack):
         topic = aws_sns.Topic.from_topic_arn(
             self, "Operators", self.format_arn(service="sns", resource=names.migrations(environment))
         )
-        alarms.raise_alarms(self, topic, *alarms.of_function(name), *alarms.of_agent(environment))
+        watches = [*alarms.of_function(name, metrics.of_crashes(environment)), *alarms.of_agent(environment)]
+        alarms.raise_alarms(self, topic, *watches)
         if settings.agent_tenants:
             _run_hourly(self, name, live.ref, settings)
             alarms.raise_alarms(self, topic, *alarms.of_schedules(name))
@@ -75,7 +78,7 @@ def _run_hourly(scope: Construct, name: str, live: str, settings: Settings) -> N
     schedules = Schedules(scope, "Schedules", name=name, action="lambda:InvokeFunction", target=live)
     for tenant in settings.agent_tenants:
         schedules.add(
-            f"hourly-{tenant}",
+            f"hourly-{names.tenant(tenant)}",
             cron=WORKING_HOURS,
             payload={
                 "tenantId": tenant,

@@ -71,12 +71,15 @@ def raise_jumps(scope: Construct, topic: aws_sns.ITopic, *jumps: Jump) -> None:
         ).add_alarm_action(aws_cloudwatch_actions.SnsAction(topic))
 
 
-def of_function(function: str) -> list[Watch]:
-    """Return watches for invocations that ended without an answer, or nearly reached the time-out."""
+def of_function(function: str, errors: aws_cloudwatch.IMetric | None = None) -> list[Watch]:
+    """Return watches for invocations that ended without an answer, or nearly reached the time-out.
+
+    `errors` replaces Lambda's own metric.
+    """
     return [
         Watch(
             name=f"{function}-errors",
-            metric=metrics.of_function(function, "Errors", "Sum"),
+            metric=errors or metrics.of_function(function, "Errors", "Sum"),
             says=f"An invocation of `{function}` failed: it raised an error for its caller, crashed, or reached its "
             "time-out. Everything committed remains, and the rest was rolled back. "
             f"Read the last lines of the log `/aws/lambda/{function}`, then run it again.",
@@ -150,14 +153,15 @@ def of_schedules(group: str) -> list[Watch]:
 def of_tenant(environment: str, tenant: str) -> list[Watch]:
     """Return watches for a scheduled tenant's missing runs, and for rows of its blocklist that block nobody."""
     function = names.agent(environment)
-    of_it = f"{function}-{tenant}"
+    named = names.tenant(tenant)
+    of_it = f"{function}-{named}"
     return [
         Watch(
             name=f"{of_it}-run-missing",
             metric=metrics.of_missing_runs(environment, tenant),
             missing=NEVER_CAME,
-            says=f"No run of `{function}` for the tenant `{tenant}` ended in an hour of its schedule. Nothing was "
-            f"decided for it. Check that the schedule `hourly-{tenant}` is enabled, and read the function's log.",
+            says=f"No run that the schedule of `{tenant}` starts in `{function}` ended for one of its hours. Nothing "
+            f"was decided for it. Check that the schedule `hourly-{named}` is enabled, and read the function's log.",
         ),
         Watch(
             name=f"{of_it}-unreadable-blocks",
@@ -173,7 +177,7 @@ def of_tenant(environment: str, tenant: str) -> list[Watch]:
 def of_jumps(environment: str, tenant: str) -> list[Jump]:
     """Return alarms for a scheduled tenant's share of blocked leads, and for its unreadable contacts."""
     function = names.agent(environment)
-    of_it = f"{function}-{tenant}"
+    of_it = f"{function}-{names.tenant(tenant)}"
     return [
         Jump(
             name=f"{of_it}-blocked-share",
@@ -193,7 +197,7 @@ def of_jumps(environment: str, tenant: str) -> list[Jump]:
 
 
 def of_purge(environment: str) -> list[Watch]:
-    """Return watches for a purge that failed, and for one that did not come."""
+    """Return watches for a purge that failed, that did not finish, and that did not come."""
     function = names.purge(environment)
     return [
         Watch(
@@ -202,6 +206,14 @@ def of_purge(environment: str) -> list[Watch]:
             missing=UNTIL_NEXT,
             says=f"`{function}` could not delete the old decisions. Those that it deleted are gone, the others remain. "
             f"Read its `code` in the log `/aws/lambda/{function}`; the next purge then continues.",
+        ),
+        Watch(
+            name=f"{function}-purge-unfinished",
+            metric=metrics.of_program(metrics.DISPATCH_AGENT, environment, "PurgeUnfinished", "Maximum"),
+            missing=UNTIL_NEXT,
+            says=f"The time of `{function}` ran out before all old decisions of `{environment}` were deleted. Those "
+            "that it deleted are gone, the others remain. Invoke it again until `finished` is true; the next purge "
+            "continues too.",
         ),
         Watch(
             name=f"{function}-purge-missing",

@@ -24,8 +24,8 @@ GitHubProviderArn = Annotated[
     str,
     Field(pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:oidc-provider/token\.actions\.githubusercontent\.com$"),
 ]
-Tenant = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,56}$")]
-"""A part of a schedule's name, whose length is limited to 64 characters."""
+Tenant = Annotated[str, Field(pattern=r"^[\w.-]{1,63}$")]
+"""A slug or an id, as the agent accepts it in an event."""
 
 Region = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$")]
 

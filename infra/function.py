@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from aws_cdk import Duration, RemovalPolicy, Stack, aws_ec2, aws_ecr, aws_iam, aws_lambda, aws_logs
+from aws_cdk import Annotations, Duration, RemovalPolicy, Stack, aws_ec2, aws_ecr, aws_iam, aws_lambda, aws_logs
 from constructs import Construct
 
 from infra import names, retention, wildcards
@@ -80,6 +80,15 @@ class DatabaseFunction(Construct):
                 maximum_retry_attempts=attempts,
                 maximum_event_age_in_seconds=int(within.to_seconds()),
             ).add_resource_dependency(alias)
+
+
+def warn_of_login(scope: Construct, name: str, key: str, role: str) -> None:
+    """Have the synthesis warn that a function of the agent has no login of its own, and what to set."""
+    Annotations.of(scope).add_warning_v2(
+        "aurora-migrations:login-of-the-runner",
+        f"`{name}` logs in as the migrating login, which may change every table. Set `{key}` in `cdk.json` to the "
+        f"secret of a login that is a member of the role `{role}`.",
+    )
 
 
 def _variables(environment: str, database: Database, secret: Secret, digest: str) -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from aws_cdk import Duration, aws_cloudwatch
 
+from infra import names
+
 MIGRATIONS = ("AlquimistaAI/Migrations", "aurora-migrations-runner")
 DISPATCH_AGENT = ("AlquimistaAI/DispatchAgent", "micro-agente-disparo-agendamento")
 """Namespace and `service` of the handlers' metrics."""
@@ -24,13 +26,27 @@ def of_program(program: tuple[str, str], environment: str, metric: str, statisti
 def of_tenant(environment: str, tenant: str, metric: str, statistic: str) -> aws_cloudwatch.Metric:
     """Return a metric that the agent emits for a tenant, by the hour."""
     namespace, service = DISPATCH_AGENT
-    dimensions = {"environment": environment, "service": service, "tenant": tenant}
+    dimensions = {"environment": environment, "service": service, "tenant": names.tenant(tenant)}
     return _metric(namespace, metric, statistic, dimensions).with_(period=HOUR)
 
 
-def of_missing_runs(environment: str, tenant: str) -> aws_cloudwatch.MathExpression:
-    """Return 1 for each hour of the schedule without a run of the tenant, and 0 for each other hour.
+def of_crashes(environment: str) -> aws_cloudwatch.MathExpression:
+    """Return the errors of the agent's function without `run-busy`, which it raises so that Lambda repeats the run."""
+    return aws_cloudwatch.MathExpression(
+        expression="errors - FILL(busy, 0)",
+        using_metrics={
+            "errors": of_function(names.agent(environment), "Errors", "Sum"),
+            "busy": of_program(DISPATCH_AGENT, environment, "RunBusy", "Sum"),
+        },
+        period=PERIOD,
+        label="Errors that are no run-busy",
+    )
 
+
+def of_missing_runs(environment: str, tenant: str) -> aws_cloudwatch.MathExpression:
+    """Return 1 for each hour of the schedule without its run of the tenant, and 0 for each other hour.
+
+    The agent emits a tenant's `RunFailed` for the runs of its schedule alone, at the moment at which each was due.
     HOUR and DAY have a value for each hour, also without a run. They are those of UTC, three hours ahead of Brazil;
     Monday is 1. https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html
     """

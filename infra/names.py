@@ -1,6 +1,9 @@
 """The names of the resources, by environment."""
 
+import hashlib
+import re
 import tomllib
+import unicodedata
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +16,8 @@ MIGRATE_TOML = Path(__file__).parents[1] / "migrate.toml"
 """The file that lists further ones, in `[project]`; the runner reads it in the image."""
 LIVE = "live"
 """The alias that callers invoke."""
+TENANT = re.compile(r"[A-Za-z0-9_.-]{1,57}")
+"""A slug that names resources as it is."""
 
 
 def is_protected(environment: str, file: Path = MIGRATE_TOML) -> bool:
@@ -63,3 +68,15 @@ def approved_parameter(environment: str) -> str:
     The state machine writes it after a successful upgrade, which follows the approval where one is required.
     """
     return f"/aurora-migrations/{environment}/approved-image-digest"
+
+
+def tenant(slug: str) -> str:
+    """Name a tenant in alarms, in its schedule and in its metrics, all of which accept only ASCII, as the agent does.
+
+    The name of a schedule has at most 64 characters, of which `hourly-` takes 7. A hash keeps two names apart.
+    """
+    if TENANT.fullmatch(slug):
+        return slug
+    known = unicodedata.normalize("NFC", slug)
+    plain = unicodedata.normalize("NFKD", known).encode("ascii", "ignore").decode()
+    return f"{plain[:48]}-{hashlib.sha256(known.encode()).hexdigest()[:8]}"

@@ -7,7 +7,7 @@ from constructs import Construct
 
 from infra import alarms, names
 from infra.environments import Database, Settings
-from infra.function import DatabaseFunction
+from infra.function import DatabaseFunction, warn_of_login
 from infra.schedules import Schedules
 
 COMMAND = "dispatch_agent.handler.handler"
@@ -32,6 +32,8 @@ class PurgeStack(Stack):
     ) -> None:
         super().__init__(scope, construct_id, **kwargs)
         name = names.purge(environment)
+        if database.purge_secret_arn is None:
+            warn_of_login(self, name, f"environments.{environment}.database.purgeSecretArn", "dispatch_agent_purge")
         purge = DatabaseFunction(
             self,
             "Purge",

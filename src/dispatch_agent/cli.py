@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy import Engine
 
-from dispatch_agent import console, failure, nameless, quiet, retention, samples, stats, tenants
+from dispatch_agent import console, failure, nameless, quiet, retention, samples, stats, tenants, unreadable
 from runner.errors import MigrationError
 from runner.output import command_line, pipes
 from runner.output.command_line import LocalOption
@@ -126,19 +126,22 @@ def tell_stats(
             answer = _invoke(given, {"action": "stats", "days": days} | _of(tenant))
             if not answer["success"]:
                 return show(answer, {}, given)
-            found, unreadable = stats.from_answer(answer), answer["ilegiveis"]["bloqueios"]
+            found, told = stats.from_answer(answer), answer["ilegiveis"]
         else:
             with given.engine().connect() as connection:
                 owner = tenants.find(connection, tenant) if tenant else None
                 found = stats.read(connection, owner, days)
-                unreadable = nameless.read(connection, owner).as_told()
+                told = {
+                    "bloqueios": nameless.read(connection, owner).as_told(),
+                    "contatos": unreadable.read(connection, owner).as_told(),
+                }
         if given.as_json:
-            told = {"tallies": stats.as_data(found), "ilegiveis": {"bloqueios": unreadable}}
-            put({"tenant": tenant, "days": days, "today": found.today, **told})
+            tallies = stats.as_data(found)
+            put({"tenant": tenant, "days": days, "today": found.today, "tallies": tallies, "ilegiveis": told})
             return 0
         decisions = console.count(found.decisions, "decision")
         console.say(f"{decisions} of {f'`{tenant}`' if tenant else 'all tenants'} since {found.dates[0]}.")
-        for sentence in _unreadable({"ilegiveis": {"bloqueios": unreadable, "contatos": {"total": 0}}}):
+        for sentence in _unreadable({"ilegiveis": told}):
             console.say(sentence)
         if not console.draws():
             console.table(stats.plain(found))

@@ -3,9 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-PRODUCTION = ("prod", "production", "prd", "live")
-"""The names of production. The runner also protects names that end so, such as `pre-prod`; its limits are lower."""
-
 
 @dataclass(frozen=True, slots=True)
 class Limits:

@@ -140,6 +140,16 @@ def read_leads(
         yield Lead(*row)
 
 
+def read_contacts(connection: Connection, tenant_id: UUID) -> Iterator[Lead]:
+    """Yield the tenant's leads with their contacts alone."""
+    query = select(cast(Leads.lead_id, Text), *_texts(), _refused()).where(Leads.tenant_id == tenant_id)
+    options = {"stream_results": True, "yield_per": FETCHED_ROWS}
+    for lead_id, phones, emails, raw_phones, raw_emails, refused in connection.execute(
+        query, execution_options=options
+    ):
+        yield Lead(lead_id, None, None, "", None, EARLIEST, phones, emails, raw_phones, raw_emails, None, refused)
+
+
 def undecided(tenant_id: UUID, run_id: str, now: datetime) -> Select[Any]:
     """Return the query for the leads that the run has not decided on.
 
@@ -173,10 +183,7 @@ def _query(tenant_id: UUID, now: datetime) -> Select[Any]:
             Leads.status,
             Leads.interesse,
             func.greatest(func.least(Leads.data_ingestao, LATEST), EARLIEST),
-            _contacts(LeadTelefone, LeadTelefone.telefone, LeadTelefone.telefone_principal, LeadTelefone.telefone_id),
-            _contacts(LeadEmail, LeadEmail.email, LeadEmail.email_principal, LeadEmail.email_id),
-            func.left(Leads.telefone_raw, LONGEST_RAW),
-            func.left(Leads.email_raw, LONGEST_RAW),
+            *_texts(),
             select(func.min(func.least(Agendamento.data_hora, LATEST)))
             .where(
                 Agendamento.tenant_id == tenant_id,
@@ -189,6 +196,16 @@ def _query(tenant_id: UUID, now: datetime) -> Select[Any]:
         )
         .where(Leads.tenant_id == tenant_id)
         .order_by(Leads.interesse.desc().nulls_last(), Leads.data_ingestao, Leads.lead_id)
+    )
+
+
+def _texts() -> tuple[ColumnElement[Any], ...]:
+    """Return the usable contacts of a lead, structured and raw."""
+    return (
+        _contacts(LeadTelefone, LeadTelefone.telefone, LeadTelefone.telefone_principal, LeadTelefone.telefone_id),
+        _contacts(LeadEmail, LeadEmail.email, LeadEmail.email_principal, LeadEmail.email_id),
+        func.left(Leads.telefone_raw, LONGEST_RAW),
+        func.left(Leads.email_raw, LONGEST_RAW),
     )
 
 

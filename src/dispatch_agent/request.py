@@ -12,8 +12,8 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 from runner.errors import MigrationError, translating
 
 UUID_TEXT = r"^[0-9A-Fa-f]{8}(-?[0-9A-Fa-f]{4}){3}-?[0-9A-Fa-f]{12}$"
-# A schedule's moment and its tenant's name have 77 characters at most.
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,80}$")]
+# As a slug, with a colon: a schedule's moment and its tenant's name have 84 characters at most.
+Name = Annotated[str, Field(pattern=r"^[\w.:-]{1,90}$")]
 
 
 FIELD = re.compile(r"[A-Za-z_]{1,30}")

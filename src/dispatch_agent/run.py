@@ -13,7 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine
 
-from dispatch_agent import blocklist, limits, reading, recording, tenants, turn
+from dispatch_agent import blocklist, environment, limits, reading, recording, tenants, turn
 from dispatch_agent.blocklist import Blocklist, Time
 from dispatch_agent.decision import Circumstances, Decision, decide, fitting
 from dispatch_agent.failure import OutOfTime, SimulationTooLong, TimeTooShort, explain, frames
@@ -64,9 +64,8 @@ class Job:
 
     @property
     def environment(self) -> str:
-        """Return the name of the environment, without spaces or a line end around it; `prod` however it is written."""
-        named = self.environ.get("ENVIRONMENT", "").strip() or "dev"
-        return "prod" if named.casefold() in limits.PRODUCTION else named
+        """Return the name of the environment; `prod` however production is written."""
+        return environment.recorded(self.environ)
 
     def remaining_s(self) -> float:
         """Return the seconds in which a further chunk may begin."""
@@ -181,9 +180,8 @@ def _work(job: Job, engine: Engine, progress: Progress, tell: Tell) -> None:
         progress.nameless = listed.prepare()
         usage = reading.read_usage(reader, tenant_id, job.run_id, job.now)
         flag = job.environ.get(FLAG) == "true"
-        environment = fitting("ambiente", job.environment) or "dev"
         note = f" Decidido {_as_at(job.asked.at)}." if job.asked.at else ""
-        origin = Origin(tenant_id, job.run_id, environment, flag, note)
+        origin = Origin(tenant_id, job.run_id, fitting("ambiente", job.environment) or "dev", flag, note)
         only = UUID(job.asked.lead_id) if job.asked.lead_id else None
         if only is not None:
             _check_lead(job, reader, tenant_id, only)

@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from sqlalchemy import Connection
 
-from dispatch_agent import nameless, retention, stats, tenants, turn
+from dispatch_agent import environment, nameless, retention, stats, tenants, turn, unreadable
 from dispatch_agent.failure import explain
 from dispatch_agent.request import InvalidRequest, Slug, explain_fields
 from dispatch_agent.retention import A_DAY, Purge
@@ -75,8 +75,7 @@ def refusal(event: object, environ: Mapping[str, str]) -> dict[str, Any] | None:
     if not listed or asked in listed or asked == UNKNOWN:
         return None
     names = ", ".join(f"`{name}`" for name in sorted(listed))
-    environment = environ.get("ENVIRONMENT", "").strip() or "dev"
-    return _failed(asked, ActionNotAllowed(asked, environment, names))
+    return _failed(asked, ActionNotAllowed(asked, environment.deployed(environ), names))
 
 
 def parse(event: object) -> PurgeRequest | StatsRequest:
@@ -137,7 +136,10 @@ def _stats(connection: Connection, request: StatsRequest) -> dict[str, Any]:
     with connection.begin():
         owner = _owner(connection, request.tenant_id)
         found = stats.read(connection, owner, request.days)
-        unreadable = nameless.read(connection, owner)
+        told = {
+            "bloqueios": nameless.read(connection, owner).as_told(),
+            "contatos": unreadable.read(connection, owner).as_told(),
+        }
     return {
         "success": True,
         "action": "stats",
@@ -145,7 +147,7 @@ def _stats(connection: Connection, request: StatsRequest) -> dict[str, Any]:
         "days": found.days,
         "today": found.today.isoformat(),
         "tallies": [{**one, "day": str(one["day"])} for one in stats.as_data(found)],
-        "ilegiveis": {"bloqueios": unreadable.as_told()},
+        "ilegiveis": told,
         "logs": [f"{found.decisions} decisões desde {found.dates[0]:%d/%m/%Y}."],
     }
 

@@ -3,18 +3,21 @@
 import importlib
 import inspect
 import json
+import re
 import tomllib
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 
-import dispatch_agent.handler
+import dispatch_agent.metrics
 import runner.handler
 import runner.project
 from dispatch_agent import request, upkeep
-from infra import metrics, names
+from infra import environments, metrics, names
 from runner import payloads
 from runner.aws import promote
+from support import synthesis
 from support.synthesis import ROOT, Template
 
 
@@ -32,7 +35,7 @@ def test_the_handlers_are_there(functions: list[Template]) -> None:
 def test_metrics_are_looked_for_where_they_are_emitted() -> None:
     """Namespaces and services are those of the handlers."""
     assert metrics.MIGRATIONS == (runner.handler.NAMESPACE, runner.handler.SERVICE)
-    assert metrics.DISPATCH_AGENT == (dispatch_agent.handler.NAMESPACE, dispatch_agent.handler.SERVICE)
+    assert metrics.DISPATCH_AGENT == (dispatch_agent.metrics.NAMESPACE, dispatch_agent.metrics.SERVICE)
 
 
 @pytest.mark.parametrize("metric", ["RevisionsApplied", "MigrationDuration", "MigrationFailed", "DriftFound"])
@@ -43,11 +46,20 @@ def test_the_runner_emits_what_is_watched(metric: str) -> None:
 
 @pytest.mark.parametrize(
     "metric",
-    ["RunFailed", "RunDuration", "BlockedShare", "UnreadableBlocks", "UnreadableContacts", "PurgeFailed"],
+    [
+        "RunFailed",
+        "RunDuration",
+        "RunBusy",
+        "BlockedShare",
+        "UnreadableBlocks",
+        "UnreadableContacts",
+        "PurgeFailed",
+        "PurgeUnfinished",
+    ],
 )
 def test_the_agent_emits_what_is_watched(metric: str) -> None:
-    """Each metric of an alarm or a graph stands in the agent's handler."""
-    assert metric in Path(dispatch_agent.handler.__file__).read_text()
+    """Each metric of an alarm or a graph stands beside the agent's handler."""
+    assert metric in Path(dispatch_agent.metrics.__file__).read_text()
 
 
 @pytest.mark.parametrize("listed", [None, '[project]\nprotected = [" Staging", "QA"]\n'], ids=["no file", "a file"])
@@ -92,5 +104,38 @@ def test_what_the_schedules_send_is_taken(existing: dict[str, Template]) -> None
         assert asked.run_id == f"2026-11-23T11:00:00Z:{asked.tenant_id}"
     purge = existing["MicroAgentePurgeStack-prod"].one("AWS::Scheduler::Schedule")["Target"]["Input"]
     upkeep.parse(json.loads(purge))
-    longest = f"2026-11-23T11:00:00Z:{'t' * 56}"
+    longest = f"2026-11-23T11:00:00Z:{'t' * 63}"
     assert request.parse({"tenantId": "t", "runId": longest})[0].run_id == longest
+
+
+TENANTS = ["são-josé.rn", "são-jose.rn", "loja.centro", "компания", "t" * 63]
+
+
+def test_a_tenant_of_any_slug_can_be_scheduled(tmp_path: Path) -> None:
+    """What the agent accepts as `tenantId` the context accepts as well; its schedule, alarms and metrics have names."""
+    context = {"environments": {"dev": {"database": synthesis.database("dev"), "agentTenants": TENANTS}}}
+    stacks = synthesis.synthesise(tmp_path, context, {"dev": synthesis.upgraded(synthesis.FIRST)})
+    stack = stacks["MicroAgenteDisparoStack-dev"]
+    found = []
+    for schedule in stack.of("AWS::Scheduler::Schedule").values():
+        asked = json.loads(
+            schedule["Target"]["Input"].replace("<aws.scheduler.scheduled-time>", "2026-11-23T11:00:00Z")
+        )
+        assert request.parse(asked)[0].tenant_id == asked["tenantId"]
+        assert re.fullmatch(r"[0-9a-zA-Z_.-]{1,64}", schedule["Name"])
+        assert schedule["Name"] == f"hourly-{dispatch_agent.metrics.tenant_name(asked['tenantId'])}"
+        found.append(schedule["Name"])
+    assert len(set(found)) == len(TENANTS)
+    dimensions = [
+        each["Value"]
+        for each in synthesis.walk(stack.resources)
+        if isinstance(each, dict) and each.get("Name") == "tenant"
+    ]
+    assert {f"hourly-{one}" for one in dimensions} == set(found)
+    alarms = [each["AlarmName"] for each in stack.of("AWS::CloudWatch::Alarm").values()]
+    assert all(len(name) <= 255 and name.isascii() for name in alarms)
+
+
+def test_the_context_and_an_event_name_tenants_alike() -> None:
+    patterns = {json.dumps(TypeAdapter(kind).json_schema()) for kind in (environments.Tenant, request.Slug)}
+    assert len(patterns) == 1

@@ -29,6 +29,7 @@ NAMES = {
     "micro-agente-disparo-agendamento-{}-purge-errors": ("AWS/Lambda", "Errors", 1, "notBreaching"),
     "micro-agente-disparo-agendamento-{}-purge-duration": ("AWS/Lambda", "Duration", 810_000, "notBreaching"),
     "micro-agente-disparo-agendamento-{}-purge-purge-failed": (AGENT, "PurgeFailed", 1, "ignore"),
+    "micro-agente-disparo-agendamento-{}-purge-purge-unfinished": (AGENT, "PurgeUnfinished", 1, "ignore"),
     "micro-agente-disparo-agendamento-{}-purge-purge-missing": (AGENT, "PurgeFailed", 1, "breaching"),
     "micro-agente-disparo-agendamento-{}-purge-schedule-dropped": (
         "AWS/Scheduler",
@@ -62,7 +63,7 @@ def metric(alarm: dict[str, Any]) -> dict[str, Any]:
     """Return the metric of an alarm, also of one on an expression about a metric."""
     if "MetricName" in alarm:
         return alarm
-    (stat,) = (each["MetricStat"] for each in alarm["Metrics"] if "MetricStat" in each)
+    stat = next(each["MetricStat"] for each in alarm["Metrics"] if "MetricStat" in each)
     return stat["Metric"]
 
 
@@ -95,6 +96,16 @@ def test_a_run_that_did_not_come(existing: dict[str, Template], environment: str
     (runs,) = (each["MetricStat"] for each in alarm["Metrics"] if "MetricStat" in each)
     assert (runs["Stat"], runs["Period"]) == ("SampleCount", 3600)
     assert {"Name": "tenant", "Value": "test-001"} in runs["Metric"]["Dimensions"]
+
+
+def test_a_busy_run_is_no_crash(existing: dict[str, Template]) -> None:
+    """Lambda counts what is raised as an error; what the agent raises so that Lambda repeats it is subtracted."""
+    (alarm,) = (a for a in alarms(existing, "prod") if a["AlarmName"].endswith("dry-run-errors"))
+    (expression,) = (each for each in alarm["Metrics"] if "Expression" in each)
+    assert expression["Expression"] == "errors - FILL(busy, 0)"
+    found = {each["Id"]: each["MetricStat"] for each in alarm["Metrics"] if "MetricStat" in each}
+    names = {key: (stat["Metric"]["MetricName"], stat["Stat"], stat["Period"]) for key, stat in found.items()}
+    assert names == {"errors": ("Errors", "Sum", 300), "busy": ("RunBusy", "Sum", 300)}
 
 
 def test_the_daily_purge(existing: dict[str, Template], tmp_path: Path) -> None:
@@ -167,16 +178,29 @@ def test_nobody_is_written_to_unasked(sample: dict[str, Template]) -> None:
 
 
 def test_somebody_has_to_be_asked(existing: dict[str, Template], sample: dict[str, Template]) -> None:
-    """A protected environment that has no address is warned of, with what to write where; no other stack is."""
-    silent = "AuroraMigrationsRunnerStack-prod"
-    (warning,) = sample[silent].messages
+    """A protected environment that has no address is warned of, with what to write where."""
+    (warning,) = sample["AuroraMigrationsRunnerStack-prod"].messages
     assert warning.partition(" [ack: ")[0] == (
         "`prod` is protected and has no `alarmEmail`, so nobody receives its alarms and its requests for "
         "approval, and an upgrade expires unapproved. Set `environments.prod.alarmEmail` in `cdk.json`, or subscribe "
         "an address to the topic `aurora-migrations-prod`."
     )
-    others = [*existing.values(), *(template for name, template in sample.items() if name != silent)]
-    assert not [message for template in others for message in template.messages]
+    assert not [message for template in existing.values() for message in template.messages]
+
+
+def test_a_function_of_the_agent_has_a_login_of_its_own(sample: dict[str, Template]) -> None:
+    """The synthesis warns of one that logs in as the migrating login, with what to set."""
+    for environment in ("dev", "prod"):
+        for stack, function, key, role in (
+            ("MicroAgenteDisparoStack", "dry-run", "agentSecretArn", "dispatch_agent"),
+            ("MicroAgentePurgeStack", "purge", "purgeSecretArn", "dispatch_agent_purge"),
+        ):
+            (warning,) = sample[f"{stack}-{environment}"].messages
+            assert warning.partition(" [ack: ")[0] == (
+                f"`micro-agente-disparo-agendamento-{environment}-{function}` logs in as the migrating login, which "
+                f"may change every table. Set `environments.{environment}.database.{key}` in `cdk.json` to the secret "
+                f"of a login that is a member of the role `{role}`."
+            )
 
 
 @pytest.mark.parametrize("environment", ["dev", "prod"])

@@ -1,6 +1,8 @@
 """The agent under the real Lambda runtime: the example that callers know, end to end."""
 
+import hashlib
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -72,6 +74,44 @@ def test_one_line_and_the_metrics_of_a_run(agent_task: Path, database: Database)
     assert run["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "AlquimistaAI/DispatchAgent"
 
 
+def test_the_metrics_of_a_tenant(agent_task: Path, database: Database) -> None:
+    """What the alarms of a tenant read: only a run of its schedule counts as one that came, when it was due."""
+    database.execute("""
+        insert into blocklist (tenant_id, telefone) select tenant_id, said from tenants, unnest(array['?', 'n/a']) said;
+        update tenants set slug = 'são.001';
+        update leads set telefone_raw = '12345' where nome in ('Lead 1', 'Lead 2', 'Lead 4')
+    """)
+    due = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    event = {"tenantId": "são.001", "batchSize": 12, "onBusy": "raise"}
+    scheduled = f"{due:%Y-%m-%dT%H:%M:%SZ}:são.001"
+    others = [
+        {"runId": "by-hand"}, {}, {"runId": scheduled, "at": "2026-11-24T10:30-03:00"}, {"runId": "x:são.001"},
+        {"runId": "2026-01-05T11:00:00Z:são.001"}, {"runId": scheduled.replace("são.001", "other")},
+    ]  # fmt: skip
+    with start(agent_task, {"DATABASE_URL": database.url, "METRIC_TENANTS": "other,são.001"}) as function:
+        first = function.invoke({**event, "runId": scheduled})
+        lines = [line for line in function.lines() if "_aws" in line]
+        for other in others:
+            answer = function.invoke({**event, **other})
+            assert answer["success"], answer
+        function.invoke({"tenantId": "são.001", "spread": True})
+        later = [line for line in function.lines() if "_aws" in line][len(lines) :]
+    unreadable = first["ilegiveis"]["contatos"]["total"]
+    assert (first["ilegiveis"]["bloqueios"]["total"], unreadable) == (2, 3)
+    whole, own, run = [line for line in lines if "canal" not in line]
+    values = {"UnreadableBlocks": [2.0], "UnreadableContacts": [3.0], "BlockedShare": whole["BlockedShare"]}
+    assert whole.items() >= {**values, "RunFailed": [0.0], "environment": "dev"}.items()
+    assert "tenant" not in whole
+    name = f"sao.001-{hashlib.sha256('são.001'.encode()).hexdigest()[:8]}"
+    assert own.items() >= {**values, "environment": "dev", "tenant": name}.items()
+    assert sorted(own["_aws"]["CloudWatchMetrics"][0]["Dimensions"][0]) == ["environment", "service", "tenant"]
+    assert run.items() >= {"RunFailed": [0.0], "tenant": name}.items()
+    assert run["_aws"]["Timestamp"] == due.timestamp() * 1000
+    assert "RunFailed" not in own
+    assert not [line for line in later if "RunFailed" in line and "tenant" in line]
+    assert [line["UnreadableBlocks"] for line in later if "tenant" in line] == [[2.0]] * 5
+
+
 def test_with_a_secret_of_its_own(agent_task: Path, database: Database, secrets: Any, aws: dict[str, str]) -> None:
     """The secret of a login that is a member of `dispatch_agent` and nothing else is enough."""
     login = f"agent_{database.name}"
@@ -112,7 +152,8 @@ def test_a_busy_run_is_an_answer_or_an_error_that_lambda_repeats(agent_task: Pat
         other.cursor().execute("select pg_advisory_unlock_all()")
         repeated = function.invoke({**event, "onBusy": "raise"})
         unknown = function.invoke({"tenantId": "nobody", "onBusy": "raise"})
-        failed = [metric["RunFailed"] for metric in function.lines() if "RunFailed" in metric]
+        lines = function.lines()
+    failed = [metric["RunFailed"] for metric in lines if "RunFailed" in metric]
     assert (answered["success"], answered["code"]) == (False, "run-busy")
     assert raised["errorType"] == "RunBusy"
     assert raised["errorMessage"] == (
@@ -120,7 +161,14 @@ def test_a_busy_run_is_an_answer_or_an_error_that_lambda_repeats(agent_task: Pat
     )
     assert (repeated["success"], repeated["leadsProcessados"]) == (True, 1), repeated
     assert (unknown["success"], unknown["code"]) == (False, "unknown-tenant")
-    assert failed == [[1.0], [1.0], [1.0], [0.0], [1.0]]
+    # what Lambda repeats has not failed
+    assert failed == [[1.0], [1.0], [0.0], [1.0]]
+    (busy,) = [metric for metric in lines if "RunBusy" in metric]
+    (told,) = [line for line in lines if line.get("code") == "run-busy" and line["level"] == "INFO"]
+    assert (busy["RunBusy"], busy["environment"]) == ([1.0], "dev")
+    # as Lambda's metric of errors, which is of the moment at which an invocation began
+    ended = datetime.fromisoformat(told["timestamp"]).timestamp() * 1000
+    assert ended - busy["_aws"]["Timestamp"] == pytest.approx(told["duration_ms"], abs=100)
 
 
 def test_a_busy_blocklist_is_an_error_that_lambda_repeats(agent_task: Path, database: Database) -> None:

@@ -132,6 +132,26 @@ def test_stats_tell_the_rows_of_the_blocklist_that_name_nobody(whole: Database) 
     assert whole.query("select * from blocklist_chaves order by 1") == stored
 
 
+def test_stats_tell_the_contacts_that_nothing_can_be_sent_to(whole: Database) -> None:
+    """As a run counts them, of one tenant or of all, with the login of the agent."""
+    whole.execute(f"""
+        insert into tenants (tenant_id, slug, company_name) values ('{THEIRS}', 'theirs', 'Theirs');
+        insert into leads (lead_id, tenant_id, telefone_raw, email_raw) values
+            ('{UUID(int=7)}', '{ours(whole)}', 'CPF 11987654321', 'ana'), ('{UUID(int=8)}', '{THEIRS}', '190', null),
+            ('{UUID(int=9)}', '{ours(whole)}', null, ' ');
+        insert into lead_telefones (lead_id, telefone) values ('{UUID(int=9)}', '1'), ('{UUID(int=9)}', '84 3206-1234')
+    """)
+    with login(whole, "dispatch_agent") as url:
+        every, one = (
+            ask(whole, {"action": "stats", **event}, DATABASE_URL=url)["ilegiveis"]["contatos"]
+            for event in ({}, {"tenantId": "test-001"})
+        )
+    assert (every["total"], sorted(every["leads"])) == (4, [str(UUID(int=number)) for number in (7, 8, 9)])
+    assert (one["total"], sorted(one["leads"])) == (3, [str(UUID(int=number)) for number in (7, 9)])
+    run = agency.ask(whole, {"tenantId": "test-001", "batchSize": 10})["ilegiveis"]["contatos"]
+    assert (run["total"], sorted(run["leads"])) == (one["total"], sorted(one["leads"]))
+
+
 def nameless(database: Database, url: str | None = None, **more: str) -> list[int]:
     """Return the ids, as numbers, that `stats` tells."""
     answer = ask(database, {"action": "stats", **more}, DATABASE_URL=url or database.url)
