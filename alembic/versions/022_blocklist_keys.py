@@ -53,7 +53,13 @@ def upgrade() -> None:
                 RAISE EXCEPTION 'blocklist_marcar() is for the table blocklist only';
             END IF;
             IF TG_OP = 'TRUNCATE' THEN
-                DELETE FROM public.blocklist_chaves;
+                BEGIN
+                    LOCK TABLE public.blocklist_chaves IN ACCESS EXCLUSIVE MODE NOWAIT;
+                    TRUNCATE public.blocklist_chaves;
+                EXCEPTION WHEN lock_not_available THEN
+                    -- whoever reads the keys may wait for the blocklist, so they are not waited for
+                    DELETE FROM public.blocklist_chaves;
+                END;
                 RETURN NULL;
             ELSIF TG_OP = 'INSERT' THEN
                 INSERT INTO public.blocklist_chaves (tenant_id, blocklist_id, versao)

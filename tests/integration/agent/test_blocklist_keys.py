@@ -229,6 +229,24 @@ def test_rows_from_before_the_revision(database: Database, tmp_path: Path) -> No
     assert run(database, "r") == ["Lead 3"]
 
 
+def test_an_emptied_blocklist_empties_its_keys_at_once(listed: Database) -> None:
+    """Not row by row, unless somebody is reading keys: whoever reads them may wait for the blocklist."""
+    pages = "select pg_relation_size('blocklist_chaves')"
+    listed.execute(BLOCK_MANY.format(number=100))
+    assert run(listed, "first") == ["Lead 3"]
+    with listed.server.connect(listed.name) as reader:
+        reader.autocommit = False
+        reader.cursor().execute("select from blocklist_chaves limit 1")
+        listed.execute("set lock_timeout = '2s'; truncate blocklist")
+    assert listed.query(pages) > [(0,)]
+    assert listed.query("select count(*) from blocklist_chaves") == [(0,)]
+    listed.execute(BLOCK_MANY.format(number=100))
+    listed.execute("truncate blocklist")
+    assert listed.query(pages) == [(0,)]
+    listed.execute(BLOCK, ("(11) 90000-0004",))
+    assert run(listed, "second") == ["Lead 4"]
+
+
 def test_nobody_else_runs_the_function_of_the_triggers(listed: Database) -> None:
     """It has its owner's rights, so on a table of one's own it would delete the keys of anybody."""
     with closing(listed.server.connect(listed.name)) as connection, connection.cursor() as cursor:
