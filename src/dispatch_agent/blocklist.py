@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from dispatch_agent import reading, turn
 from dispatch_agent.contacts import lookup_keys
 from dispatch_agent.failure import BlocklistTooLong, RunBusy
-from dispatch_agent.keys import VERSION, keys, names_somebody
+from dispatch_agent.keys import VERSION, is_tail, keys, names_somebody
 from dispatch_agent.lead import Lead
 from dispatch_agent.nameless import NAMED, Nameless
 from runner.postgres import advisory_lock, sqlstate
@@ -43,9 +43,19 @@ IS_COMPLETE = text("""
 """)
 # One statement, so that all of it is of one moment. A subquery with LIMIT or OFFSET never becomes a join or a scan of
 # the tenant's rows, whose choice would depend on statistics: of the keys they know nothing before the first catch-up.
+# Where no key begins with a digit, none is a phone without area code.
 FIND = text("""
     select 'key', sought, null::text, null::uuid from unnest(string_to_array(:keys, chr(10))) sought
     where (
+        select 1 from blocklist_chaves
+        where tenant_id = :tenant and chave = sought collate "C" and versao = :version limit 1
+    ) is not null
+    union all
+    select 'key', sought, null, null from unnest(string_to_array(:tails, chr(10))) sought
+    where exists (
+        select from blocklist_chaves
+        where tenant_id = :tenant and versao = :version and chave >= '0' collate "C" and chave < ':' collate "C"
+    ) and (
         select 1 from blocklist_chaves
         where tenant_id = :tenant and chave = sought collate "C" and versao = :version limit 1
     ) is not null
@@ -204,7 +214,9 @@ class Blocklist:
     def _look_up(self, sought: Iterable[str], leads: Iterable[str]) -> Found:
         found = Found()
         most = None if self.catch_up is None else MOST_MARKED + 1
-        asked = self._ours(keys="\n".join(sought), leads=",".join(leads), most=most)
+        whole, tails = set(sought), {key for key in sought if is_tail(key)}
+        texts = {"keys": "\n".join(whole - tails), "tails": "\n".join(tails), "leads": ",".join(leads)}
+        asked = self._ours(**texts, most=most)
         for kind, value, other, row in self.connection.execute(FIND, asked):
             match kind:
                 case "key":

@@ -57,6 +57,11 @@ def names_somebody(found: Iterable[str]) -> bool:
     return any(not key.startswith(UNKNOWN) for key in found)
 
 
+def is_tail(key: str) -> bool:
+    """Tell whether a key is the end of a phone without area code."""
+    return len(key) == _TAIL and key.isdecimal()
+
+
 def _storable(key: str) -> str:
     """Return a key that an index accepts, and a line of text can hold."""
     if len(key) <= _LONGEST_KEY and key.isprintable():
@@ -71,13 +76,17 @@ def lookups(text: str) -> Iterable[str]:
 
     A phone that `text` itself has without area code may be on a blocklist with any.
     """
-    if "|" not in text:
-        if usual := _usual(text):
-            return (usual, usual[-_TAIL:]) if usual[0] == "+" else (usual,)
-    elif all(cells := [_usual(cell.strip()) for cell in text.split("|")]):
-        return [*filter(None, cells), *(cell[-_TAIL:] for cell in cells if cell and cell[0] == "+")]
+    cells: list[str] = []
+    for cell in text.split("|") if "|" in text else (text,):
+        if not (usual := _usual(cell.strip())):
+            break
+        cells.append(usual)
+        if usual[0] == "+":
+            cells.append(usual[-_TAIL:])
+    else:
+        return cells
     found = keys(text)
-    tails = {key for key in found if len(key) == _TAIL and key.isdecimal()}
+    tails = {key for key in found if is_tail(key)}
     anywhere = {f"+55{area}{ninth}{tail}" for tail in tails for area in AREAS for ninth in ("", "9")}
     return found.union(anywhere, [key[-_TAIL:] for key in found if key.startswith("+55")])
 

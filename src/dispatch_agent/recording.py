@@ -1,5 +1,7 @@
 """Append decisions to `dry_run_log` with COPY, one transaction for each chunk."""
 
+import secrets
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from io import StringIO
@@ -12,6 +14,7 @@ from dispatch_agent.decision import Decision
 from models import DryRunLog
 
 COLUMNS = [
+    DryRunLog.log_id,
     DryRunLog.tenant_id,
     DryRunLog.lead_id,
     DryRunLog.lead_nome,
@@ -57,15 +60,26 @@ def record(connection: Connection, decisions: Iterable[Decision], origin: Origin
 
 
 def _text(decisions: Iterable[Decision], origin: Origin) -> str:
-    """Return rows in COPY's text format; all columns but the first and the last three come from the decision."""
-    first = f"{origin.tenant_id}\t"
+    """Return rows in COPY's text format; all columns but the first two and the last three come from the decision."""
+    first, number = f"\t{origin.tenant_id}\t", _first_id()
     last = f"\t{_escaped(origin.ambiente)}\t{_flag(origin.feature_flag)}\t{_escaped(origin.run_id)}\n"
     return "".join([
-        f"{first}{one.lead_id}\t{_escaped(one.nome)}\t{_escaped(one.telefone)}\t{_escaped(one.email)}\t"
-        f"{_escaped(one.documento)}\t{one.canal}\t{_escaped(one.motivo + origin.note)}\t{_escaped(one.template)}\t"
-        f"{_flag(one.seria_executado)}\t{_escaped(one.razao_bloqueio)}{last}"
-        for one in decisions
+        f"{number + place:032x}{first}{one.lead_id}\t{_escaped(one.nome)}\t{_escaped(one.telefone)}\t"
+        f"{_escaped(one.email)}\t{_escaped(one.documento)}\t{one.canal}\t{_escaped(one.motivo + origin.note)}\t"
+        f"{_escaped(one.template)}\t{_flag(one.seria_executado)}\t{_escaped(one.razao_bloqueio)}{last}"
+        for place, one in enumerate(decisions)
     ])  # fmt: skip
+
+
+def _first_id() -> int:
+    """Return the id of a chunk's first row, a UUID of version 7; those of the others follow it.
+
+    Ids in the order of time are beside each other in the primary key. Random ones, its default, are each on another
+    page of it, which in a large log the server first has to read, and after a checkpoint to write whole.
+    https://www.rfc-editor.org/rfc/rfc9562#name-uuid-version-7
+    """
+    moment, random = time.time_ns() // 1_000_000, secrets.randbits(73)
+    return moment << 80 | 7 << 76 | random >> 61 << 64 | 2 << 62 | random & ((1 << 61) - 1)
 
 
 def _escaped(value: str | None) -> str:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import RFC_4122, UUID
 
 import pytest
 from sqlalchemy.dialects import postgresql
@@ -138,3 +138,15 @@ def test_without_any_progress_no_answer_tells_to_repeat(database: Database, tmp_
             "same way: look for what holds the database up, or give it more time; on a command line, with `--timeout`."
         )
     other.close()
+
+
+def test_the_rows_of_a_run_are_beside_each_other_in_the_primary_key(database: Database, tmp_path: Path) -> None:
+    """Random ids would each be on another page of it, which a large log has to read, and writes whole."""
+    agency.prepare(tmp_path, database, 600)
+    answer = ask(database, {"tenantId": "test-001", "batchSize": 600})
+    assert answer["success"], answer
+    ids = [UUID(one) for (one,) in database.query("select log_id::text from dry_run_log order by ctid")]
+    assert {(one.version, one.variant) for one in ids} == {(7, RFC_4122)}
+    assert len(set(ids)) == 600
+    # two chunks, of which the second is later
+    assert ids == sorted(ids)
