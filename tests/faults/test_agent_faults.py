@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from dispatch_agent import quiet
+from dispatch_agent import failure, quiet
 from support import agency, planted, postgres
 from support.agency import ask
 from support.planted import END_OURS, END_THE_OTHERS, NOTICE, REFUSE
@@ -153,6 +153,13 @@ FAULTS = {
     "a row is refused": (REFUSE, 20, 50, 1),
     "a row is told of": (NOTICE, 1, 50, 0),
     "a row is divided by zero": ("perform 1 / (length(new.lead_nome) - length(new.lead_nome))", 20, 50, 1),
+    "a text has a wrong encoding": (
+        "perform convert_from(convert_to(new.lead_nome, 'UTF8') || '\\xff', 'UTF8')",
+        20,
+        50,
+        1,
+    ),
+    "a text has no such encoding": ("perform convert_to(new.lead_nome || chr(8364), 'LATIN1')", 20, 50, 1),
     "the time runs out": ("perform pg_sleep(60)", 20, 50, 1),
     "a table is gone": ("execute 'drop table ' || quote_ident(new.lead_nome)", 20, 50, 1),
 }
@@ -182,6 +189,26 @@ def test_a_fault_while_keys_of_the_blocklist_are_written(
     repeat(database, 50)
     assert database.query(KEYS) == [(100, 100)]
     database.execute("truncate blocklist")
+
+
+def test_an_error_with_a_person_in_its_arguments(caplog: pytest.LogCaptureFixture) -> None:
+    """Python's own errors of encoding hold the whole text, and a logged traceback would show it; see `unnamed`."""
+    name = "Zulmira Plantada 7"
+    for wrong in (
+        UnicodeDecodeError("utf-8", name.encode(), 0, 1, name),
+        UnicodeEncodeError("latin-1", name, 0, 1, name),
+        ValueError(name),
+    ):
+        wrong.__cause__ = KeyError(name)
+        try:
+            raise wrong
+        except ValueError as error:
+            logging.getLogger("agent").error("failed: %s", error, exc_info=True)
+            logging.getLogger("agent").warning("failed", exc_info=True)
+            sys.excepthook(type(error), error, error.__traceback__)
+            problem = failure.explain(error)
+        planted.refuse(problem.sentence, problem.advice, *failure.frames(wrong))
+    assert "UnicodeDecodeError" in caplog.text
 
 
 CONSTRAINTS = {
