@@ -1,31 +1,28 @@
 """The command line: translates arguments into calls and results into words, nothing else."""
 
 import logging
-import signal
-import threading
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 from sqlalchemy import Engine
 
-from dispatch_agent import console, failure, nameless, quiet, retention, samples, stats, tenants, unreadable
+from dispatch_agent import console, failure, interrupts, quiet, tenants, unreadable, words
+from dispatch_agent.blocklist import nameless
+from dispatch_agent.log import retention, stats
+from dispatch_agent.sample_data import samples
 from runner.errors import MigrationError
 from runner.output import command_line, pipes
 from runner.output.command_line import LocalOption
 from runner.output.console import BY_CODE, PARTLY_DONE, put
-from runner.output.report import Row
 from runner.postgres.connect import open_from
 
 CONNECT_S = 60
 COMMON = "Every command also takes --local, --env NAME, --json and --debug."
 INVOKED_S = 960
 """The longest that a function runs, and a minute for its start."""
-SHOWN_IDS = 3
 
 
 @dataclass(frozen=True)
@@ -106,7 +103,7 @@ def dry_run(
             return show(_invoke(given, event, timeout), event, given)
         from dispatch_agent.run import run
 
-        with console.progress() as tell, _ending():
+        with console.progress() as tell, interrupts.ending():
             answer = run(event, given.environ, str(uuid.uuid4()), timeout, tell)
         return show(answer, event, given)
 
@@ -141,7 +138,7 @@ def tell_stats(
             return 0
         decisions = console.count(found.decisions, "decision")
         console.say(f"{decisions} of {f'`{tenant}`' if tenant else 'all tenants'} since {found.dates[0]}.")
-        for sentence in _unreadable({"ilegiveis": told}):
+        for sentence in words.unreadable({"ilegiveis": told}):
             console.say(sentence)
         if not console.draws():
             console.table(stats.plain(found))
@@ -200,7 +197,7 @@ def purge(
             with connection.begin():
                 owner = tenants.find(connection, tenant) if tenant else None
                 before = retention.moment(connection, age)
-            with console.progress() as tell, _stoppable() as stop:
+            with console.progress() as tell, interrupts.stoppable() as stop:
                 for number in retention.delete(connection, retention.Purge(before, owner)):
                     gone.append(number)
                     tell(f"Deleted {console.count(sum(gone), 'row')}.", number=sum(gone))
@@ -254,9 +251,9 @@ def show(answer: dict[str, Any], event: dict[str, Any], given: Options) -> int:
         console.say(f"{code}: {answer['error']}", "red")
         return BY_CODE.get(code, 1)
     if not given.as_json:
-        rows = map(_hour, answer["horas"]) if "horas" in answer else map(_decision, answer["decisoes"])
+        rows = map(words.hour, answer["horas"]) if "horas" in answer else map(words.decision, answer["decisoes"])
         console.table(list(rows), only_piped=("id",))
-    for sentence in _summary(answer):
+    for sentence in words.summary(answer):
         console.say(sentence)
     if not answer.get("cursor"):
         return 0
@@ -265,50 +262,6 @@ def show(answer: dict[str, Any], event: dict[str, Any], given: Options) -> int:
     there = "" if given.env is None else f"--env {given.env} "
     console.say(f"The time ran out. Continue with `dispatch-agent {there}dry-run {again} --cursor {answer['cursor']}`.")
     return PARTLY_DONE
-
-
-def _decision(one: dict[str, Any]) -> Row:
-    return {
-        "id": str(one["lead"]["id"]),
-        "lead": one["lead"]["nome"] or "",
-        "canal": one["canal"],
-        "seria_executado": "sim" if one["seria_executado"] else "não",
-        "motivo": one.get("razao_bloqueio") or one["motivo"],
-    }
-
-
-def _hour(one: dict[str, Any]) -> Row:
-    begin = datetime.fromisoformat(one["hora"])
-    numbers = {name: f"{number:,}" for name, number in one.items() if name != "hora"}
-    return {"hora": f"{begin:%d/%m/%Y %H:%M}", **numbers}
-
-
-def _summary(answer: dict[str, Any]) -> Iterator[str]:
-    number, listed = answer["leadsProcessados"], len(answer["decisoes"])
-    if "momento" in answer:
-        yield f"Decided as at {answer['momento']}, not as at this moment."
-    if "horas" in answer:
-        sent = sum(counts["executaria"] for counts in answer["contagens"].values())
-        yield f"{sent:,} of {console.count(number, 'lead')} would be sent to that day. Nothing was recorded or sent."
-    else:
-        shown = f", the first {listed} shown" if listed < number else ""
-        yield f"{console.count(number, 'lead')} decided on in run `{answer['runId']}`{shown}. Nothing was sent."
-    for channel, counts in answer.get("contagens", {}).items():
-        blocked = [f"{many:,} {kind}" for kind, many in counts["bloqueios"].items()]
-        verb = "seria executado" if counts["executaria"] == 1 else "seriam executados"
-        yield f"  {channel}: " + "; ".join([f"{counts['executaria']:,} {verb}", *blocked])
-    yield from _unreadable(answer)
-
-
-def _unreadable(answer: dict[str, Any]) -> Iterator[str]:
-    told = answer.get("ilegiveis", {"bloqueios": {"total": 0}, "contatos": {"total": 0}})
-    if rows := told["bloqueios"]["total"]:
-        verbs = "names nobody, and blocks" if rows == 1 else "name nobody, and block"
-        ids = ", ".join(told["bloqueios"]["ids"][:SHOWN_IDS]) + (", …" if rows > SHOWN_IDS else "")
-        yield f"  {console.count(rows, 'row')} of the blocklist {verbs} nobody: {ids}"
-    if contacts := told["contatos"]["total"]:
-        verb = "has" if contacts == 1 else "have"
-        yield f"  {console.count(contacts, 'contact')} of leads {verb} nothing to send to."
 
 
 def _do(ctx: typer.Context, work: Callable[[Options], int], left: str | Callable[[], str] = "") -> None:
@@ -332,41 +285,6 @@ def _fail(problem: MigrationError, state: str, given: Options) -> int:
         put({"success": False, "code": problem.code, **words})
     console.say(" ".join(filter(None, (f"{problem.code}: {problem.sentence}", state, problem.advice))), "red")
     return BY_CODE.get(problem.code, 1)
-
-
-@contextmanager
-def _ending() -> Iterator[None]:
-    """Let the second Ctrl-C end the process: the first one waits for threads, which nothing else may leave behind."""
-    before = signal.getsignal(signal.SIGINT)
-
-    def stop(*_: object) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        raise KeyboardInterrupt
-
-    if before is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def _stoppable() -> Iterator[threading.Event]:
-    """Yield an event that the first Ctrl-C sets; a second one raises `KeyboardInterrupt` as usual."""
-    asked = threading.Event()
-    before = signal.getsignal(signal.SIGINT)
-
-    def stop(*_: object) -> None:
-        # restored here, so that a second Ctrl-C ends a batch that does not return
-        signal.signal(signal.SIGINT, before)
-        asked.set()
-
-    signal.signal(signal.SIGINT, stop)
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def main() -> None:

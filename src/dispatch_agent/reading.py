@@ -24,8 +24,8 @@ from sqlalchemy import (
 )
 
 from dispatch_agent.lead import Lead
-from dispatch_agent.limits import Usage
 from dispatch_agent.request import Cursor
+from dispatch_agent.rules.limits import Usage
 from models import Agendamento, Disparo, DryRunLog, LeadEmail, LeadTelefone
 from models import Lead as Leads
 

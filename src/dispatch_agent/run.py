@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
@@ -13,16 +13,19 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine
 
-from dispatch_agent import blocklist, environment, limits, reading, recording, tenants, turn
-from dispatch_agent.blocklist import Blocklist, Time
-from dispatch_agent.decision import Circumstances, Decision, decide, fitting
+from dispatch_agent import environment, reading, tenants, turn
+from dispatch_agent.blocklist import lookup
+from dispatch_agent.blocklist.lookup import Blocklist, Time
 from dispatch_agent.failure import OutOfTime, SimulationTooLong, TimeTooShort, explain, frames
 from dispatch_agent.lead import Lead
-from dispatch_agent.limits import Usage
-from dispatch_agent.nameless import Nameless
-from dispatch_agent.recording import Origin
-from dispatch_agent.request import Cursor, Request, parse
-from dispatch_agent.spread import CHANNELS, Day, Sends, simulate
+from dispatch_agent.log import recording
+from dispatch_agent.log.recording import Origin
+from dispatch_agent.progress import Progress, answer_of
+from dispatch_agent.request import Request, parse
+from dispatch_agent.rules import limits
+from dispatch_agent.rules.decision import Circumstances, Decision, decide, fitting
+from dispatch_agent.rules.limits import Usage
+from dispatch_agent.rules.spread import CHANNELS, Day, Sends, simulate
 from dispatch_agent.tenants import RunOfAnotherLead, UnknownLead
 from runner.errors import InvalidSettings, translating
 from runner.postgres.connect import open_from
@@ -33,8 +36,6 @@ FIRST_ROWS = 250
 """The number of leads in the first chunk, so that little time is enough to record it; the next ones double."""
 ALL = 1_000_000_000
 """More than a tenant has leads."""
-SHOWN = 100
-"""The number of decisions that an answer lists."""
 ANSWERING_S = 1.0
 """The time reserved for the answer: no statement runs during it."""
 MARGIN_S = 3.0
@@ -77,44 +78,6 @@ class Job:
         return Time(self.remaining_s, MARGIN_S - ANSWERING_S)
 
 
-@dataclass
-class Progress:
-    """The recorded decisions, in sums; their size does not grow with the number of leads."""
-
-    last: Cursor | None
-    """The lead that was recorded last."""
-    done: int = 0
-    shown: list[Decision] = field(default_factory=list)
-    counts: dict[str, dict[str, Any]] = field(default_factory=dict)
-    stopped: bool = False
-    """Whether the time ran out before all was done."""
-    nameless: Nameless = field(default_factory=Nameless)
-    """The rows of the blocklist that name nobody."""
-    unreadable: int = 0
-    """The number of the leads' contacts that have nothing to send to."""
-    unreadable_of: list[str] = field(default_factory=list)
-    """The first of their leads."""
-
-    def add(self, decisions: list[Decision], last: Lead) -> None:
-        """Add a recorded chunk."""
-        self.done += len(decisions)
-        self.shown += decisions[: SHOWN - len(self.shown)]
-        self.last = Cursor(interesse=last.interesse, data_ingestao=last.data_ingestao, lead_id=UUID(last.lead_id))
-        for one in decisions:
-            self._add_unreadable(one)
-            counted = self.counts.setdefault(one.canal, {"executaria": 0, "bloqueios": {}})
-            if one.razao_bloqueio is None:
-                counted["executaria"] += 1
-            else:
-                rule = one.razao_bloqueio.partition(":")[0]
-                counted["bloqueios"][rule] = counted["bloqueios"].get(rule, 0) + 1
-
-    def _add_unreadable(self, one: Decision) -> None:
-        self.unreadable += one.ilegiveis
-        if one.ilegiveis and len(self.unreadable_of) < SHOWN:
-            self.unreadable_of.append(one.lead_id)
-
-
 def run(
     event: object,
     environ: Mapping[str, str],
@@ -138,7 +101,7 @@ def run(
         job = Job(asked, run_id, environ, ends_at, asked.at or clock())
         engine = open_from(environ, f"dispatch-agent {request_id}", seconds)
         if asked.spread:
-            return _say_moment(_answer(progress, run_id, unfinished=False) | _simulate(job, engine, tell), asked)
+            return _say_moment(answer_of(progress, run_id, unfinished=False) | _simulate(job, engine, tell), asked)
         _work(job, engine, progress, tell)
     except Exception as error:  # noqa: BLE001 - callers that parse answers get one for a bug of ours too
         problem = explain(error)
@@ -147,8 +110,8 @@ def run(
         logger.warning("%s at %s", problem.code, " < ".join(frames(error)))
         words = " ".join(part for part in (problem.sentence, problem.state, problem.advice) if part)
         failed = {"success": False, "error": words, "code": problem.code, "logs": [f"{problem.code}: {words}"]}
-        return _answer(progress, run_id, unfinished=True) | failed
-    return _say_moment(_answer(progress, run_id, unfinished=progress.stopped), asked)
+        return answer_of(progress, run_id, unfinished=True) | failed
+    return _say_moment(answer_of(progress, run_id, unfinished=progress.stopped), asked)
 
 
 def _say_moment(answer: dict[str, Any], asked: Request) -> dict[str, Any]:
@@ -176,7 +139,7 @@ def _work(job: Job, engine: Engine, progress: Progress, tell: Tell) -> None:
             connection.exec_driver_sql(reading.BY_INDEX)
             connection.commit()
         circumstances = _circumstances(job, zone)
-        listed = blocklist.open_list(engine, reader, tenant_id, job.time)
+        listed = lookup.open_list(engine, reader, tenant_id, job.time)
         progress.nameless = listed.prepare()
         usage = reading.read_usage(reader, tenant_id, job.run_id, job.now)
         flag = job.environ.get(FLAG) == "true"
@@ -218,7 +181,7 @@ def _simulate(job: Job, engine: Engine, tell: Tell) -> dict[str, Any]:
         reader.commit()
         tenant_id, zone = tenants.find_active(reader, job.asked.tenant_id)
         circumstances = _circumstances(job, zone)
-        listed = blocklist.open_list(engine, reader, tenant_id, None)
+        listed = lookup.open_list(engine, reader, tenant_id, None)
         day = Day.of(job.now, zone)
         sends = [Sends(*row) for row in reading.read_sends(reader, tenant_id, job.now, day.end)]
         leads = reading.read_leads(reader, tenant_id, job.run_id, job.now, ALL)
@@ -317,31 +280,3 @@ def _recorder(
             # a committed chunk counts, whatever else has failed
             if pending:
                 settle()
-
-
-def _answer(progress: Progress, run_id: str, *, unfinished: bool) -> dict[str, Any]:
-    answer: dict[str, Any] = {
-        "success": True,
-        "leadsProcessados": progress.done,
-        "decisoes": [_shown(one) for one in progress.shown],
-        "logs": [f"{progress.done} decisões registradas em dry_run_log; nada foi enviado."],
-        "runId": run_id,
-        "contagens": progress.counts,
-        "ilegiveis": {
-            "bloqueios": progress.nameless.as_told(),
-            "contatos": {"total": progress.unreadable, "leads": progress.unreadable_of},
-        },
-    }
-    if unfinished and progress.last is not None:
-        answer["cursor"] = progress.last.encode()
-    return answer
-
-
-def _shown(one: Decision) -> dict[str, Any]:
-    shown: dict[str, Any] = {
-        "lead": {"id": one.lead_id, "nome": one.nome},
-        "canal": one.canal,
-        "motivo": one.motivo,
-        "seria_executado": one.seria_executado,
-    }
-    return shown if one.razao_bloqueio is None else shown | {"razao_bloqueio": one.razao_bloqueio}

@@ -5,7 +5,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, select
 
-from dispatch_agent import contacts, reading
+from dispatch_agent import reading
+from dispatch_agent.contacts import of_lead
 from models import Tenant
 
 NAMED = 100
@@ -32,7 +33,7 @@ def read(connection: Connection, tenant: UUID | None) -> Unreadable:
     leads: list[str] = []
     for one in [tenant] if tenant else connection.scalars(select(Tenant.tenant_id)).all():
         for lead in reading.read_contacts(connection, one):
-            if unreadable := contacts.find(lead).unreadable:
+            if unreadable := of_lead.find(lead).unreadable:
                 total += unreadable
                 leads += [lead.lead_id][: NAMED - len(leads)]
     return Unreadable(total, tuple(leads))

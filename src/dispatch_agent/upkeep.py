@@ -9,10 +9,12 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from sqlalchemy import Connection
 
-from dispatch_agent import environment, nameless, retention, stats, tenants, turn, unreadable
+from dispatch_agent import environment, tenants, turn, unreadable
+from dispatch_agent.blocklist import nameless
 from dispatch_agent.failure import explain
+from dispatch_agent.log import retention, stats
+from dispatch_agent.log.retention import A_DAY, Purge
 from dispatch_agent.request import InvalidRequest, Slug, explain_fields
-from dispatch_agent.retention import A_DAY, Purge
 from runner.errors import ActionNotAllowed, translating
 from runner.postgres.connect import open_from
 

@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from dispatch_agent.contacts import lookup_keys
-from dispatch_agent.decision import Circumstances, Decision, decide
-from dispatch_agent.keys import keys
+from dispatch_agent.contacts.keys import keys
+from dispatch_agent.contacts.of_lead import lookup_keys
 from dispatch_agent.lead import Lead
-from dispatch_agent.limits import Limits, Usage
+from dispatch_agent.rules.decision import Circumstances, Decision, decide
+from dispatch_agent.rules.limits import Limits, Usage
 
 TUESDAY = datetime(2026, 11, 24, 14, tzinfo=UTC)
 """Within business hours in all four zones."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from dispatch_agent import blocklist
+from dispatch_agent.blocklist import lookup
 from dispatch_agent.run import MARGIN_S
 from support import agency, waiting
 from support.agency import GENEROUS, ask
@@ -110,7 +110,7 @@ def test_a_row_inserted_during_a_run_counts_for_its_later_leads(
         told.append(1)
 
     for most_marked in (1_000, 0):
-        monkeypatch.setattr("dispatch_agent.blocklist.MOST_MARKED", most_marked)
+        monkeypatch.setattr("dispatch_agent.blocklist.lookup.MOST_MARKED", most_marked)
         listed.execute("delete from blocklist where telefone <> '(11) 90000-0003'")
         told.clear()
         event = {"tenantId": "test-001", "batchSize": 9, "runId": f"r{most_marked}"}
@@ -124,7 +124,7 @@ def test_a_row_inserted_during_a_run_counts_for_its_later_leads(
 def test_little_time_is_progress(listed: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each call keeps a batch of keys, says so, and decides on nobody before the last one."""
     listed.execute(BLOCK_MANY.format(number=11))
-    monkeypatch.setattr("dispatch_agent.blocklist.BATCH_ROWS", 5)
+    monkeypatch.setattr("dispatch_agent.blocklist.lookup.BATCH_ROWS", 5)
     event = {"tenantId": "test-001", "batchSize": 9, "runId": "r"}
     for kept in (5, 10):
         answer = ask(listed, event, seconds=MARGIN_S)
@@ -140,7 +140,7 @@ def test_little_time_is_progress(listed: Database, monkeypatch: pytest.MonkeyPat
 
 def test_two_at_once_make_each_key_once(listed: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     listed.execute(BLOCK_MANY.format(number=3_000))
-    monkeypatch.setattr("dispatch_agent.blocklist.BATCH_ROWS", 50)
+    monkeypatch.setattr("dispatch_agent.blocklist.lookup.BATCH_ROWS", 50)
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(lambda name: run(listed, name), "abcd")) == [["Lead 3"]] * 4
     assert listed.query(KEYS) == [(3_001, 3_001)]
@@ -165,7 +165,7 @@ def test_another_version_of_the_reader(listed: Database, monkeypatch: pytest.Mon
     run(listed, "first")
     versions = "select distinct versao from blocklist_chaves"
     for number, (version, kept) in enumerate([(2, [(2,)]), (1, [(1,), (2,)]), (2, [(2,)])]):
-        monkeypatch.setattr(blocklist, "VERSION", version)
+        monkeypatch.setattr(lookup, "VERSION", version)
         listed.execute(BLOCK, (f"11 90000-000{5 + number}",))
         assert run(listed, f"run-{number}") == ["Lead 3", *(f"Lead {one}" for one in range(5, 6 + number))]
         assert sorted(listed.query(versions)) == kept

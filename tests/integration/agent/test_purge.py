@@ -8,8 +8,8 @@ from datetime import timedelta
 
 import pytest
 
-from dispatch_agent import retention
-from dispatch_agent.retention import Purge
+from dispatch_agent.log import retention
+from dispatch_agent.log.retention import Purge
 from support.agent_log import INSERT, OURS, THEIRS, begin, fill, rows
 from support.postgres import Database
 from support.project import Project

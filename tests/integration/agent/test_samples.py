@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from dispatch_agent import people, samples
+from dispatch_agent.sample_data import people, samples
 from support.agent_log import begin
 from support.postgres import Database
 from support.project import Project

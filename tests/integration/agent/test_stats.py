@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from dispatch_agent import stats as figures
+from dispatch_agent.log import stats as figures
 from support import terminal
 from support.agent_log import OURS, THEIRS, log
 from support.postgres import Database

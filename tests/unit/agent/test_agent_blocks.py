@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from dispatch_agent import limits
-from dispatch_agent.decision import Circumstances
-from dispatch_agent.limits import Limits, Usage
+from dispatch_agent.rules import limits
+from dispatch_agent.rules.decision import Circumstances
+from dispatch_agent.rules.limits import Limits, Usage
 from support.deciding import NATAL, NOBODY, TUESDAY, decided, expected, lead, outcome
 
 BY_LEAD = "bloqueado a pedido da pessoa (LGPD): lead na lista de bloqueio"

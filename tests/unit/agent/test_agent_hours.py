@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from phonenumbers import PhoneMetadata, geocoder, parse
 
-from dispatch_agent import hours, zones
+from dispatch_agent import zones
+from dispatch_agent.rules import hours
 from support.deciding import decided, expected, lead, outcome
 
 # Where, a phone there, and the hour of UTC at which a working day begins there.

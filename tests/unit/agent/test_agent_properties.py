@@ -11,11 +11,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from phonenumbers import PhoneNumberType, is_valid_number, number_type, parse
 
-from dispatch_agent import contacts, emails, keys, phones
-from dispatch_agent.decision import TEMPLATES, Decision
+from dispatch_agent.contacts import emails, keys, of_lead, phones
 from dispatch_agent.lead import Lead
-from dispatch_agent.limits import Limits, Usage
 from dispatch_agent.reading import LONGEST_RAW
+from dispatch_agent.rules.decision import TEMPLATES, Decision
+from dispatch_agent.rules.limits import Limits, Usage
 from models import DryRunLog
 from support.deciding import NATAL, TUESDAY, decided, lead
 
@@ -114,7 +114,7 @@ def a_full_limit_lets_nothing_through(found: Decision, allowed: Limits, used: Us
 @given(LEADS, SOME)
 def test_a_contact_on_the_blocklist_blocks(known: Lead, others: tuple[str, ...]) -> None:
     """Whichever valid contact of the lead it is."""
-    found = contacts.find(known)
+    found = of_lead.find(known)
     for contact in found.phones + found.emails:
         assert not decided(known, blocklist=(*others, contact)).seria_executado
 
@@ -182,7 +182,7 @@ def test_a_long_text_takes_no_long_time(piece: str) -> None:
 
 def test_importing_a_decision_is_cheap() -> None:
     """The libraries are loaded by the first lead that needs them."""
-    program = "import sys, dispatch_agent.decision; print(*sys.modules)"
+    program = "import sys, dispatch_agent.rules.decision; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
-    assert "dispatch_agent.decision" in loaded
+    assert "dispatch_agent.rules.decision" in loaded
     assert not {"phonenumbers", "email_validator", "holidays", "dns"} & set(loaded)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dispatch_agent.keys import keys, lookups
+from dispatch_agent.contacts.keys import keys, lookups
 
 
 @pytest.mark.parametrize(

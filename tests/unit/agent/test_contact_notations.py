@@ -7,8 +7,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dispatch_agent import contacts, emails, phones, zones
-from dispatch_agent.keys import VERSION, keys
+from dispatch_agent import zones
+from dispatch_agent.contacts import emails, of_lead, phones
+from dispatch_agent.contacts.keys import VERSION, keys
 from support.deciding import decided, lead, outcome
 from support.notations import (
     ADDRESS_STRANGERS,
@@ -48,7 +49,7 @@ def test_what_the_notations_of_a_phone_send_to(case: Case) -> None:
     """The same from the structured column and from the raw one."""
     for text in case.notations:
         for known in (lead(telefones=(text,)), lead(telefone_raw=text), lead(telefones=("x",), telefone_raw=text)):
-            assert contacts.find(known).phones == case.sent, text
+            assert of_lead.find(known).phones == case.sent, text
             assert decided(known).telefone == (case.sent[0] if case.sent else None), text
 
 
@@ -56,7 +57,7 @@ def test_what_the_notations_of_a_phone_send_to(case: Case) -> None:
 def test_what_the_notations_of_an_address_send_to(case: Case) -> None:
     for text in case.notations:
         for known in (lead(emails=(text,)), lead(email_raw=text), lead(emails=("x",), email_raw=text)):
-            assert contacts.find(known).emails == case.sent, text
+            assert of_lead.find(known).emails == case.sent, text
             assert decided(known).email == (case.sent[0] if case.sent else None), text
 
 
@@ -134,7 +135,7 @@ def test_a_blocked_phone_is_never_sent_to(area: str, subscriber: str, listed: st
 @settings(max_examples=300, deadline=None)
 @given(AREAS, SUBSCRIBERS, st.sampled_from(WRITTEN))
 def test_every_notation_of_a_whole_number_is_sent_to(area: str, subscriber: str, notation: str) -> None:
-    found = contacts.find(lead(telefones=(written(notation, area, subscriber),))).phones
+    found = of_lead.find(lead(telefones=(written(notation, area, subscriber),))).phones
     assert f"+55{area}{subscriber}" in found
     assert set(found) <= {f"+55{area}{subscriber}", "+5521976543210"}
 

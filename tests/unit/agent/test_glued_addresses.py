@@ -2,7 +2,7 @@
 
 import pytest
 
-from dispatch_agent import emails, keys
+from dispatch_agent.contacts import emails, keys
 
 ANA, BIA = keys.keys("ana@exemplo.com.br"), keys.keys("bia@exemplo.com.br")
 SIGNS = ["•", "→", "📧", "-", "!", "_", "#", "~", "✉", "*"]

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dispatch_agent import spread
-from dispatch_agent.decision import Circumstances
 from dispatch_agent.lead import Lead
-from dispatch_agent.limits import Limits, Usage
-from dispatch_agent.spread import Day, Result, Sends
+from dispatch_agent.rules import spread
+from dispatch_agent.rules.decision import Circumstances
+from dispatch_agent.rules.limits import Limits, Usage
+from dispatch_agent.rules.spread import Day, Result, Sends
 from support.deciding import decided, lead
 
 ZONE = "America/Sao_Paulo"

@@ -7,8 +7,9 @@ import pytest
 from holidays import country_holidays
 from workalendar.registry import registry
 
-from dispatch_agent import hours, state_holidays, zones
-from dispatch_agent.state_holidays import STATE_HOLIDAYS, WITHOUT, StateHoliday
+from dispatch_agent import zones
+from dispatch_agent.rules import hours, state_holidays
+from dispatch_agent.rules.state_holidays import STATE_HOLIDAYS, WITHOUT, StateHoliday
 from support.project import ROOT
 
 STATES = sorted({str(place.state) for place in zones.AREAS.values()})

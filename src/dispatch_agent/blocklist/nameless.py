@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Connection, select, text
 
 from dispatch_agent import reading
-from dispatch_agent.keys import VERSION, keys, names_somebody
+from dispatch_agent.contacts.keys import VERSION, keys, names_somebody
 from models import Blocklist
 
 NAMED = 100

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from dispatch_agent.emails import sendable as sendable_emails
-from dispatch_agent.keys import keys, lookups
+from dispatch_agent.contacts.emails import sendable as sendable_emails
+from dispatch_agent.contacts.keys import keys, lookups
+from dispatch_agent.contacts.phones import sendable as sendable_phones
 from dispatch_agent.lead import Lead
-from dispatch_agent.phones import sendable as sendable_phones
 
 Finder = Callable[[str], tuple[str, ...]]
 

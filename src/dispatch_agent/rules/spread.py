@@ -11,10 +11,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
-from dispatch_agent import hours, limits, zones
-from dispatch_agent.decision import OUTSIDE, Circumstances, decide
+from dispatch_agent import zones
 from dispatch_agent.lead import Lead
-from dispatch_agent.limits import Limits, Usage
+from dispatch_agent.rules import hours, limits
+from dispatch_agent.rules.decision import OUTSIDE, Circumstances, decide
+from dispatch_agent.rules.limits import Limits, Usage
 from dispatch_agent.zones import Place
 
 CHANNELS = ("whatsapp", "email", "calendar")

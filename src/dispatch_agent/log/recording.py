@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from dispatch_agent.decision import Decision
+from dispatch_agent.rules.decision import Decision
 from models import DryRunLog
 
 COLUMNS = [

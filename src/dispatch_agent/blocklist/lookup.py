@@ -10,122 +10,25 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, TextClause, text
 from sqlalchemy.exc import DBAPIError
 
 from dispatch_agent import reading, turn
-from dispatch_agent.contacts import lookup_keys
+from dispatch_agent.blocklist.nameless import NAMED, Nameless
+from dispatch_agent.contacts.keys import VERSION, is_tail, keys, names_somebody
+from dispatch_agent.contacts.of_lead import lookup_keys
 from dispatch_agent.failure import BlocklistTooLong, RunBusy
-from dispatch_agent.keys import VERSION, is_tail, keys, names_somebody
 from dispatch_agent.lead import Lead
-from dispatch_agent.nameless import NAMED, Nameless
-from runner.postgres import advisory_lock, sqlstate
+from runner.postgres import advisory_lock, queries, sqlstate
 from runner.postgres.version_table import lock_key
 
 BATCH_ROWS = 5_000
 """The number of blocklist rows whose keys are committed at once."""
 MOST_MARKED = 1_000
 """The number of marked rows that a chunk of leads reads itself; more are caught up first."""
-
-MAY_WRITE = text("""
-    select current_setting('transaction_read_only') = 'off'
-       and has_table_privilege('blocklist_chaves', 'insert') and has_table_privilege('blocklist_chaves', 'delete')
-""")
-IS_EMPTY = text("select not exists (select from blocklist where tenant_id = :tenant)")
-IS_COMPLETE = text("""
-    select exists (
-        select from blocklist_chaves
-        where tenant_id = :tenant and versao = :version and chave is null and blocklist_id is null
-    )
-""")
-# One statement, so that all of it is of one moment. A subquery with LIMIT or OFFSET never becomes a join or a scan of
-# the tenant's rows, whose choice would depend on statistics: of the keys they know nothing before the first catch-up.
-# Where no key begins with a digit, none is a phone without area code.
-FIND = text("""
-    select 'key', sought, null::text, null::uuid from unnest(string_to_array(:keys, chr(10))) sought
-    where (
-        select 1 from blocklist_chaves
-        where tenant_id = :tenant and chave = sought collate "C" and versao = :version limit 1
-    ) is not null
-    union all
-    select 'key', sought, null, null from unnest(string_to_array(:tails, chr(10))) sought
-    where exists (
-        select from blocklist_chaves
-        where tenant_id = :tenant and versao = :version and chave >= '0' collate "C" and chave < ':' collate "C"
-    ) and (
-        select 1 from blocklist_chaves
-        where tenant_id = :tenant and chave = sought collate "C" and versao = :version limit 1
-    ) is not null
-    union all
-    select 'lead', sought, null, null from unnest(string_to_array(:leads, ',')) sought
-    where (select 1 from blocklist where tenant_id = :tenant and lead_id = sought::uuid limit 1) is not null
-    union all
-    select 'marked', b.telefone, b.email, case when b.lead_id is null then b.id end
-    from (
-        select blocklist_id from blocklist_chaves
-        where tenant_id = :tenant and versao = 0 and chave is null limit :most
-    ) m left join lateral (
-        select * from blocklist where id = m.blocklist_id and tenant_id = :tenant offset 0
-    ) b on true
-    union all
-    (select 'complete', null, null, null from blocklist_chaves
-     where tenant_id = :tenant and versao = :version and chave is null and blocklist_id is null)
-""")
-UNREAD = text("""
-    select b.id, true, b.telefone, b.email, b.lead_id,
-           array(select m.chave_id from blocklist_chaves m where m.blocklist_id = b.id and m.versao = 0)
-    from blocklist b
-    where b.tenant_id = :tenant and (
-        select 1 from blocklist_chaves k where k.blocklist_id = b.id and k.versao = :version limit 1
-    ) is null
-""")
-MARKED = text("""
-    select m.blocklist_id, b.id is not null, b.telefone, b.email, b.lead_id, m.marks
-    from (
-        select blocklist_id, array_agg(chave_id) as marks from blocklist_chaves
-        where tenant_id = :tenant and versao = 0 and chave is null group by blocklist_id
-    ) m left join lateral (
-        select * from blocklist where id = m.blocklist_id and tenant_id = :tenant offset 0
-    ) b on true
-""")
-# What an earlier text of a changed row left goes, and so do the marks that were read with the present text; a newer
-# mark stays. Other versions have not read these rows, so for them the list is not complete.
-KEEP = text("""
-    with changed as (
-        delete from blocklist_chaves where ctid = any (array(
-            select k.ctid from unnest(string_to_array(:changed, ',')::uuid[]) changed (id), lateral (
-                select ctid, versao, chave_id, tenant_id from blocklist_chaves where blocklist_id = changed.id offset 0
-            ) k where k.tenant_id = :tenant
-            and (k.versao <> 0 or k.chave_id in (select unnest(string_to_array(:marks, ',')::bigint[])))
-        ))
-    ), others as (
-        delete from blocklist_chaves
-        where tenant_id = :tenant and chave is null and blocklist_id is null and versao <> :version
-    )
-    insert into blocklist_chaves (tenant_id, blocklist_id, versao, chave)
-    select :tenant, found.id, :version, found.chave
-    from unnest(string_to_array(:rows, ',')::uuid[], string_to_array(:keys, chr(10), '')) found (id, chave)
-    where (select 1 from blocklist where id = found.id and tenant_id = :tenant limit 1) is not null
-""")
-COMPLETE = text("""
-    with older as (
-        delete from blocklist_chaves where tenant_id = :tenant and versao between 1 and :version - 1
-    ), others as (
-        delete from blocklist_chaves
-        where tenant_id = :tenant and chave is null and blocklist_id is null and versao > :version
-    )
-    insert into blocklist_chaves (tenant_id, versao) values (:tenant, :version)
-""")
-NAMELESS = text("""
-    select b.id, count(*) over ()
-    from blocklist_chaves k, lateral (
-        select id from blocklist where id = k.blocklist_id and lead_id is null offset 0
-    ) b
-    where k.tenant_id = :tenant and k.versao = :version and k.chave is null limit :named
-""")
 
 
 class Row(NamedTuple):
@@ -184,7 +87,7 @@ class Blocklist:
         if self.catch_up and found.marked:
             self.catch_up()
             found = self._find((), ())
-        stored = self.connection.execute(NAMELESS, self._ours(named=NAMED)).all()
+        stored = self.connection.execute(_sql("nameless"), self._ours(named=NAMED)).all()
         more = {*self.unread_nameless, *found.nameless}
         return Nameless(
             (stored[0][1] if stored else 0) + len(more), (*(row for row, _ in stored), *sorted(more))[:NAMED]
@@ -192,7 +95,7 @@ class Blocklist:
 
     def marked(self, leads: list[Lead]) -> list[Lead]:
         """Return a chunk of leads, with what the blocklist has of each."""
-        if self.connection.execute(IS_EMPTY, self._ours()).scalar_one():
+        if self.connection.execute(_sql("is-empty"), self._ours()).scalar_one():
             return leads
         sought = [lookup_keys(lead) for lead in leads]
         found = self._find(set(itertools.chain(*sought)), [lead.lead_id for lead in leads])
@@ -217,7 +120,7 @@ class Blocklist:
         whole, tails = set(sought), {key for key in sought if is_tail(key)}
         texts = {"keys": "\n".join(whole - tails), "tails": "\n".join(tails), "leads": ",".join(leads)}
         asked = self._ours(**texts, most=most)
-        for kind, value, other, row in self.connection.execute(FIND, asked):
+        for kind, value, other, row in self.connection.execute(_sql("find"), asked):
             match kind:
                 case "key":
                     found.keys.add(value)
@@ -236,7 +139,7 @@ class Blocklist:
     def _read_unread(self) -> None:
         unread: set[str] = set()
         nameless = []
-        for row in _stream(self.connection, UNREAD, self.tenant_id):
+        for row in _stream(self.connection, "unread", self.tenant_id):
             named = row.keys()
             unread |= named
             if row.lead_id is None and not names_somebody(named):
@@ -249,7 +152,7 @@ class Blocklist:
 
 def open_list(engine: Engine, reader: Connection, tenant_id: UUID, time: Time | None) -> Blocklist:
     """Return the blocklist of a tenant; without `time`, or where the login may not write, it only reads."""
-    writes = time is not None and reader.execute(MAY_WRITE).scalar_one()
+    writes = time is not None and reader.execute(_sql("may-write")).scalar_one()
     return Blocklist(reader, tenant_id, (lambda: _catch_up(engine, tenant_id, time)) if time and writes else None)
 
 
@@ -257,6 +160,10 @@ def _with_blocks(lead: Lead, sought: list[str], found: Found) -> Lead:
     blocked = () if found.keys.isdisjoint(sought) else tuple(key for key in sought if key in found.keys)
     by_id = lead.lead_id in found.leads
     return replace(lead, bloqueado=by_id, contatos_bloqueados=blocked) if blocked or by_id else lead
+
+
+def _sql(name: str) -> TextClause:
+    return text(queries.load_named("dispatch_agent.blocklist", "lookup.sql")[name])
 
 
 def _keys(*texts: str | None) -> set[str]:
@@ -279,18 +186,18 @@ def _catch_up(engine: Engine, tenant_id: UUID, time: Time) -> None:
             turn.bound(connection, time.remaining_s() + time.answering_s)
             connection.exec_driver_sql(reading.BY_INDEX)
         reader.commit()
-        complete = writer.execute(IS_COMPLETE, ours).scalar_one()
+        complete = writer.execute(_sql("is-complete"), ours).scalar_one()
         try:
-            for query in (MARKED,) if complete else (UNREAD, MARKED):
+            for query in ("marked",) if complete else ("unread", "marked"):
                 rows = _stream(reader, query, tenant_id)
                 while batch := list(itertools.islice(rows, BATCH_ROWS)):
-                    writer.execute(KEEP, ours | _kept(batch))
+                    writer.execute(_sql("keep"), ours | _kept(batch))
                     done += len(batch)
                     if time.remaining_s() <= 0:
                         raise BlocklistTooLong(done)
                 reader.commit()
-                if query is UNREAD:
-                    writer.execute(COMPLETE, ours)
+                if query == "unread":
+                    writer.execute(_sql("complete"), ours)
         except DBAPIError as error:
             if done and sqlstate.is_cancelled(error):
                 raise BlocklistTooLong(done) from error
@@ -309,15 +216,15 @@ def _alone(connection: Connection, tenant_id: UUID, time: Time) -> Iterator[None
         advisory_lock.release(connection, number)
 
 
-def _stream(connection: Connection, query: Any, tenant_id: UUID) -> Iterator[Row]:
+def _stream(connection: Connection, name: str, tenant_id: UUID) -> Iterator[Row]:
     options = {"stream_results": True, "yield_per": BATCH_ROWS}
     asked = {"tenant": tenant_id, "version": VERSION}
-    for row in connection.execute(query, asked, execution_options=options):
+    for row in connection.execute(_sql(name), asked, execution_options=options):
         yield Row(*row)
 
 
 def _kept(batch: list[Row]) -> dict[str, object]:
-    """Return the parameters of `KEEP`: a line for each key, an empty one for a row that names nobody."""
+    """Return the parameters of `keep`: a line for each key, an empty one for a row that names nobody."""
     lines: list[tuple[str, str]] = []
     for row in batch:
         if row.is_there:

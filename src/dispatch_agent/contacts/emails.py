@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
-from dispatch_agent.text import plain
+from dispatch_agent.contacts.text import plain
 
 LONGEST = 254
 """The number of characters that an address can have."""

@@ -7,10 +7,12 @@ from functools import cache
 
 from sqlalchemy import String
 
-from dispatch_agent import contacts, hours, limits, zones
-from dispatch_agent.contacts import Contacts
+from dispatch_agent import zones
+from dispatch_agent.contacts import of_lead
+from dispatch_agent.contacts.of_lead import Contacts
 from dispatch_agent.lead import Lead
-from dispatch_agent.limits import Limits, Usage
+from dispatch_agent.rules import hours, limits
+from dispatch_agent.rules.limits import Limits, Usage
 from dispatch_agent.zones import Place
 from models import DryRunLog
 
@@ -73,7 +75,7 @@ def decide(lead: Lead, circumstances: Circumstances, usage: Usage) -> Decision:
 
     `usage` counts the tenant's sends so far; where the send is not blocked, the next lead gets `usage.after(canal)`.
     """
-    found = contacts.find(lead)
+    found = of_lead.find(lead)
     phone = found.phones[0] if found.phones else None
     email = found.emails[0] if found.emails else None
     canal = _channel(lead, circumstances.agora, phone, email)

@@ -18,9 +18,9 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-from dispatch_agent import emails
-from dispatch_agent.phones import MOMENT, TRUNK, USUAL, is_repeated
-from dispatch_agent.text import decoded, plain
+from dispatch_agent.contacts import emails
+from dispatch_agent.contacts.phones import MOMENT, TRUNK, USUAL, is_repeated
+from dispatch_agent.contacts.text import decoded, plain
 from dispatch_agent.zones import AREAS
 
 VERSION = 1

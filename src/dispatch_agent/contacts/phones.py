@@ -7,7 +7,7 @@ phone, or eight that begin with 2 to 5 for a landline; https://www.gov.br/anatel
 import re
 from collections.abc import Iterator
 
-from dispatch_agent.text import plain
+from dispatch_agent.contacts.text import plain
 from dispatch_agent.zones import AREAS
 
 # The notation of nearly every phone. The slow way gives the same result and takes twenty times as long.

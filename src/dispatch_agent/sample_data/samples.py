@@ -11,7 +11,8 @@ from uuid import UUID, uuid5
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects.postgresql import insert
 
-from dispatch_agent import people, tenants
+from dispatch_agent import tenants
+from dispatch_agent.sample_data import people
 from models import Lead, Tenant
 from runner.errors import MigrationError
 from runner.postgres import connect

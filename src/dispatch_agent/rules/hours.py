@@ -4,7 +4,7 @@ from datetime import date, datetime, time, timedelta
 from functools import cache, lru_cache
 from zoneinfo import ZoneInfo
 
-from dispatch_agent import state_holidays
+from dispatch_agent.rules import state_holidays
 from dispatch_agent.zones import Place
 
 OPENS = time(8)

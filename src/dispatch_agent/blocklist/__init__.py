@@ -1,0 +1,1 @@
+"""A tenant's blocklist: its keys, and the rows that name nobody."""

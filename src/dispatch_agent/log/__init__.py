@@ -1,0 +1,1 @@
+"""The log of decisions: how it is written, counted and deleted from."""

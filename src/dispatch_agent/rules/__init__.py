@@ -1,0 +1,1 @@
+"""What decides: business hours and holidays, limits, the channel, and a day of sends."""
