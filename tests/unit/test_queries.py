@@ -17,6 +17,7 @@ LEDGER = "runner/engine/ledger.sql"
 ACTIVITY = "runner/postgres/activity.sql"
 INDEXES = "runner/postgres/invalid_indexes.sql"
 PRIVILEGES = "runner/postgres/privileges.sql"
+BLOCKLIST = "dispatch_agent/blocklist/lookup.sql"
 DEPENDENTS = "runner/preview/dependents.sql"
 TRUST, TRUSTED = "runner/postgres/trust.sql", "runner/postgres/trusted.sql"
 
@@ -33,7 +34,7 @@ def test_each_file_is_sent_or_included() -> None:
     sent = {f"{CATALOG}{name}.sql" for name in (*catalog.QUERIES, "owners", "scratch", "sized", "tables")}
     texts = [(SOURCE / name).read_text(encoding="utf-8") for name in sent]
     included = {f"{CATALOG}{name}.sql" for text in texts for name in re.findall("-- include (.*)", text)}
-    assert sent | included | {ACTIVITY, LEDGER, INDEXES, PRIVILEGES, DEPENDENTS, TRUST, TRUSTED} == FILES
+    assert sent | included | {ACTIVITY, BLOCKLIST, LEDGER, INDEXES, PRIVILEGES, DEPENDENTS, TRUST, TRUSTED} == FILES
 
 
 def test_a_file_comes_with_what_it_includes() -> None:
@@ -54,9 +55,16 @@ def test_each_statement_of_the_ledger_is_sent() -> None:
     assert several == {"make"}
 
 
+def test_each_statement_about_the_blocklist_is_sent() -> None:
+    sender = (SOURCE / BLOCKLIST).with_suffix(".py").read_text(encoding="utf-8")
+    for name, text in queries.load_named("dispatch_agent.blocklist", "lookup.sql").items():
+        assert re.search(rf'(?:_sql\(|connection, |\(|else \(|, )"{name}"', sender), name
+        assert len(sql.split(text)) == 1
+
+
 def test_nothing_is_read_on_import() -> None:
     program = (
-        "import runner.environment, runner.commands, runner.engine.ledger, runner.preview.check\n"
+        "import runner.environment, runner.commands, runner.engine.ledger, runner.preview.check, dispatch_agent.run\n"
         "from runner.postgres import queries\n"
         "print(queries.load.cache_info().currsize, queries.load_named.cache_info().currsize)"
     )
