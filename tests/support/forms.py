@@ -16,14 +16,16 @@ from support.project import ROOT
 
 DATA = "…"
 NUMBER = 123_456
-SOURCES = [*(ROOT / "src" / "runner").rglob("*.py"), *(ROOT / "src" / "dispatch_agent").glob("*.py")]
+SOURCES = [*(ROOT / "src" / "runner").rglob("*.py"), *(ROOT / "src" / "dispatch_agent").rglob("*.py")]
 
 
 @cache
 def kinds() -> tuple[type[MigrationError], ...]:
     """Return the errors of both programs that have a message."""
-    for path in (ROOT / "src" / "dispatch_agent").glob("*.py"):
-        importlib.import_module(f"dispatch_agent.{path.stem}")
+    for path in (ROOT / "src" / "dispatch_agent").rglob("*.py"):
+        importlib.import_module(
+            ".".join(path.relative_to(ROOT / "src").with_suffix("").parts).removesuffix(".__init__")
+        )
     return tuple(_below(MigrationError))
 
 
