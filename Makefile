@@ -1,4 +1,4 @@
-# Every target works on a fresh machine with Python 3.11 or newer; README.md and docs/image.md have the plain commands too.
+# Every target works on a fresh machine with Python 3.11 or newer; CONTRIBUTING.md and docs/image.md have the plain commands too.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
