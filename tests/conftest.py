@@ -1,7 +1,7 @@
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import boto3
@@ -50,25 +50,43 @@ def newest() -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def first(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     """A database that ran the first two revisions, to copy."""
+    with _migrated(server, tmp_path_factory.mktemp("first")) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def first_of_newest(newest: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """The same, on the newest version."""
+    with _migrated(newest, tmp_path_factory.mktemp("first")) as made:
+        yield made
+
+
+@contextmanager
+def _migrated(server: Server, folder: Path) -> Iterator[Database]:
     with postgres.new_database(server, f"first_{os.getpid()}") as made:
-        answer = Project.copy(tmp_path_factory.mktemp("first")).ask(made.url, {"action": "upgrade"})
+        answer = Project.copy(folder).ask(made.url, {"action": "upgrade"})
         assert answer["status"] == "success", answer["message"]
         yield made
+
+
+FIRST = {"server": "first", "newest": "first_of_newest"}
+"""The database to copy, by the fixture of its server."""
 
 
 @pytest.fixture
 def database(request: pytest.FixtureRequest) -> Iterator[Database]:
     """An empty database, on the server that an indirect parameter names, else on the usual one."""
-    server = request.getfixturevalue(getattr(request, "param", "server"))
-    template = request.getfixturevalue("first").name if "migrated" in request.fixturenames else postgres.EMPTY
+    name = getattr(request, "param", "server")
+    is_migrated = "migrated" in request.fixturenames
+    template = request.getfixturevalue(FIRST[name]).name if is_migrated else postgres.EMPTY
+    server = request.getfixturevalue(name)
     with postgres.new_database(server, f"test_{abs(hash(request.node.nodeid)) % 10**12}", template) as made:
         yield made
 
 
 @pytest.fixture
-def migrated(database: Database, first: Database) -> Database:
+def migrated(database: Database) -> Database:
     """The test's database, which is a copy at `017_dry_run_log` instead of an empty one."""
-    assert database.server == first.server
     return database
 
 

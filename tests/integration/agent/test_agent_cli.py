@@ -233,9 +233,11 @@ def test_a_dry_run_is_recorded_and_shown(sampled: tuple[Project, Database]) -> N
 
 def test_a_dry_run_on_a_terminal(sampled: tuple[Project, Database]) -> None:
     project, database = sampled
+    noon = ("--at", "2026-03-03T12:00-03:00")
     code, seen = terminal.run(
-        project.folder, "dispatch-agent", "dry-run", "--tenant", "test-001", "--batch", "60", DATABASE_URL=database.url
-    )
+        project.folder, "dispatch-agent", "dry-run", "--tenant", "test-001", "--batch", "60", *noon,
+        columns=80, DATABASE_URL=database.url,
+    )  # fmt: skip
     assert code == 0, seen
     assert re.search(r"lead +canal +seria_executado\x1b\[0m\r\n", seen)
     assert "\r\n    motivo: WhatsApp para o primeiro telefone, com " in seen
