@@ -4,6 +4,7 @@ A message says what happened, which state is left, and one next step. The state 
 that sentence is added where an answer is made (`answer.Draft.fail`).
 """
 
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -492,7 +493,9 @@ class DowngradeChanged(MigrationError):
     def __post_init__(self) -> None:
         edited = f"`downgrade()` of `{self.revision}` was edited after it ran"
         self.judged = edited if self.known else f"It is not known whether {edited}"
-        self.source = f"Take `downgrade()` from commit {self.commit} (`git show {self.commit}:./{self.path}`)"
+        self.source = (
+            f"Take `downgrade()` from commit {self.commit} (`git show {shlex.quote(f'{self.commit}:./{self.path}')}`)"
+        )
         if self.commit is None:
             self.source = f"No commit of `{self.path}` has the text that ran: write its `downgrade()` as it was"
         super().__post_init__()

@@ -29,8 +29,10 @@ POSITIONAL = {
 }  # fmt: skip
 """The field that a verb takes as an argument, not as an option."""
 WITHOUT = ("check", "current", "heads", "history", "sizes", "activity", "redo", "list-migrations")
-DEFAULTS = {"target": "head", "max_lock_hold_ms": 2000}
-"""What the command line sends where nothing was typed."""
+TO_HEAD = frozenset({"plan", "rehearse", "show", "upgrade"})
+"""The verbs whose command goes to `head` where no target was typed; others require one, or mean something else."""
+LOCK_HOLD_MS = 2000
+"""The `max_lock_hold_ms` that the command line sends where nothing was typed."""
 NUMBERS = frozenset({"pid", "limit", "max_lock_hold_ms"})
 TEXTS = frozenset({"message", "hint", "help", "advice", "told"})
 """The fields of an answer, and of what it lists, that name commands."""
@@ -53,7 +55,8 @@ class NextStep:
         """Return it as a command with these options of the call."""
         own = POSITIONAL.get(self.action, "")
         words = ["migrate", *options, self.action]
-        given = {name: value for name, value in self.fields.items() if DEFAULTS.get(name) != value}
+        untyped = {"max_lock_hold_ms": LOCK_HOLD_MS, **({"target": "head"} if self.action in TO_HEAD else {})}
+        given = {name: value for name, value in self.fields.items() if untyped.get(name) != value}
         words += [str(given[own])] if own in given else []
         for name, value in given.items():
             words += [f"--{name.replace('_', '-')}", str(value)] if name != own else []

@@ -164,7 +164,10 @@ def show(folder: Path, answers: list[dict[str, Any]], columns: int) -> dict[str,
 
 def picture(verb: str, written: str, columns: int) -> str:
     """Return what a terminal shows as SVG; what is wider goes on in the next line, as there."""
-    console = Console(width=columns, record=True, file=io.StringIO(), force_terminal=True, color_system="truecolor")
+    # rich takes another width from the environment of a `dumb` terminal
+    console = Console(
+        width=columns, record=True, file=io.StringIO(), force_terminal=True, color_system="truecolor", _environ={}
+    )
     for line in Text.from_ansi(written).split("\n"):
         for part in line.divide(range(columns, len(line), columns)):
             console.print(part, no_wrap=True, overflow="ignore", crop=False)

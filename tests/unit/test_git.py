@@ -1,6 +1,7 @@
 """The text of a file that git has."""
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -13,6 +14,10 @@ COMMIT = ("-c", "user.name=ana", "-c", "user.email=ana@example.com", "commit", "
 
 def test_an_old_text_is_found_by_few_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a folder of the repository, beside a commit without the file; however many commits there are."""
+    for name in ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
     path = tmp_path / "alembic" / "versions" / "018 note.py"
     path.parent.mkdir(parents=True)

@@ -6,9 +6,12 @@ import re
 import pytest
 
 from runner import next_step
+from runner.aws import state_machine
+from runner.aws.environments import Environment
 from runner.next_step import NextStep
 from support.project import ROOT
 
+GOVERNMENT = "--state-machine-arn arn:aws-us-gov:states:us-gov-west-1:1:stateMachine:aurora-migrations-prod"
 SAME = NextStep("downgrade", {"target": "-1", "plan": "0a"})
 TEXT = (
     "Read `migrate plan 017`, then run the same command again, or the same command with `--confirm 018_x`; or "
@@ -119,3 +122,25 @@ def test_a_program_gets_a_step_where_there_is_one_to_take() -> None:
     ):
         step = next_step.only(text, SAME)
         assert (step.payload if step else None) == payload
+
+
+@pytest.mark.parametrize(
+    ("environment", "environ", "written"),
+    [
+        ({"aws_profile": "corp"}, {}, '--region "$(aws --profile corp configure get region)"'),
+        ({}, {"AWS_DEFAULT_REGION": "sa-east-1"}, "--region sa-east-1"),
+        ({"region": "us-east-1"}, {"AWS_REGION": "sa-east-1"}, "--region us-east-1"),
+        ({"function": "arn:aws-us-gov:lambda:us-gov-west-1:1:function:f", "region": "us-gov-west-1"}, {}, GOVERNMENT),
+    ],
+    ids=["the profile's", "the variable of the SDK", "the file's", "another partition"],
+)
+def test_the_state_machine_is_where_the_function_is(
+    environment: dict[str, str], environ: dict[str, str], written: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    known = {"option": "--env prod", "function": "runner", "protected": "prod"}
+    command = state_machine.start(Environment(**{**known, **environment}), SAME)
+    assert f"{written} " in command

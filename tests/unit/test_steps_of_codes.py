@@ -82,7 +82,7 @@ AT_ONCE = {"Interrupted", "SessionEnded", "StoppedPromoting"}
 """The errors after which the same command continues though nobody has done anything, and it does not fail so again."""
 CALLS = {
     "upgrade": {"target": "head", "plan": "0123456789abcdef-x"}, "downgrade": {"target": "-1"},
-    "redo": {"confirm": "017"}, "stamp": {"target": "017"}, "repair": {"target": "017"}, "plan": {"target": "+1"},
+    "redo": {"confirm": "017"}, "stamp": {"target": "head"}, "repair": {"target": "head"}, "plan": {"target": "+1"},
     "rehearse": {"max_lock_hold_ms": 500}, "end-session": {"pid": 12}, "history": {"limit": 2},
     "run-migration": {"target": "all"},
 }  # fmt: skip

@@ -70,9 +70,11 @@ def _of_protected(environment: Environment, event: Mapping[str, object], refusal
     step = next_step.of_call(event)
     if environment.protected is None or not refusal.denied or step is None:
         return refusal
+    listed = f" It refuses that unless `ALLOWED_ACTIONS` names `{step.action}`."
     remedy = (
-        f"In `{environment.protected}` the state machine invokes it: `{state_machine.start(environment, step)}`. Read "
-        "its answer with `aws stepfunctions describe-execution --execution-arn ARN`, where ARN is what that prints."
+        f"In `{environment.protected}` the state machine invokes it: `{state_machine.start(environment, step)}`."
+        f"{'' if step.action in policy.PROTECTED else listed} Read its answer with "
+        "`aws stepfunctions describe-execution --execution-arn ARN`, where ARN is what that prints."
     )
     return replace(refusal, remedy=remedy)
 

@@ -26,14 +26,15 @@ def door(environment: Environment, options: Sequence[str]) -> Door:
 def start(environment: Environment, step: NextStep) -> str:
     """Return the command that starts the state machine of a protected environment, for bash."""
     parts = environment.function.split(":")
-    region = environment.region or os.environ.get("AWS_REGION") or "$(aws configure get region)"
     profile = f" --profile {shlex.quote(environment.aws_profile)}" if environment.aws_profile else ""
+    known = environment.region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    region = known or f"$(aws{profile} configure get region)"
     # only a full ARN of the function names the account
-    account = f"$(aws{profile} sts get-caller-identity --query Account --output text)"
+    partition, account = "aws", f"$(aws{profile} sts get-caller-identity --query Account --output text)"
     if parts[0] == "arn" and len(parts) > 4:
-        account = parts[4]
+        partition, account = parts[1], parts[4]
     name = NAME.format(environment.protected)
-    machine = f"arn:aws:states:{region}:{account}:stateMachine:{name}"
+    machine = f"arn:{partition}:states:{region}:{account}:stateMachine:{name}"
     # double quotes, in which the shell runs what stands in `$(…)`
     quoted = f'"{machine}"' if "$" in machine else shlex.quote(machine)
     place = f' --region "{region}"' if "$" in region else f" --region {shlex.quote(region)}"

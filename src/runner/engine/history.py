@@ -4,6 +4,7 @@ The version table says where the database is. The ledger testifies: what ran, an
 """
 
 import os
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 
 from alembic.script import Script, ScriptDirectory
@@ -134,7 +135,7 @@ def _changed(
             same = row.runs_the_same(graph.checksums(revision))
             # git is asked only where the old text comes first
             old = None if same else git.find(revision.path, row.checksum)
-            command = f"git restore --source={old.commit} {old.path}" if old else None
+            command = f"git restore --source={old.commit} {shlex.quote(old.path)}" if old else None
             # `redo` reverts the one newest revision
             redo = can_redo and heads == (revision.revision,) and not settings.is_protected
             repair = policy.offer(settings, "repair", revision.revision)
