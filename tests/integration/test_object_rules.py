@@ -291,6 +291,10 @@ def test_a_table_without_rows_has_users_too(
     assert found(tmp_path, empty, body) == expected
 
 
+REVOKING = (
+    "Deploy a version that does without first, and revoke when the version of the application that still runs, or to "
+    "which a deployment returns, needs it no more."
+)
 MESSAGES = {
     'op.execute("drop view cheap_items cascade")': (
         "cascade-drops",
@@ -326,6 +330,23 @@ MESSAGES = {
         "returns, where that names it, and the values in about 20,000 rows are lost.",
         "Deploy a version without `note` first. When no other version runs, drop it in a later revision, with "
         "`# lint-allow ban-drop-column: reason`."),
+    # the one privilege that PUBLIC does not have too
+    'op.execute("revoke all on visits from object_owner")': (
+        "revoking-privileges", "`object_owner` may no longer INSERT on `visits`.", REVOKING),
+    'op.execute("REVOKE ALL ON rooms FROM \\"Archivist\\", clerk, object_owner; GRANT ALL ON rooms TO clerk")': (
+        "revoking-privileges", "`\"Archivist\"` may no longer INSERT, UPDATE on `rooms`.", REVOKING),
+    'op.execute("revoke update (floor), insert (floor) on rooms from clerk; grant insert (floor) on rooms to clerk")': (
+        "revoking-privileges",
+        "`clerk` may no longer UPDATE `floor` of `rooms` where it was granted that: privileges on columns are "
+        "not read.",
+        REVOKING),
+    'op.execute("revoke execute on function touch() from clerk, object_owner, public")': (
+        "revoking-privileges", "`clerk`, `PUBLIC` may no longer use the function `touch`, or less of it.", REVOKING),
+    'op.execute("alter table visits owner to object_owner; grant all on visits to object_owner")': (
+        "changing-owner",
+        "It gives `visits` to `object_owner`: the former owner loses its privileges, and cannot alter it any more.",
+        "Grant the former owner what the application needs, in the same revision, or let migrations and application "
+        "log in as members of the new owner first."),
 }  # fmt: skip
 
 

@@ -115,3 +115,14 @@ create type crate as (id bigint, width integer, label varchar(9));
 create table crates of crate;
 create table rooms (id bigint not null, floor integer);
 create table halls (seats integer) inherits (rooms);
+-- privileges of roles, which other databases of the server share: made once, by whichever comes first, and kept
+do $$ begin create role clerk; exception when duplicate_object or unique_violation then null; end $$;
+do $$ begin create role "Archivist"; exception when duplicate_object or unique_violation then null; end $$;
+grant select on rooms to clerk;
+grant update (floor) on rooms to clerk;
+grant insert, update on rooms to "Archivist";
+grant select, insert on notices to clerk;
+grant insert on cheap_items to clerk;
+grant usage on schema archive to clerk;
+grant usage on sequence tickets to clerk;
+grant execute on function touch() to clerk;

@@ -1,6 +1,6 @@
 """The objects that a statement removes from their names, and whether an application misses them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -213,6 +213,17 @@ def complete(one: Thing, database: Database) -> Thing:
 def arguments(signatures: tuple[str, ...]) -> tuple[tuple[Type, ...] | None, ...]:
     """Return the types of the arguments of functions as the catalog names them, such as `public.rank_of(bigint)`."""
     return tuple(removed(parse_tree.parse(f"drop function {one}")[0])[0].arguments for one in signatures)
+
+
+def grants(one: Thing, database: Database) -> Mapping[str, str] | None:
+    """Return the privileges of each role but the owner on a routine, a schema or a sequence; None if not known."""
+    if not database.is_complete or one.kind not in ROUTINES | {"schema", "sequence"} or is_own(one, database):
+        return None
+    if one.kind not in ROUTINES:
+        return database.grants.get(f"{one.kind}s", {}).get(one.name, {})
+    texts = database.routines.get(one.name, ())
+    found = dict(zip(arguments(texts), texts, strict=True)).get(one.arguments)
+    return None if found is None else database.routine_grants.get(found, {})
 
 
 def made(node: AstNode | None, old: Thing) -> bool:

@@ -56,11 +56,13 @@ def _find(node: nodes.RuleStmt, table: Table, statement: Statement) -> Iterator[
 
 
 def _is_dropped(node: nodes.RuleStmt, revision: Revision, statement: Statement) -> bool:
-    """Return whether the same transaction drops the rule again."""
+    """Return whether the same transaction drops the rule of this table again."""
+    table = parse_tree.name(node.relation) if node.relation is not None else None
     later = removal.following(revision, statement) if statement.in_transaction else ()
     return any(
         isinstance(one.node, nodes.DropStmt)
         and one.node.remove_type == pb.OBJECT_RULE
+        and table in parse_tree.dropped(one.node)
         and any(parse_tree.words([found])[-1] == node.rulename for found in one.node.objects)
         for one in later
     )
@@ -78,6 +80,8 @@ RULE = Rule(
         "op.execute(\"create rule noted as on insert to visits do also insert into journal values (now(), 'v')\")",
         'op.execute("create rule frozen as on update to cheap_items do instead nothing")',
         'op.execute("do $$ begin create rule frozen as on insert to items do instead nothing; end $$")',
+        'op.execute("create rule frozen as on insert to items do instead nothing")\n'
+        'op.execute("drop rule frozen on archive.items")',
     ),
     safe=(
         'op.execute("create rule quiet as on update to visits do nothing")',
@@ -85,6 +89,8 @@ RULE = Rule(
         'op.execute("create rule frozen as on delete to fresh do instead nothing")',
         'op.execute("create rule frozen as on insert to items do instead nothing")\n'
         'op.execute("drop rule frozen on items")',
+        'op.execute("create rule frozen as on insert to archive.items do instead nothing")\n'
+        'op.execute("drop rule frozen on archive.items")',
         'op.execute("create rule written as on insert to letter_writers do instead '
         'insert into letters (owner) values (new.owner)")',
         "op.execute(\"create rule noted as on delete to visits do also insert into journal values (now(), 'v')\")",

@@ -1,7 +1,8 @@
 """The former owner of an object loses each privilege on it, unless it is a member of the new owner or granted some.
 
 An application that logs in as the former owner gets `permission denied`, and migrations by that role can no longer
-alter the object. What a revision grants to the former owner afterwards keeps the application at work.
+alter the object. What the same transaction grants on a table to another role than the new owner counts as granted to
+the former owner, whose name is not read: that keeps the application at work.
 https://www.postgresql.org/docs/current/ddl-priv.html
 """
 
@@ -31,7 +32,11 @@ def find(revision: Revision) -> Iterator[Violation]:
             case nodes.AlterTableStmt():
                 table = statement.table
                 for one in parse_tree.commands(statement.node, pb.AT_ChangeOwner):
-                    if table is not None and table.origin is not None and not _is_granted(revision, statement, table):
+                    if (
+                        table is not None
+                        and table.origin is not None
+                        and not _is_granted(revision, statement, table, one.newowner)
+                    ):
                         yield _violation(f"`{shown(table.name)}`", one.newowner, statement, table)
             case nodes.AlterOwnerStmt(object_type=kind, object=nodes.AstNode() as named) if kind in removal.KINDS:
                 for thing in removal.named(removal.KINDS[kind], [named]):
@@ -49,10 +54,15 @@ def _violation(what: str, owner: nodes.RoleSpec | None, statement: Statement, ta
     return Violation("warning", message, REMEDY, statement, table)
 
 
-def _is_granted(revision: Revision, statement: Statement, table: Table) -> bool:
+def _is_granted(revision: Revision, statement: Statement, table: Table, owner: nodes.RoleSpec | None) -> bool:
+    """Return whether the same transaction then grants something on a table to another role than its new owner."""
     later = removal.following(revision, statement) if statement.in_transaction else ()
+    new = {*privileges.roles([owner] if owner is not None else [])}
     return any(
-        isinstance(one.node, nodes.GrantStmt) and one.node.is_grant and privileges.concerns(one.node, table.name)
+        isinstance(one.node, nodes.GrantStmt)
+        and one.node.is_grant
+        and privileges.concerns(one.node, table.name)
+        and not {*privileges.roles(one.node.grantees)} <= new
         for one in later
     )
 
@@ -70,10 +80,11 @@ RULE = Rule(
         'op.execute("alter schema archive owner to keeper")',
         'op.execute("reassign owned by current_user to keeper")',
         'op.execute("do $$ begin alter table items owner to keeper; end $$")',
+        'op.execute("alter table visits owner to keeper")\nop.execute("grant all on visits to keeper")',
     ),
     safe=(
         'op.execute("create table fresh (n int)")\nop.execute("alter table fresh owner to current_user")',
-        'op.execute("alter table visits owner to current_user")\nop.execute("grant all on visits to current_user")',
+        'op.execute("alter table visits owner to clerk")\nop.execute("grant all on visits to clerk, current_user")',
         'op.execute("create type fresh as enum (\'a\')")\nop.execute("alter type fresh owner to current_user")',
     ),
 )

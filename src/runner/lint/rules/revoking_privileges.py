@@ -1,10 +1,11 @@
 """A role that loses a privilege gets `permission denied` from its next statement on, also the running application.
 
 First deploy an application that does without, then revoke. What the same revision grants again is at no moment missing
-for others. https://www.postgresql.org/docs/current/sql-revoke.html
+for others, and what PUBLIC has is not lost. https://www.postgresql.org/docs/current/sql-revoke.html
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from postgast import nodes
 from postgast import pg_query_pb2 as pb
@@ -17,8 +18,8 @@ from runner.lint.state.tables import Table
 from runner.postgres.search_path import PROJECT
 from runner.postgres.sql import Name
 
-REMEDY = f"Deploy a version that does without first, and revoke when {removal.USERS} needs it no more."
-CREATING = frozenset({"create", "temp", "temporary"})
+REMEDY = f"Deploy a version that does without first, and revoke when {removal.USERS}, needs it no more."
+CREATING = frozenset({"CREATE", "TEMP", "TEMPORARY"})
 """The privileges that an application does not need to read and write."""
 
 
@@ -57,21 +58,37 @@ def _names(node: nodes.GrantStmt, statement: Statement) -> Iterator[Name]:
 
 
 def _of_table(revision: Revision, statement: Statement, node: nodes.GrantStmt, table: Table) -> Iterator[Violation]:
-    later = removal.following(revision, statement) if statement.in_transaction else ()
+    listed = table.grants if table.is_known else None
+    earlier, later = _others(revision, statement, lambda one: privileges.concerns(one, table.name))
     for role in privileges.roles(node.grantees):
-        lost = privileges.of_tables(node) & privileges.held(table, role)
-        for other in later:
-            if (
-                isinstance(other.node, nodes.GrantStmt)
-                and other.node.is_grant
-                and privileges.concerns(other.node, table.name)
-            ):
-                lost -= (
-                    privileges.of_tables(other.node) if role in privileges.roles(other.node.grantees) else frozenset()
-                )
+        lost = privileges.lost(node, role, listed, earlier, later)
         if lost:
             message = f"`{role}` may no longer {', '.join(sorted(lost))} on `{shown(table.name)}`."
             yield Violation("error", message, REMEDY, statement, table)
+        # a privilege on the whole table is one on each column
+        grantees = {role, privileges.PUBLIC}
+        granting = [one for one in later if one.is_grant and grantees & {*privileges.roles(one.grantees)}]
+        whole = privileges.held(listed or {}, role) | privileges.by_public(listed, (*earlier, node, *later))
+        whole = whole.union(*map(privileges.of_objects, granting))
+        columns = privileges.of_columns(node).difference(*map(privileges.of_columns, granting))
+        for privilege, column in sorted(one for one in columns if one[0] not in whole):
+            message = (
+                f"`{role}` may no longer {privilege} `{column}` of `{shown(table.name)}` where it was granted that: "
+                "privileges on columns are not read."
+            )
+            yield Violation("warning", message, REMEDY, statement, table)
+
+
+def _others(
+    revision: Revision, statement: Statement, concerns: Callable[[nodes.GrantStmt], bool]
+) -> tuple[tuple[nodes.GrantStmt, ...], tuple[nodes.GrantStmt, ...]]:
+    """Return the statements about the same object before a REVOKE, and those after it in its transaction."""
+    later = removal.following(revision, statement) if statement.in_transaction else ()
+    before, after = (
+        tuple(one.node for one in some if isinstance(one.node, nodes.GrantStmt) and concerns(one.node))
+        for some in (removal.preceding(revision, statement), later)
+    )
+    return before, after
 
 
 def _of_schema(statement: Statement, node: nodes.GrantStmt) -> Violation:
@@ -81,44 +98,63 @@ def _of_schema(statement: Statement, node: nodes.GrantStmt) -> Violation:
 
 
 def _of_others(revision: Revision, statement: Statement, node: nodes.GrantStmt) -> Iterator[Violation]:
-    named = {one.priv_name for one in node.privileges if isinstance(one, nodes.AccessPriv)}
+    named = {one.priv_name.upper() for one in node.privileges if isinstance(one, nodes.AccessPriv)}
     if node.objtype not in removal.KINDS or (named and named <= CREATING):
         return
     kind = removal.KINDS[node.objtype]
     for one in removal.named(kind, node.objects):
-        is_granted = any(
-            isinstance(other.node, nodes.GrantStmt)
-            and other.node.is_grant
-            and other.node.objtype == node.objtype
-            and one in removal.named(kind, other.node.objects)
-            and {*privileges.roles(node.grantees)} <= {*privileges.roles(other.node.grantees)}
-            for other in (removal.following(revision, statement) if statement.in_transaction else ())
-        )
         old = removal.complete(one, revision.database)
-        if not is_granted and removal.is_there(old, revision, statement) and one.name != (PROJECT, PROJECT):
-            message = f"{_listed(node.grantees)} may no longer use the {kind} `{shown(one.name)}`, or less of it."
+        if not removal.is_there(old, revision, statement) or one.name == (PROJECT, PROJECT):
+            continue
+        earlier, later = _others(revision, statement, partial(_is_about, node.objtype, one))
+        listed = removal.grants(old, revision.database)
+        losing = [
+            role
+            for role in privileges.roles(node.grantees)
+            if privileges.lost(node, role, listed, earlier, later) - CREATING
+        ]
+        if losing:
+            roles = ", ".join(f"`{role}`" for role in losing)
+            message = f"{roles} may no longer use the {kind} `{shown(one.name)}`, or less of it."
             yield Violation("error", message, REMEDY, statement)
+
+
+def _is_about(objtype: int, thing: removal.Thing, node: nodes.GrantStmt) -> bool:
+    return node.objtype == objtype and thing in removal.named(thing.kind, node.objects)
 
 
 RULE = Rule(
     id="revoking-privileges",
-    levels="An error.",
+    levels="An error; a warning for columns, since privileges on them are not read.",
     find=find,
     bad=(
         'op.execute("revoke select on notices from public")',
         'op.execute("REVOKE ALL PRIVILEGES ON TABLE public.\\"notices\\", items FROM PUBLIC")',
         'op.execute("revoke all on all tables in schema public from public")',
         'op.execute("revoke all on notices from public")\nop.execute("grant select on notices to public")',
-        'op.execute("revoke usage on schema archive from application")',
+        'op.execute("revoke usage on schema archive from clerk")',
         'op.execute("revoke execute on function rank_of(bigint) from public")',
-        'op.execute("revoke all on sequence tickets from application")',
+        'op.execute("revoke all on sequence tickets from clerk")',
         'op.execute("revoke readers from application")',
         'op.execute("do $$ begin revoke insert on notices from public; end $$")',
+        'op.execute("revoke select on rooms from clerk")',
+        'op.execute("REVOKE ALL ON rooms FROM \\"Archivist\\"")',
+        'op.execute("revoke insert on cheap_items from clerk")',
+        'op.execute("revoke execute on function touch() from clerk, public")',
+        'op.execute("revoke insert on notices from clerk, public")',
+        'op.execute("revoke select (floor) on rooms from \\"Archivist\\"")',
     ),
     safe=(
         'op.execute("revoke select on items from public")',
         'op.execute("revoke all on notices from public")\nop.execute("grant select, insert on notices to public")',
         'op.execute("revoke create on schema public from public")',
+        'op.execute("revoke select, insert on notices from clerk")',
+        'op.execute("revoke select on rooms from clerk")\nop.execute("grant select on rooms to public")',
+        'op.execute("revoke execute on function touch() from clerk")',
+        'op.execute("revoke execute on function weigh() from clerk; revoke usage on schema shelf from clerk")',
+        'op.execute("revoke select (floor) on rooms from clerk")',
+        'op.execute("revoke update (floor) on rooms from clerk")\nop.execute("grant update (floor) on rooms to clerk")',
+        'op.execute("revoke update (floor) on rooms from clerk")\nop.execute("grant update on rooms to clerk")',
         'op.execute("create table fresh (n int)")\nop.execute("grant all on fresh to public")\n'
         'op.execute("revoke delete on fresh from public")',
         "op.execute(\"create function once() returns int language sql as 'select 1'\")\n"

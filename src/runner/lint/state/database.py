@@ -45,6 +45,10 @@ class Database:
     """Reads where the database's tables are; None offline."""
     typed: Mapping[Name, tuple[Name, ...]] = field(default_factory=dict)
     """The tables that are OF a composite type."""
+    grants: Mapping[str, Mapping[Name, Mapping[str, str]]] = field(default_factory=dict)
+    """The privileges of each role but the owner on the schemas and sequences, by the kind and the name."""
+    routine_grants: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """The privileges of each role but the owner on the functions, by their names with arguments, as in the catalog."""
     is_complete: bool = True
     """Whether its objects are known: else what the plan does not make counts as there."""
 
@@ -123,6 +127,8 @@ def describe(
         dependents,
         tablespaces,
         _typed(actual),
+        {kind: {sql.read_name(name): one for name, one in _grants(actual, kind)} for kind in ("schemas", "sequences")},
+        dict(_grants(actual, "functions")),
         complete,
     )
 
@@ -133,6 +139,10 @@ def _routines(actual: Catalog) -> dict[Name, tuple[str, ...]]:
         name = sql.read_name(text)
         found[name] = (*found.get(name, ()), text)
     return found
+
+
+def _grants(actual: Catalog, kind: str) -> Iterator[tuple[str, Mapping[str, str]]]:
+    return ((name, sections.get("grants", {})) for name, sections in actual.get(kind, {}).items())
 
 
 def _code(actual: Catalog, function: str) -> str:

@@ -258,11 +258,12 @@ def _parents(sections: Mapping[str, Mapping[str, str]]) -> list[Name]:
 
 def _read(name: Name, kind: str, sections: Mapping[str, Mapping[str, str]]) -> Table:
     """Return a table from the texts of a catalog."""
+    grants = sections.get("grants", {})
     if kind == "views":
         query = sections.get("definition", {}).get("", "")
         if not query.startswith("materialized"):
-            return Table(name, name, "view", reads=parse_tree.queried(query))
-        return Table(name, name, "materialized view", indexes=dict(_read_indexes(sections)))
+            return Table(name, name, "view", reads=parse_tree.queried(query), grants=grants)
+        return Table(name, name, "materialized view", indexes=dict(_read_indexes(sections)), grants=grants)
     defaults, not_null = sections.get("defaults", {}), sections.get("not_null", {})
     shape = sections.get("shape", {})
     columns = {}
@@ -299,7 +300,7 @@ def _read(name: Name, kind: str, sections: Mapping[str, Mapping[str, str]]) -> T
         parents=tuple(_parents(sections)),
         row_security=sections.get("settings", {}).get("row_security", "").startswith("on"),
         policies={_plain(key): text.startswith("AS PERMISSIVE") for key, text in sections.get("policies", {}).items()},
-        grants=sections.get("grants", {}),
+        grants=grants,
     )
 
 
