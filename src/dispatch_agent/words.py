@@ -53,6 +53,7 @@ def unreadable(answer: dict[str, Any]) -> Iterator[str]:
         verbs = "names nobody, and blocks" if rows == 1 else "name nobody, and block"
         ids = ", ".join(told["bloqueios"]["ids"][:SHOWN_IDS]) + (", …" if rows > SHOWN_IDS else "")
         yield f"  {console.count(rows, 'row')} of the blocklist {verbs} nobody: {ids}"
-    if contacts := told["contatos"]["total"]:
+    # the function of an older image tells the blocklist's alone
+    if contacts := told.get("contatos", {"total": 0})["total"]:
         verb = "has" if contacts == 1 else "have"
         yield f"  {console.count(contacts, 'contact')} of leads {verb} nothing to send to."

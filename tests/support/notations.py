@@ -272,6 +272,26 @@ PHONES = (
         ),
     ),
     Case(
+        "a phone, and a key of Pix or a document that is another number",
+        (PAULISTA,),
+        (PAULISTA,),
+        (
+            "cel 11987654321 pix 31987654321", "tel: 11 98765-4321 - pix: 31987654321",
+            "whatsapp 11 98765-4321 (pix) 31987654321", "CEP 01310-100 11 98765-4321",
+            "CEP 01310-100 (11) 98765-4321", "RG 12.345.678-9 11 98765-4321",
+            "CNPJ 12.345.678/0001-95 11 98765-4321",
+        ),
+    ),
+    Case(
+        "the word of a document, however it is written, and on whichever side",
+        (),
+        (PAULISTA,),
+        (
+            "C.P.F. 11987654321", "cpf,11987654321", "CPF|11987654321", "(CPF) 11987654321",
+            "11987654321 - CPF do cliente", "11987654321 (CPF) Maria",
+        ),
+    ),
+    Case(
         "a document beside a phone of its own",
         (PAULISTA,),
         (PAULISTA,),

@@ -24,7 +24,8 @@ _ADDRESS = re.compile(
     re.IGNORECASE,
 )
 # The word beside a number says that it is no phone, whatever its digits; a company's CNPJ needs none.
-_DOCUMENT_WORD = r"""(?:cpf|cnpj|rg|ie|im|cep|pis|pasep|nis|nit|cnh|cns|sus|ctps|oab|crm|crea|nire|imei|renavam|nfs?-?e?
+_DOCUMENT_WORD = r"""(?:cpf|cnpj|c\.p\.f|c\.n\.p\.j|rg|ie|im|cep|pis|pasep|nis|nit
+    |cnh|cns|sus|ctps|oab|crm|crea|nire|imei|renavam|nfs?-?e?
     |nota|conta|c/[cp]|ag(?:[eê]ncia)?|banco|pix|chave|cart[aã]o|protocolo|pedidos?|processo|contrato|boleto|fatura
     |matr[ií]cula|inscri[cç][aã]o|inscr?|registro|t[ií]tulo|ap[oó]lice|c[oó]d(?:igo)?|id(?:entidade)?|doc(?:umento)?
     |passaporte|os|ordem|ref(?:er[eê]ncia)?|chamado|ticket|guia|lote|s[eé]rie|senha)"""
@@ -32,13 +33,16 @@ _BETWEEN = r"""(?:corrente|poupan[cç]a|sal[aá]rio|fiscal|estadual|municipal|el
     |venda|banc[aá]ri[ao]|cr[eé]dito|d[eé]bito|cliente|empresa|titular|aleat[oó]ria|eleitor|[eé]|n(?:[uú]mero|[ro.]*))\b"""
 _DOCUMENT = re.compile(
     rf"""
-    \b{_DOCUMENT_WORD}\b (?:[\s:.#=/-]|\b(?:{_BETWEEN}|{_DOCUMENT_WORD}\b)){{0,12}}+ (?:
+    \b{_DOCUMENT_WORD}\b (?:[\s:.,)#=/-]|\b(?:{_BETWEEN}|{_DOCUMENT_WORD}\b)){{0,12}}+ (?:
         [0-9]{{3}}\.[0-9]{{3}}\.[0-9]{{3}}-[0-9]{{2}} (?![0-9])
+        | [0-9]{{5}}-[0-9]{{3}} (?![0-9])
+        | [0-9]{{1,2}}\.[0-9]{{3}}\.[0-9]{{3}}(?:/[0-9]{{4}})?-[0-9x]{{1,2}} (?![0-9])
         | (?:\( [ ]?)? [0-9][0-9()]*(?:(?:[ ./-]|\)[ ]|[ ]\()[0-9()]+)* )
     | r\$[ ]? [0-9][0-9./-]*
     | (?<![0-9])[0-9]{{8}}0001[0-9]{{2}}(?![0-9])
-    | (?<![0-9()+])(?<![0-9()+][ ./-]) [0-9()]++(?:[ ./-][0-9()]++)*+ [ ]?[(-]? [ ]?\b{_DOCUMENT_WORD}\b
-        \)? (?=[ .]*(?:[;|,\n]|$))
+    | (?<![0-9()+])(?<![0-9()+][ ./-]) [0-9()]++(?:[ ./-][0-9()]++)*+ [ ]?[(-]? [ ]?(?:
+        \b{_DOCUMENT_WORD}\b \)? (?=[ .]*(?:[;|,\n]|$))
+        | \b(?:cpf|cnpj|rg)\b \)? (?![\s:.)=#-]*[0-9(+]) )
     """,
     re.IGNORECASE | re.VERBOSE,
 )
@@ -46,9 +50,11 @@ _DOCUMENT = re.compile(
 _OF_PHONE = r"\b(?:tel|telefone|fone|cel|celular|m[oó]vel|whats|whatsapp|wpp|zap)\b\.?"
 _PHONE_FOR_PIX = re.compile(
     rf"{_OF_PHONE}[\s/:(+&-]*(?:e\s)?(?:chave\s)?pix\b[\s):-]*(?=[0-9+(])"
-    rf"|(?P<phone>{_OF_PHONE}[\s:-]*[0-9+(][0-9 ().+-]{{7,25}}?)[ (-]*\bpix\b\)?",
+    rf"|(?P<phone>{_OF_PHONE}[\s:-]*[0-9+(][0-9 ().+-]{{7,25}}?)[ (-]*\bpix\b\)?(?![\s:)=-]*[0-9+(])",
     re.IGNORECASE,
 )
+# `CPF|31987654321`: the word belongs to the number in the next cell.
+_WORD_CELL = re.compile(rf"\b({_DOCUMENT_WORD})[ ]?\|", re.IGNORECASE | re.VERBOSE)
 MOMENT = re.compile(
     r"(?<![0-9])(?:[0-3]?[0-9]([/.-])[01]?[0-9]\1(?:19|20)[0-9]{2}|(?:19|20)[0-9]{2}([/.-])[01]?[0-9]\2[0-3]?[0-9])"
     r"(?![0-9])|(?<![0-9])[0-2]?[0-9](?::[0-5][0-9]|h(?:[0-5][0-9])?)(?![0-9a-z])",
@@ -109,6 +115,7 @@ def sendable(text: str) -> tuple[str, ...]:
         known = area in AREAS and (len(head) == 5 or head[0] in "2345") and not is_repeated(head + tail)
         return (f"+55{area}{head}{tail}",) if known else ()
     if "|" in text:
+        text = _WORD_CELL.sub(r"\1 ", text)
         return tuple(found for cell in text.split("|") for found in sendable(cell.strip()))
     return tuple(_whole_numbers(_only_numbers(text)))
 

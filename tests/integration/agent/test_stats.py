@@ -6,6 +6,7 @@ from datetime import date
 
 import pytest
 
+from dispatch_agent import words
 from dispatch_agent.log import stats as figures
 from support import terminal
 from support.agent_log import OURS, THEIRS, log
@@ -151,3 +152,9 @@ def test_rows_of_the_old_agent_count_too(project: Project, migrated: Database) -
         ["email", "(sem motivo)", "2"],
         ["email", "", "1"],
     ]
+
+
+def test_an_older_function_tells_the_blocklist_alone() -> None:
+    """A laptop is often ahead of the image of an environment."""
+    told = {"ilegiveis": {"bloqueios": {"total": 1, "ids": ["7"]}}}
+    assert list(words.unreadable(told)) == ["  1 row of the blocklist names nobody, and blocks nobody: 7"]

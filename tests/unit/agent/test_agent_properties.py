@@ -170,7 +170,8 @@ def test_what_is_stored_of_a_contact_is_found_by_what_was_written(text: str) -> 
 
 
 @pytest.mark.parametrize(
-    "piece", ["84/", "5\n", "@\n", "\n", "a-", "84 99708-4444 ", "3206-1234/35 ", "9", "cpf ", "1 cpf "]
+    "piece",
+    ["84/", "5\n", "@\n", "\n", "a-", "84 99708-4444 ", "3206-1234/35 ", "9", "cpf ", "1 cpf ", "cpf|", "1 cpf a "],
 )
 def test_a_long_text_takes_no_long_time(piece: str) -> None:
     """Of the length that is read; it takes fractions of a second, and with quadratic work a minute."""
